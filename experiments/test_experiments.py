@@ -1,0 +1,63 @@
+"""Every experiment below this folder: each breaks the target on purpose and judges what users saw."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hotfire.chaos.agent_client import AgentClient
+from hotfire.chaos.blast import World, prove, resolve
+from hotfire.cluster import Cluster
+from hotfire.errors import HarnessError
+from hotfire.evidence import Evidence
+from hotfire.experiment import Experiment, Trial
+from hotfire.profile import TargetProfile
+from hotfire.requirement import requirement
+from hotfire.rundir import RunDirectory
+from hotfire.traffic.launch import RunningLoad
+from hotfire.verdict import Verdict
+
+
+def case(path: Path) -> object:
+    experiment = Experiment.load(path)
+    claim = experiment.claim
+    facts = {"source": claim.source, "features": claim.features, "cncf": claim.cncf}
+    mark = requirement(claim.id, claim.level, experiment.prose, **facts)
+    return pytest.param(experiment, marks=mark, id=path.stem)
+
+
+@pytest.fixture
+def world(cluster: Cluster, agent: AgentClient, profile: TargetProfile, stack: object) -> World:
+    return World(cluster=cluster, agent=agent, profile=profile)
+
+
+@pytest.mark.parametrize(
+    "experiment", [case(path) for path in sorted(Path(__file__).parent.glob("*/*.yaml"))]
+)
+def test_target_withstands(
+    experiment: Experiment,
+    world: World,
+    run: RunDirectory,
+    load: Callable[..., RunningLoad],
+    evidence: Evidence,
+    request: pytest.FixtureRequest,
+) -> None:
+    plan = resolve(world, experiment.id, experiment.claim.blast_radius)
+    evidence.record("targets", [str(target) for target in plan.targets])
+    evidence.record("blast_radius", [proof.model_dump() for proof in prove(world, plan)])
+    with Trial(experiment, world, run, plan) as trial:
+        traffic = load(name=experiment.id)
+        trial.await_baseline(traffic)
+        trial.fire()
+        evidence.record("healed", trial.heal().detail)
+        trial.await_recovery(traffic)
+        traffic.stop()
+    judgement = trial.judge()
+    for name, value in judgement.figures.items():
+        evidence.record(name, value)
+    evidence.record("reason", judgement.reason)
+    if judgement.stop:
+        request.session.shouldstop = f"{experiment.id}: {judgement.reason}"
+    if judgement.verdict is Verdict.INCONCLUSIVE:
+        raise HarnessError(judgement.reason)
+    assert judgement.verdict is Verdict.PASSED, judgement.reason

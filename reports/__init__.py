@@ -1,0 +1,1 @@
+"""Report formats: each file renders a run directory, and nothing else, into one document."""

@@ -1,0 +1,43 @@
+"""The run as one JSON document, for programs."""
+
+import json
+
+from hotfire.outcome import headline, outcomes
+from hotfire.rundir import RunDirectory
+
+SUFFIX = ".json"
+
+
+def render(run: RunDirectory) -> str:
+    """Return run.json, one object per requirement with its cases, and the fault events."""
+    info = run.info()
+    found = outcomes(run.results())
+    document = {
+        "run": info.model_dump(mode="json"),
+        "headline": headline(info.target_name, info.conformance, found),
+        "requirements": [
+            {
+                "id": outcome.first.id,
+                "level": outcome.first.level,
+                "statement": outcome.first.statement,
+                "verdict": outcome.verdict,
+                "reason": outcome.decisive.reason,
+                "skipped_by_operator": outcome.skipped,
+                "cases": [case.model_dump(mode="json") for case in outcome.cases],
+            }
+            for outcome in found
+        ],
+        "events": [e.model_dump(mode="json") for e in run.events() if e.kind == "fault"],
+    }
+    # A percentile over lost requests is infinite, which JSON cannot say: it becomes a string.
+    return json.dumps(_finite(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and value - value != 0:
+        return str(value)
+    return value

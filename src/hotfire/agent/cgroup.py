@@ -1,0 +1,88 @@
+"""A container's memory cgroup: reading it, and filling it until the kernel kills the engine."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hotfire.agent.host import Host, OperationError
+
+# cgroup v1 writes "no limit" as the largest page-aligned signed 64-bit number.
+_UNLIMITED = 1 << 62
+
+
+@dataclass(frozen=True)
+class MemoryCgroup:
+    """One memory cgroup, version 1 or 2."""
+
+    path: Path
+    unified: bool
+
+    @property
+    def usage_bytes(self) -> int:
+        return int(self._read("memory.current" if self.unified else "memory.usage_in_bytes"))
+
+    @property
+    def limit_bytes(self) -> int | None:
+        """The limit; None where there is none."""
+        text = self._read("memory.max" if self.unified else "memory.limit_in_bytes")
+        return None if text == "max" or int(text) >= _UNLIMITED else int(text)
+
+    @property
+    def oom_kills(self) -> int:
+        """Processes the kernel killed here because the limit was reached."""
+        text = self._read("memory.events" if self.unified else "memory.oom_control")
+        return dict(_pairs(text)).get("oom_kill", 0)
+
+    @property
+    def processes(self) -> list[int]:
+        return [int(pid) for pid in self._read("cgroup.procs").split()]
+
+    def enter(self) -> None:
+        """Move the calling process into this cgroup."""
+        (self.path / "cgroup.procs").write_text(str(os.getpid()), encoding="ascii")
+
+    def _read(self, name: str) -> str:
+        return (self.path / name).read_text(encoding="ascii").strip()
+
+
+def find(host: Host, args: dict[str, Any]) -> MemoryCgroup:
+    """Return the memory cgroup of a container, by the ids the kubelet names it after.
+
+    Raises:
+        OperationError: this node has no such container, or the container is of another pod.
+    """
+    container, pod = str(args.get("container_id", "")), str(args.get("pod_uid", ""))
+    if len(container) < 12 or not pod:
+        raise OperationError("container_id (12 characters or more) and pod_uid are required")
+    tree = host.path("/sys/fs/cgroup")
+    unified = (tree / "cgroup.controllers").exists()
+    for folder, names, _ in os.walk(tree if unified else tree / "memory"):
+        for name in names:
+            found = Path(folder, name)
+            if container in name and _belongs(found, pod):
+                return MemoryCgroup(found, unified)
+    raise OperationError(f"no memory cgroup of container {container[:12]} of pod {pod} here")
+
+
+def state(host: Host, args: dict[str, Any]) -> dict[str, Any]:
+    """Return usage, limit (None: no limit) and OOM kills of a container's memory cgroup."""
+    group = find(host, args)
+    return {
+        "usage_bytes": group.usage_bytes,
+        "limit_bytes": group.limit_bytes,
+        "oom_kills": group.oom_kills,
+        "processes": len(group.processes),
+        "version": 2 if group.unified else 1,
+    }
+
+
+def _belongs(path: Path, pod_uid: str) -> bool:
+    # The systemd driver writes the uid with underscores.
+    text = str(path)
+    return pod_uid in text or pod_uid.replace("-", "_") in text
+
+
+def _pairs(text: str) -> list[tuple[str, int]]:
+    words = [line.split() for line in text.splitlines()]
+    return [(word[0], int(word[1])) for word in words]

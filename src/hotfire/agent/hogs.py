@@ -1,0 +1,150 @@
+"""Faults that are a process of their own: filling a container's cgroup, filling a GPU."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from hotfire.agent import cgroup, cuda, hog
+from hotfire.agent.entries import Entry
+from hotfire.agent.host import Host, OperationError
+
+_PACKAGES = str(Path(__file__).resolve().parents[2])
+_END_SECONDS = 5.0
+_PIPE_BYTES = 1 << 16
+
+
+class Hog:
+    """What both kinds share: start one process, read what it tells, end it wherever it is."""
+
+    kind = ""
+
+    def __init__(self) -> None:
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def check(self, host: Host, args: dict[str, Any], others: list[Entry]) -> None:
+        """Refuse what cannot work, before anything is armed."""
+        self.arguments(host, args)
+        if others:
+            raise OperationError(f"entry {others[0].id} is open on this node; heal it first")
+
+    def arguments(self, host: Host, args: dict[str, Any]) -> dict[str, Any]:
+        """Return what the process needs to know."""
+        raise NotImplementedError
+
+    def inject(self, host: Host, entry: Entry) -> dict[str, Any]:
+        """Start the process; it works on while the agent answers other calls."""
+        arguments = self.arguments(host, entry.args)
+        self._running[entry.id] = process = subprocess.Popen(
+            [sys.executable, "-m", hog.MODULE, entry.id, self.kind, json.dumps(arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONPATH": _PACKAGES},
+        )
+        if process.stdout:
+            os.set_blocking(process.stdout.fileno(), False)
+        return {"pid": process.pid, **arguments}
+
+    def observe(self, entry: Entry) -> tuple[dict[str, Any], bool]:
+        """Return what the process told since, and whether it has ended."""
+        process = self._running.get(entry.id)
+        if process is None:
+            return {}, not _processes(entry.id)
+        ended = process.poll() is not None
+        observed = _read(process)
+        if ended:
+            del self._running[entry.id]
+            observed |= {"exit_code": process.returncode}
+        return observed, ended
+
+    def undo(self, host: Host, entry: Entry) -> None:
+        """End the process, whoever started it; what it took goes back to the kernel with it."""
+        for pid in _processes(entry.id):
+            os.kill(pid, signal.SIGKILL)
+        if process := self._running.get(entry.id):
+            process.wait(_END_SECONDS)
+
+    def healed(self, host: Host, entry: Entry) -> bool:
+        """Return whether no such process is left."""
+        return not _processes(entry.id)
+
+
+class CgroupHog(Hog):
+    """Fill the memory cgroup of a container up to its limit."""
+
+    kind = "cgroup"
+
+    def arguments(self, host: Host, args: dict[str, Any]) -> dict[str, Any]:
+        group = cgroup.find(host, args)
+        if group.limit_bytes is None:
+            raise OperationError("this container has no memory limit; filling it fills the node")
+        pod = cgroup.MemoryCgroup(group.path.parent, group.unified)
+        return {
+            "path": str(group.path),
+            "unified": group.unified,
+            "oom_kills_before": group.oom_kills,
+            "pod_oom_kills_before": pod.oom_kills,
+        }
+
+    def observe(self, entry: Entry) -> tuple[dict[str, Any], bool]:
+        observed, ended = super().observe(entry)
+        # Version 2 kills the whole container at once, the hog included; the pod's count remains.
+        if ended and "oom" not in observed and entry.observed.get("unified"):
+            pod = cgroup.MemoryCgroup(Path(entry.observed["path"]).parent, unified=True)
+            observed |= {"oom": _oom_kills(pod) > entry.observed["pod_oom_kills_before"]}
+        return observed, ended
+
+
+class DeviceHog(Hog):
+    """Take all free memory of one GPU."""
+
+    kind = "device"
+
+    def arguments(self, host: Host, args: dict[str, Any]) -> dict[str, Any]:
+        if not (uuid := str(args.get("uuid", ""))).startswith(("GPU-", "MIG-")):
+            raise OperationError(f"{uuid!r} is no UUID of a GPU")
+        return {"uuid": uuid, "library": cuda.library(host)}
+
+
+def _oom_kills(group: cgroup.MemoryCgroup) -> int:
+    try:
+        return group.oom_kills
+    except OSError:
+        return 0  # the pod is gone, and its counter with it
+
+
+def _read(process: subprocess.Popen[bytes]) -> dict[str, Any]:
+    observed: dict[str, Any] = {}
+    for line in _waiting_bytes(process).splitlines():
+        try:
+            observed |= json.loads(line)
+        except json.JSONDecodeError:
+            observed["said"] = line.decode(errors="replace").strip()
+    return observed
+
+
+def _waiting_bytes(process: subprocess.Popen[bytes]) -> bytes:
+    """Return what lies in the pipe now; its lines are short, so they come whole."""
+    if process.stdout is None:
+        return b""
+    try:
+        return os.read(process.stdout.fileno(), _PIPE_BYTES)
+    except BlockingIOError:
+        return b""
+
+
+def _processes(entry_id: str) -> list[int]:
+    """Return the live hogs of one entry, also those a former agent started."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            alive = (folder / "stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+        except OSError:
+            continue
+        if alive and hog.MODULE.encode() in words and entry_id.encode() in words:
+            found.append(int(folder.name))
+    return found

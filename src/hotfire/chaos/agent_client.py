@@ -1,0 +1,359 @@
+"""The node agent as the runner sees it: deploying it, and asking it through the API server."""
+
+import inspect
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, TypeVar
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+import hotfire.agent
+from hotfire.cluster import Cluster, Document, Pod
+from hotfire.errors import ClusterError, FaultNotInjected, HarnessError, StackNotReady
+from hotfire.profile import TargetProfile
+from hotfire.waiting import until
+
+NAME: Final = "hotfire-agent"
+_LABELS: Final = {"app.kubernetes.io/name": NAME}
+_CODE: Final = "/opt/agent"
+_STATE: Final = "/var/lib/hotfire-agent"
+_CALL_SECONDS: Final = 40.0
+T = TypeVar("T")
+
+
+class Answer(BaseModel):
+    """What an agent says; fields this version does not know are left alone."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class BfdSession(Answer):
+    """One BFD session of a node."""
+
+    neighbour: str
+    interface: str
+    state: str
+
+
+class LinkState(Answer):
+    """A link as its node sees it."""
+
+    link: str
+    carrier: bool
+    received_packets: int
+    sent_packets: int
+    drops: dict[str, int]
+    """Packets our rules dropped, by direction; empty while none are installed."""
+    bfd: tuple[BfdSession, ...] | None
+    """None: the node runs no BIRD that answers."""
+
+
+class CgroupState(Answer):
+    """The memory cgroup of a container."""
+
+    usage_bytes: int
+    limit_bytes: int | None
+    oom_kills: int
+
+
+class Observed(Answer):
+    """What a fault on a node told about itself; None where it has not (yet) said so."""
+
+    oom: bool | None = None
+    """Whether the kernel killed a process of the filled cgroup."""
+    oom_kills_before: int | None = None
+    oom_kills: int | None = None
+    filled_bytes: int | None = None
+    free_bytes: int | None = None
+    """Free memory of the filled GPU."""
+    total_bytes: int | None = None
+    exit_code: int | None = None
+    said: str = ""
+    healed_because: str = ""
+
+
+class AgentEntry(Answer):
+    """An undo entry on a node."""
+
+    id: str
+    op: str
+    state: str
+    observed: Observed = Observed()
+
+
+class DeviceGrant(Answer):
+    """Devices the kubelet gave to one container."""
+
+    namespace: str
+    pod: str
+    container: str
+    resource: str
+    device_ids: tuple[str, ...]
+
+
+class Gpu(Answer):
+    """One GPU of a node, as `nvidia-smi` tells."""
+
+    index: str
+    uuid: str
+
+
+class AgentClient:
+    """Every node's agent, by the node's name."""
+
+    def __init__(self, cluster: Cluster, profile: TargetProfile) -> None:
+        self._cluster = cluster
+        self._profile = profile
+        self._namespace = profile.system_namespace
+
+    # Life
+
+    def deploy(self, *, run_id: str) -> None:
+        """Put an agent on every node and wait until each answers.
+
+        Raises:
+            StackNotReady: a node's agent did not answer in time; the message names the node.
+        """
+        self._cluster.apply(manifests(self._profile, run_id=run_id))
+        self.wait_ready()
+
+    def wait_ready(self) -> None:
+        """Wait until the DaemonSet has an answering agent on every node it wants."""
+        try:
+            until(
+                self._all_answer,
+                within_seconds=self._profile.waits.agent_seconds,
+                what=f"an answering agent on each node ({self._namespace}/{NAME})",
+                poll_seconds=1.0,
+            )
+        except HarnessError as error:
+            raise StackNotReady(f"{error}; {self._trouble()}") from error
+
+    def remove(self) -> None:
+        """Heal every node, then remove the agents.
+
+        Raises:
+            HarnessError: a node could not be healed; the agents then stay.
+        """
+        problems = [problem for node in self.nodes() for problem in self.heal(node)]
+        if problems:
+            raise HarnessError(f"agents stay, since nodes are not healed: {'; '.join(problems)}")
+        for kind, version in (("DaemonSet", "apps/v1"), ("ConfigMap", "v1")):
+            self._cluster.delete(kind, self._namespace, NAME, api_version=version)
+        until(
+            lambda: not self._pods(),
+            within_seconds=self._profile.waits.pod_gone_seconds,
+            what="no agent pods",
+        )
+
+    def nodes(self) -> list[str]:
+        """Return the nodes that have a running agent."""
+        return [pod.node for pod in self._pods() if pod.phase == "Running"]
+
+    # Observations
+
+    def link_state(self, node: str, link: str) -> LinkState:
+        """Return what a node sees of one of its links."""
+        return _read(LinkState, self.call(node, "link.state", link=link))
+
+    def cgroup_state(self, node: str, *, pod_uid: str, container_id: str) -> CgroupState:
+        """Return the memory cgroup of a container."""
+        answer = self.call(node, "cgroup.state", pod_uid=pod_uid, container_id=container_id)
+        return _read(CgroupState, answer)
+
+    def device_grants(self, node: str) -> list[DeviceGrant]:
+        """Return which devices a node's kubelet gave to which container."""
+        return _read(list[DeviceGrant], self.call(node, "pod_resources"))
+
+    def gpus(self, node: str) -> list[Gpu]:
+        """Return a node's GPUs."""
+        answer = self.call(node, "gpu.list")
+        return _read(list[Gpu], answer["gpus"] if isinstance(answer, dict) else answer)
+
+    # Faults
+
+    def fire(self, node: str, op: str, id_: str, **args: str) -> AgentEntry:
+        """Inject a fault for one lease; the node undoes it by itself when that ends.
+
+        Raises:
+            FaultNotInjected: the agent refused, or does not know of it afterwards.
+        """
+        lease_seconds = self._profile.agent.lease_seconds
+        try:
+            answer = self.call(node, op, id=id_, ttl_seconds=lease_seconds, **args)
+        except ClusterError:
+            # The fault may have cut the very path of the answer; the node knows.
+            answer = until(
+                lambda: self._known(node, id_),
+                within_seconds=self._profile.waits.injection_seconds,
+                what=f"entry {id_} on {node}",
+            )
+        except HarnessError as error:
+            raise FaultNotInjected(f"{op} on {node}: {error}") from error
+        return _read(AgentEntry, answer)
+
+    def entry(self, node: str, id_: str) -> AgentEntry:
+        """Return one entry of a node, healed ones of this agent's life included."""
+        return _read(AgentEntry, self.call(node, "entry", id=id_))
+
+    def entries(self, node: str) -> list[AgentEntry]:
+        """Return all entries of a node."""
+        return _read(list[AgentEntry], self.call(node, "list"))
+
+    def open_entries(self, node: str) -> list[AgentEntry]:
+        """Return the entries of a node that are not healed."""
+        return [entry for entry in self.entries(node) if entry.state != "healed"]
+
+    def renew(self, node: str, id_: str) -> None:
+        """Give a fault another lease from now on."""
+        self.call(node, "renew", id=id_, ttl_seconds=self._profile.agent.lease_seconds)
+
+    def heal(self, node: str, id_: str | None = None) -> list[str]:
+        """Undo one entry, or all of a node; return what could not be undone, with reasons.
+
+        An entry the node does not know is healed: it was never armed, or healed and forgotten.
+        """
+        if id_ is not None and id_ not in {entry.id for entry in self.open_entries(node)}:
+            return []
+        answer = self.call(node, "heal", id=id_)
+        return [str(problem) for problem in answer["problems"]] if isinstance(answer, dict) else []
+
+    def call(self, node: str, op: str, **args: object) -> object:
+        """Ask one node's agent.
+
+        Raises:
+            ClusterError: the agent could not be reached.
+            HarnessError: the agent refused; the message is its reason.
+        """
+        pod = self._pod(node)
+        request = json.dumps({"op": op, **args})
+        done = self._cluster.exec(
+            self._namespace,
+            pod.name,
+            container="agent",
+            argv=["python3", "-m", "hotfire.agent.program", "call", request],
+            within_seconds=_CALL_SECONDS,
+        )
+        try:
+            reply = json.loads(done.stdout)
+        except json.JSONDecodeError as error:
+            said = done.stderr.strip()[-500:]
+            raise ClusterError(f"the agent on {node} did not answer {op}: {said}") from error
+        if not reply["ok"]:
+            raise HarnessError(f"the agent on {node} refused {op}: {reply['error']}")
+        return reply["result"]
+
+    # Parts
+
+    def _known(self, node: str, id_: str) -> object:
+        try:
+            return self.call(node, "entry", id=id_)
+        except HarnessError:
+            return None
+
+    def _pods(self) -> list[Pod]:
+        return self._cluster.pods(self._namespace, _LABELS)
+
+    def _pod(self, node: str) -> Pod:
+        for pod in self._pods():
+            if pod.node == node and pod.phase == "Running" and not pod.deleting:
+                return pod
+        raise ClusterError(f"node {node} has no running agent in {self._namespace}")
+
+    def _all_answer(self) -> bool:
+        found = self._cluster.get("DaemonSet", self._namespace, NAME, api_version="apps/v1")
+        status = (found or {}).get("status") or {}
+        wanted = status.get("desiredNumberScheduled", 0)
+        nodes = self.nodes()
+        return 0 < wanted == len(nodes) and all(map(self._answers, nodes))
+
+    def _answers(self, node: str) -> bool:
+        try:
+            return isinstance(self.call(node, "ping"), dict)
+        except HarnessError:
+            return False
+
+    def _trouble(self) -> str:
+        pods = [f"{pod.node}: {pod.phase} {_waiting(pod)}".strip() for pod in self._pods()]
+        return "; ".join(pods) or "no pod was created; see the DaemonSet's events"
+
+
+def manifests(profile: TargetProfile, *, run_id: str) -> list[Document]:
+    """Return namespace, code and DaemonSet of the agent."""
+    labels = {"hotfire.dev/run": run_id}
+    namespace = {
+        "name": profile.system_namespace,
+        "labels": {**labels, "pod-security.kubernetes.io/enforce": "privileged"},
+    }
+    place = {"name": NAME, "namespace": profile.system_namespace, "labels": _LABELS | labels}
+    template = {"metadata": {"labels": _LABELS}, "spec": _pod_spec(profile)}
+    return [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": namespace},
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": place, "data": dict(_code())},
+        {
+            "apiVersion": "apps/v1",
+            "kind": "DaemonSet",
+            "metadata": place,
+            "spec": {
+                "selector": {"matchLabels": _LABELS},
+                # Every node at once: the agents serve nobody whom a slow roll-out would protect.
+                "updateStrategy": {"rollingUpdate": {"maxUnavailable": "100%"}},
+                "template": template,
+            },
+        },
+    ]
+
+
+def _pod_spec(profile: TargetProfile) -> Document:
+    # Requests equal limits: a Guaranteed pod is the kernel's last choice when memory runs out.
+    # A CUDA context alone takes several hundred MiB of host memory.
+    memory = "128Mi" if profile.accelerator.memory == "host-cgroup" else "1Gi"
+    amounts = {"cpu": "250m", "memory": memory}
+    files = [{"key": key, "path": f"hotfire/agent/{key}"} for key, _ in _code()]
+    return {
+        "hostNetwork": True,
+        "hostPID": True,
+        "enableServiceLinks": False,
+        "automountServiceAccountToken": False,
+        "tolerations": list(profile.agent.tolerations),
+        "terminationGracePeriodSeconds": 30,
+        "containers": [
+            {
+                "name": "agent",
+                "image": profile.images.python,
+                "command": ["python3", "-m", "hotfire.agent.program", "serve"],
+                "env": [
+                    {"name": "PYTHONPATH", "value": _CODE},
+                    {"name": "PYTHONUNBUFFERED", "value": "1"},
+                ],
+                "securityContext": {"privileged": True, "runAsUser": 0},
+                "resources": {"requests": amounts, "limits": amounts},
+                "volumeMounts": [
+                    {"name": "code", "mountPath": _CODE},
+                    {"name": "state", "mountPath": _STATE},
+                ],
+            }
+        ],
+        "volumes": [
+            {"name": "code", "configMap": {"name": NAME, "items": files}},
+            {"name": "state", "hostPath": {"path": _STATE, "type": "DirectoryOrCreate"}},
+        ],
+    }
+
+
+def _code() -> Iterator[tuple[str, str]]:
+    """Yield name and text of each of the agent's modules."""
+    for path in sorted(Path(inspect.getfile(hotfire.agent)).parent.glob("*.py")):
+        yield path.name, path.read_text(encoding="utf-8")
+
+
+def _waiting(pod: Pod) -> str:
+    return ",".join(one.waiting_reason for one in pod.containers if one.waiting_reason)
+
+
+def _read(shape: type[T], answer: object) -> T:
+    try:
+        return TypeAdapter(shape).validate_python(answer)
+    except ValidationError as error:
+        raise HarnessError(f"the agent's answer is not a {shape}: {error}") from error

@@ -1,0 +1,132 @@
+"""An armed fault: what the driver hands to the process that fires it."""
+
+import os
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import Final, Literal, Self
+
+from pydantic import ValidationError
+
+from hotfire.chaos.agent_client import AgentClient
+from hotfire.chaos.blast import Plan, World
+from hotfire.chaos.undo import Record, State, UndoEntry, UndoJournal
+from hotfire.cluster import Cluster
+from hotfire.errors import HarnessError
+from hotfire.profile import TargetProfile
+from hotfire.rundir import Event, RunDirectory
+
+VARIABLE: Final = "HOTFIRE_ARMED"
+"""Names the file of the armed fault; the one variable that crosses into the chaos process."""
+
+
+class Armed(Record):
+    """A plan that was proven and whose undo is written ahead."""
+
+    plan: Plan
+    entry: UndoEntry
+    profile: TargetProfile
+    run_directory: Path
+    history: Path
+    """Where the load writes its rows, live."""
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Return what was armed for this process.
+
+        Raises:
+            HarnessError: nothing was; then nothing may be fired.
+        """
+        path = os.environ.get(VARIABLE, "")
+        try:
+            return cls.model_validate_json(Path(path).read_bytes())
+        except (OSError, ValidationError) as error:
+            raise HarnessError(
+                "no armed plan: a fault is fired only after its targets are resolved, its blast"
+                " radius proven and its undo written; start it with `hotfire gameday`, or keep the"
+                " control `hotfire.chaos.control` in the experiment file"
+            ) from error
+
+
+class Shot:
+    """One armed fault together with the world it is fired at."""
+
+    def __init__(self, armed: Armed) -> None:
+        self.armed = armed
+        self.profile = armed.profile
+        self.plan = armed.plan
+        self.target = armed.plan.target
+        self.run = RunDirectory(armed.run_directory)
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Return the fault armed for this process; see ``Armed.from_environment``."""
+        return cls(Armed.from_environment())
+
+    @cached_property
+    def cluster(self) -> Cluster:
+        return Cluster.connect(self.profile)
+
+    @cached_property
+    def agent(self) -> AgentClient:
+        return AgentClient(self.cluster, self.profile)
+
+    @property
+    def world(self) -> World:
+        return World(cluster=self.cluster, agent=self.agent, profile=self.profile)
+
+    @cached_property
+    def journal(self) -> UndoJournal:
+        return UndoJournal(self.run.undo_path, self.cluster, self.profile.system_namespace)
+
+    def require_open(self) -> None:
+        """Make sure that this very plan is still armed, on this disk, and was not healed meanwhile.
+
+        Raises:
+            HarnessError: it is not; the kill switch or another `heal` was faster.
+        """
+        if self.armed.entry.id not in {entry.id for entry in self.journal.open()}:
+            raise HarnessError(f"{self.armed.entry.id} is not armed any more; nothing was fired")
+
+    def fired(self) -> None:
+        """Write that the fault is injected."""
+        with suppress(HarnessError):
+            # The fault may have cut our way to the cluster; the entry is open there all the same.
+            self.journal.mark(self.armed.entry, State.INJECTED)
+
+    def tell(self, what: str, *, source: str, at_ns: int | None = None, **data: object) -> int:
+        """Write one event of this fault, now or as of ``at_ns``, and return its time."""
+        return tell(
+            self.run,
+            what,
+            source=source,
+            experiment=self.plan.experiment,
+            at_ns=at_ns,
+            data=data,
+        )
+
+
+def tell(  # noqa: PLR0913 - an event has these facts, all but two by name
+    run: RunDirectory,
+    what: str,
+    *,
+    source: str,
+    experiment: str,
+    kind: Literal["fault", "phase", "watch", "agent"] = "fault",
+    at_ns: int | None = None,
+    data: Mapping[str, object] | None = None,
+) -> int:
+    """Write one event to the run's timeline and return its time in epoch nanoseconds."""
+    stamp = time.time_ns() if at_ns is None else at_ns
+    event = Event(
+        at_ns=stamp,
+        kind=kind,
+        what=what,
+        source=source,
+        experiment=experiment,
+        data=dict(data or {}),
+    )
+    run.append_event(event)
+    return stamp

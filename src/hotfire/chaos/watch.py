@@ -1,0 +1,78 @@
+"""Watching while a fault lasts: ready endpoints over time, and harm beyond the plan."""
+
+import threading
+from typing import Final, Self
+
+from hotfire.chaos import blast
+from hotfire.chaos.armed import tell
+from hotfire.chaos.blast import Plan
+from hotfire.cluster import Cluster, Pod
+from hotfire.errors import ClusterError
+from hotfire.profile import TargetProfile
+from hotfire.rundir import RunDirectory
+
+_POLL_SECONDS: Final = 0.5
+
+
+class Watch:
+    """A thread that writes watch events; a context manager around the whole experiment."""
+
+    def __init__(
+        self, cluster: Cluster, profile: TargetProfile, run: RunDirectory, plan: Plan
+    ) -> None:
+        self._cluster = cluster
+        self._profile = profile
+        self._run = run
+        self._plan = plan
+        self._ready: int | None = None
+        self._told: set[str] = set()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="watch", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join(self._profile.waits.api_seconds * 3)
+
+    def _watch(self) -> None:
+        while not self._over.wait(_POLL_SECONDS):
+            try:
+                pods = blast.engines(self._cluster, self._profile)
+                self._note_ready(pods)
+                self._note_beyond(pods)
+            except ClusterError:
+                # A gap in this series is honest; the verdict does not rest on it.
+                continue
+
+    def _note_ready(self, pods: list[Pod]) -> None:
+        uids = {pod.uid for pod in pods}
+        found = self._cluster.endpoints(self._profile.namespace)
+        ready = len({one.pod_uid for one in found if one.ready and one.pod_uid in uids})
+        if ready != self._ready:
+            self._ready = ready
+            self._tell("ready-endpoints", {"ready": ready})
+
+    def _note_beyond(self, pods: list[Pod]) -> None:
+        """Write each bystander that was restarted, deleted or replaced: nobody aimed at it."""
+        present = {pod.uid: pod for pod in pods}
+        for bystander in self._plan.bystanders:
+            pod = present.get(bystander.uid)
+            harm = "gone" if pod is None or pod.deleting else ""
+            if pod and pod.restarts > bystander.restarts:
+                harm = "restarted"
+            if harm and bystander.uid not in self._told:
+                self._told.add(bystander.uid)
+                self._tell("beyond-radius", {"pod": bystander.pod, "harm": harm})
+
+    def _tell(self, what: str, data: dict[str, object]) -> None:
+        tell(
+            self._run,
+            what,
+            source="API server",
+            experiment=self._plan.experiment,
+            kind="watch",
+            data=data,
+        )

@@ -1,0 +1,181 @@
+"""The command line: what is asked, and how every way of ending looks to the operator.
+
+Commands import what they need when they run, so that ``hotfire --help`` answers at once.
+"""
+
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from hotfire.errors import HotfireError, LabError, ProfileError
+from hotfire.lab.cli import app as lab_app
+
+BAD_ARGUMENTS = 254
+CRASHED = 255
+_INTERRUPTED_IN_TYPER = 130
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Proves that an LLM serving platform is built right, and holds when things break.\n\n"
+    "Exit codes: 0 conformant, 1 nonconformant, 2 inconclusive, 254 bad arguments or target "
+    "file, 255 hotfire itself failed.",
+)
+app.add_typer(lab_app, name="lab")
+
+Target = Annotated[
+    Path | None, typer.Option("--target", metavar="FILE", help="Target file; default: the lab.")
+]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="Run directory, or its name below runs/.")]
+
+
+def main() -> None:
+    """Run the command line and leave the process with its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit code; whatever goes wrong becomes one line."""
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(arguments or ["--help"], prog_name="hotfire", standalone_mode=False)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the outermost frame
+        return _complain(*_explained(error))
+    if code == _INTERRUPTED_IN_TYPER:
+        return _complain(*_explained(KeyboardInterrupt()))
+    return code if isinstance(code, int) else 0
+
+
+def _explained(error: BaseException) -> tuple[str, int]:
+    """Return what to tell the operator, and the exit code; a crash must not look like a verdict."""
+    match error:
+        case typer.TyperException():
+            return _usage(error), BAD_ARGUMENTS
+        case ProfileError() | LabError():
+            return str(error), BAD_ARGUMENTS
+        case HotfireError():
+            return str(error), CRASHED
+        case KeyboardInterrupt() | typer.Abort():
+            return "interrupted", CRASHED
+    return f"{type(error).__name__}: {error}; {_keep_traceback(error)}", CRASHED
+
+
+def _complain(message: str, code: int) -> int:
+    if message.startswith("Usage:"):
+        typer.echo(message, err=True)
+    else:
+        typer.echo(f"hotfire: {' '.join(message.split())}", err=True)
+    return code
+
+
+def _usage(error: typer.TyperException) -> str:
+    told = getattr(error, "format_message", lambda: str(error))()
+    context = getattr(error, "ctx", None)
+    if told.startswith("Usage:") or context is None:
+        return str(told)
+    return f"{told} (see {context.command_path} --help)"
+
+
+def _keep_traceback(error: BaseException) -> str:
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="hotfire-crash-", suffix=".txt", delete=False, encoding="utf-8"
+    ) as file:
+        file.writelines(traceback.format_exception(error))
+    return f"traceback in {file.name}"
+
+
+@app.command()
+def certify(
+    *,
+    target: Target = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID|AREA",
+            help="Judge this requirement or area only (repeatable). The rest counts as left out, "
+            "so the statement is inconclusive at best.",
+        ),
+    ] = None,
+    level: Annotated[
+        Literal["must", "should"], typer.Option(help="Leave out what is less binding.")
+    ] = "should",
+    run_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Record here; default: runs/<utc>/.")
+    ] = None,
+    keep_stack: Annotated[
+        bool, typer.Option("--keep-stack", help="Leave the reference stack running afterwards.")
+    ] = False,
+) -> int:
+    """Verify a platform, break it, measure how it comes back, and report."""
+    from hotfire.cli.certify import Order, carry_out  # noqa: PLC0415 - see the module's docstring
+
+    order = Order(
+        target=target, only=tuple(only or ()), level=level, run_dir=run_dir, keep_stack=keep_stack
+    )
+    return carry_out(order)
+
+
+@app.command(name="list")
+def list_(
+    *, json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False
+) -> None:
+    """List every requirement and fault."""
+    from hotfire.cli.show import listed, listed_as_json  # noqa: PLC0415
+
+    if json:
+        typer.echo(listed_as_json())
+    else:
+        listed()
+
+
+@app.command()
+def explain(id_: Annotated[str, typer.Argument(metavar="ID", help="As `hotfire list`.")]) -> None:
+    """Tell what one requirement means, how it is decided, and where it comes from."""
+    from hotfire.cli.show import explained  # noqa: PLC0415
+
+    explained(id_)
+
+
+@app.command()
+def report(
+    run: Run = "latest",
+    *,
+    format_: Annotated[
+        str, typer.Option("--format", metavar="NAME[,NAME...]", help="Files of reports/.")
+    ] = "html",
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR|-", help="Where to; - is standard output. Default: the run."),
+    ] = None,
+) -> None:
+    """Render a recorded run; needs neither the target nor a network."""
+    from hotfire.cli.report import report as render  # noqa: PLC0415
+
+    render(run, [name.strip() for name in format_.split(",") if name.strip()], output)
+
+
+@app.command()
+def judge(run: Run = "latest") -> int:
+    """Judge a recorded run again, with the rules of this version."""
+    from hotfire.cli.judge import judge as judge_again  # noqa: PLC0415
+
+    return judge_again(run)
+
+
+@app.command()
+def heal(
+    *,
+    now: Annotated[
+        bool, typer.Option("--now", help="Stop a run that is going on, then heal.")
+    ] = False,
+    target: Target = None,
+) -> int:
+    """Undo whatever earlier runs left behind, and prove it."""
+    from hotfire.cli.heal import heal as heal_target  # noqa: PLC0415
+
+    return heal_target(target, now=now)

@@ -1,0 +1,172 @@
+"""Every requirement in the checkout, read from the files without importing them.
+
+Importing a suite would need the libraries, the fixtures and the time of a run.
+"""
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import yaml
+
+from hotfire.errors import ProfileError
+from hotfire.requirement import Level, Requirement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One requirement and the file that decides it, paths relative to the root.
+
+    ``steps`` are the cases of a check, or the actions and probes of a fault, each with what it
+    says about itself. ``limits`` are a fault's blast radius and budgets.
+    """
+
+    requirement: Requirement
+    kind: Literal["check", "fault"]
+    area: str
+    path: Path
+    twin: Path | None
+    steps: tuple[tuple[str, str], ...]
+    limits: tuple[tuple[str, str], ...] = ()
+
+
+def entries(root: Path) -> list[Entry]:
+    """Return every check and fault below a root, ordered by kind, area and id.
+
+    Raises:
+        ProfileError: a file does not say what it requires in the usual way.
+    """
+    checks = [_check(path, root) for path in sorted(root.glob("suites/*/test_*.py"))]
+    faults = [_fault(path, root) for path in sorted(root.glob("experiments/*/*.yaml"))]
+    return sorted([*checks, *faults], key=lambda e: (e.kind, e.area, e.requirement.id))
+
+
+def _check(path: Path, root: Path) -> Entry:
+    relative = path.relative_to(root)
+    try:
+        module = ast.parse(path.read_text(encoding="utf-8"))
+        claim = _claim(module)
+    except (SyntaxError, ValueError, TypeError, KeyError) as error:
+        raise ProfileError(f"{relative}: cannot read its requirement: {error}") from error
+    twin = Path("tests") / "defects" / path.name.removeprefix("test_")
+    return Entry(
+        requirement=claim,
+        kind="check",
+        area=path.parent.name,
+        path=relative,
+        twin=next((t for t in (twin, twin.with_name(path.name)) if (root / t).exists()), None),
+        steps=tuple(_cases(module)),
+    )
+
+
+def _claim(module: ast.Module) -> Requirement:
+    """Return what the call of ``requirement`` in ``pytestmark`` says."""
+    names: dict[str, Any] = {"__doc__": ast.get_docstring(module)}
+    call: ast.Call | None = None
+    for node in module.body:
+        if not (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)):
+            continue
+        if node.targets[0].id == "pytestmark":
+            call = _requirement_call(node.value)
+        else:
+            names |= _constant(node.targets[0].id, node.value)
+    if call is None:
+        raise ValueError("no pytestmark = requirement(...)")
+    id_, level, prose = (_value(argument, names) for argument in call.args)
+    facts = {str(word.arg): _value(word.value, names) for word in call.keywords}
+    facts["features"] = frozenset(facts.get("features", ()))
+    statement, _, rationale = str(prose or "").partition("\n\n")
+    statement = " ".join(statement.split())
+    return Requirement(
+        id=id_, level=Level(level), statement=statement, rationale=rationale, **facts
+    )
+
+
+def _requirement_call(value: ast.expr) -> ast.Call | None:
+    marks = value.elts if isinstance(value, ast.List | ast.Tuple) else [value]
+    calls = [mark for mark in marks if isinstance(mark, ast.Call)]
+    return next((c for c in calls if ast.unparse(c.func).split(".")[-1] == "requirement"), None)
+
+
+def _constant(name: str, value: ast.expr) -> dict[str, Any]:
+    try:
+        return {name: ast.literal_eval(value)}
+    except (ValueError, TypeError):
+        return {}
+
+
+def _value(node: ast.expr, names: dict[str, Any]) -> Any:  # noqa: ANN401 - any literal
+    """Return what a literal, a constant of the module, a Level or a set of literals is."""
+    if isinstance(node, ast.Name):
+        return names[node.id]
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    if isinstance(node, ast.Call):
+        return _value(node.args[0], names) if node.args else frozenset()
+    return ast.literal_eval(node)
+
+
+def _cases(module: ast.Module) -> list[tuple[str, str]]:
+    functions = [
+        node
+        for node in ast.walk(module)
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test")
+    ]
+    return [(node.name, _first_line(ast.get_docstring(node))) for node in functions]
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().partition("\n")[0]
+
+
+def _fault(path: Path, root: Path) -> Entry:
+    relative = path.relative_to(root)
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        block = next(e for e in document["extensions"] if e["name"] == "hotfire")
+        claim = Requirement(
+            id=block["id"],
+            level=Level(block["level"]),
+            statement=" ".join(document["title"].split()),
+            rationale=document["description"].strip(),
+            source=block["source"],
+            features=frozenset(block.get("features", ())),
+        )
+        steps = tuple(_steps(document))
+    except (yaml.YAMLError, StopIteration, KeyError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ProfileError(f"{relative}: cannot read its extensions: {reason}") from error
+    return Entry(
+        requirement=claim,
+        kind="fault",
+        area=path.parent.name,
+        path=relative,
+        twin=None,
+        steps=steps,
+        limits=tuple(_limits(block)),
+    )
+
+
+def _steps(document: dict[str, Any]) -> list[tuple[str, str]]:
+    hypothesis = document.get("steady-state-hypothesis", {}).get("probes", [])
+    parts = {
+        "steady state": hypothesis,
+        "method": document.get("method", []),
+        "rollback": document.get("rollbacks", []),
+    }
+    return [
+        (activity["name"], f"{part}: {activity['provider'].get('func', '')}")
+        for part, activities in parts.items()
+        for activity in cast("list[dict[str, Any]]", activities)
+    ]
+
+
+def _limits(block: dict[str, Any]) -> list[tuple[str, str]]:
+    radius = [(f"blast radius: {key}", str(value)) for key, value in _items(block, "blast_radius")]
+    return radius + [(f"budget: {key}", str(value)) for key, value in _items(block, "budgets")]
+
+
+def _items(block: dict[str, Any], name: str) -> list[tuple[str, Any]]:
+    value = block.get(name)
+    return list(value.items()) if isinstance(value, dict) else []

@@ -1,0 +1,119 @@
+"""``hotfire certify``: one run from the target file to the reports."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from hotfire.cli.child import Child, termination_as_interrupt, undisturbed
+from hotfire.cli.heal import heal_leftovers, refuse_leftovers, target_or_lab
+from hotfire.cli.progress import Progress
+from hotfire.cli.project import format_names, project_root
+from hotfire.cli.report import write_reports
+from hotfire.cli.verdicts import print_verdicts
+from hotfire.errors import HarnessError, ProfileError
+from hotfire.outcome import statement
+from hotfire.profile import TargetProfile
+from hotfire.rundir import RunDirectory, RunInfo
+from hotfire.verdict import EXIT_CODES, Conformance
+
+# pytest's own, and 1 and 6 of the plugin.
+_JUDGED = {0, 1, 6}
+_NEVER_BEGAN = {4, 5}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What the operator asked for."""
+
+    target: Path | None = None
+    only: tuple[str, ...] = ()
+    level: str = "should"
+    run_dir: Path | None = None
+    keep_stack: bool = False
+
+
+def carry_out(order: Order) -> int:
+    """Run everything asked for, report, and return the exit code of the statement.
+
+    Raises:
+        ProfileError: the target file, an option or a leftover forbids the run.
+        HarnessError: pytest itself broke down.
+    """
+    console = Console(highlight=False)
+    with termination_as_interrupt():
+        root = project_root()
+        target = target_or_lab(order.target, lambda line: console.print(Text(line)))
+        profile = TargetProfile.read(target)
+        refuse_leftovers(profile)
+        run = _create_run(order, profile, root)
+        console.print(Text(f"certifying {profile.name}; recorded in {run.root}"))
+        arguments = _arguments(order, target, run, root)
+        child = Child.start(arguments, root=root, log=run.log_path("pytest.log"))
+        progress = Progress(run, console)
+        status = _follow(child, progress)
+    if status in _NEVER_BEGAN:
+        raise ProfileError(child.complaint())
+    with undisturbed():
+        try:
+            if status not in _JUDGED:
+                heal_leftovers(profile, progress.say, keep_stack=order.keep_stack)
+        finally:
+            stated = _conclude(run, status, console)
+    if status not in {*_JUDGED, None}:
+        raise HarnessError(f"pytest ended with status {status}: {child.complaint()}")
+    return EXIT_CODES[stated]
+
+
+def _create_run(order: Order, profile: TargetProfile, root: Path) -> RunDirectory:
+    words = ["hotfire", "certify", *(["--target", str(order.target)] if order.target else [])]
+    words += [word for name in order.only for word in ("--only", name)]
+    info = RunInfo.begin(
+        command=tuple(words), target_name=profile.name, tool_version=version("hotfire")
+    )
+    if order.run_dir is None:
+        return RunDirectory.create(root / "runs", info)
+    if (order.run_dir / "run.json").exists():
+        raise ProfileError(f"{order.run_dir} holds a run already; name another --run-dir")
+    return RunDirectory.create_at(order.run_dir.resolve(), info)
+
+
+def _arguments(order: Order, target: Path, run: RunDirectory, root: Path) -> list[str]:
+    folders = [name for name in ("suites", "experiments") if (root / name).is_dir()]
+    options = ["--target", str(target), "--run-dir", str(run.root), "--level", order.level]
+    options += [word for name in order.only for word in ("--only", name)]
+    options += ["--keep-stack"] if order.keep_stack else []
+    return [*folders, "-p", "hotfire.pytest_plugin", "--verbose", "--color=no", *options]
+
+
+def _follow(child: Child, progress: Progress) -> int | None:
+    """Return pytest's exit status; None when the operator ended the run."""
+    try:
+        with progress:
+            status: int | None = child.follow(progress.look)
+    except KeyboardInterrupt:
+        with undisturbed():
+            progress.say("interrupted: healing and cleaning up", style="yellow")
+            child.stop()
+            status = None
+    return status
+
+
+def _conclude(run: RunDirectory, status: int | None, console: Console) -> Conformance:
+    """Complete run.json, write every report and show the verdicts."""
+    results = run.results()
+    stated = statement(results)
+    notes = list(run.info().notes)
+    if status not in _JUDGED:
+        stated = Conformance.INCONCLUSIVE if stated is Conformance.CONFORMANT else stated
+        reason = "interrupted by the operator" if status is None else f"pytest ended with {status}"
+        notes.append(reason)
+    info = run.update_info(finished_at=datetime.now(UTC), conformance=stated, notes=tuple(notes))
+    reports = write_reports(run, format_names(), folder=run.root)
+    print_verdicts(info, results)
+    for path in reports:
+        console.print(Text(f"  {path}"), soft_wrap=True)
+    return stated

@@ -1,0 +1,77 @@
+"""``hotfire heal``, and what a run does about leftovers."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import typer
+
+from hotfire.chaos.heal import Healed, open_entries
+from hotfire.chaos.heal import heal as undo_everything
+from hotfire.cli.project import project_root
+from hotfire.errors import ProfileError, RollbackFailed
+from hotfire.lab import default_target, ensure_up
+from hotfire.profile import TargetProfile
+
+Say = Callable[[str], None]
+
+
+def heal(target: Path | None, *, now: bool) -> int:
+    """Heal a target and say what was undone; a standing lab is the default target.
+
+    Raises:
+        ProfileError: there is no such target.
+        RollbackFailed: something is still broken.
+    """
+    path = target or default_target()
+    if not path.exists():
+        raise ProfileError(
+            f"{path}: no such target file"
+            if target
+            else "no lab is up, so nothing of it can be broken; name another target by --target"
+        )
+    done = undo_everything(TargetProfile.read(path), now=now, runs=_runs())
+    _tell(done, typer.echo)
+    if not done:
+        typer.echo("nothing to heal")
+    return 0
+
+
+def target_or_lab(target: Path | None, say: Say) -> Path:
+    """Return the target file, bringing the lab up when none was named."""
+    return (target or ensure_up(say)).resolve()
+
+
+def refuse_leftovers(profile: TargetProfile) -> None:
+    """Refuse to touch a target that an earlier run left broken.
+
+    Raises:
+        ProfileError: there are open undo entries.
+    """
+    left = open_entries(profile, runs=_runs())
+    if left:
+        faults = ", ".join(sorted({entry.fault for entry in left}))
+        raise ProfileError(
+            f"an earlier run left {profile.name} broken ({faults}): run `hotfire heal` first"
+        )
+
+
+def heal_leftovers(profile: TargetProfile, say: Say, *, keep_stack: bool = False) -> None:
+    """Heal what a run that ended badly left open.
+
+    Raises:
+        RollbackFailed: something is still broken.
+    """
+    _tell(undo_everything(profile, now=True, runs=_runs(), keep_namespaces=keep_stack), say)
+
+
+def _runs() -> Path:
+    return project_root() / "runs"
+
+
+def _tell(done: Iterable[Healed], say: Say) -> None:
+    done = list(done)
+    for one in done:
+        say(f"{'healed' if one.verified else 'NOT healed'}: {one.fault}: {one.detail}")
+    if broken := [one for one in done if not one.verified]:
+        names = ", ".join(one.entry_id for one in broken)
+        raise RollbackFailed(f"still broken: {names}; see the lines above, then `hotfire heal`")

@@ -1,0 +1,75 @@
+"""What a run looks like while it is going on, read from what it has recorded so far."""
+
+import json
+from pathlib import Path
+from typing import Self, TypeVar
+
+from rich.console import Console
+from rich.text import Text
+
+from hotfire.cli.verdicts import STYLES
+from hotfire.rundir import Event, Result, RunDirectory
+
+_Record = TypeVar("_Record")
+
+
+class Progress:
+    """Prints a line per verdict and fault event, and shows what is running now."""
+
+    def __init__(self, run: RunDirectory, console: Console) -> None:
+        self._run = run
+        self._console = console
+        self._status = console.status("starting")
+        self._sizes: dict[Path, int] = {}
+        self._told: dict[str, int] = {"results": 0, "events": 0}
+
+    def __enter__(self) -> Self:
+        self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._status.stop()
+
+    def say(self, line: str, style: str = "") -> None:
+        """Print one line."""
+        self._console.print(Text(line, style=style))
+
+    def look(self) -> None:
+        """Tell what is new since the last look."""
+        if self._has_grown("timeline.jsonl"):
+            events = self._run.events()
+            for event in self._news("events", events):
+                self._tell_event(event)
+        if self._has_grown("results.jsonl"):
+            for result in self._news("results", self._run.results()):
+                self._tell_result(result)
+
+    def _has_grown(self, name: str) -> bool:
+        path = self._run.path(name)
+        size = path.stat().st_size if path.exists() else 0
+        grown = size != self._sizes.get(path, 0)
+        self._sizes[path] = size
+        return grown
+
+    def _news(self, kind: str, records: list[_Record]) -> list[_Record]:
+        news = records[self._told[kind] :]
+        self._told[kind] = len(records)
+        return news
+
+    def _tell_event(self, event: Event) -> None:
+        if event.what == "case-started":
+            self._status.update(Text(f"{self._place()}{event.source}"))
+        elif event.kind == "fault":
+            self.say(f"  {event.experiment or ''} {event.what}", style="dim")
+
+    def _tell_result(self, result: Result) -> None:
+        if result.skipped_by_operator:
+            return
+        verdict = Text(f"{result.verdict:<14}", style=STYLES[result.verdict])
+        line = f" {result.id:<12} {result.case}  ({result.seconds:.1f} s)"
+        self._console.print(verdict + Text(line))
+
+    def _place(self) -> str:
+        plan = self._run.path("plan.json")
+        total = len(json.loads(plan.read_text())) if plan.exists() else 0
+        return f"[{self._told['results'] + 1}/{total}] " if total else ""

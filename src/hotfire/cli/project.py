@@ -1,0 +1,84 @@
+"""Where things lie: the checkout, its runs and its report formats."""
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Protocol, cast
+
+from hotfire.errors import HistoryError, ProfileError
+from hotfire.rundir import RunDirectory
+
+
+class ReportFormat(Protocol):
+    """A file of reports/: its suffix, and a document from a run directory alone."""
+
+    SUFFIX: str
+
+    def render(self, run: RunDirectory) -> str:
+        """Return the whole document."""
+
+
+def project_root() -> Path:
+    """Return the checkout this code runs from.
+
+    Raises:
+        ProfileError: the suites are not there, as in a plain installation.
+    """
+    root = Path(__file__).resolve().parents[3]
+    if not (root / "suites").is_dir():
+        raise ProfileError(
+            f"no suites/ in {root}: install hotfire from a checkout (pip install -e)"
+        )
+    return root
+
+
+def find_run(name: str) -> RunDirectory:
+    """Return a run by its path, its name below runs/, or ``latest``.
+
+    Raises:
+        ProfileError: there is none.
+    """
+    for path in (Path(name), project_root() / "runs" / name):
+        if (path / "run.json").exists():
+            return _open(path)
+    raise ProfileError(f"no run {name!r}: neither a run directory nor a name below runs/")
+
+
+def _open(path: Path) -> RunDirectory:
+    try:
+        return RunDirectory.open(path)
+    except HistoryError as error:
+        raise ProfileError(str(error)) from error
+
+
+def format_names() -> list[str]:
+    """Return the stems of the files in reports/ that are formats."""
+    folder = project_root() / "reports"
+    return sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
+
+
+def load_format(name: str) -> ReportFormat:
+    """Return one format.
+
+    Raises:
+        ProfileError: there is no such file.
+    """
+    if name not in format_names():
+        raise ProfileError(f"no report format {name!r}; there are {', '.join(format_names())}")
+    _make_reports_importable(project_root() / "reports")
+    return cast("ReportFormat", importlib.import_module(f"reports.{name}"))
+
+
+def _make_reports_importable(folder: Path) -> None:
+    """Register the package by its place: the checkout is not on the path, and need not be."""
+    if "reports" in sys.modules:
+        return
+    spec = importlib.util.spec_from_file_location(
+        "reports", folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    if spec is None or spec.loader is None:
+        raise ProfileError(f"{folder} is no package")
+    package = importlib.util.module_from_spec(spec)
+    sys.modules["reports"] = package
+    spec.loader.exec_module(package)

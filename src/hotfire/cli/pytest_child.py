@@ -1,0 +1,27 @@
+"""pytest as the child of ``hotfire certify``: it must not outlive it.
+
+A runner killed with SIGKILL cannot heal, so what it started must not go on breaking things: the
+kernel ends it too, and the undo journal and the leases do the rest.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+
+import pytest
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main(parent: int, arguments: list[str]) -> int:
+    """Run pytest and return its exit status; die at once when the parent is gone."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        return int(pytest.ExitCode.INTERRUPTED)
+    return int(pytest.main(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]), sys.argv[2:]))

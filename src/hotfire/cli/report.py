@@ -1,0 +1,32 @@
+"""``hotfire report``: documents from a recorded run."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import typer
+
+from hotfire.cli.project import find_run, load_format
+from hotfire.rundir import RunDirectory
+
+
+def report(name: str, formats: list[str], output: Path | None) -> None:
+    """Render a run in each format and say where it lies."""
+    run = find_run(name)
+    if output == Path("-"):
+        for format_name in formats:
+            typer.echo(load_format(format_name).render(run))
+        return
+    for path in write_reports(run, formats, folder=output or run.root):
+        typer.echo(path)
+
+
+def write_reports(run: RunDirectory, formats: Iterable[str], *, folder: Path) -> list[Path]:
+    """Write report.<suffix> in each format and return the paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name in formats:
+        chosen = load_format(name)
+        path = folder / f"report{chosen.SUFFIX}"
+        path.write_text(chosen.render(run), encoding="utf-8")
+        paths.append(path)
+    return paths

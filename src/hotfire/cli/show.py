@@ -1,0 +1,102 @@
+"""``hotfire list`` and ``hotfire explain``."""
+
+import difflib
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from hotfire.cli.catalogue import Entry, entries
+from hotfire.cli.project import project_root
+from hotfire.errors import ProfileError
+
+
+def listed() -> None:
+    """Print one line per requirement."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("id", no_wrap=True)
+    for name in ("level", "area"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("statement")
+    table.add_column("file", overflow="fold")
+    for entry in entries(project_root()):
+        claim = entry.requirement
+        row = (claim.id, claim.level, entry.area, claim.statement, entry.path.as_posix())
+        table.add_row(*map(Text, row))
+    Console(soft_wrap=False, highlight=False).print(table)
+
+
+def listed_as_json() -> str:
+    """Return every requirement as a JSON array."""
+    return json.dumps([_facts(entry) for entry in entries(project_root())], indent=2)
+
+
+def _facts(entry: Entry) -> dict[str, Any]:
+    claim = entry.requirement
+    return {
+        "id": claim.id,
+        "level": claim.level,
+        "kind": entry.kind,
+        "area": entry.area,
+        "statement": claim.statement,
+        "rationale": claim.rationale,
+        "features": sorted(claim.features),
+        "source": claim.source,
+        "cncf": claim.cncf,
+        "file": entry.path.as_posix(),
+        "twin": entry.twin.as_posix() if entry.twin else None,
+        "unprovable": claim.unprovable,
+    }
+
+
+def explained(id_: str) -> None:
+    """Print everything the files say about one requirement.
+
+    Raises:
+        ProfileError: there is none of that id.
+    """
+    known = {entry.requirement.id: entry for entry in entries(project_root())}
+    entry = known.get(id_.upper())
+    if entry is None:
+        near = difflib.get_close_matches(id_.upper(), known, n=1)
+        hint = f"did you mean {near[0]}?" if near else "see hotfire list"
+        raise ProfileError(f"no requirement {id_!r}; {hint}")
+    console = Console(highlight=False)
+    for line in _lines(entry):
+        console.print(Text(line))
+
+
+def _lines(entry: Entry) -> list[str]:
+    claim = entry.requirement
+    features = ", ".join(sorted(claim.features))
+    facts = {
+        "applies": f"to targets that claim {features}" if features else "always",
+        "decided by": entry.path.as_posix(),
+        "can fail": _proof(entry),
+        "source": claim.source,
+        "CNCF": claim.cncf or "",
+    }
+    facts |= dict(entry.limits)
+    width = max(len(name) for name in [*facts, *(name for name, _ in entry.steps)]) + 2
+    steps = [f"  {name:<{width}}{said}".rstrip() for name, said in entry.steps]
+    return [
+        f"{claim.id}  {claim.level}  {entry.area}  ({entry.kind})",
+        "",
+        claim.statement,
+        "",
+        claim.rationale,
+        "",
+        *(f"{name:<{width + 2}}{said}" for name, said in facts.items() if said),
+        "cases" if entry.kind == "check" else "steps",
+        *steps,
+    ]
+
+
+def _proof(entry: Entry) -> str:
+    if entry.kind == "fault":
+        return "judged against its budgets from the recorded history"
+    if entry.requirement.unprovable:
+        return f"not proven: {entry.requirement.unprovable}"
+    return f"shown by {entry.twin.as_posix()}" if entry.twin else "not shown: no defect twin yet"

@@ -1,0 +1,47 @@
+"""The verdict table at the end of a run."""
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from hotfire.outcome import Outcome, headline, outcomes
+from hotfire.rundir import Result, RunInfo
+from hotfire.verdict import Conformance, Verdict
+
+STYLES = {
+    Verdict.PASSED: "green",
+    Verdict.FAILED: "bold red",
+    Verdict.INCONCLUSIVE: "yellow",
+    Verdict.NOT_APPLICABLE: "dim",
+}
+_STATED = {
+    Conformance.CONFORMANT: "bold green",
+    Conformance.NONCONFORMANT: "bold red",
+    Conformance.INCONCLUSIVE: "bold yellow",
+}
+
+
+def print_verdicts(info: RunInfo, results: Iterable[Result]) -> None:
+    """Print one row per requirement, worst first, and the statement they add up to."""
+    found = outcomes(results)
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False)
+    for name in ("verdict", "level", "id"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("statement")
+    table.add_column("because")
+    for outcome in found:
+        table.add_row(*_row(outcome))
+    console.print(table)
+    style = _STATED[info.conformance] if info.conformance else ""
+    console.print(Text(f"\n{headline(info.target_name, info.conformance, found)}", style=style))
+
+
+def _row(outcome: Outcome) -> list[Text]:
+    first = outcome.first
+    word = "left out" if outcome.skipped else outcome.verdict.value
+    said = "" if outcome.verdict is Verdict.PASSED else outcome.decisive.reason
+    cells = [Text(cell) for cell in (first.level, first.id, first.statement, said)]
+    return [Text(word, style="dim" if outcome.skipped else STYLES[outcome.verdict]), *cells]

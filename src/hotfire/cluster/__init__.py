@@ -1,0 +1,25 @@
+"""The only door to Kubernetes; nothing else here imports its client."""
+
+from hotfire.cluster.client import Cluster, Document, Recorder
+from hotfire.cluster.execution import ExecResult
+from hotfire.cluster.objects import (
+    Container,
+    EndpointAddress,
+    Node,
+    Pod,
+    Taint,
+    serving_endpoints,
+)
+
+__all__ = [
+    "Cluster",
+    "Container",
+    "Document",
+    "EndpointAddress",
+    "ExecResult",
+    "Node",
+    "Pod",
+    "Recorder",
+    "Taint",
+    "serving_endpoints",
+]

@@ -1,0 +1,97 @@
+"""Running a command in a container, over the API server's websocket."""
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from kubernetes import client as k8s
+from kubernetes.stream import stream
+
+from hotfire.errors import ClusterError
+
+# What comes from the Kubernetes client, which ships no types.
+Untyped: TypeAlias = Any
+
+_STDIN_CHANNEL = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecResult:
+    """How a command in a container ended."""
+
+    rc: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """One command for one container."""
+
+    namespace: str
+    pod: str
+    container: str
+    argv: Sequence[str]
+    stdin: str | None
+
+    def __str__(self) -> str:
+        return f"exec {self.argv[0]} in {self.namespace}/{self.pod}/{self.container}"
+
+
+def execute(configuration: Untyped, command: Command, *, within_seconds: float) -> ExecResult:
+    """Run one command to its end.
+
+    It runs on a thread of its own, because the websocket's handshake knows no deadline and may hang
+    for minutes when the node's network is the thing that was broken.
+
+    Raises:
+        ClusterError: it could not be started or did not end in time.
+    """
+    outcome: list[ExecResult | Exception] = []
+
+    def work() -> None:
+        try:
+            outcome.append(_run(configuration, command, within_seconds))
+        except Exception as error:  # noqa: BLE001 - carried to the caller's thread, raised there
+            outcome.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(within_seconds)
+    if not outcome:
+        raise ClusterError(f"{command} did not end within {within_seconds:g} s")
+    if isinstance(result := outcome[0], Exception):
+        raise ClusterError(f"{command} failed: {result}") from result
+    return result
+
+
+def _run(configuration: Untyped, command: Command, within_seconds: float) -> ExecResult:
+    deadline = time.monotonic() + within_seconds
+    # stream() swaps the client's request function while connecting: a shared client is not safe.
+    api = k8s.CoreV1Api(k8s.ApiClient(configuration))
+    socket = stream(
+        api.connect_get_namespaced_pod_exec,
+        command.pod,
+        command.namespace,
+        container=command.container,
+        command=list(command.argv),
+        stdin=command.stdin is not None,
+        stdout=True,
+        stderr=True,
+        tty=False,
+        _preload_content=False,
+    )
+    try:
+        if command.stdin is not None:
+            socket.write_stdin(command.stdin)
+            socket.close_channel(_STDIN_CHANNEL)
+        while socket.is_open() and time.monotonic() < deadline:
+            socket.update(timeout=min(1.0, max(0.0, deadline - time.monotonic())))
+        if socket.is_open():
+            raise TimeoutError(f"still running after {within_seconds:g} s")
+        stdout, stderr = socket.read_stdout(timeout=0), socket.read_stderr(timeout=0)
+        return ExecResult(rc=int(socket.returncode), stdout=stdout, stderr=stderr)
+    finally:
+        socket.close()

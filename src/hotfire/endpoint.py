@@ -1,0 +1,297 @@
+"""The OpenAI-compatible endpoint under test; the only importer of httpx.
+
+Whatever the target does comes back as data. Nothing here raises for it.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+import httpx
+
+from hotfire.sse import Parser
+
+_SERVED_BY = ("x-served-by", "x-inference-pod", "x-backend")
+_KEPT_CHARACTERS = 4000
+
+Json = Mapping[str, object]
+Recorder = Callable[[Json], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What the target answered, or how it failed to.
+
+    ``status`` is None when no response line came. ``error`` is None for a response that arrived
+    whole, else what broke: connect, timeout, deadline, reset, protocol. ``events`` are the data
+    of the server-sent events, ``body`` the JSON object of any other answer. ``text`` and
+    ``finish_reason`` are those of the first choice, streamed or not.
+    """
+
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: dict[str, object] | None = None
+    events: list[str] = field(default_factory=list)
+    text: str = ""
+    finish_reason: str | None = None
+    usage: dict[str, object] | None = None
+    error: str | None = None
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """Whether a success arrived whole."""
+        return self.error is None and self.status is not None and 200 <= self.status < 300
+
+    @property
+    def served_by(self) -> str | None:
+        """The backend that says it answered; None when none does."""
+        return next((self.headers[name] for name in _SERVED_BY if name in self.headers), None)
+
+    @property
+    def chunks(self) -> list[dict[str, object]]:
+        """The JSON objects among the events, in order; the sentinel and broken ones left out."""
+        return [chunk for chunk in map(_json_object, self.events) if chunk is not None]
+
+
+class Endpoint:
+    """A client of one base URL, one request at a time, as careful as the slowest deadline."""
+
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        *,
+        deadline_seconds: float = 30.0,
+        record: Recorder | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        """Name the target; ``transport`` replaces the network, as tests do.
+
+        ``record`` receives every exchange as a JSON-like mapping.
+        """
+        self.base_url = base_url.rstrip("/")
+        self.model = model
+        self.deadline_seconds = deadline_seconds
+        self._record = record
+        self._pooled = self._client(transport, kept_alive=8)
+        self._fresh = self._client(transport, kept_alive=0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._pooled.close()
+        self._fresh.close()
+
+    def chat(
+        self,
+        prompt: str,
+        *,
+        max_tokens: int = 16,
+        stream: bool = False,
+        headers: Mapping[str, str] | None = None,
+        fresh: bool = False,
+        **extra: object,
+    ) -> Reply:
+        """Ask for one chat completion; ``extra`` fields are sent as they are.
+
+        A streamed one asks for its usage too, unless ``stream_options`` says otherwise.
+        ``fresh`` opens a connection of its own.
+        """
+        document = {
+            "model": self.model,
+            "messages": [{"role": "user", "content": prompt}],
+            "max_tokens": max_tokens,
+            "stream": stream,
+        }
+        return self._ask("/v1/chat/completions", document | extra, headers=headers, fresh=fresh)
+
+    def complete(
+        self,
+        prompt: str,
+        *,
+        max_tokens: int = 16,
+        stream: bool = False,
+        headers: Mapping[str, str] | None = None,
+        fresh: bool = False,
+        **extra: object,
+    ) -> Reply:
+        """Ask for one plain completion; see ``chat``."""
+        document = {
+            "model": self.model,
+            "prompt": prompt,
+            "max_tokens": max_tokens,
+            "stream": stream,
+        }
+        return self._ask("/v1/completions", document | extra, headers=headers, fresh=fresh)
+
+    def models(self) -> Reply:
+        """List the served models."""
+        return self.get("/v1/models")
+
+    def get(self, path: str, *, headers: Mapping[str, str] | None = None) -> Reply:
+        """Fetch a path."""
+        return self._exchange(self._pooled, "GET", path, None, headers)
+
+    def post_raw(
+        self, path: str, content: bytes, *, headers: Mapping[str, str] | None = None
+    ) -> Reply:
+        """Send bytes as they are, well-formed or not."""
+        return self._exchange(self._pooled, "POST", path, content, headers)
+
+    def _ask(
+        self, path: str, document: Json, *, headers: Mapping[str, str] | None, fresh: bool
+    ) -> Reply:
+        if document.get("stream") and "stream_options" not in document:
+            document = {**document, "stream_options": {"include_usage": True}}
+        client = self._fresh if fresh else self._pooled
+        return self._exchange(client, "POST", path, json.dumps(document).encode(), headers)
+
+    def _exchange(
+        self,
+        client: httpx.Client,
+        method: str,
+        path: str,
+        content: bytes | None,
+        headers: Mapping[str, str] | None,
+    ) -> Reply:
+        started = time.monotonic()
+        sent = {"content-type": "application/json", **(headers or {})}
+        answer = _Answer(deadline=started + self.deadline_seconds)
+        try:
+            with client.stream(method, path, content=content, headers=sent) as response:
+                answer.read(response)
+        except httpx.HTTPError as error:
+            answer.error = _failure(error)
+        reply = answer.reply(seconds=time.monotonic() - started)
+        if self._record is not None:
+            self._record(_entry(method, self.base_url + path, sent, content, reply))
+        return reply
+
+    def _client(self, transport: httpx.BaseTransport | None, *, kept_alive: int) -> httpx.Client:
+        return httpx.Client(
+            base_url=self.base_url,
+            # Compressed events would be buffered by whoever compresses them.
+            headers={"accept-encoding": "identity", "user-agent": "hotfire"},
+            timeout=self.deadline_seconds,
+            limits=httpx.Limits(max_keepalive_connections=kept_alive),
+            transport=transport,
+            # A proxy from the environment would be measured instead of the target.
+            trust_env=False,
+        )
+
+
+class _Answer:
+    """A response as it comes in; what has arrived survives whatever breaks it."""
+
+    def __init__(self, *, deadline: float) -> None:
+        self.error: str | None = None
+        self._deadline = deadline
+        self._status: int | None = None
+        self._headers: dict[str, str] = {}
+        self._content = bytearray()
+
+    def read(self, response: httpx.Response) -> None:
+        self._status = response.status_code
+        self._headers = {name.lower(): value for name, value in response.headers.items()}
+        for chunk in response.iter_bytes():
+            self._content += chunk
+            if time.monotonic() > self._deadline:
+                self.error = "deadline"
+                return
+
+    def reply(self, *, seconds: float) -> Reply:
+        streamed = self._headers.get("content-type", "").startswith("text/event-stream")
+        events = [event.data for event in Parser().feed(bytes(self._content))] if streamed else []
+        body = None if streamed else _json_object(self._content)
+        documents = [body, *map(_json_object, events)]
+        choices = [choice for document in documents if (choice := _first_choice(document))]
+        return Reply(
+            status=self._status,
+            headers=self._headers,
+            body=body,
+            events=events,
+            text="".join(map(_text, choices)),
+            finish_reason=_last([choice.get("finish_reason") for choice in choices]),
+            usage=_usage(documents),
+            error=self.error,
+            seconds=seconds,
+        )
+
+
+def _failure(error: httpx.HTTPError) -> str:
+    match error:
+        case httpx.ConnectError() | httpx.ConnectTimeout():
+            kind = "connect"
+        case httpx.TimeoutException():
+            kind = "timeout"
+        case httpx.ReadError() | httpx.WriteError() | httpx.CloseError():
+            kind = "reset"
+        case _:
+            kind = "protocol"
+    return f"{kind}: {str(error) or type(error).__name__}"
+
+
+def _json_object(text: str | bytes | bytearray) -> dict[str, object] | None:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _first_choice(document: dict[str, object] | None) -> dict[str, object] | None:
+    choices = (document or {}).get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return first if isinstance(first, dict) else None
+
+
+def _text(choice: dict[str, object]) -> str:
+    """Return the content of a message, a delta or a plain completion."""
+    holder = choice.get("message") or choice.get("delta")
+    text = holder.get("content") if isinstance(holder, dict) else choice.get("text")
+    return text if isinstance(text, str) else ""
+
+
+def _last(values: list[object]) -> str | None:
+    return next((value for value in reversed(values) if isinstance(value, str)), None)
+
+
+def _usage(documents: list[dict[str, object] | None]) -> dict[str, object] | None:
+    found = [document.get("usage") for document in documents if document]
+    return next((usage for usage in reversed(found) if isinstance(usage, dict)), None)
+
+
+def _entry(
+    method: str, url: str, headers: Mapping[str, str], content: bytes | None, reply: Reply
+) -> Json:
+    """Return an exchange as evidence keeps it: whole in shape, cut in length."""
+    answer = reply.events if reply.events else reply.body
+    return {
+        "at_ns": time.time_ns(),
+        "request": {
+            "method": method,
+            "url": url,
+            "headers": dict(headers),
+            "content": _cut((content or b"").decode(errors="replace")),
+        },
+        "reply": {
+            "status": reply.status,
+            "headers": dict(reply.headers),
+            "content": _cut(json.dumps(answer, ensure_ascii=False)),
+            "error": reply.error,
+            "seconds": round(reply.seconds, 6),
+        },
+    }
+
+
+def _cut(text: str) -> str:
+    left_out = len(text) - _KEPT_CHARACTERS
+    return text if left_out <= 0 else f"{text[:_KEPT_CHARACTERS]}... ({left_out} more characters)"

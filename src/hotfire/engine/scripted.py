@@ -1,0 +1,802 @@
+"""A scripted engine: an OpenAI-compatible server whose timing and defects are known.
+
+It needs nothing but Python 3.11, so that a stock image can run it from a ConfigMap:
+
+    python scripted.py --port 8000 --model tiny --name canary
+
+It writes each token at a fixed time after the request's admission, so a client's measured times
+have a known truth (``GET /admin/truth``). ``POST /admin/config`` changes any field of ``Script``.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import dataclasses
+import hashlib
+import json
+import signal
+import socket
+import struct
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Any
+
+Json = dict[str, Any]
+
+# What can go wrong on purpose. Those from "sse_error" on happen in the middle of a stream.
+MISBEHAVIOURS = {
+    "ok": "answers as it should",
+    "refuse": "503 before anything is generated",
+    "too_many": "429 before anything is generated",
+    "internal_error": "500 before anything is generated",
+    "mute": "accepts the request and never answers",
+    "no_first_token": "sends headers and the role, then nothing",
+    "slow": "takes ten times as long for each token",
+    "wrong_model": "reports another model name than the one it was asked for",
+    "invalid_json": "sends one event that is not JSON",
+    "no_usage": "leaves the usage out",
+    "no_role": "leaves the role out of the first chunk",
+    "no_output": "ends a complete stream without any token",
+    "no_finish_reason": "ends a stream with a null finish reason",
+    "reasoning": "sends the first half as reasoning",
+    "multi_token": "puts three tokens in each chunk",
+    "comments": "sends SSE comments between the tokens",
+    "unframed": "marks the end of the body by closing the connection",
+    "stale": "closes a reused connection when a request arrives on it",
+    "sse_error": "sends an error object in the stream, then [DONE]",
+    "truncate": "ends the body cleanly without [DONE]",
+    "fin": "closes the connection in the middle of a stream",
+    "rst": "resets the connection in the middle of a stream",
+    "stall": "pauses for stall_seconds in the middle of a stream",
+    "hang": "falls silent in the middle of a stream",
+}
+REFUSALS = {
+    "refuse": (503, "The engine refuses by script.", "ServiceUnavailableError"),
+    "too_many": (429, "Too many requests by script.", "RateLimitError"),
+    "internal_error": (500, "The engine fails by script.", "InternalServerError"),
+}
+REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    413: "Content Too Large",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+WORDS = ["the", "hot", "fire", "test", "burns", "for", "its", "full", "time", "on", "a", "stand"]
+BODY_LIMIT_BYTES = 8 << 20
+RECORDS_KEPT = 10_000
+LATENCY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+@dataclasses.dataclass(kw_only=True)
+class Script:
+    """What the engine does; every field can be changed while it runs."""
+
+    model: str = "tiny"
+    ttft_seconds: float = 0.05
+    tpot_seconds: float = 0.01
+    misbehaviour: str = "ok"
+    every: int = 1  # misbehave on each N-th generation
+    times: int = 0  # stop misbehaving after that many; 0 = never
+    stall_seconds: float = 5.0
+    natural_tokens: int = 64  # length at which generation ends by itself
+    max_running: int = 0  # generations at once; 0 = no limit
+    max_waiting: int = 0  # queued generations beyond which 503 is answered; 0 = no limit
+    max_model_len: int = 4096
+
+    def changed(self, values: Json) -> "Script":
+        """Return a copy with these fields; raises ValueError for what it does not know."""
+        known = {field.name: type(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        for name, value in values.items():
+            if name not in known:
+                raise ValueError(f"no such field: {name}; known are {', '.join(known)}")
+            accepted = (int, float) if known[name] is float else known[name]
+            if isinstance(value, bool) or not isinstance(value, accepted):
+                message = f"{name} must be {known[name].__name__}, not {value!r}"
+                raise ValueError(message)  # noqa: TRY004 - a wrong value for the caller
+        if values.get("misbehaviour", "ok") not in MISBEHAVIOURS:
+            raise ValueError(f"misbehaviour must be one of {', '.join(MISBEHAVIOURS)}")
+        return dataclasses.replace(self, **values)
+
+
+@dataclasses.dataclass
+class Call:
+    """One parsed HTTP request."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    nth_on_connection: int
+
+
+@dataclasses.dataclass
+class Truth:
+    """What happened to one generation, by the engine's own clock (epoch nanoseconds)."""
+
+    request: str
+    prompt: str
+    misbehaviour: str
+    arrival_ns: int
+    first_ns: int = 0
+    last_ns: int = 0
+    end_ns: int = 0
+    tokens: int = 0
+    outcome: str = "running"
+
+
+class BadRequestError(Exception):
+    """The caller's fault: becomes an OpenAI error object."""
+
+    def __init__(self, status: int, message: str, kind: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.status, self.kind, self.param = status, kind, param
+
+
+@dataclasses.dataclass
+class Prompted:
+    """A validated generation request."""
+
+    chat: bool
+    stream: bool
+    prompt: str
+    model: str
+    n_in: int
+    n_out: int
+    finish_reason: str
+    include_usage: bool
+    continuous_usage: bool
+
+
+class Engine:
+    """State shared by all connections: the script, the queue, the counters and the truth."""
+
+    def __init__(self, script: Script, *, name: str, start_seconds: float = 0.0) -> None:
+        self.script, self.name = script, name
+        self.ready_at = time.monotonic() + start_seconds
+        self.stopping = False
+        self.counters: Counter[str] = Counter()
+        self.finished: Counter[str] = Counter()
+        self.records: deque[Truth] = deque(maxlen=RECORDS_KEPT)
+        self.running = 0
+        self.waiting: deque[asyncio.Future[None]] = deque()
+        self.latencies = {name: Histogram() for name in HISTOGRAMS}
+
+    @property
+    def ready(self) -> bool:
+        return not self.stopping and time.monotonic() >= self.ready_at
+
+    def next_misbehaviour(self) -> str:
+        """Count one generation and return what it shall do."""
+        self.counters["generations"] += 1
+        script = self.script
+        due = self.counters["generations"] % max(1, script.every) == 0
+        left = not script.times or self.counters["misbehaved"] < script.times
+        if script.misbehaviour == "ok" or not (due and left):
+            return "ok"
+        self.counters["misbehaved"] += 1
+        return script.misbehaviour
+
+    async def admitted(self) -> None:
+        """Wait for a free place."""
+        limit = self.script.max_running
+        if limit and self.running >= limit:
+            place = asyncio.get_running_loop().create_future()
+            self.waiting.append(place)
+            try:
+                await place
+            finally:
+                if place in self.waiting:
+                    self.waiting.remove(place)
+        self.running += 1
+
+    def released(self) -> None:
+        """Give a place back and wake who waits longest."""
+        self.running -= 1
+        limit = self.script.max_running
+        while self.waiting and (not limit or self.running < limit):
+            place = self.waiting.popleft()
+            if not place.done():
+                place.set_result(None)
+                return
+
+    def truth(self) -> Json:
+        return {
+            "name": self.name,
+            "script": dataclasses.asdict(self.script),
+            "running": self.running,
+            "waiting": len(self.waiting),
+            "counters": dict(self.counters),
+            "finished": dict(self.finished),
+            "records": [dataclasses.asdict(record) for record in self.records],
+        }
+
+
+class Histogram:
+    """A Prometheus histogram."""
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(LATENCY_BUCKETS) + 1)
+        self.total = 0.0
+
+    def observe(self, seconds: float) -> None:
+        place = sum(1 for bound in LATENCY_BUCKETS if seconds > bound)
+        self.counts[place] += 1
+        self.total += seconds
+
+    def lines(self, name: str, labels: str) -> list[str]:
+        running, out = 0, [f"# TYPE {name} histogram"]
+        bounds = [*map(str, LATENCY_BUCKETS), "+Inf"]
+        for bound, count in zip(bounds, self.counts, strict=True):
+            running += count
+            out.append(f'{name}_bucket{{{labels},le="{bound}"}} {running}')
+        return [
+            *out,
+            f"{name}_sum{{{labels}}} {self.total}",
+            f"{name}_count{{{labels}}} {running}",
+        ]
+
+
+HISTOGRAMS = (
+    "vllm:time_to_first_token_seconds",
+    "vllm:inter_token_latency_seconds",
+    "vllm:request_time_per_output_token_seconds",
+    "vllm:e2e_request_latency_seconds",
+    "vllm:request_queue_time_seconds",
+)
+
+
+def metrics_text(engine: Engine) -> str:
+    """Return what vLLM would expose, in Prometheus' text format."""
+    labels = f'model_name="{engine.script.model}",engine="0"'
+    counters, lines = engine.counters, []
+    gauges = {
+        "vllm:num_requests_running": engine.running,
+        "vllm:num_requests_waiting": len(engine.waiting),
+        "vllm:kv_cache_usage_perc": min(1.0, engine.running / (engine.script.max_running or 256)),
+    }
+    totals = {
+        "vllm:num_preemptions_total": 0,
+        "vllm:prompt_tokens_total": counters["prompt_tokens"],
+        "vllm:generation_tokens_total": counters["tokens"],
+        "vllm:prefix_cache_queries_total": counters["prompt_tokens"],
+        "vllm:prefix_cache_hits_total": 0,
+    }
+    for kind, values in (("gauge", gauges), ("counter", totals)):
+        for name, value in values.items():
+            lines += [f"# TYPE {name} {kind}", f"{name}{{{labels}}} {value}"]
+    lines.append("# TYPE vllm:request_success_total counter")
+    for reason in ("stop", "length", "abort"):
+        count = engine.finished[reason]
+        lines.append(f'vllm:request_success_total{{{labels},finished_reason="{reason}"}} {count}')
+    lines += [
+        "# TYPE vllm:iteration_tokens_total histogram",
+        f'vllm:iteration_tokens_total_bucket{{{labels},le="+Inf"}} {counters["tokens"]}',
+        f"vllm:iteration_tokens_total_sum{{{labels}}} {counters['tokens']}",
+        f"vllm:iteration_tokens_total_count{{{labels}}} {counters['tokens']}",
+    ]
+    for name, histogram in engine.latencies.items():
+        lines += histogram.lines(name, labels)
+    return "\n".join(lines) + "\n"
+
+
+def validated(document: object, *, chat: bool, script: Script) -> Prompted:
+    """Return what is asked for; raises BadRequestError as vLLM would answer 4xx."""
+    if not isinstance(document, dict):
+        raise BadRequestError(400, "The body must be a JSON object.", "BadRequestError")
+    model = document.get("model", script.model)
+    if model != script.model:
+        message = f"The model `{model}` does not exist."
+        raise BadRequestError(404, message, "NotFoundError", "model")
+    prompt = prompt_text(document, chat=chat)
+    n_in = len(prompt.split()) + 1
+    n_out, finish_reason = length(document, n_in, script)
+    options = document.get("stream_options") or {}
+    return Prompted(
+        chat=chat,
+        stream=bool(document.get("stream", False)),
+        prompt=prompt,
+        model=str(model),
+        n_in=n_in,
+        n_out=n_out,
+        finish_reason=finish_reason,
+        include_usage=bool(options.get("include_usage")),
+        continuous_usage=bool(options.get("continuous_usage_stats")),
+    )
+
+
+def prompt_text(document: Json, *, chat: bool) -> str:
+    """Return the prompt as one string."""
+    if not chat:
+        prompt = document.get("prompt")
+        if not isinstance(prompt, str) or not prompt:
+            raise BadRequestError(400, "prompt must be text.", "BadRequestError", "prompt")
+        return prompt
+    messages = document.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise BadRequestError(400, "messages must be a list.", "BadRequestError", "messages")
+    for message in messages:
+        if not isinstance(message, dict) or "role" not in message:
+            raise BadRequestError(400, "a message needs a role.", "BadRequestError", "messages")
+    return "\n".join(content_text(message.get("content")) for message in messages)
+
+
+def content_text(content: object) -> str:
+    """Return the text of a message's content, a string or a list of parts."""
+    if isinstance(content, list):
+        return " ".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+    return str(content or "")
+
+
+def length(document: Json, n_in: int, script: Script) -> tuple[int, str]:
+    """Return the number of tokens to generate and why it ends there."""
+    limit = document.get("max_completion_tokens") or document.get("max_tokens")
+    if "max_tokens" in document and document["max_tokens"] is not None:
+        wanted = document["max_tokens"]
+        if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 1:
+            message = f"max_tokens must be at least 1, got {wanted}."
+            raise BadRequestError(400, message, "BadRequestError", "max_tokens")
+    room = script.max_model_len - n_in
+    if room < 1 or (limit or 1) > room:
+        message = f"This model's maximum context length is {script.max_model_len} tokens."
+        raise BadRequestError(400, message, "BadRequestError", "max_tokens")
+    if not limit:
+        return min(room, script.natural_tokens), "stop"
+    if document.get("ignore_eos") or limit <= script.natural_tokens:
+        return int(limit), "length"
+    return script.natural_tokens, "stop"
+
+
+def words(prompt: str, count: int) -> list[str]:
+    """Return that many tokens, always the same ones for a prompt."""
+    start = hashlib.sha256(prompt.encode()).digest()[0]
+    return [(" " if index else "") + WORDS[(start + index) % len(WORDS)] for index in range(count)]
+
+
+class Stream:
+    """Writes one generation onto a connection, chunked unless told otherwise."""
+
+    def __init__(
+        self, engine: Engine, connection: "Connection", asked: Prompted, truth: Truth
+    ) -> None:
+        self.engine, self.connection, self.asked, self.truth = engine, connection, asked, truth
+        self.created = int(time.time())
+        self.began = time.monotonic()
+        self.model = "some-other-model" if truth.misbehaviour == "wrong_model" else asked.model
+
+    def usage(self, tokens: int) -> Json:
+        n_in = self.asked.n_in
+        return {"prompt_tokens": n_in, "completion_tokens": tokens, "total_tokens": n_in + tokens}
+
+    def envelope(self, choices: list[Json], *, streamed: bool) -> Json:
+        kind = "chat.completion" if self.asked.chat else "text_completion"
+        return {
+            "id": self.truth.request,
+            "object": f"{kind}.chunk" if streamed and self.asked.chat else kind,
+            "created": self.created,
+            "model": self.model,
+            "choices": choices,
+        }
+
+    def chunk(self, text: str, *, finish: str | None = None, part: str = "content") -> Json:
+        choice: Json = {"index": 0}
+        choice |= {"delta": {part: text} if text else {}} if self.asked.chat else {"text": text}
+        choice |= {"logprobs": None, "finish_reason": finish}
+        document = self.envelope([choice], streamed=True)
+        if self.asked.continuous_usage:
+            document["usage"] = self.usage(self.truth.tokens)
+        return document
+
+    async def send(self, document: Json | bytes) -> None:
+        text = document if isinstance(document, bytes) else dumps(document)
+        await self.connection.body(b"data: " + text + b"\n\n")
+
+    async def run(self) -> None:
+        """Generate and, where the script says so, misbehave."""
+        if self.asked.stream:
+            await self.streamed()
+        else:
+            await self.whole()
+        self.truth.outcome = "done"
+        self.engine.finished[self.asked.finish_reason] += 1
+
+    async def whole(self) -> None:
+        fate = self.truth.misbehaviour
+        for index in range(self.asked.n_out):
+            await self.token_time(index)
+        text = "".join(words(self.asked.prompt, self.asked.n_out))
+        choice: Json = {"index": 0, "logprobs": None, "finish_reason": self.asked.finish_reason}
+        message = {"role": "assistant", "content": text}
+        choice |= {"message": message} if self.asked.chat else {"text": text}
+        document = self.envelope([choice], streamed=False)
+        if fate != "no_usage":
+            document["usage"] = self.usage(self.asked.n_out)
+        body = dumps(document)
+        if fate in ("fin", "rst", "truncate", "hang"):
+            self.connection.start(200, "application/json", length=len(body))
+            self.connection.write(body[: len(body) // 2])
+            await self.break_off(fate)
+        await self.connection.answer(200, body[:-1] if fate == "invalid_json" else body)
+
+    async def streamed(self) -> None:
+        fate, asked = self.truth.misbehaviour, self.asked
+        self.connection.start(200, "text/event-stream; charset=utf-8", framed=fate != "unframed")
+        if asked.chat and fate != "no_role":
+            choice = {"index": 0, "delta": {"role": "assistant", "content": ""}}
+            choice |= {"logprobs": None, "finish_reason": None}
+            await self.send(self.envelope([choice], streamed=True))
+        if fate == "no_first_token":
+            await self.silence()
+        if fate != "no_output":
+            await self.tokens()
+        finish = None if fate == "no_finish_reason" else asked.finish_reason
+        await self.send(self.chunk("", finish=finish))
+        if asked.include_usage and fate != "no_usage":
+            document = self.envelope([], streamed=True)
+            await self.send(document | {"usage": self.usage(self.truth.tokens)})
+        await self.send(b"[DONE]")
+        self.truth.end_ns = time.time_ns()
+        await self.connection.finish()
+
+    async def tokens(self) -> None:
+        """Write the tokens, each at its time."""
+        fate, n_out = self.truth.misbehaviour, self.asked.n_out
+        together = 3 if fate == "multi_token" else 1
+        texts = words(self.asked.prompt, n_out)
+        half = max(1, n_out // 2)
+        for index in range(0, n_out, together):
+            group = texts[index : index + together]
+            await self.token_time(index + len(group) - 1, tokens=len(group))
+            thinking = fate == "reasoning" and index < half
+            part = "reasoning_content" if thinking else "content"
+            await self.send(self.chunk("".join(group), part=part))
+            if fate == "comments":
+                await self.connection.body(b": keep-alive\n\n")
+            if index < half <= index + len(group):
+                await self.midstream(fate)
+
+    async def midstream(self, fate: str) -> None:
+        """Misbehave once, after half of the tokens."""
+        if fate == "invalid_json":
+            await self.send(b'{"choices": [')
+        if fate == "stall":
+            self.began += self.engine.script.stall_seconds
+        if fate in ("sse_error", "truncate", "fin", "rst", "hang"):
+            await self.break_off(fate)
+
+    async def break_off(self, fate: str) -> None:
+        """End the answer in one of the wrong ways."""
+        self.truth.outcome = fate
+        if fate == "hang":
+            await self.silence()
+        if fate == "sse_error":
+            error = {"message": "EngineCore encountered an issue.", "type": "InternalServerError"}
+            await self.send({"error": error | {"param": None, "code": 500}})
+            await self.send(b"[DONE]")
+        if fate in ("sse_error", "truncate"):
+            await self.connection.finish()
+        else:
+            await self.connection.cut(reset=fate == "rst")
+        raise BrokenOffError
+
+    async def silence(self) -> None:
+        await self.pause_until(float("inf"))
+
+    async def token_time(self, index: int, tokens: int = 1) -> None:
+        """Wait until a token is due, counted from admission, and record it."""
+        script = self.engine.script
+        slow = 10 if self.truth.misbehaviour == "slow" else 1
+        due = (script.ttft_seconds + index * script.tpot_seconds) * slow
+        await self.pause_until(self.began + due)
+        now = time.time_ns()
+        histograms = self.engine.latencies
+        if not self.truth.first_ns:
+            self.truth.first_ns = now
+            histograms[HISTOGRAMS[0]].observe((now - self.truth.arrival_ns) / 1e9)
+        else:
+            histograms[HISTOGRAMS[1]].observe((now - self.truth.last_ns) / 1e9)
+        self.truth.last_ns = now
+        self.truth.tokens += tokens
+        self.engine.counters["tokens"] += tokens
+
+    async def pause_until(self, monotonic: float) -> None:
+        """Sleep, but notice a client that has gone; raises ConnectionResetError then."""
+        while (left := monotonic - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, 0.2))
+            if self.connection.gone:
+                raise ConnectionResetError("the client has gone")
+
+
+class BrokenOffError(Exception):
+    """The script ended the answer early."""
+
+
+class Connection:
+    """One client connection: HTTP/1.1, one request at a time, keep-alive."""
+
+    def __init__(
+        self, engine: Engine, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self.engine, self.reader, self.writer = engine, reader, writer
+        self.framed = True
+        self.keep = True
+        engine.counters["connections"] += 1
+        raw: socket.socket = writer.get_extra_info("socket")
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    @property
+    def gone(self) -> bool:
+        return self.reader.at_eof() or self.writer.is_closing()
+
+    async def read_call(self, nth: int) -> Call | None:
+        """Return the next request; None when the client has finished."""
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        method, path, _version = head[0].split(" ")
+        pairs = (line.partition(":") for line in head[1:] if line)
+        headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+        size = int(headers.get("content-length", "0"))
+        if size > BODY_LIMIT_BYTES:
+            return None
+        body = await self.reader.readexactly(size)
+        self.keep = headers.get("connection", "").lower() != "close"
+        return Call(method, path.partition("?")[0], headers, body, nth)
+
+    def write(self, data: bytes) -> None:
+        self.writer.write(data)
+
+    def start(
+        self, status: int, content_type: str, *, length: int | None = None, framed: bool = True
+    ) -> None:
+        """Write the status line and the headers."""
+        self.framed = framed
+        self.keep = self.keep and framed
+        head = [f"HTTP/1.1 {status} {REASONS.get(status, 'Unknown')}"]
+        head += [f"content-type: {content_type}", f"x-served-by: {self.engine.name}"]
+        if length is not None:
+            head.append(f"content-length: {length}")
+        elif framed:
+            head.append("transfer-encoding: chunked")
+        if not self.keep:
+            head.append("connection: close")
+        self.writer.write(("\r\n".join(head) + "\r\n\r\n").encode())
+
+    async def body(self, data: bytes) -> None:
+        """Write one piece of a streamed body."""
+        if self.gone:
+            raise ConnectionResetError("the client has gone")
+        self.writer.write(b"%x\r\n%s\r\n" % (len(data), data) if self.framed else data)
+        await self.writer.drain()
+
+    async def finish(self) -> None:
+        """End a streamed body cleanly."""
+        if self.framed:
+            self.writer.write(b"0\r\n\r\n")
+        await self.writer.drain()
+
+    async def answer(
+        self, status: int, body: bytes, content_type: str = "application/json"
+    ) -> None:
+        """Write a whole answer."""
+        self.start(status, content_type, length=len(body))
+        self.writer.write(body)
+        await self.writer.drain()
+
+    async def cut(self, *, reset: bool) -> None:
+        """Close in the middle, by FIN or by RST."""
+        await self.writer.drain()
+        self.keep = False
+        if reset:
+            raw: socket.socket = self.writer.get_extra_info("socket")
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.writer.transport.abort()
+        else:
+            self.writer.close()
+
+    async def serve(self) -> None:
+        """Answer requests until either side closes."""
+        nth = 0
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, BrokenOffError, ValueError):
+            while self.keep and not self.writer.is_closing():
+                nth += 1
+                call = await self.read_call(nth)
+                if call is None:
+                    break
+                await self.respond(call)
+        self.writer.close()
+
+    async def respond(self, call: Call) -> None:
+        self.engine.counters["requests"] += 1
+        method, handler = ROUTES.get(call.path, ("", None))
+        try:
+            if handler is None:
+                raise BadRequestError(404, "Not Found", "NotFoundError")  # noqa: TRY301
+            if call.method != method:
+                raise BadRequestError(405, "Method Not Allowed", "BadRequestError")  # noqa: TRY301
+            await handler(self.engine, self, call)
+        except BadRequestError as error:
+            await self.refuse(error)
+
+    async def refuse(self, error: BadRequestError) -> None:
+        document = {"message": str(error), "type": error.kind, "param": error.param}
+        await self.answer(error.status, dumps({"error": document | {"code": error.status}}))
+
+
+def dumps(document: Json) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def parsed(body: bytes) -> object:
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        raise BadRequestError(400, f"Invalid JSON: {error}", "BadRequestError") from error
+
+
+async def health(engine: Engine, connection: Connection, _call: Call) -> None:
+    await connection.answer(200 if engine.ready else 503, b"", "text/plain")
+
+
+async def version(_engine: Engine, connection: Connection, _call: Call) -> None:
+    await connection.answer(200, dumps({"version": "scripted"}))
+
+
+async def models(engine: Engine, connection: Connection, _call: Call) -> None:
+    card = {"id": engine.script.model, "object": "model", "created": 0, "owned_by": "hotfire"}
+    card |= {"root": engine.script.model, "max_model_len": engine.script.max_model_len}
+    await connection.answer(200, dumps({"object": "list", "data": [card]}))
+
+
+async def metrics(engine: Engine, connection: Connection, _call: Call) -> None:
+    text = metrics_text(engine).encode()
+    await connection.answer(200, text, "text/plain; version=0.0.4; charset=utf-8")
+
+
+async def truth(engine: Engine, connection: Connection, _call: Call) -> None:
+    await connection.answer(200, dumps(engine.truth()))
+
+
+async def configure(engine: Engine, connection: Connection, call: Call) -> None:
+    document = parsed(call.body)
+    if not isinstance(document, dict):
+        raise BadRequestError(400, "The body must be a JSON object.", "BadRequestError")
+    try:
+        engine.script = engine.script.changed(document)
+    except ValueError as error:
+        raise BadRequestError(400, str(error), "BadRequestError") from error
+    engine.counters["misbehaved"] = 0
+    await connection.answer(200, dumps(dataclasses.asdict(engine.script)))
+
+
+async def chat_completions(engine: Engine, connection: Connection, call: Call) -> None:
+    await generate(engine, connection, call, chat=True)
+
+
+async def completions(engine: Engine, connection: Connection, call: Call) -> None:
+    await generate(engine, connection, call, chat=False)
+
+
+async def generate(engine: Engine, connection: Connection, call: Call, *, chat: bool) -> None:
+    """Validate, queue, generate, and keep the books."""
+    arrival_ns = time.time_ns()
+    if not engine.ready:
+        raise BadRequestError(503, "The engine is not ready.", "ServiceUnavailableError")
+    asked = validated(parsed(call.body), chat=chat, script=engine.script)
+    fate = await preflight(engine, connection, call)
+    name = f"{'chatcmpl' if chat else 'cmpl'}-{engine.name}-{engine.counters['generations']}"
+    record = Truth(name, asked.prompt[:80], fate, arrival_ns)
+    engine.records.append(record)
+    engine.counters["prompt_tokens"] += asked.n_in
+    await engine.admitted()
+    try:
+        queued = (time.time_ns() - arrival_ns) / 1e9
+        engine.latencies["vllm:request_queue_time_seconds"].observe(queued)
+        stream = Stream(engine, connection, asked, record)
+        if fate == "mute":
+            await stream.silence()
+        await stream.run()
+    except (OSError, BrokenOffError):
+        engine.finished["abort"] += 1
+        if record.outcome == "running":
+            record.outcome = "client gone"
+        raise
+    finally:
+        engine.released()
+        close_books(engine, record)
+
+
+async def preflight(engine: Engine, connection: Connection, call: Call) -> str:
+    """Return the fate of a generation that may start; refuse or cut the others."""
+    limit = engine.script.max_waiting
+    if limit and len(engine.waiting) >= limit:
+        raise BadRequestError(503, "The queue is full.", "ServiceUnavailableError")
+    fate = engine.next_misbehaviour()
+    if fate in REFUSALS:
+        raise BadRequestError(*REFUSALS[fate])
+    if fate == "stale" and call.nth_on_connection > 1:
+        await connection.cut(reset=False)
+        raise BrokenOffError
+    return fate
+
+
+def close_books(engine: Engine, record: Truth) -> None:
+    record.end_ns = time.time_ns()
+    seconds = (record.end_ns - record.arrival_ns) / 1e9
+    engine.latencies["vllm:e2e_request_latency_seconds"].observe(seconds)
+    if record.tokens > 1:
+        per_token = (record.last_ns - record.first_ns) / (record.tokens - 1) / 1e9
+        engine.latencies["vllm:request_time_per_output_token_seconds"].observe(per_token)
+
+
+ROUTES: dict[str, tuple[str, Callable[[Engine, Connection, Call], Any]]] = {
+    "/health": ("GET", health),
+    "/version": ("GET", version),
+    "/metrics": ("GET", metrics),
+    "/v1/models": ("GET", models),
+    "/v1/chat/completions": ("POST", chat_completions),
+    "/v1/completions": ("POST", completions),
+    "/admin/truth": ("GET", truth),
+    "/admin/config": ("POST", configure),
+}
+
+
+async def serve(engine: Engine, *, host: str, port: int, drain_seconds: float = 0.0) -> None:
+    """Listen until SIGTERM or SIGINT, then let running generations end; prints the port."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+        await Connection(engine, reader, writer).serve()
+
+    server = await asyncio.start_server(connected, host, port, backlog=4096, limit=1 << 20)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    actual = server.sockets[0].getsockname()[1]
+    sys.stdout.write(f"listening on {actual}\n")
+    sys.stdout.flush()
+    await stop.wait()
+    engine.stopping = True
+    server.close()
+    end = time.monotonic() + drain_seconds
+    while engine.running and time.monotonic() < end:  # noqa: ASYNC110 - bounded, at exit
+        await asyncio.sleep(0.05)
+    for task in list(tasks):
+        task.cancel()
+
+
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--host", default="0.0.0.0")  # noqa: S104 - it serves a pod's address
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--name", default=socket.gethostname(), help="value of x-served-by")
+    parser.add_argument("--start-seconds", type=float, default=0.0, help="not ready for so long")
+    parser.add_argument("--drain-seconds", type=float, default=5.0)
+    for field in dataclasses.fields(Script):
+        flag = f"--{field.name.replace('_', '-')}"
+        parser.add_argument(flag, type=type(field.default), default=field.default)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parse_arguments(arguments)
+    names = [field.name for field in dataclasses.fields(Script)]
+    script = Script().changed({name: getattr(options, name) for name in names})
+    engine = Engine(script, name=options.name, start_seconds=options.start_seconds)
+    serving = serve(
+        engine, host=options.host, port=options.port, drain_seconds=options.drain_seconds
+    )
+    with contextlib.suppress(asyncio.CancelledError):
+        asyncio.run(serving)
+
+
+if __name__ == "__main__":
+    main()

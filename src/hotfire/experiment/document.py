@@ -1,0 +1,121 @@
+"""An experiment file: Chaos Toolkit's format, with our facts in its ``extensions``."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self, TypeAlias
+
+import yaml
+from chaoslib.exceptions import ChaosException
+from chaoslib.experiment import ensure_experiment_is_valid
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from hotfire.chaos.blast import BlastRadius
+from hotfire.errors import ProfileError
+from hotfire.profile import Budgets, TargetProfile
+from hotfire.requirement import Level
+
+Document: TypeAlias = dict[str, Any]
+
+OUR_MODULES = ("hotfire.chaos.actions", "hotfire.chaos.probes", "hotfire.chaos.control")
+TOOK_EFFECT = "fault-took-effect"
+IS_HEALED = "fault-is-healed"
+
+
+class Claim(BaseModel):
+    """Our block of an experiment's ``extensions``; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    name: Literal["hotfire"]
+    id: str
+    level: Level
+    source: str
+    features: frozenset[str] = frozenset()
+    cncf: str | None = None
+    load: Literal["steady"] = "steady"
+    """The rated load, without pause."""
+    blast_radius: BlastRadius
+    budgets: Budgets
+    """Defaults; a profile's ``fault_budgets`` replace single ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """One experiment."""
+
+    path: Path
+    title: str
+    description: str
+    claim: Claim
+    document: Document
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Return a checked experiment.
+
+        Raises:
+            ProfileError: it is no valid experiment, names foreign functions, or lacks its rollback,
+                its proof of injection or our extension; the message names the file.
+        """
+        try:
+            document = yaml.safe_load(path.read_text(encoding="utf-8"))
+            ensure_experiment_is_valid(document)
+        except (OSError, yaml.YAMLError, ChaosException) as error:
+            raise ProfileError(f"{path}: no valid experiment: {error}") from error
+        return cls.of(document, path)
+
+    @classmethod
+    def of(cls, document: Document, path: Path) -> Self:
+        """Return the experiment of a document that Chaos Toolkit holds valid already."""
+        try:
+            claims = [one for one in document.get("extensions") or () if one["name"] == "hotfire"]
+            claim = Claim.model_validate(claims[0] if claims else {})
+        except ValidationError as error:
+            raise ProfileError(f"{path}: extension hotfire: {error}") from error
+        if problem := _problem(document):
+            raise ProfileError(f"{path}: {problem}")
+        description = str(document["description"]).strip()
+        return cls(path, str(document["title"]), description, claim, document)
+
+    @property
+    def id(self) -> str:
+        """The fault's stable id, such as FLT-POD-001."""
+        return self.claim.id
+
+    @property
+    def area(self) -> str:
+        """The folder it lies in, such as pods."""
+        return self.path.parent.name
+
+    @property
+    def prose(self) -> str:
+        """Statement and rationale, as a requirement wants them."""
+        return f"{self.title}\n\n{self.description}"
+
+    def budgets(self, profile: TargetProfile) -> Budgets:
+        """Return the experiment's budgets with what the profile says differently."""
+        changes = profile.fault_budgets.get(self.id)
+        if changes is None:
+            return self.claim.budgets
+        named = {name: getattr(changes, name) for name in changes.model_fields_set}
+        return self.claim.budgets.model_copy(update=named)
+
+
+def _problem(document: Document) -> str | None:
+    if not document.get("rollbacks"):
+        return "a fault must declare its rollback"
+    strategy = document.get("runtime", {}).get("rollbacks", {}).get("strategy")
+    if strategy != "always":
+        # Chaos Toolkit skips rollbacks by default exactly when they matter: on failure.
+        return "set runtime.rollbacks.strategy to always"
+    names = {activity["name"] for activity in document["method"]}
+    if missing := {TOOK_EFFECT, IS_HEALED} - names:
+        return f"the method lacks the probe {' and '.join(sorted(missing))}"
+    foreign = sorted(_modules(document) - set(OUR_MODULES))
+    return f"names {', '.join(foreign)}; use {', '.join(OUR_MODULES)}" if foreign else None
+
+
+def _modules(document: Document) -> set[str]:
+    hypothesis = document.get("steady-state-hypothesis", {}).get("probes", [])
+    parts = [*hypothesis, *document["method"], *document["rollbacks"]]
+    return {str(one["provider"].get("module")) for one in [*parts, *document.get("controls", [])]}

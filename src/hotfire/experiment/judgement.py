@@ -1,0 +1,263 @@
+"""The verdict on an experiment: a pure function of its record, to be repeated offline at will."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from hotfire.experiment.document import IS_HEALED, TOOK_EFFECT
+from hotfire.history import Request
+from hotfire.profile import Budgets, Measurement
+from hotfire.recovery import Bands, Recovery, recover
+from hotfire.rundir import Event
+from hotfire.slo import BudgetResult, judge_budgets, summarise
+from hotfire.verdict import Verdict, merge
+
+_SECOND_NS = 1_000_000_000
+Figures = dict[str, float | int | str | bool | None]
+
+
+class Facts(BaseModel):
+    """What was promised when an experiment was armed; kept with the run, to judge it again."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    experiment: str
+    """Id of the fault."""
+    slo: Budgets
+    """What users are promised at all times; it bounds the steady state."""
+    budgets: Budgets
+    """What this fault may cost."""
+    measurement: Measurement
+    self_healing: bool
+    """Whether the target must repair the damage by itself, as with a pod."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """Everything a verdict rests on."""
+
+    facts: Facts
+    journal: Mapping[str, Any] | None
+    """Chaos Toolkit's; None if it left none."""
+    requests: Sequence[Request]
+    events: Sequence[Event]
+    instrument_trouble: str | None
+    """Why the load generator was not fit to measure; None if it was."""
+
+    @property
+    def experiment(self) -> str:
+        """Id of the fault."""
+        return self.facts.experiment
+
+    def event_ns(self, what: str) -> int | None:
+        """Return when something last happened in this experiment."""
+        mine = [one for one in self.events if one.experiment == self.experiment]
+        return next((one.at_ns for one in reversed(mine) if one.what == what), None)
+
+    @property
+    def injected_ns(self) -> int | None:
+        """When the fault was ordered."""
+        return self.event_ns("injected")
+
+    @property
+    def cleared_ns(self) -> int | None:
+        """When the fault was proven to be over."""
+        return self.event_ns("verified-healed")
+
+    def bands(self) -> Bands:
+        """Return the steady state's bands, from what was scheduled before the injection."""
+        end_ns = self.injected_ns
+        baseline = [one for one in self.requests if end_ns is None or one.sched_ns < end_ns]
+        return Bands.from_baseline(baseline, self.facts.slo, self.facts.measurement)
+
+    def recovery(self) -> Recovery | None:
+        """Return how the fault looked to users; None if none was injected."""
+        if self.injected_ns is None:
+            return None
+        return recover(
+            self.requests,
+            injected_ns=self.injected_ns,
+            cleared_ns=self.cleared_ns,
+            bands=self.bands(),
+            measurement=self.facts.measurement,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """The verdict, why, and whether anything else may be fired at this target."""
+
+    verdict: Verdict
+    reason: str
+    stop: bool = False
+    """The target is broken, or was hit beyond the plan: feed it no further fault."""
+    figures: Figures
+
+
+def judge(record: Record) -> Judgement:
+    """Return the verdict: the first reason that applies, in this order.
+
+    Record incomplete, no steady state before, capacity not restored by the target, anything raised,
+    fault not proven, blast radius exceeded, instrument unfit, not recovered in time, a budget
+    exceeded, passed.
+    """
+    recovery = record.recovery()
+    figures = _figures(record, recovery)
+    broken = record.injected_ns is not None and record.cleared_ns is None
+    for verdict, reason, stop in _reasons(record, recovery):
+        return Judgement(
+            verdict=verdict,
+            reason=reason,
+            stop=stop or broken or _not_back(recovery),
+            figures=figures,
+        )
+    return Judgement(verdict=Verdict.PASSED, reason="every budget was kept", figures=figures)
+
+
+def _reasons(record: Record, recovery: Recovery | None) -> Iterator[tuple[Verdict, str, bool]]:
+    journal, unknown = record.journal, Verdict.INCONCLUSIVE
+    if record.event_ns("kill-switch") is not None:
+        yield unknown, "the kill switch was used: the run's Lease was deleted", False
+    if journal is None or not journal.get("end") or journal["status"] in ("interrupted", "aborted"):
+        yield unknown, f"the record is incomplete: {_status(journal)}", False
+        return
+    if not _steady_before(journal):
+        yield unknown, f"no steady state before the fault: {_why_unsteady(record)}", False
+    if record.facts.self_healing and _took_effect(journal) and _output(journal, IS_HEALED) is False:
+        yield Verdict.FAILED, "the target did not restore its capacity", True
+    for activity, exception in _raised(journal):
+        yield unknown, f"{activity} could not be carried out: {exception}", False
+    if not _took_effect(journal):
+        yield unknown, "the fault was not proven to have taken effect", False
+    if beyond := [e for e in record.events if _is_beyond(e, record.experiment)]:
+        yield unknown, f"harm beyond the blast radius: {beyond[0].data}", True
+    if record.instrument_trouble:
+        yield unknown, record.instrument_trouble, False
+    yield from _measured(record, recovery)
+
+
+def _measured(record: Record, recovery: Recovery | None) -> Iterator[tuple[Verdict, str, bool]]:
+    if recovery is None or record.cleared_ns is None:
+        yield Verdict.INCONCLUSIVE, "the fault's window was not recorded", False
+        return
+    results = judge_budgets(_touched(record, recovery), record.facts.budgets)
+    verdicts = [(one.verdict, _sentence(one)) for one in results]
+    if (limit := record.facts.budgets.recovery_seconds) is not None:
+        verdicts.insert(0, recovery.judge(limit))
+    worst = merge(verdict for verdict, _ in verdicts)
+    if worst is not Verdict.PASSED:
+        reasons = [reason for verdict, reason in verdicts if verdict is worst]
+        yield worst, "; ".join(reasons) or "no budget was set", False
+
+
+def _touched(record: Record, recovery: Recovery) -> list[Request]:
+    """Return the requests the fault could touch: in flight at its start, until users recovered."""
+    start_ns, clear_ns = record.injected_ns or 0, record.cleared_ns or 0
+    took = recovery.recovered_from_clearing_seconds
+    end_ns = None if took is None else clear_ns + round(took * _SECOND_NS)
+    return [
+        one
+        for one in record.requests
+        if (one.end_ns or one.sched_ns) >= start_ns and (end_ns is None or one.sched_ns <= end_ns)
+    ]
+
+
+def _not_back(recovery: Recovery | None) -> bool:
+    return recovery is not None and recovery.recovered_from_clearing_seconds is None
+
+
+def _figures(record: Record, recovery: Recovery | None) -> Figures:
+    if recovery is None:
+        return {}
+    start_ns, clear_ns = record.injected_ns or 0, record.cleared_ns
+    effect_ns = record.event_ns("took-effect")
+    summary = summarise(_touched(record, recovery), record.facts.slo)
+    return {
+        "took_effect_seconds": _seconds(start_ns, effect_ns),
+        "fault_window_seconds": _seconds(effect_ns or start_ns, clear_ns),
+        "recovered_from_injection_seconds": recovery.recovered_from_injection_seconds,
+        "recovered_from_clearing_seconds": recovery.recovered_from_clearing_seconds,
+        "not_recovered_after_seconds": recovery.censored_after_seconds,
+        "first_error_seconds": recovery.first_error_seconds,
+        "outage_seconds": recovery.outage_seconds,
+        "requests_touched": summary.scheduled,
+        "error_ratio": summary.error_ratio,
+        "lost_requests": recovery.lost_requests,
+        "lost_streams": recovery.lost_streams,
+        "violating_requests": recovery.violating_requests,
+        "longest_stall_seconds": recovery.longest_stall_seconds,
+        "ttft_during_p95_seconds": recovery.ttft_during.p95_seconds,
+        **_ready_endpoints(record),
+    }
+
+
+def _ready_endpoints(record: Record) -> Figures:
+    """Return the least number of ready endpoints, and when all were back."""
+    series = [
+        (one.at_ns, int(str(one.data["ready"])))
+        for one in record.events
+        if one.what == "ready-endpoints" and one.experiment == record.experiment
+    ]
+    start_ns = record.injected_ns or 0
+    before = [ready for at_ns, ready in series if at_ns < start_ns]
+    after = [(at_ns, ready) for at_ns, ready in series if at_ns >= start_ns]
+    if not before or not after:
+        return {"ready_endpoints_least": min(before, default=None)}
+    full = [at_ns for at_ns, ready in after if ready >= before[-1]]
+    return {
+        "ready_endpoints_before": before[-1],
+        "ready_endpoints_least": min(ready for _, ready in after),
+        "ready_endpoints_back_seconds": _seconds(start_ns, full[-1] if full else None),
+    }
+
+
+def _seconds(start_ns: int, end_ns: int | None) -> float | None:
+    return None if end_ns is None else (end_ns - start_ns) / _SECOND_NS
+
+
+def _sentence(result: BudgetResult) -> str:
+    return result.reason if result.name in result.reason else f"{result.name}: {result.reason}"
+
+
+def _status(journal: Mapping[str, Any] | None) -> str:
+    return "the experiment left no journal" if journal is None else f"it {journal['status']}"
+
+
+def _steady_before(journal: Mapping[str, Any]) -> bool:
+    before = journal.get("steady_states", {}).get("before") or {}
+    return bool(before.get("steady_state_met"))
+
+
+def _why_unsteady(record: Record) -> str:
+    before = (record.journal or {}).get("steady_states", {}).get("before") or {}
+    raised = [_last_line(one) for one in before.get("probes", []) if one["status"] != "succeeded"]
+    told = [one.data.get("reason") for one in record.events if one.what == "steady-state"]
+    return raised[0] if raised else str(told[-1] if told else "the hypothesis never ran")
+
+
+def _raised(journal: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    after = journal.get("steady_states", {}).get("after") or {}
+    parts = [*journal["run"], *after.get("probes", []), *journal["rollbacks"]]
+    for one in parts:
+        if one["status"] != "succeeded":
+            yield one["activity"]["name"], _last_line(one)
+
+
+def _last_line(activity: Mapping[str, Any]) -> str:
+    lines = [line for line in activity.get("exception") or () if line.strip()]
+    return str(lines[-1]).strip() if lines else activity["status"]
+
+
+def _took_effect(journal: Mapping[str, Any]) -> bool:
+    return _output(journal, TOOK_EFFECT) is True
+
+
+def _output(journal: Mapping[str, Any], name: str) -> object:
+    found = [one for one in journal["run"] if one["activity"]["name"] == name]
+    return found[-1].get("output") if found else None
+
+
+def _is_beyond(event: Event, experiment: str) -> bool:
+    return event.what == "beyond-radius" and event.experiment == experiment

@@ -1,0 +1,307 @@
+"""One experiment on a target: armed, fired, healed, and watched until users recovered."""
+
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Final, Literal, Self
+
+from hotfire.chaos import heal
+from hotfire.chaos.armed import Armed, tell
+from hotfire.chaos.blast import Plan, World
+from hotfire.chaos.heal import Healed
+from hotfire.chaos.lease import RunLease
+from hotfire.chaos.undo import State, UndoEntry, UndoJournal
+from hotfire.chaos.watch import Watch
+from hotfire.errors import HarnessError, RollbackFailed
+from hotfire.experiment.document import Experiment
+from hotfire.experiment.judgement import Judgement, Record, judge
+from hotfire.experiment.process import ChaosProcess
+from hotfire.history import Request
+from hotfire.recovery import Recovery, settled
+from hotfire.rundir import RunDirectory
+from hotfire.traffic.launch import LoadReport, RunningLoad
+from hotfire.waiting import until
+
+_NANO: Final = 1e-9
+# Seconds that a check of the running history may lag behind what already happened.
+_POLL_SECONDS: Final = 3.0
+# Beyond recovery and hold: the width of windows, and requests that are slow to end.
+_SLACK_SECONDS: Final = 30.0
+
+
+class Trial:
+    """An armed experiment: entering it writes the undo ahead, leaving it heals, whatever happened.
+
+    Within it the run's Lease is held. When somebody deletes that, or a signal arrives, the fault
+    is ended and healed, and the verdict is inconclusive.
+    """
+
+    def __init__(self, experiment: Experiment, world: World, run: RunDirectory, plan: Plan) -> None:
+        self.experiment = experiment
+        self.world = world
+        self.run = run
+        self.plan = plan
+        self.budgets = experiment.budgets(world.profile)
+        self._run_id = run.info().run_id
+        self._journal = UndoJournal(run.undo_path, world.cluster, world.profile.system_namespace)
+        self._entry = self._undo_entry()
+        self._process = ChaosProcess(
+            experiment=experiment.path,
+            armed=run.path(f"journals/{experiment.id}.armed.json").resolve(),
+            journal=run.journal_path(experiment.id).resolve(),
+            log=run.log_path(f"chaos-{experiment.id}.log").resolve(),
+        )
+        self._document: dict[str, Any] | None = None
+        self._killed = threading.Event()
+        self._held = ExitStack()
+
+    # The life of a fault
+
+    def __enter__(self) -> Self:
+        """Arm: from here on the fault can be undone by anybody, and only now may it be fired."""
+        with ExitStack() as stack:
+            stack.enter_context(_ended_by_signals())
+            stack.enter_context(self._lease())
+            self._journal.arm(self._entry)
+            stack.push(self._heal_at_exit)
+            self._write_armed()
+            self.tell(
+                "armed", source="driver", data={"targets": [str(t) for t in self.plan.targets]}
+            )
+            stack.enter_context(Watch(self.world.cluster, self.world.profile, self.run, self.plan))
+            self._held = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Heal whatever is left.
+
+        Raises:
+            RollbackFailed: it could not be proven healed, and nothing worse is on its way already.
+        """
+        self._held.__exit__(kind, error, trace)
+        if error is None and self._entry.id in self._open_ids():
+            raise RollbackFailed(f"{self.experiment.id} is not healed; run `hotfire heal`")
+
+    def await_baseline(self, load: RunningLoad) -> None:
+        """Let the load run until it makes a baseline; whether that is steady is judged later.
+
+        Raises:
+            HarnessError: the load died, or does not bring the requests in three times the time.
+        """
+        measurement = self.world.profile.measurement
+        self.tell("baseline-start", source="driver", kind="phase")
+        load.wait_started()
+
+        def enough() -> bool:
+            self._require_alive(load)
+            rows = [row for row in settled(load.rows()) if row.phase != "warmup"]
+            span = (rows[-1].sched_ns - rows[0].sched_ns) * _NANO if rows else 0.0
+            return (
+                span >= measurement.baseline_seconds and len(rows) >= measurement.baseline_requests
+            )
+
+        until(
+            enough,
+            within_seconds=3 * measurement.baseline_seconds + _SLACK_SECONDS,
+            what=f"a baseline of {measurement.baseline_requests} requests"
+            f" in {measurement.baseline_seconds:g} s; is load.rate_per_second too low?",
+            poll_seconds=_POLL_SECONDS / 3,
+        )
+        self.tell("baseline-end", source="driver", kind="phase")
+
+    def fire(self) -> None:
+        """Run the experiment in its own process, to its end."""
+        waits = self.world.profile.waits
+        within_seconds = 2 * waits.pod_ready_seconds + 10 * waits.healing_seconds
+        self._document = self._process.run(within_seconds=within_seconds)
+
+    def heal(self) -> Healed:
+        """Undo what is left of the fault and prove it; safe to repeat, and not to be interrupted.
+
+        What could not be proven healed stays an open entry, which stops every later experiment.
+        """
+        with _uninterrupted():
+            limit = self.world.profile.waits.healing_seconds
+            done = heal.heal_entry(self.world, self._entry, within_seconds=limit)
+            if not done.verified:
+                self.tell("not-healed", source="driver", data={"detail": done.detail})
+                return done
+            self._journal.mark(self._entry, State.HEALED)
+            if self._told("injected") and not self._told("verified-healed"):
+                self.tell("verified-healed", source="driver", data={"detail": done.detail})
+        return done
+
+    def await_recovery(self, load: RunningLoad) -> None:
+        """Keep the load going until users recovered and stayed so, or the time for it is over."""
+        if self._record([], None).cleared_ns is None:
+            return
+        limit = (self.budgets.recovery_seconds or 0.0) + self.world.profile.measurement.hold_seconds
+        limit += self.world.profile.measurement.window_seconds + _SLACK_SECONDS
+        deadline = time.monotonic() + limit
+
+        def decided() -> bool:
+            self._require_alive(load)
+            recovery = self._record(settled(load.rows()), None).recovery()
+            recovered = recovery and recovery.recovered_from_clearing_seconds is not None
+            return bool(recovered) or time.monotonic() >= deadline
+
+        until(
+            decided,
+            within_seconds=limit + _SLACK_SECONDS,
+            what="users served as before",
+            poll_seconds=_POLL_SECONDS,
+        )
+
+    # The record
+
+    def judge(self, requests: Sequence[Request], report: LoadReport) -> Judgement:
+        """Return the verdict on what was recorded."""
+        tripped = [gate.reason for gate in report.instrument if not gate.holds]
+        trouble = f"the load was not fit to measure: {'; '.join(tripped)}" if tripped else None
+        return judge(self._record(requests, trouble))
+
+    def recovery(self, requests: Sequence[Request]) -> Recovery | None:
+        """Return how the fault looked to users so far."""
+        return self._record(requests, None).recovery()
+
+    def tell(
+        self,
+        what: str,
+        *,
+        source: str,
+        kind: Literal["fault", "phase"] = "fault",
+        data: Mapping[str, object] | None = None,
+    ) -> None:
+        """Write one event of this experiment."""
+        tell(self.run, what, source=source, experiment=self.experiment.id, kind=kind, data=data)
+
+    @property
+    def armed_path(self) -> Path:
+        """The file that arms the process which fires."""
+        return self._process.armed
+
+    def accept(self, document: dict[str, Any]) -> None:
+        """Take the journal of a `chaos run` that this trial did not start itself."""
+        self._document = document
+
+    # Parts
+
+    def _record(self, requests: Sequence[Request], trouble: str | None) -> Record:
+        killed = {"end": None, "status": "interrupted"} if self._killed.is_set() else None
+        return Record(
+            experiment=self.experiment.id,
+            journal=killed or self._document,
+            requests=requests,
+            events=self.run.events(),
+            instrument_trouble=trouble,
+            slo=self.world.profile.budgets,
+            budgets=self.budgets,
+            measurement=self.world.profile.measurement,
+            self_healing=self.plan.radius.kind != "Uplink",
+        )
+
+    def _undo_entry(self) -> UndoEntry:
+        entry_id = f"u-{secrets.token_hex(4)}"
+        now = datetime.now(UTC)
+        on_node = self.plan.radius.kind != "Pod"
+        lease = timedelta(seconds=self.world.profile.agent.lease_seconds)
+        return UndoEntry(
+            id=entry_id,
+            at=now,
+            run_id=self._run_id,
+            cluster_uid=self.world.cluster.uid(),
+            fault=self.experiment.id,
+            target={
+                "node": self.plan.target.node,
+                "pod": self.plan.target.pod,
+                "uid": self.plan.target.uid,
+                "link": self.plan.target.link,
+            },
+            undo=heal.way_for(self.plan, entry_id=entry_id),
+            expires_at=now + lease if on_node else None,
+        )
+
+    def _write_armed(self) -> None:
+        armed = Armed(
+            plan=self.plan,
+            entry=self._entry,
+            profile=self.world.profile,
+            run_directory=self.run.root.resolve(),
+            history=self.run.history_path(self.experiment.id).resolve(),
+        )
+        self.run.write_text(f"journals/{self.experiment.id}.armed.json", armed.model_dump_json())
+
+    def _lease(self) -> RunLease:
+        return RunLease(
+            self.world.cluster,
+            self.world.profile.system_namespace,
+            run_id=self._run_id,
+            lease_seconds=self.world.profile.agent.lease_seconds,
+            on_lost=self._kill,
+        )
+
+    def _kill(self) -> None:
+        """Be the kill switch: end the fault's process at once; healing follows on our way out."""
+        self._killed.set()
+        self.tell("kill-switch", source="the run's Lease was deleted")
+        self._process.end()
+
+    def _heal_at_exit(self, *_: object) -> None:
+        self.armed_path.unlink(missing_ok=True)
+        if self._entry.id in self._open_ids():
+            self.heal()
+
+    def _require_alive(self, load: RunningLoad) -> None:
+        if self._killed.is_set():
+            raise HarnessError("the kill switch was used: the run's Lease was deleted")
+        if not load.alive():
+            raise HarnessError(f"the load process ended; see {load.log}")
+
+    def _open_ids(self) -> set[str]:
+        return {entry.id for entry in self._journal.open()}
+
+    def _told(self, what: str) -> bool:
+        return self._record([], None).event_ns(what) is not None
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Turn SIGTERM into an exception, so that whatever is armed is healed on the way out."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C and SIGTERM off while healing; it has a deadline of its own."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

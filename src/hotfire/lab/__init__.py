@@ -1,0 +1,33 @@
+"""The embedded lab: a real Kubernetes with a real fabric on one Linux machine."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+
+def default_target() -> Path:
+    """Return where the standing lab's target file lies; it need not exist."""
+    from hotfire.lab.state import State, state_home  # noqa: PLC0415 - keeps this import cheap
+
+    return State(state_home()).target
+
+
+def ensure_up(say: Callable[[str], None]) -> Path:
+    """Bring the lab up unless it stands, and return its target file.
+
+    Raises:
+        LabError: this machine cannot carry it, or another checkout's lab stands here.
+    """
+    from hotfire.lab.lab import Lab  # noqa: PLC0415
+    from hotfire.lab.progress import Progress  # noqa: PLC0415
+    from hotfire.lab.topology import Topology  # noqa: PLC0415
+
+    lab = Lab(project_root())
+    record = lab.state.read()
+    if not (record and record.complete and record.checkout == str(lab.project)):
+        lab.up(Topology(), Progress(say))
+    return lab.state.target
+
+
+def project_root() -> Path:
+    """Return the checkout this code runs from."""
+    return Path(__file__).resolve().parents[3]

@@ -1,0 +1,108 @@
+"""``hotfire lab``: the embedded cluster by hand."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+app = typer.Typer(
+    pretty_exceptions_enable=False,
+    help="The embedded Kubernetes: real nodes, a real fabric, on this machine.",
+    no_args_is_help=True,
+)
+_console = Console(highlight=False)
+
+
+def _say(text: str) -> None:
+    _console.print(text, markup=False)
+
+
+def _lab(ports: object = None) -> "Lab":  # noqa: F821
+    from hotfire.lab import project_root  # noqa: PLC0415 - `--help` stays instant
+    from hotfire.lab.lab import Lab  # noqa: PLC0415
+
+    return Lab(project_root(), ports=ports)
+
+
+@app.command()
+def up(
+    nodes: Annotated[int, typer.Option(min=1, max=8, help="Worker nodes.")] = 3,
+    racks: Annotated[int, typer.Option(min=1, max=8, help="Racks the workers stand in.")] = 3,
+    gpus_per_node: Annotated[int, typer.Option(min=0, max=8, help="GPUs per worker.")] = 2,
+    api_port: Annotated[int, typer.Option(help="Port of 127.0.0.1 for the API server.")] = 16443,
+    gateway_port: Annotated[int, typer.Option(help="Port for the gateway.")] = 16480,
+    prometheus_port: Annotated[int, typer.Option(help="Port for Prometheus.")] = 16490,
+) -> None:
+    """Bring the lab up. The first time its parts are built, which takes about ten minutes."""
+    from hotfire.lab.progress import Progress  # noqa: PLC0415
+    from hotfire.lab.state import Ports  # noqa: PLC0415
+    from hotfire.lab.topology import Topology  # noqa: PLC0415
+
+    lab = _lab(Ports(api=api_port, gateway=gateway_port, prometheus=prometheus_port))
+    topology = Topology(nodes=nodes, racks=min(racks, nodes), gpus_per_node=gpus_per_node)
+    lab.up(topology, Progress(_say))
+    _say(f"export KUBECONFIG={lab.state.kubeconfig}")
+
+
+@app.command()
+def down(
+    any_: Annotated[
+        bool, typer.Option("--any", help="Remove another checkout's lab as well.")
+    ] = False,
+) -> None:
+    """Take the lab down, whole or half built; nothing of it stays."""
+    from hotfire.lab.progress import Progress  # noqa: PLC0415
+
+    if not _lab().down(Progress(_say), any_checkout=any_):
+        _say("there was no lab")
+
+
+@app.command()
+def status() -> None:
+    """Show what stands: machines, nodes, sessions, addresses. Exit code 1 if it is not healthy."""
+    from hotfire.lab.status import Status, look  # noqa: PLC0415
+
+    seen: Status | None = look(_lab())
+    if seen is None:
+        _say("no lab is up; `hotfire lab up` starts one")
+        raise typer.Exit(1)
+    table = Table("machine", "rack", "address", "BGP sessions", "services", "node")
+    for row in seen.rows:
+        table.add_row(row.name, row.rack, row.address, row.sessions, row.services, row.node)
+    _console.print(table)
+    for line in seen.lines:
+        _say(line)
+    if not seen.healthy:
+        raise typer.Exit(1)
+
+
+@app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+def shell(
+    context: typer.Context,
+    machine: Annotated[str, typer.Argument(help="n1, n2, ..., cp1, r1, r2 or client.")] = "client",
+) -> None:
+    """Open a shell on a machine, or run a program there: `hotfire lab shell n1 -- birdc show bfd sessions`."""
+    from hotfire.lab.machines import BASE_ENV  # noqa: PLC0415
+
+    lab = _lab()
+    argv = [*lab.rack.enter(machine), *(context.args or ["/bin/bash", "--norc"])]
+    env = BASE_ENV | {"TERM": os.environ.get("TERM", "dumb"), "PS1": f"{machine}# "}
+    sys.stdout.flush()
+    os.execvpe(argv[0], argv, env)  # noqa: S606 - the operator's own words, no shell in between
+
+
+@app.command()
+def kubeconfig(
+    *,
+    path: Annotated[bool, typer.Option("--path", help="Print only where it lies.")] = False,
+) -> None:
+    """Print the administrator's kubeconfig of the lab."""
+    from hotfire.errors import LabError  # noqa: PLC0415
+
+    state = _lab().state
+    if not state.kubeconfig.exists():
+        raise LabError("no lab is up; `hotfire lab up` starts one")
+    _say(str(state.kubeconfig) if path else state.kubeconfig.read_text())

@@ -1,0 +1,147 @@
+"""The data-centre network: cables, addresses, kernel parameters and BIRD's configuration.
+
+Every machine is a BGP speaker with an autonomous system of its own and one session to each router; BFD finds dead
+paths and both uplinks carry traffic (ECMP). Pod and service addresses are routed end to end without NAT on the way.
+"""
+
+from pyroute2 import IPRoute
+
+from hotfire.lab import netns
+from hotfire.lab.topology import (
+    MTU,
+    POD_NETWORK,
+    SERVICE_NETWORK,
+    Link,
+    Machine,
+    Role,
+    Topology,
+)
+
+BFD_INTERVAL_MS = 100
+BFD_MULTIPLIER = 3
+HOLD_SECONDS = 9
+BIRD_SOCKET = "/run/bird/bird.ctl"
+BIRD_CONFIG = "/etc/bird/bird.conf"
+
+# Hash over the inner five-tuple with one seed everywhere: policy 1 re-hashes on TCP retransmission over veth.
+_SYSCTLS = {
+    "ipv4/ip_forward": "1",
+    "ipv4/fib_multipath_hash_policy": "3",
+    "ipv4/fib_multipath_hash_fields": "55",
+    "ipv4/conf/all/rp_filter": "0",
+    "ipv4/conf/default/rp_filter": "0",
+    "ipv4/conf/all/ignore_routes_with_linkdown": "1",
+    "ipv4/conf/default/ignore_routes_with_linkdown": "1",
+    "ipv6/conf/all/disable_ipv6": "1",
+    "ipv6/conf/default/disable_ipv6": "1",
+}
+_HASH_SEED = {"ipv4/fib_multipath_hash_seed": "4242"}
+
+
+def build(topology: Topology) -> None:
+    """Create every namespace, cable and address; nothing runs in them yet."""
+    for machine in topology.machines:
+        netns.create(machine.network_namespace)
+        netns.set_sysctls(machine.network_namespace, _SYSCTLS | _HASH_SEED)
+    with IPRoute() as routes:
+        for link in topology.links:
+            _cable(routes, link)
+    for machine in topology.machines:
+        _address(machine, topology.links_of(machine))
+    for worker in topology.workers:
+        netns.run(worker.network_namespace, ["nft", "-f", "-"], stdin=_node_rules(worker))
+
+
+def _cable(routes: IPRoute, link: Link) -> None:
+    routes.link(
+        "add",
+        kind="veth",
+        ifname=link.uplink,
+        net_ns_fd=link.machine.network_namespace,
+        peer={"ifname": link.port, "net_ns_fd": link.router.network_namespace},
+    )
+
+
+def _address(machine: Machine, links: tuple[Link, ...]) -> None:
+    with netns.inside(machine.network_namespace), IPRoute() as routes:
+        loopback = routes.link_lookup(ifname="lo")[0]
+        routes.addr("add", index=loopback, address=machine.address, prefixlen=32)
+        routes.link("set", index=loopback, state="up")
+        for link in links:
+            mine = link.router_address if machine is link.router else link.machine_address
+            name = link.port if machine is link.router else link.uplink
+            index = routes.link_lookup(ifname=name)[0]
+            # Scope link: the kernel must never choose an uplink's address as a source, or the
+            # connection dies with that uplink.
+            routes.addr("add", index=index, address=str(mine.ip), prefixlen=31, scope=253)
+            routes.link("set", index=index, mtu=MTU, state="up")
+
+
+def _node_rules(worker: Machine) -> str:
+    """Source NAT to the node's own address before kube-proxy would use the uplink's; stop looping service addresses."""
+    return f"""
+table ip hotfire {{
+  chain source {{
+    type nat hook postrouting priority srcnat - 10;
+    meta mark & 0x4000 == 0x4000 oifname "up*" snat to {worker.address}
+  }}
+  chain loops {{
+    type filter hook forward priority filter - 10;
+    ip daddr {SERVICE_NETWORK} iifname "up*" oifname "up*" drop
+  }}
+}}
+"""
+
+
+def bird_config(topology: Topology, machine: Machine) -> str:
+    """Return BIRD's whole configuration for one machine."""
+    links = topology.links_of(machine)
+    source = "" if machine.role is Role.ROUTER else f"krt_prefsrc = {machine.address}; "
+    head = f"""log stderr {{ warning, error, auth, fatal, bug, remote }};
+log "/var/log/bird-trace.log" {{ info, trace, warning, error, remote }};
+router id {machine.address};
+debug protocols {{ states, events }};
+protocol device {{ scan time 2; }}
+protocol kernel {{
+  ipv4 {{ import none; export filter {{ if source != RTS_BGP then reject; {source}accept; }}; }};
+  merge paths on limit 8; scan time 10;
+}}
+protocol bfd {{
+  interface "*" {{
+    min rx interval {BFD_INTERVAL_MS} ms; min tx interval {BFD_INTERVAL_MS} ms;
+    idle tx interval 500 ms; multiplier {BFD_MULTIPLIER};
+  }};
+}}
+protocol static mine {{ ipv4; {"".join(f"route {each} blackhole; " for each in _announced(machine))}}}
+"""
+    return head + "".join(_session(machine, link) for link in links)
+
+
+def _announced(machine: Machine) -> list[str]:
+    own = [f"{machine.address}/32"]
+    if machine.pod_network:
+        own += [machine.pod_network, str(SERVICE_NETWORK)]
+    return own
+
+
+def _session(machine: Machine, link: Link) -> str:
+    is_router = machine is link.router
+    local, peer = (
+        (link.router_address, link.machine_address)
+        if is_router
+        else (link.machine_address, link.router_address)
+    )
+    neighbour = link.machine if is_router else link.router
+    export = "all" if is_router else 'where proto = "mine"'
+    interface = link.port if is_router else link.uplink
+    return f"""protocol bgp to_{neighbour.name} {{
+  local {local.ip} as {machine.asn}; neighbor {peer.ip} as {neighbour.asn}; interface "{interface}";
+  direct; bfd on; hold time {HOLD_SECONDS}; keepalive time {HOLD_SECONDS // 3};
+  connect retry time 1; connect delay time 1; error wait time 1,2; graceful restart off;
+  ipv4 {{ import all; export {export}; next hop self; }};
+}}
+"""
+
+
+def pod_cidr_of_cluster() -> str:
+    return str(POD_NETWORK)

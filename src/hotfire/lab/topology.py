@@ -1,0 +1,137 @@
+"""Who is in the lab and under which names and addresses: pure data, the same on every machine."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from ipaddress import IPv4Interface, IPv4Network
+
+POD_NETWORK = IPv4Network("10.244.0.0/16")
+SERVICE_NETWORK = IPv4Network("10.96.0.0/16")
+DNS_ADDRESS = "10.96.0.10"
+GATEWAY_ADDRESS = "10.96.0.80"
+PROMETHEUS_ADDRESS = "10.96.0.90"
+NAMESPACE_PREFIX = "hotfire-"
+CLUSTER_DOMAIN = "cluster.local"
+MTU = 1500
+
+
+class Role(StrEnum):
+    """What a machine is for."""
+
+    ROUTER = "router"
+    CONTROL_PLANE = "control-plane"
+    WORKER = "worker"
+    CLIENT = "client"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """One machine of the lab; ``index`` is unique among everything that hangs on the routers."""
+
+    name: str
+    role: Role
+    index: int
+    address: str
+    asn: int
+    rack: str | None = None
+    pod_network: str | None = None
+    gpus: tuple[str, ...] = ()
+
+    @property
+    def network_namespace(self) -> str:
+        return NAMESPACE_PREFIX + self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A cable between a machine's uplink and a router's port; a /31 of its own."""
+
+    router: Machine
+    machine: Machine
+    uplink: str
+    router_address: IPv4Interface
+    machine_address: IPv4Interface
+
+    @property
+    def port(self) -> str:
+        """The router's interface carries the name of the machine behind it."""
+        return self.machine.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topology:
+    """Two top-of-rack routers, and machines with one uplink to each of them."""
+
+    nodes: int = 3
+    racks: int = 3
+    gpus_per_node: int = 2
+    routers_count: int = field(default=2)
+
+    @cached_property
+    def routers(self) -> tuple[Machine, ...]:
+        return tuple(
+            Machine(
+                name=f"r{i}", role=Role.ROUTER, index=0, address=f"10.0.255.{i}", asn=65100 + i
+            )
+            for i in range(1, self.routers_count + 1)
+        )
+
+    @cached_property
+    def workers(self) -> tuple[Machine, ...]:
+        return tuple(
+            Machine(
+                name=f"n{i}",
+                role=Role.WORKER,
+                index=i,
+                address=f"10.0.0.{i}",
+                asn=65200 + i,
+                rack=f"rack-{(i - 1) % self.racks + 1}",
+                pod_network=f"10.244.{i}.0/24",
+                gpus=tuple(f"GPU-{i:08x}-0000-4000-8000-{g:012x}" for g in range(self.gpus_per_node)),
+            )
+            for i in range(1, self.nodes + 1)
+        )
+
+    @cached_property
+    def control_plane(self) -> Machine:
+        return Machine(
+            name="cp1", role=Role.CONTROL_PLANE, index=101, address="10.0.0.101", asn=65301
+        )
+
+    @cached_property
+    def client(self) -> Machine:
+        """The outside world: where users' requests, the load and the operator come from."""
+        return Machine(name="client", role=Role.CLIENT, index=120, address="10.0.254.1", asn=65401)
+
+    @property
+    def attached(self) -> tuple[Machine, ...]:
+        """Everything with uplinks."""
+        return (*self.workers, self.control_plane, self.client)
+
+    @property
+    def machines(self) -> tuple[Machine, ...]:
+        return (*self.routers, *self.attached)
+
+    def machine(self, name: str) -> Machine:
+        """Return the machine of that name; KeyError names the ones there are."""
+        for machine in self.machines:
+            if machine.name == name:
+                return machine
+        raise KeyError(f"no machine {name!r}; there are {', '.join(m.name for m in self.machines)}")
+
+    @cached_property
+    def links(self) -> tuple[Link, ...]:
+        return tuple(
+            Link(
+                router=router,
+                machine=machine,
+                uplink=f"up{r}",
+                router_address=IPv4Interface(f"172.16.{r}.{2 * machine.index}/31"),
+                machine_address=IPv4Interface(f"172.16.{r}.{2 * machine.index + 1}/31"),
+            )
+            for machine in self.attached
+            for r, router in enumerate(self.routers, start=1)
+        )
+
+    def links_of(self, machine: Machine) -> tuple[Link, ...]:
+        return tuple(link for link in self.links if machine in (link.router, link.machine))

@@ -1,0 +1,87 @@
+"""What a run amounts to, requirement by requirement, and in one sentence. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from hotfire.requirement import Level
+from hotfire.rundir import Result
+from hotfire.verdict import Conformance, Verdict, conformance, merge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """One requirement with all of its cases; the worst of them decides."""
+
+    cases: tuple[Result, ...]
+
+    @property
+    def first(self) -> Result:
+        """Any case, for what all of them share: id, level, statement, source, area."""
+        return self.cases[0]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The most significant verdict of the cases."""
+        return merge(case.verdict for case in self.cases)
+
+    @property
+    def decisive(self) -> Result:
+        """The case that decided: the first one with the requirement's verdict."""
+        return next(case for case in self.cases if case.verdict is self.verdict)
+
+    @property
+    def skipped(self) -> bool:
+        """Whether the operator kept every case from running."""
+        return all(case.skipped_by_operator for case in self.cases)
+
+    @property
+    def seconds(self) -> float:
+        """Time all cases took."""
+        return sum(case.seconds for case in self.cases)
+
+
+def outcomes(results: Iterable[Result]) -> list[Outcome]:
+    """Return one outcome per requirement, worst first, within a verdict by level and id.
+
+    A case that ran twice counts as it ended last.
+    """
+    cases = {result.nodeid: result for result in results}
+    by_id: dict[str, list[Result]] = {}
+    for result in cases.values():
+        by_id.setdefault(result.id, []).append(result)
+    found = [Outcome(cases=tuple(cases)) for cases in by_id.values()]
+    return sorted(found, key=_order)
+
+
+def _order(outcome: Outcome) -> tuple[int, bool, bool, str]:
+    first = outcome.first
+    return -outcome.verdict.weight, outcome.skipped, first.level is not Level.MUST, first.id
+
+
+def statement(results: Iterable[Result]) -> Conformance:
+    """Return the conformance that these results add up to."""
+    latest = {result.nodeid: result for result in results}.values()
+    return conformance((r.level, r.verdict, r.skipped_by_operator) for r in latest)
+
+
+def headline(target: str, stated: Conformance | None, found: Iterable[Outcome]) -> str:
+    """Return one sentence: the target, the statement, and the counts and ids behind it."""
+    found = list(found)
+    groups = [
+        _group(found, Verdict.FAILED, "failed", named=True),
+        _group(found, Verdict.INCONCLUSIVE, "inconclusive", named=True),
+        _group(found, Verdict.PASSED, "passed", named=False),
+        _group(found, Verdict.NOT_APPLICABLE, "not applicable", named=False),
+    ]
+    skipped = sum(outcome.skipped for outcome in found)
+    if skipped:
+        groups.insert(2, f"{skipped} left out by the operator")
+    counted = ", ".join(group for group in groups if group) or "no requirement was judged"
+    return f"{target} is {stated or 'not judged'}: {counted}"
+
+
+def _group(found: list[Outcome], verdict: Verdict, word: str, *, named: bool) -> str:
+    members = [o.first.id for o in found if o.verdict is verdict and not o.skipped]
+    if not members:
+        return ""
+    return f"{len(members)} {word}" + (f" ({', '.join(members)})" if named else "")

@@ -1,0 +1,349 @@
+"""The target file: what the operator says about the platform under test."""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from hotfire.errors import ProfileError
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Ratio = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """A part of the target file: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Gateway(Section):
+    """How requests reach the platform."""
+
+    url: str = Field(pattern=r"^https?://[^/]+")
+    """What clients call, scheme and authority, e.g. http://10.96.0.80."""
+    host_url: str | None = None
+    """The same gateway as this process reaches it; default: url, most need no detour."""
+    network_namespace: str | None = None
+    """Name under /run/netns in which the load runs; only the lab has one."""
+    class_name: str | None = None
+    """GatewayClass of the gateway; default: unknown, the checks then accept any."""
+
+    @property
+    def reachable_url(self) -> str:
+        """The address this process uses, without a trailing slash."""
+        return (self.host_url or self.url).rstrip("/")
+
+
+class Accelerator(Section):
+    """How the cluster offers accelerators."""
+
+    resource: str = "nvidia.com/gpu"
+    """Extended resource name; NVIDIA's device plugin uses this one."""
+    taint_key: str = "nvidia.com/gpu"
+    """Key of the taint on accelerator nodes; the GPU Operator's convention."""
+    node_selector: dict[str, str] = {"nvidia.com/gpu.present": "true"}
+    """Labels of accelerator nodes; GPU feature discovery sets this one."""
+    memory: Literal["device", "host-cgroup"] = "device"
+    """Where an engine's accelerator memory lies; host-cgroup only where the engine runs on CPU."""
+
+
+class Engine(Section):
+    """The inference engine whose pods serve the model."""
+
+    kind: Literal["vllm"] = "vllm"
+    """Which engine's metric names and probe paths apply."""
+    model: str = Field(min_length=1)
+    """Name under which the model is served."""
+    selector: dict[str, str] = {"app": "vllm"}
+    """Labels of the engine pods; those of the reference stack."""
+    container: str = "vllm"
+    """Container of the pod that holds the engine; that of the reference stack."""
+    port: int = Field(default=8000, gt=0, lt=65536)
+    """Port of the engine's HTTP server; vLLM's default."""
+
+    @property
+    def label_selector(self) -> str:
+        """The selector in Kubernetes' own notation, e.g. ``app=vllm``."""
+        return ",".join(f"{key}={value}" for key, value in sorted(self.selector.items()))
+
+
+class StackChoice(Section):
+    """Which reference stack is deployed, if any."""
+
+    deploy: bool = True
+    """Whether hotfire deploys the reference stack; false certifies what already runs."""
+    overlay: str = "lab"
+    """Folder below reference-stack/overlays."""
+    canary_weight: int = Field(default=5, ge=0, le=100)
+    """Percent of requests the HTTPRoute sends to the canary; a usual first promotion step."""
+
+
+class RatedLoad(Section):
+    """The load the platform promises to carry, under which everything is measured."""
+
+    rate_per_second: float = Field(default=5.0, gt=0)
+    """Arrivals per second, open loop; the least that fills baseline and window in their time."""
+    max_tokens: int = Field(default=16, gt=0)
+    """Output tokens asked for; enough for a TPOT, short enough for small machines."""
+    prompt_words: int = Field(default=32, gt=0)
+    """Words in each prompt; a short chat turn."""
+    deadline_seconds: Seconds = 30.0
+    """Time after which the client gives a request up; usual for a chat page."""
+    stall_seconds: Seconds = 10.0
+    """Longest pause within a stream before the client gives up; a user reloads by then."""
+    workers: int = Field(default=1, gt=0)
+    """Load processes; one carries about 15,000 tokens per second."""
+
+
+class Budgets(Section):
+    """The SLO: what a user was promised. None means not budgeted."""
+
+    error_ratio: Ratio | None = None
+    """Share of scheduled requests (0-1) that may be incomplete."""
+    ttft_p95_seconds: Seconds | None = None
+    """Time from scheduled arrival to first token, 95th percentile."""
+    ttft_p99_seconds: Seconds | None = None
+    """Time from scheduled arrival to first token, 99th percentile; needs 1000 requests."""
+    tpot_p95_seconds: Seconds | None = None
+    """Mean time per output token after the first, 95th percentile."""
+    tpot_p99_seconds: Seconds | None = None
+    """Mean time per output token after the first, 99th percentile; needs 1000 requests."""
+    e2e_p95_seconds: Seconds | None = None
+    """Time from scheduled arrival to the last token, 95th percentile."""
+    e2e_p99_seconds: Seconds | None = None
+    """Time from scheduled arrival to the last token, 99th percentile; needs 1000 requests."""
+    recovery_seconds: Seconds | None = None
+    """Time from the proven end of a fault until users are served as before."""
+    lost_streams: int | None = Field(default=None, ge=0)
+    """Streams that may be cut after their headers during one fault."""
+    longest_stall_seconds: Seconds | None = None
+    """Longest pause between two chunks of any stream."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_preset(cls, value: object) -> object:
+        """Accept ``budgets: lab`` and ``budgets: {preset: lab, error_ratio: 0.02}``."""
+        if isinstance(value, str):
+            value = {"preset": value}
+        if not (isinstance(value, dict) and "preset" in value):
+            return value
+        rest = {name: limit for name, limit in value.items() if name != "preset"}
+        return PRESETS[_preset_name(value["preset"])].model_dump() | rest
+
+
+def _preset_name(name: object) -> str:
+    if name not in PRESETS:
+        raise ValueError(f"no preset {name!r}; there are {', '.join(sorted(PRESETS))}")
+    return str(name)
+
+
+def _mlperf(ttft_p99_seconds: float, tpot_p99_seconds: float) -> Budgets:
+    """Limits of MLPerf Inference's server scenario; it counts every request, so no errors."""
+    return Budgets(
+        error_ratio=0.0, ttft_p99_seconds=ttft_p99_seconds, tpot_p99_seconds=tpot_p99_seconds
+    )
+
+
+PRESETS: dict[str, Budgets] = {
+    # A tiny model on two shared CPU cores; an engine restart alone costs 30 CPU-seconds there.
+    "lab": Budgets(
+        error_ratio=0.02,
+        ttft_p95_seconds=2.0,
+        tpot_p95_seconds=0.2,
+        e2e_p95_seconds=6.0,
+        recovery_seconds=120.0,
+        longest_stall_seconds=10.0,
+    ),
+    "mlperf-llama2-70b": _mlperf(2.0, 0.2),
+    "mlperf-llama2-70b-interactive": _mlperf(0.45, 0.04),
+    "mlperf-llama3.1-8b": _mlperf(2.0, 0.1),
+    "mlperf-llama3.1-8b-interactive": _mlperf(0.5, 0.03),
+    "mlperf-llama3.1-405b": _mlperf(6.0, 0.175),
+    "mlperf-llama3.1-405b-interactive": _mlperf(4.5, 0.08),
+}
+
+
+class Measurement(Section):
+    """How long and how much is measured before something is believed."""
+
+    baseline_seconds: Seconds = 60.0
+    """Shortest baseline before a fault; covers a minute's worth of periodic work."""
+    baseline_requests: int = Field(default=300, gt=0)
+    """Fewest requests in the baseline; three p95 sample floors."""
+    window_seconds: Seconds = 30.0
+    """Width of the sliding window that decides recovery."""
+    window_requests: int = Field(default=100, gt=0)
+    """Fewest requests in that window; the sample floor of a p95."""
+    hold_seconds: Seconds = 60.0
+    """How long the bands must keep holding before recovery is believed."""
+    slo_requests: int = Field(default=1000, gt=0)
+    """Requests of an SLO measurement; the sample floor of a p99."""
+    band_factor: float = Field(default=1.25, ge=1)
+    """How far above the baseline a latency may lie and still count as before."""
+    band_floor_seconds: Seconds = 0.05
+    """TTFT above the baseline that always counts as before; below it lies scheduling noise."""
+    band_floor_tpot_seconds: Seconds = 0.005
+    """The same for TPOT; a tenth, since one token's noise is averaged over the stream."""
+
+
+class Waits(Section):
+    """The longest waits for the cluster; none of them is a plain sleep."""
+
+    pod_ready_seconds: Seconds = 300.0
+    """Pod created to Ready; a large model's weights load within five minutes."""
+    pod_gone_seconds: Seconds = 60.0
+    """Deletion to gone; the default grace period twice."""
+    route_live_seconds: Seconds = 30.0
+    """HTTPRoute written to the gateway following it."""
+    api_seconds: Seconds = 10.0
+    """One call to the API server."""
+    agent_seconds: Seconds = 60.0
+    """DaemonSet created to an agent answering on each node; a small image is pulled."""
+    unschedulable_seconds: Seconds = 20.0
+    """Pod created to the scheduler's refusal."""
+    injection_seconds: Seconds = 30.0
+    """Fault fired to its effect observed."""
+    healing_seconds: Seconds = 60.0
+    """Undo called to its effect observed."""
+
+
+class Fabric(Section):
+    """The wiring between nodes; only claims about it are checked."""
+
+    uplinks: list[str] = []
+    """Interface names of each node's uplinks."""
+    routing: Literal["bird"] | None = None
+    """Routing daemon on the nodes; None: not observable."""
+    bfd_detection_seconds: Seconds = 0.3
+    """BFD interval times multiplier; 100 ms x 3 is short without false alarms."""
+    rack_label: str = "topology.kubernetes.io/zone"
+    """Node label that names the rack."""
+
+
+class Images(Section):
+    """Stock images that carry our code; point them at a mirror where there is one."""
+
+    python: str = "docker.io/library/python:3.11-slim"
+    """Runs the node agent and the scripted engine; both need the standard library only."""
+
+
+class Agent(Section):
+    """The node agent, a privileged DaemonSet that exists for the length of a run."""
+
+    lease_seconds: Seconds = 120.0
+    """Time after which a node heals by itself when the runner is gone; it renews at a third."""
+    tolerations: list[dict[str, str]] = [{"operator": "Exists"}]
+    """Tolerations of its pods; by default it runs on tainted nodes too."""
+
+
+class TargetProfile(Section):
+    """One target file."""
+
+    name: str = Field(min_length=1)
+    """Name of the platform in reports."""
+    kubeconfig: Path | None = None
+    """Path of the kubeconfig, relative to the target file; default: kubectl's own search."""
+    context: str | None = None
+    """Context in it; default: its current one."""
+    namespace: str = "hotfire-stack"
+    """Namespace of the reference stack, or of the platform when nothing is deployed."""
+    system_namespace: str = "hotfire-system"
+    """Namespace of the node agent, the undo copies and the lease."""
+    allowed_namespaces: list[str] = []
+    """Namespaces that faults may touch; default: namespace only."""
+    gateway: Gateway
+    """How requests reach the platform."""
+    accelerator: Accelerator = Accelerator()
+    """How the cluster offers accelerators."""
+    claims: frozenset[str] = frozenset()
+    """Features the target says it has; what is not claimed is not-applicable."""
+    engine: Engine
+    """The inference engine."""
+    stack: StackChoice = StackChoice()
+    """The reference stack."""
+    load: RatedLoad = RatedLoad()
+    """The rated load."""
+    budgets: Budgets
+    """The SLO; required, since without a promise nothing can be kept."""
+    fault_budgets: dict[str, Budgets] = {}
+    """Budgets by fault id, e.g. FLT-POD-001; what is named here replaces the experiment's own."""
+    measurement: Measurement = Measurement()
+    """How long and how much is measured."""
+    waits: Waits = Waits()
+    """The longest waits."""
+    fabric: Fabric = Fabric()
+    """The wiring between nodes."""
+    prometheus_url: str | None = None
+    """Prometheus as this process reaches it; default: none, its checks are not-applicable."""
+    images: Images = Images()
+    """Stock images that carry our code."""
+    agent: Agent = Agent()
+    """The node agent."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _allow_own_namespace(cls, value: object) -> object:
+        if isinstance(value, dict) and not value.get("allowed_namespaces"):
+            own = value.get("namespace", cls.model_fields["namespace"].default)
+            return {**value, "allowed_namespaces": [own]}
+        return value
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Return the profile in a YAML file, paths resolved against its folder.
+
+        Raises:
+            ProfileError: the file is missing, is no YAML mapping or breaks the schema; the
+                message names file, field and remedy.
+        """
+        document = _read_mapping(path)
+        try:
+            profile = cls.model_validate(document)
+        except ValidationError as error:
+            raise ProfileError(f"{path}: {_explain(error)}") from error
+        if profile.kubeconfig is None:
+            return profile
+        kubeconfig = path.parent / profile.kubeconfig.expanduser()
+        return profile.model_copy(update={"kubeconfig": kubeconfig.resolve()})
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ProfileError(f"{path}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ProfileError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(document, dict):
+        raise ProfileError(f"{path}: expected a mapping of fields such as name and gateway")
+    return document
+
+
+def _explain(error: ValidationError) -> str:
+    """Return one line: the first offending fields, and what to write instead."""
+    problems = [_problem(detail["loc"], detail["type"], detail["msg"]) for detail in error.errors()]
+    return "; ".join(problems[:3])
+
+
+def _problem(location: tuple[int | str, ...], kind: str, message: str) -> str:
+    field = ".".join(str(part) for part in location) or "budgets"
+    if kind == "missing":
+        return f"{field}: required, add it"
+    if kind != "extra_forbidden":
+        return f"{field}: {message.removeprefix('Value error, ')}"
+    known = list(_section_at(location[:-1]).model_fields)
+    near = difflib.get_close_matches(str(location[-1]), known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+    return f"{field}: no such field, {hint}"
+
+
+def _section_at(location: tuple[int | str, ...]) -> type[BaseModel]:
+    section: type[BaseModel] = TargetProfile
+    for part in location:
+        annotation = section.model_fields[str(part)].annotation
+        models = [a for a in (annotation, *get_args(annotation)) if isinstance(a, type)]
+        section = next(model for model in models if issubclass(model, BaseModel))
+    return section

@@ -1,0 +1,194 @@
+"""The only package that knows pytest's hooks: collection rules, verdicts, the record of a run.
+
+Items below suites/ and experiments/ are cases of a requirement; every other item is left alone.
+"""
+
+import difflib
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hotfire.evidence import Evidence
+from hotfire.profile import TargetProfile
+from hotfire.pytest_plugin.case import Case, below_units, finding
+from hotfire.pytest_plugin.recorder import CASE, RESULT, Recorder, cases
+from hotfire.pytest_plugin.session import (
+    run_directory,
+    target_profile,
+    worker_input,
+    write_plan,
+)
+from hotfire.requirement import Level, Requirement
+from hotfire.rundir import RunDirectory
+from hotfire.verdict import Verdict
+
+__all__ = ["run_directory", "target_profile"]
+
+_WORDS = {
+    Verdict.PASSED: (".", {"green": True}),
+    Verdict.FAILED: ("F", {"red": True}),
+    Verdict.INCONCLUSIVE: ("I", {"yellow": True}),
+    Verdict.NOT_APPLICABLE: ("n", {"blue": True}),
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("hotfire")
+    group.addoption("--target", type=Path, metavar="FILE", help="target file; default: the lab")
+    group.addoption("--run-dir", type=Path, metavar="DIR", help="default: runs/<utc>/")
+    group.addoption(
+        "--only",
+        action="append",
+        default=[],
+        metavar="ID_OR_AREA",
+        help="run this requirement or area only (repeatable); the rest counts as skipped by you",
+    )
+    group.addoption("--level", choices=["must", "should"], default="should", help="least level")
+    group.addoption("--keep-stack", action="store_true", help="leave the reference stack running")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "requirement(r): the requirement a case belongs to")
+    config.pluginmanager.register(Recorder(config), "hotfire-recorder")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 - xdist has no types
+    node.workerinput.update(worker_input(node.config))
+
+
+@pytest.fixture(scope="session")
+def profile(pytestconfig: pytest.Config) -> TargetProfile:
+    """What the operator says about the target."""
+    return target_profile(pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def run(pytestconfig: pytest.Config) -> RunDirectory:
+    """Where this run is recorded."""
+    return run_directory(pytestconfig)
+
+
+@pytest.fixture
+def evidence(request: pytest.FixtureRequest) -> Evidence:
+    """The observations this case's verdict rests on."""
+    case: Case | None = request.node.stash.get(CASE, None)
+    if case is None:
+        return Evidence(Path(request.getfixturevalue("tmp_path")))
+    folder = run_directory(request.config).evidence_dir(case.requirement.id, case.name)
+    case.evidence = Evidence(folder)
+    return case.evidence
+
+
+def pytest_exception_interact(call: pytest.CallInfo[Any], report: object) -> None:
+    """Let a malformed requirement be the usage error it is, not a collection error."""
+    if isinstance(report, pytest.CollectReport) and call.excinfo is not None:
+        error = call.excinfo.value
+        if isinstance(error, pytest.UsageError):
+            raise error
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    checked_by: dict[str, Path] = {}
+    for item in items:
+        if (unit := _unit(item)) is None:
+            continue
+        claim = _claim(item)
+        if (other := checked_by.setdefault(claim.id, unit)) != unit:
+            raise pytest.UsageError(f"{claim.id} is checked by both {other} and {unit}")
+        item.stash[CASE] = Case(requirement=claim, unit=unit, nodeid=item.nodeid)
+    _select(config, items)
+
+
+def _unit(item: pytest.Item) -> Path | None:
+    """Return the file a case is about: the experiment among its parameters, else its own."""
+    root = item.config.rootpath
+    own = below_units(item.path, root)
+    if own is None:
+        return None
+    parameters = getattr(getattr(item, "callspec", None), "params", {}).values()
+    paths = [getattr(value, "path", value) for value in parameters]
+    units = [below_units(path, root) for path in paths if isinstance(path, Path)]
+    return next((unit for unit in units if unit), own)
+
+
+def _claim(item: pytest.Item) -> Requirement:
+    mark = item.get_closest_marker("requirement")
+    if mark is None or not (mark.args and isinstance(mark.args[0], Requirement)):
+        raise pytest.UsageError(f"{item.nodeid} checks no requirement; see CONTRIBUTING.md")
+    return mark.args[0]
+
+
+def _select(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect what ``--only`` and ``--level`` leave out."""
+    words = {word.casefold() for word in config.getoption("only")}
+    _refuse_unknown(words, {name for case in cases(items) for name in case.names})
+    musts_only = config.getoption("level") == "must"
+
+    def is_wanted(item: pytest.Item) -> bool:
+        case = item.stash.get(CASE, None)
+        if case is None:
+            return True
+        named = not words or bool(case.names & words)
+        return named and not (musts_only and case.requirement.level is not Level.MUST)
+
+    if dropped := [item for item in items if not is_wanted(item)]:
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = [item for item in items if is_wanted(item)]
+
+
+def _refuse_unknown(words: set[str], names: set[str]) -> None:
+    for word in sorted(words - names):
+        near = difflib.get_close_matches(word, names, n=1)
+        hint = f", did you mean {near[0]!r}?" if near else "; see hotfire list"
+        raise pytest.UsageError(f"--only: no requirement or area {word!r}{hint}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Open the run before its first case."""
+    nodeids = [case.nodeid for case in cases(session.items)]
+    if nodeids and not session.config.getoption("collectonly"):
+        write_plan(session.config, nodeids)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    case = item.stash.get(CASE, None)
+    if case is None:
+        return
+    case.unclaimed = case.requirement.features - target_profile(item.config).claims
+    if case.unclaimed:
+        pytest.skip(f"target does not claim {', '.join(sorted(case.unclaimed))}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    case = item.stash.get(CASE, None)
+    if case is None:
+        return report
+    case.seconds += call.duration
+    if (found := finding(case, report, call, item.config.rootpath)) is not None:
+        case.findings.append(found)
+        # user_properties are what survives the trip from an xdist worker.
+        report.user_properties.append(("verdict", found[0].value))
+    if report.when == "teardown":
+        result = case.result(run_directory(item.config))
+        report.user_properties.append((RESULT, result.model_dump_json()))
+    return report
+
+
+def pytest_report_teststatus(
+    report: pytest.CollectReport | pytest.TestReport,
+) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+    said = dict(getattr(report, "user_properties", [])).get("verdict")
+    if said is None:
+        return None
+    letter, markup = _WORDS[Verdict(str(said))]
+    return str(said), letter, (str(said).upper(), markup)

@@ -1,0 +1,115 @@
+"""The record of a session: results as they come, the statement of conformance at the end."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from hotfire.pytest_plugin.case import UNIT_FOLDERS, Case
+from hotfire.pytest_plugin.session import RUN, run_directory
+from hotfire.rundir import Event, Result
+from hotfire.verdict import Conformance, Verdict, conformance
+
+CASE = pytest.StashKey[Case]()
+RESULT = "hotfire_result"
+
+# Bare pytest owns 2 to 5.
+_EXIT_STATUS = {
+    Conformance.CONFORMANT: 0,
+    Conformance.NONCONFORMANT: 1,
+    Conformance.INCONCLUSIVE: 6,
+}
+
+
+def cases(items: list[pytest.Item]) -> Iterator[Case]:
+    """Yield the case of every item that has one."""
+    for item in items:
+        if (case := item.stash.get(CASE, None)) is not None:
+            yield case
+
+
+class Recorder:
+    """A plugin of its own, so that it may keep what it has heard.
+
+    Under xdist the controller writes; a worker only sends what was deselected.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._is_worker = hasattr(config, "workerinput")
+        self._results: dict[str, Result] = {}
+        self._left_out: list[Result] = []
+        self._others_failed = False
+        self._statement: Conformance | None = None
+
+    def pytest_deselected(self, items: list[pytest.Item]) -> None:
+        self._left_out += [case.not_run("not selected", by_operator=True) for case in cases(items)]
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        if not self._is_worker and nodeid.partition("/")[0] in UNIT_FOLDERS:
+            event = Event(at_ns=time.time_ns(), kind="phase", what="case-started", source=nodeid)
+            run_directory(self._config).append_event(event)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if self._is_worker:
+            return
+        properties = dict(report.user_properties)
+        if RESULT in properties:
+            self._write(Result.model_validate_json(str(properties[RESULT])))
+        elif report.failed and "verdict" not in properties:
+            # A test outside the units, or a worker that died under one of them.
+            self._others_failed = True
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:  # noqa: ANN401 - xdist has no types
+        sent = getattr(node, "workeroutput", {}).get("hotfire_left_out", [])
+        if not self._left_out:
+            self._left_out = [Result.model_validate_json(text) for text in sent]
+
+    # First, since pytest's own finish tears the last fixtures down and may be interrupted there.
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        if self._is_worker:
+            sent: dict[str, list[str]] = getattr(session.config, "workeroutput", {})
+            sent["hotfire_left_out"] = [result.model_dump_json() for result in self._left_out]
+        elif RUN in session.config.stash:
+            self._finish(session, exitstatus)
+
+    def _finish(self, session: pytest.Session, exitstatus: int) -> None:
+        for result in [*self._left_out, *self._unfinished(session)]:
+            self._write(result)
+        results = self._results.values()
+        statement = conformance((r.level, r.verdict, r.skipped_by_operator) for r in results)
+        ended_early = exitstatus not in {0, 1}
+        if ended_early and statement is Conformance.CONFORMANT:
+            statement = Conformance.INCONCLUSIVE
+        self._statement = statement
+        run = run_directory(session.config)
+        run.update_info(finished_at=datetime.now(UTC), conformance=statement)
+        if not ended_early:
+            session.exitstatus = _EXIT_STATUS[statement] or int(self._others_failed)
+
+    def _unfinished(self, session: pytest.Session) -> Iterator[Result]:
+        for case in cases(getattr(session, "items", [])):
+            if case.nodeid not in self._results:
+                yield case.not_run("the run ended before it")
+
+    def _write(self, result: Result) -> None:
+        self._results[result.nodeid] = result
+        run_directory(self._config).append_result(result)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._statement is None:
+            return
+        for report in terminalreporter.stats.get(Verdict.INCONCLUSIVE.value, []):
+            if report.failed:
+                terminalreporter.write_sep("_", f"inconclusive: {report.nodeid}")
+                terminalreporter.write_line(report.longreprtext)
+        terminalreporter.write_sep("=", f"hotfire: {self._statement}")
+        for result in sorted(self._results.values(), key=lambda r: -r.verdict.weight):
+            if result.verdict is not Verdict.PASSED:
+                subject = f"{result.verdict} {result.level} {result.id} {result.case}"
+                terminalreporter.write_line(f"{subject}: {result.reason}")
+        terminalreporter.write_line(f"run: {run_directory(self._config).root}")

@@ -1,0 +1,361 @@
+"""What a user experiences, measured from a history and judged against budgets. Pure.
+
+The one place where TTFT, TPOT, longest stall, E2E, complete and goodput are defined.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+from hotfire.errors import HistoryError
+from hotfire.history import Request
+from hotfire.profile import Budgets
+from hotfire.verdict import Verdict
+
+NANO = 1e-9
+SAMPLE_FLOORS = {95: 100, 99: 1000}
+"""Fewest requests from which a percentile is believed."""
+CONFIDENCE = 0.95
+"""Of the exact test that lets few requests exceed a ratio."""
+
+Since = Literal["scheduled", "sent"]
+
+
+def ttft_seconds(request: Request, *, since: Since = "scheduled") -> float | None:
+    """Return seconds to the first token; None if none came.
+
+    Counted from the scheduled arrival it is the user's TTFT and keeps any client queueing in, as
+    MLPerf LoadGen does; from the actual send it is the service's.
+    """
+    start = request.sched_ns if since == "scheduled" else request.send_ns
+    return _seconds(start, request.first_ns, request)
+
+
+def first_output_seconds(request: Request) -> float | None:
+    """Return seconds from scheduled arrival to the first token that is not reasoning."""
+    return _seconds(request.sched_ns, request.first_output_ns, request)
+
+
+def tpot_seconds(request: Request) -> float | None:
+    """Return mean seconds per output token after the first; None if n is unknown or <= n_first.
+
+    (last - first output time) / (n - n_first). n is the target's ``usage`` count, never a chunk
+    count.
+
+    Raises:
+        HistoryError: a stamp precedes the one before it.
+    Source: MLPerf LoadGen. GuideLLM's TPOT differs: it includes TTFT.
+    """
+    span = _seconds(request.first_ns, request.last_ns, request)
+    if span is None or request.n_out is None or request.n_out <= request.n_first:
+        return None
+    return span / (request.n_out - request.n_first)
+
+
+def e2e_seconds(request: Request) -> float | None:
+    """Return seconds from scheduled arrival to the last token; None if none came."""
+    return _seconds(request.sched_ns, request.last_ns, request)
+
+
+def longest_stall_seconds(request: Request) -> float | None:
+    """Return the largest pause of a stream after its first token; None if none came.
+
+    For a stream that was cut or given up, the silence before its end counts too.
+    """
+    if request.first_ns is None:
+        return None
+    longest = max(request.gaps_us, default=0) * 1e-6
+    if request.complete:
+        return longest
+    return max(longest, _seconds(request.last_ns, request.end_ns, request) or 0.0)
+
+
+def _seconds(start_ns: int | None, end_ns: int | None, request: Request) -> float | None:
+    if start_ns is None or end_ns is None:
+        return None
+    if end_ns < start_ns - 1_000_000:
+        raise HistoryError(f"request {request.seq}: a stamp precedes the one before it")
+    return max(0, end_ns - start_ns) * NANO
+
+
+def percentile(values: Iterable[float], q: float) -> float:
+    """Return the smallest value that at least q percent of all values do not exceed.
+
+    Exact, without interpolation, so that infinities are allowed; NaN for no values. q is 0-100.
+    """
+    ordered = sorted(values)
+    if not ordered:
+        return math.nan
+    rank = math.ceil(Fraction(str(q)) * len(ordered) / 100)
+    return ordered[max(rank, 1) - 1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latency:
+    """Percentiles of one figure, in seconds; NaN where there are no values."""
+
+    count: int
+    p50_seconds: float
+    p95_seconds: float
+    p99_seconds: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Latency":
+        """Return the percentiles of some values."""
+        return cls(
+            count=len(values),
+            p50_seconds=percentile(values, 50),
+            p95_seconds=percentile(values, 95),
+            p99_seconds=percentile(values, 99),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """One history in figures. ``*_all`` count each failed request as infinitely slow."""
+
+    scheduled: int
+    complete: int
+    failed: int
+    censored: int
+    not_sent: int
+    failures: dict[str, int]
+    error_ratio: float
+    """Failed among those with a known outcome, 0-1; NaN if there are none."""
+    span_seconds: float
+    """From the first to the last scheduled arrival."""
+    output_tokens: int
+    ttft: Latency
+    ttft_all: Latency
+    service_ttft: Latency
+    tpot: Latency
+    tpot_all: Latency
+    e2e: Latency
+    e2e_all: Latency
+    longest_stall_seconds: float
+    lost_streams: int
+    goodput_ratio: float
+    """Complete and within the latency budgets, among all scheduled, 0-1."""
+
+    def figures(self) -> dict[str, float | int]:
+        """Return the flat figures of a report line; those without a value are left out."""
+        flat: dict[str, float | int] = {
+            "requests_scheduled": self.scheduled,
+            "requests_complete": self.complete,
+            "requests_failed": self.failed,
+            "requests_censored": self.censored,
+            "lost_streams": self.lost_streams,
+            "error_ratio": self.error_ratio,
+            "goodput_ratio": self.goodput_ratio,
+            "longest_stall_seconds": self.longest_stall_seconds,
+        }
+        for name in ("ttft", "tpot", "e2e"):
+            latency: Latency = getattr(self, name)
+            flat[f"{name}_p50_seconds"] = latency.p50_seconds
+            flat[f"{name}_p95_seconds"] = latency.p95_seconds
+            flat[f"{name}_p99_seconds"] = latency.p99_seconds
+        return {name: value for name, value in flat.items() if math.isfinite(value)}
+
+
+def summarise(requests: Sequence[Request], budgets: Budgets | None = None) -> Summary:
+    """Return the figures of a history; without budgets every complete request is good."""
+    complete = [request for request in requests if request.complete]
+    failed = [request for request in requests if request.failed]
+    good = sum(meets(request, budgets) for request in complete)
+    stamps = [request.sched_ns for request in requests]
+    return Summary(
+        scheduled=len(requests),
+        complete=len(complete),
+        failed=len(failed),
+        censored=sum(request.censored for request in requests),
+        not_sent=sum(not request.sent for request in requests),
+        failures=dict(Counter(str(r.error_class) for r in requests if r.error_class is not None)),
+        error_ratio=_ratio(len(failed), len(failed) + len(complete)),
+        span_seconds=(max(stamps) - min(stamps)) * NANO if stamps else 0.0,
+        output_tokens=sum(request.n_out or 0 for request in requests),
+        ttft=Latency.of(_values(complete, ttft_seconds)),
+        ttft_all=Latency.of(_with_failures(requests, ttft_seconds)),
+        service_ttft=Latency.of(_values(complete, lambda r: ttft_seconds(r, since="sent"))),
+        tpot=Latency.of(_values(complete, tpot_seconds)),
+        tpot_all=Latency.of(_with_failures(requests, tpot_seconds)),
+        e2e=Latency.of(_values(complete, e2e_seconds)),
+        e2e_all=Latency.of(_with_failures(requests, e2e_seconds)),
+        longest_stall_seconds=max(_values(requests, longest_stall_seconds), default=0.0),
+        lost_streams=sum(request.stream_lost for request in requests),
+        goodput_ratio=_ratio(good, len(requests)),
+    )
+
+
+Measure = Callable[[Request], float | None]
+
+
+def _values(requests: Iterable[Request], measure: Measure) -> list[float]:
+    return [value for r in requests if (value := measure(r)) is not None]
+
+
+def _with_failures(
+    requests: Iterable[Request], measure: Measure, *, censored: float | None = None
+) -> list[float]:
+    """Return a figure of each request, infinite for the failed ones.
+
+    Censored ones take the value given, or are left out. What the client held back is left out.
+    """
+    values = []
+    for request in requests:
+        value: float | None = math.inf if request.failed else None
+        if request.complete:
+            value = measure(request)
+        elif request.censored:
+            value = censored
+        if value is not None:
+            values.append(value)
+    return values
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else math.nan
+
+
+def meets(request: Request, budgets: Budgets | None) -> bool:
+    """Return whether one request is complete and within every latency budget.
+
+    For a figure budgeted at p95 and p99 the wider limit counts for a single request.
+    """
+    if not request.complete:
+        return False
+    if budgets is None:
+        return True
+    for name, measure in LATENCIES.items():
+        limits = [getattr(budgets, f"{name}_p{q}_seconds") for q in SAMPLE_FLOORS]
+        given = [limit for limit in limits if limit is not None]
+        value = measure(request)
+        if given and value is not None and value > max(given):
+            return False
+    return True
+
+
+LATENCIES: dict[str, Measure] = {
+    "ttft": ttft_seconds,
+    "tpot": tpot_seconds,
+    "e2e": e2e_seconds,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetResult:
+    """One budget against what was measured."""
+
+    name: str
+    limit: float
+    measured: float | None
+    verdict: Verdict
+    reason: str
+
+
+def judge_budgets(requests: Sequence[Request], budgets: Budgets) -> list[BudgetResult]:
+    """Return one result for each budget that is set, except ``recovery_seconds``.
+
+    Latency percentiles count failed requests as infinitely slow. Censored requests might have
+    ended either way: a budget passes only if it would with all of them lost, and fails only if it
+    would with all of them instantly served. Recovery is judged in ``recovery``.
+    """
+    results = []
+    if budgets.error_ratio is not None:
+        results.append(_judge_error_ratio(requests, budgets.error_ratio))
+    for name, measure in LATENCIES.items():
+        for q in SAMPLE_FLOORS:
+            limit = getattr(budgets, f"{name}_p{q}_seconds")
+            if limit is not None:
+                results.append(_judge_percentile(requests, name, measure, q, limit))
+    if budgets.lost_streams is not None:
+        results.append(_judge_lost_streams(requests, budgets.lost_streams))
+    if budgets.longest_stall_seconds is not None:
+        results.append(_judge_stall(requests, budgets.longest_stall_seconds))
+    return results
+
+
+def _judge_percentile(
+    requests: Sequence[Request], name: str, measure: Measure, q: int, limit: float
+) -> BudgetResult:
+    best = percentile(_with_failures(requests, measure, censored=0.0), q)
+    worst = percentile(_with_failures(requests, measure, censored=math.inf), q)
+    known = _with_failures(requests, measure)
+    full = f"{name}_p{q}_seconds"
+    if len(known) < SAMPLE_FLOORS[q]:
+        reason = f"{full}: {len(known)} requests, a p{q} needs {SAMPLE_FLOORS[q]}"
+        return _result(full, limit, percentile(known, q), Verdict.INCONCLUSIVE, reason)
+    return _bounded(full, limit, percentile(known, q), best=best, worst=worst)
+
+
+def _bounded(
+    name: str, limit: float, measured: float, *, best: float, worst: float
+) -> BudgetResult:
+    """Judge a figure of which only bounds are known while requests are censored."""
+    seen = f"{name}: measured {measured:.4g}, limit {limit:g}"
+    if best > limit:
+        return _result(name, limit, measured, Verdict.FAILED, f"{seen}: exceeded")
+    if worst <= limit:
+        return _result(name, limit, measured, Verdict.PASSED, f"{seen}: kept")
+    reason = f"{seen}: requests cut off by the end of the load decide it"
+    return _result(name, limit, measured, Verdict.INCONCLUSIVE, reason)
+
+
+def _result(
+    name: str, limit: float, measured: float, verdict: Verdict, reason: str
+) -> BudgetResult:
+    shown = None if math.isnan(measured) else measured
+    return BudgetResult(name=name, limit=limit, measured=shown, verdict=verdict, reason=reason)
+
+
+def _judge_error_ratio(requests: Sequence[Request], limit: float) -> BudgetResult:
+    """Judge failed / scheduled.
+
+    With fewer than 1 / limit requests a single failure exceeds the limit; then only an excess that
+    the exact binomial test confirms (at 95 %) fails, and nothing passes.
+    """
+    failed = sum(request.failed for request in requests)
+    censored = sum(request.censored for request in requests)
+    total = sum(request.sent for request in requests)
+    known = total - censored
+    measured = _ratio(failed, known)
+    floor = math.ceil(1 / limit) if limit else 1
+    if known < floor:
+        certain = known > 0 and binomial_tail(failed, known, limit) <= 1 - CONFIDENCE
+        verdict = Verdict.FAILED if certain else Verdict.INCONCLUSIVE
+        reason = f"error_ratio: {failed} of {known} failed, limit {limit:g} needs {floor} requests"
+        return _result("error_ratio", limit, measured, verdict, reason)
+    best, worst = _ratio(failed, total), _ratio(failed + censored, total)
+    return _bounded("error_ratio", limit, measured, best=best, worst=worst)
+
+
+def binomial_tail(successes: int, trials: int, probability: float) -> float:
+    """Return the chance of at least that many successes in independent trials."""
+    return math.fsum(
+        math.comb(trials, k) * probability**k * (1 - probability) ** (trials - k)
+        for k in range(successes, trials + 1)
+    )
+
+
+def _judge_lost_streams(requests: Sequence[Request], limit: int) -> BudgetResult:
+    lost = sum(request.stream_lost for request in requests)
+    open_ = sum(request.censored and request.headers_ns is not None for request in requests)
+    if not requests:
+        return _nothing("lost_streams", limit)
+    return _bounded("lost_streams", limit, lost, best=lost, worst=lost + open_)
+
+
+def _judge_stall(requests: Sequence[Request], limit: float) -> BudgetResult:
+    stalls = _values(requests, longest_stall_seconds)
+    if not stalls:
+        return _nothing("longest_stall_seconds", limit)
+    longest = max(stalls)
+    open_ = any(r.censored and r.first_ns is not None for r in requests)
+    worst = math.inf if open_ else longest
+    return _bounded("longest_stall_seconds", limit, longest, best=longest, worst=worst)
+
+
+def _nothing(name: str, limit: float) -> BudgetResult:
+    return _result(name, limit, math.nan, Verdict.INCONCLUSIVE, f"{name}: nothing was measured")

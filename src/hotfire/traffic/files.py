@@ -1,0 +1,120 @@
+"""What the load process leaves beside its history, and how a row is written."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from hotfire.history import Request, to_row
+
+
+class Record(BaseModel):
+    """A small JSON file that one process writes once and another reads."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    def write(self, path: Path) -> None:
+        """Write the file so that a reader sees all of it or nothing."""
+        partial = path.with_name(path.name + ".partial")
+        partial.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        partial.replace(path)
+
+
+class ClockAnchor(Record):
+    """The same moment on both clocks of the load process."""
+
+    epoch_ns: int
+    monotonic_ns: int
+    drift_ns: int = 0
+    """How far the epoch clock had moved against the monotonic one at the end."""
+
+
+class Started(Record):
+    """Written when the first arrival is about to be due."""
+
+    t0_ns: int
+    """Epoch time of the plan's offset 0."""
+    pid: int
+    address: tuple[str, int]
+    """Where the gateway's name resolved to; it is resolved once."""
+    anchor: ClockAnchor
+
+
+class Measured(Record):
+    """What the load generator measured of itself."""
+
+    dispatched: int
+    lag_p50_seconds: float
+    lag_p99_seconds: float
+    lag_max_seconds: float
+    lateness_p50_seconds: float
+    lateness_p99_seconds: float
+    lateness_max_seconds: float
+    cpu_ratio: float
+    """CPU seconds of the process per second, one core being 1."""
+    gc_pause_max_seconds: float
+    nice: int
+    """Priority the process really had."""
+
+
+class Ended(Record):
+    """Written last, when every row is on disk; without it the load was killed."""
+
+    planned_until_stop: int
+    """Arrivals scheduled until the stop; later ones are no part of the plan any more."""
+    received: int
+    """Rows with an outcome, whichever."""
+    censored: int
+    """Rows ended by the stop."""
+    not_sent: int
+    """Rows, among those received, that the client held back."""
+    stopped_at_ns: int
+    t0_ns: int
+    anchor: ClockAnchor
+    measured: Measured
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The files of one load, named after its history ``<id>.jsonl``."""
+
+    history: Path
+
+    @property
+    def plan(self) -> Path:
+        """The plan as it was started."""
+        return self.history.with_suffix(".plan.json")
+
+    @property
+    def started(self) -> Path:
+        """Written by the load process at its start."""
+        return self.history.with_suffix(".start.json")
+
+    @property
+    def ended(self) -> Path:
+        """Written by the load process at its end."""
+        return self.history.with_suffix(".end.json")
+
+    @property
+    def instrument(self) -> Path:
+        """The gates and their results."""
+        return self.history.with_suffix(".instrument.json")
+
+
+class HistoryWriter:
+    """Appends rows, each with one write, so that a crash loses at most the last one."""
+
+    def __init__(self, path: Path) -> None:
+        self._fd = os.open(path, os.O_APPEND | os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644)
+
+    def append(self, request: Request) -> None:
+        """Write one row."""
+        line = json.dumps(to_row(request), separators=(",", ":"), ensure_ascii=False)
+        os.write(self._fd, line.encode(errors="replace") + b"\n")
+
+    def close(self) -> None:
+        """Make what was written durable."""
+        os.fsync(self._fd)
+        os.close(self._fd)

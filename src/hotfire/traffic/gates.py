@@ -1,0 +1,88 @@
+"""Was the load generator fit to measure? A tripped gate makes a run inconclusive, never failed."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from hotfire.errors import InstrumentError
+from hotfire.traffic.files import Ended, Measured, Record
+from hotfire.traffic.plan import GateLimits
+
+TPOT_SHARE = 0.05
+
+
+class GateResult(Record):
+    """One gate: what was measured against its limit."""
+
+    name: str
+    measured: float
+    limit: float
+    holds: bool
+    reason: str
+
+
+class Instrument(Record):
+    """Every gate of one load, as written to ``<id>.instrument.json``."""
+
+    gates: tuple[GateResult, ...]
+    measured: Measured | None
+    """None: the load process did not live to tell."""
+
+
+def judge(ended: Ended, limits: GateLimits, *, rows: int) -> list[GateResult]:
+    """Return every gate; ``rows`` is the number of rows found in the history."""
+    measured, planned = ended.measured, ended.planned_until_stop
+    lag_limit = max(limits.lag_p99_seconds, TPOT_SHARE * (limits.tpot_budget_seconds or 0.0))
+    achieved = measured.dispatched / planned if planned else 0.0
+    accounted = ended.received + ended.censored
+    return [
+        _at_most("lag_p99_seconds", measured.lag_p99_seconds, lag_limit),
+        _at_most(
+            "lateness_p99_seconds", measured.lateness_p99_seconds, limits.lateness_p99_seconds
+        ),
+        _at_least("achieved_ratio", achieved, limits.achieved_ratio),
+        _at_most("cpu_ratio", measured.cpu_ratio, limits.cpu_ratio),
+        _at_most("held_back_by_client_cap", ended.not_sent, 0),
+        _equal("rows_accounted_for", accounted, planned),
+        _equal("rows_recorded", rows, planned),
+    ]
+
+
+def dead(reason: str) -> GateResult:
+    """Return the gate of a load process that did not end by itself."""
+    return _gate("ended_by_itself", 0.0, 1.0, holds=False, reason=reason)
+
+
+def check(gates: Sequence[GateResult]) -> None:
+    """Accept the measurement, or say why not.
+
+    Raises:
+        InstrumentError: a gate tripped, or there was none.
+    """
+    tripped = [gate.reason for gate in gates if not gate.holds]
+    if tripped or not gates:
+        raise InstrumentError(f"the load was not fit to measure: {'; '.join(tripped) or 'no gate'}")
+
+
+def write(path: Path, gates: Sequence[GateResult], measured: Measured | None) -> None:
+    """Write the gates and everything measured, whether they hold or not."""
+    Instrument(gates=tuple(gates), measured=measured).write(path)
+
+
+def _gate(name: str, measured: float, limit: float, *, holds: bool, reason: str) -> GateResult:
+    return GateResult(name=name, measured=measured, limit=limit, holds=holds, reason=reason)
+
+
+def _at_most(name: str, measured: float, limit: float) -> GateResult:
+    holds = not math.isnan(measured) and measured <= limit
+    return _gate(name, measured, limit, holds=holds, reason=f"{name} {measured:.4g} of {limit:g}")
+
+
+def _at_least(name: str, measured: float, limit: float) -> GateResult:
+    reason = f"{name} {measured:.4g}, at least {limit:g}"
+    return _gate(name, measured, limit, holds=measured >= limit, reason=reason)
+
+
+def _equal(name: str, measured: int, limit: int) -> GateResult:
+    reason = f"{name} {measured}, planned {limit}"
+    return _gate(name, measured, limit, holds=measured == limit, reason=reason)

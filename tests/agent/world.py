@@ -1,0 +1,124 @@
+"""A node in miniature: a network namespace with one uplink to a router, both speaking BFD."""
+
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hotfire.waiting import until
+
+LINK = "hf0"
+
+
+@dataclass
+class Node:
+    """Two namespaces joined by a link; BIRD runs a BFD session over it."""
+
+    name: str
+    folder: Path
+    birds: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def router(self) -> str:
+        return f"{self.name}-r"
+
+    @property
+    def prefix(self) -> str:
+        return f"nsenter --net=/run/netns/{self.name} --"
+
+    @property
+    def birdc(self) -> str:
+        return f"birdc -s {self.folder}/{self.name}.ctl"
+
+    def up(self) -> None:
+        ip("netns", "add", self.name)
+        ip("netns", "add", self.router)
+        ip(
+            "link",
+            "add",
+            LINK,
+            "netns",
+            self.name,
+            "type",
+            "veth",
+            "peer",
+            LINK,
+            "netns",
+            self.router,
+        )
+        for number, name in enumerate((self.name, self.router), start=1):
+            ip("-n", name, "addr", "add", f"10.99.0.{number}/24", "dev", LINK)
+            ip("-n", name, "link", "set", LINK, "up")
+            self._bird(name, address=f"10.99.0.{number}", neighbour=f"10.99.0.{3 - number}")
+
+    def down(self) -> None:
+        for bird in self.birds:
+            bird.kill()
+            bird.wait(10)
+        for name in (self.name, self.router):
+            subprocess.run(["ip", "netns", "del", name], check=False, timeout=10)
+
+    def tables(self) -> str:
+        argv = [*self.prefix.split(), "nft", "list", "tables"]
+        return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=10).stdout
+
+    def _bird(self, name: str, *, address: str, neighbour: str) -> None:
+        config = self.folder / f"{name}.conf"
+        config.write_text(
+            f"router id {address};\nprotocol device {{}}\nprotocol bfd {{\n"
+            f'  interface "{LINK}" {{ interval 100 ms; multiplier 3; }};\n'
+            f'  neighbor {neighbour} dev "{LINK}" local {address};\n}}\n'
+        )
+        socket = self.folder / f"{name}.ctl"
+        argv = ["nsenter", f"--net=/run/netns/{name}", "--", "bird", "-f", "-c", str(config)]
+        self.birds.append(subprocess.Popen([*argv, "-s", str(socket)], stderr=subprocess.DEVNULL))
+
+
+@dataclass
+class Agent:
+    """One agent process and how to talk to it."""
+
+    folder: Path
+    prefix: str = "nsenter --net=/proc/self/ns/net --"
+    birdc: str = "birdc"
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def start(self) -> None:
+        places = ["--state", str(self.folder / "state"), "--host-root", "/"]
+        doors = ["--host-prefix", self.prefix, "--birdc", self.birdc]
+        self.process = subprocess.Popen([*self._program, "serve", *places, *doors])
+        until(self._socket.exists, within_seconds=10, what="the agent's socket", poll_seconds=0.02)
+
+    def end(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+        self.process.wait(10)
+        self._socket.unlink(missing_ok=True)
+
+    def call(self, op: str, **args: object) -> Any:  # noqa: ANN401 - what the operation returns
+        """Return the result of one call; a refusal is an assertion error with its reason."""
+        reply = self.reply(op, **args)
+        assert reply["ok"], reply["error"]
+        return reply["result"]
+
+    def reply(self, op: str, **args: object) -> dict[str, Any]:
+        argv = [*self._program, "call", json.dumps({"op": op, **args})]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
+        reply: dict[str, Any] = json.loads(done.stdout)
+        assert done.returncode == (0 if reply["ok"] else 1)
+        return reply
+
+    @property
+    def _program(self) -> list[str]:
+        module = "hotfire.agent.program"
+        return [sys.executable, "-m", module, "--socket", str(self._socket)]
+
+    @property
+    def _socket(self) -> Path:
+        return self.folder / "agent.sock"
+
+
+def ip(*argv: str) -> None:
+    subprocess.run(["ip", *argv], check=True, timeout=10)

@@ -1,0 +1,117 @@
+"""A plan is pure data: the same seed, the same arrivals, the same prompts."""
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from hotfire.errors import ProfileError
+from hotfire.traffic.plan import LoadPlan, body, prompt, request_bytes, schedule
+
+
+def plan(**values: Any) -> LoadPlan:  # noqa: ANN401 - any field of the plan
+    return LoadPlan(**{"url": "http://gateway:8080", "model": "tiny"} | values)
+
+
+@given(st.integers(), st.floats(0.5, 50), st.sampled_from(["constant", "poisson"]))
+def test_arrivals_are_ordered_numbered_and_within_the_duration(
+    seed: int, rate: float, process: str
+) -> None:
+    arrivals = schedule(plan(seed=seed, rate_per_second=rate, process=process, duration_seconds=20))
+
+    offsets = [arrival.offset_ns for arrival in arrivals]
+    assert offsets == sorted(offsets)
+    assert [arrival.seq for arrival in arrivals] == list(range(len(arrivals)))
+    assert all(0 <= offset <= 20 * 10**9 for offset in offsets)
+
+
+def test_the_same_seed_gives_the_same_arrivals_and_another_seed_does_not() -> None:
+    first = schedule(plan(seed=1, duration_seconds=60))
+
+    assert first == schedule(plan(seed=1, duration_seconds=60))
+    assert first != schedule(plan(seed=2, duration_seconds=60))
+
+
+def test_a_longer_plan_starts_with_the_shorter_one() -> None:
+    short = schedule(plan(duration_seconds=10))
+
+    assert schedule(plan(duration_seconds=20))[: len(short)] == short
+
+
+def test_constant_arrivals_are_spaced_evenly() -> None:
+    arrivals = schedule(plan(process="constant", rate_per_second=4, duration_seconds=2))
+
+    assert [arrival.offset_ns / 10**9 for arrival in arrivals] == [i / 4 for i in range(8)]
+
+
+def test_poisson_gaps_have_their_mean_and_spread() -> None:
+    arrivals = schedule(plan(rate_per_second=10, duration_seconds=2000, seed=3))
+
+    gaps = [b.offset_ns - a.offset_ns for a, b in itertools.pairwise(arrivals)]
+    mean = sum(gaps) / len(gaps)
+    spread = (sum((gap - mean) ** 2 for gap in gaps) / len(gaps)) ** 0.5
+    assert mean == pytest.approx(10**8, rel=0.03)
+    assert spread == pytest.approx(mean, rel=0.03)
+
+
+def test_prompts_are_reproducible_and_share_no_prefix() -> None:
+    loads = [plan(nonce="a"), plan(nonce="b")]
+    prompts = [prompt(load, number) for load in loads for number in range(50)]
+
+    assert prompt(loads[0], 7) == prompts[7]
+    assert len({text.split()[0] for text in prompts}) == 100
+    assert {len(text.split()) for text in prompts} == {33}
+
+
+def test_a_chat_body_asks_for_a_stream_with_usage() -> None:
+    document = json.loads(body(plan(max_tokens=9), 0))
+
+    assert document["messages"] == [{"role": "user", "content": prompt(plan(), 0)}]
+    assert document["stream"] is True
+    assert document["stream_options"] == {"include_usage": True}
+    assert (document["max_tokens"], document["temperature"]) == (9, 0)
+    assert document["ignore_eos"] is True
+
+
+def test_extra_body_wins_and_a_completion_has_a_prompt() -> None:
+    document = json.loads(body(plan(path="/v1/completions", extra_body={"temperature": 1}), 3))
+
+    assert document["temperature"] == 1
+    assert document["prompt"] == prompt(plan(), 3)
+    assert "ignore_eos" not in document
+
+
+def test_the_request_is_whole() -> None:
+    head, _, content = request_bytes(plan(headers={"X-Team": "a"}), 0).partition(b"\r\n\r\n")
+
+    lines = head.decode().split("\r\n")
+    assert lines[0] == "POST /v1/chat/completions HTTP/1.1"
+    assert {"host: gateway:8080", "accept-encoding: identity", "x-team: a"} <= set(lines)
+    assert f"content-length: {len(content)}" in lines
+    assert "connection: close" not in lines
+    assert b"connection: close" in request_bytes(plan(connection="fresh"), 0)
+
+
+@pytest.mark.parametrize("url", ["https://gateway", "gateway:80", "http://gateway/v1"])
+def test_an_address_it_cannot_load_is_refused(url: str) -> None:
+    with pytest.raises(ValidationError, match="expected http"):
+        plan(url=url)
+
+
+def test_a_plan_reads_back_as_written(tmp_path: Path) -> None:
+    written = plan(seed=5, ttft_seconds=2.0)
+    (tmp_path / "plan.json").write_text(written.model_dump_json())
+
+    assert LoadPlan.read(tmp_path / "plan.json") == written
+
+
+def test_a_bad_plan_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text('{"url": "http://a"}')
+
+    with pytest.raises(ProfileError, match=r"plan\.json"):
+        LoadPlan.read(tmp_path / "plan.json")

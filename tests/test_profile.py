@@ -1,0 +1,107 @@
+"""A target file is read strictly, and a mistake in it is answered with its remedy."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from hotfire.errors import ProfileError
+from hotfire.profile import PRESETS, Section, TargetProfile
+
+MINIMAL = """\
+name: acme
+gateway: {url: http://10.96.0.80}
+engine: {model: tiny}
+budgets: lab
+"""
+Write = Callable[[str], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def write(text: str) -> Path:
+        path = tmp_path / "target.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_minimal_file_gets_the_defaults(write: Write) -> None:
+    profile = TargetProfile.read(write(MINIMAL))
+
+    assert profile.budgets == PRESETS["lab"]
+    assert profile.allowed_namespaces == ["hotfire-stack"]
+    assert profile.gateway.reachable_url == "http://10.96.0.80"
+    assert profile.engine.label_selector == "app=vllm"
+
+
+def test_own_namespace_is_the_only_one_allowed_by_default(write: Write) -> None:
+    profile = TargetProfile.read(write(MINIMAL + "namespace: serving\n"))
+
+    assert profile.allowed_namespaces == ["serving"]
+
+
+def test_kubeconfig_is_found_beside_the_target_file(write: Write, tmp_path: Path) -> None:
+    profile = TargetProfile.read(write(MINIMAL + "kubeconfig: conf/admin.yaml\n"))
+
+    assert profile.kubeconfig == tmp_path / "conf" / "admin.yaml"
+
+
+def test_preset_can_be_adjusted_limit_by_limit(write: Write) -> None:
+    text = MINIMAL.replace("budgets: lab", "budgets: {preset: mlperf-llama2-70b, lost_streams: 3}")
+
+    budgets = TargetProfile.read(write(text)).budgets
+
+    assert (budgets.ttft_p99_seconds, budgets.tpot_p99_seconds) == (2.0, 0.2)
+    assert budgets.lost_streams == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (MINIMAL + "namespac: x\n", "namespac: no such field, did you mean 'namespace'?"),
+        (MINIMAL + "waits: {pod_redy_seconds: 3}\n", "waits.pod_redy_seconds: no such field, did"),
+        (MINIMAL + "fabric: {zzz: 3}\n", "fabric.zzz: no such field, known are uplinks"),
+        (MINIMAL.replace("name: acme\n", ""), "name: required, add it"),
+        (MINIMAL.replace("budgets: lab\n", ""), "budgets: required, add it"),
+        (MINIMAL.replace("budgets: lab", "budgets: labs"), "budgets: no preset 'labs'; there are"),
+        (MINIMAL.replace("http://10.96.0.80", "10.96.0.80"), "gateway.url: "),
+        (MINIMAL + "load: {rate_per_second: .nan}\n", "load.rate_per_second: "),
+        ("- name\n", "expected a mapping"),
+        ("name: [\n", "not YAML"),
+    ],
+)
+def test_mistake_names_file_field_and_remedy(write: Write, text: str, message: str) -> None:
+    path = write(text)
+
+    with pytest.raises(ProfileError) as caught:
+        TargetProfile.read(path)
+
+    assert str(caught.value).startswith(f"{path}: ")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_file_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(ProfileError, match="cannot be read: No such file"):
+        TargetProfile.read(tmp_path / "none.yaml")
+
+
+def sections(section: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    yield section
+    for field in section.model_fields.values():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from sections(field.annotation)
+
+
+def test_every_field_is_described() -> None:
+    undescribed = [
+        f"{section.__name__}.{name}"
+        for section in sections(TargetProfile)
+        for name, field in section.model_fields.items()
+        if not field.description
+    ]
+
+    assert undescribed == []

@@ -1,0 +1,350 @@
+"""The plugin turns what happens in a test into the verdict the table in CONTRIBUTING.md gives."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hotfire.rundir import Result, RunDirectory
+from hotfire.verdict import Conformance, Verdict
+
+pytest_plugins = ["pytester"]
+
+TARGET = """\
+name: acme
+gateway: {url: http://127.0.0.1:1}
+engine: {model: tiny}
+budgets: lab
+claims: [streaming]
+"""
+HEADER = '''"""A stream ends with the sentinel.
+
+Clients hang without it.
+"""
+import pytest
+from hotfire import Level, requirement
+
+pytestmark = requirement("{id}", Level.{level}, __doc__, source="https://x", features={features})
+
+@pytest.fixture
+def broken():
+    raise ConnectionError("port-forward died")
+
+@pytest.fixture
+def leaky():
+    yield
+    assert False, "teardown broke"
+
+'''
+SEEN = '    evidence.record("x", 1)\n'
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester) -> pytest.Pytester:
+    pytester.makefile(".yaml", target=TARGET)
+    pytester.makeini(
+        "[pytest]\naddopts = --import-mode=importlib -p no:locust -p no:hypothesispytest"
+    )
+    return pytester
+
+
+def add_check(
+    project: pytest.Pytester, body: str, *, stem: str = "test_stream", **claim: str
+) -> None:
+    facts = {"id": "API-003", "level": "MUST", "features": "frozenset()"} | claim
+    header = HEADER
+    for name, value in facts.items():
+        header = header.replace(f"{{{name}}}", value)
+    path = project.path / "suites" / "api" / f"{stem}.py"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(header + body)
+
+
+def run(project: pytest.Pytester, *options: str) -> pytest.RunResult:
+    return project.runpytest_inprocess(
+        "-p", "hotfire.pytest_plugin", "--target", "target.yaml", *(options or ("suites",))
+    )
+
+
+def recorded(project: pytest.Pytester) -> list[Result]:
+    return RunDirectory.open(project.path / "runs" / "latest").results()
+
+
+def test_true_assertion_with_evidence_is_passed(project: pytest.Pytester) -> None:
+    add_check(project, f"def test_it(evidence):\n{SEEN}    assert True")
+
+    outcome = run(project)
+
+    [result] = recorded(project)
+    assert (result.verdict, result.area, result.case) == (Verdict.PASSED, "api", "test_it")
+    assert result.figures == {"x": 1}
+    assert result.evidence == ("evidence/API-003/test_it/observations.jsonl",)
+    assert outcome.ret == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "verdict", "reason"),
+    [
+        (f"def test_it(evidence):\n{SEEN}    assert 1 == 2", Verdict.FAILED, "assert 1 == 2"),
+        (f"def test_it(evidence):\n{SEEN}    assert 0, 'two\\nlines'", Verdict.FAILED, "two"),
+        (
+            f"def test_it(evidence):\n{SEEN}    raise OSError('no route')",
+            Verdict.INCONCLUSIVE,
+            "OSError: no route",
+        ),
+        (
+            f"def test_it(evidence, broken):\n{SEEN}",
+            Verdict.INCONCLUSIVE,
+            "setup: ConnectionError: port-forward died",
+        ),
+        (
+            f"def test_it(evidence, leaky):\n{SEEN}",
+            Verdict.INCONCLUSIVE,
+            "teardown: AssertionError: teardown broke",
+        ),
+        (
+            f"def test_it(evidence, leaky):\n{SEEN}    assert 1 == 2",
+            Verdict.FAILED,
+            "assert 1 == 2",
+        ),
+        ("def test_it(evidence):\n    pass", Verdict.INCONCLUSIVE, "vacuous"),
+        ("def test_it():\n    pass", Verdict.INCONCLUSIVE, "vacuous"),
+        (
+            f"def test_it(evidence):\n{SEEN}    pytest.fail('by hand')",
+            Verdict.INCONCLUSIVE,
+            "Failed: by hand",
+        ),
+        (
+            f"import unittest\ndef test_it(evidence):\n{SEEN}"
+            "    unittest.TestCase().assertEqual(1, 2)",
+            Verdict.INCONCLUSIVE,
+            "AssertionError: 1 != 2",
+        ),
+        (
+            f"@pytest.mark.xfail\ndef test_it(evidence):\n{SEEN}    assert 1 == 2",
+            Verdict.FAILED,
+            "assert 1 == 2",
+        ),
+        (
+            f"@pytest.mark.xfail(strict=True)\ndef test_it(evidence):\n{SEEN}",
+            Verdict.INCONCLUSIVE,
+            "marked xfail",
+        ),
+    ],
+)
+def test_table_of_verdicts(
+    project: pytest.Pytester, body: str, verdict: Verdict, reason: str
+) -> None:
+    add_check(project, body)
+
+    outcome = run(project)
+
+    [result] = recorded(project)
+    assert result.verdict is verdict
+    assert result.reason.startswith(reason)
+    assert outcome.ret == (1 if verdict is Verdict.FAILED else 6)
+
+
+def test_feature_not_claimed_is_not_applicable_with_the_reason(project: pytest.Pytester) -> None:
+    add_check(project, "def test_it(broken): assert 0", features="{'tools', 'streaming'}")
+
+    run(project)
+
+    [result] = recorded(project)
+    assert result.verdict is Verdict.NOT_APPLICABLE
+    assert result.reason == "target does not claim tools"
+    assert not result.skipped_by_operator
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "@pytest.mark.skip(reason='flaky')\ndef test_it(): pass",
+        "def test_it(): pytest.skip('flaky')",
+    ],
+)
+def test_skip_by_hand_is_no_not_applicable(project: pytest.Pytester, body: str) -> None:
+    add_check(project, body)
+
+    outcome = run(project)
+
+    [result] = recorded(project)
+    assert (result.verdict, result.skipped_by_operator) == (Verdict.INCONCLUSIVE, True)
+    assert result.reason == "skipped: flaky"
+    assert outcome.ret == 6
+
+
+def test_failed_should_is_listed_and_does_not_decide(project: pytest.Pytester) -> None:
+    add_check(project, f"def test_it(evidence):\n{SEEN}")
+    add_check(project, "def test_no(): assert 0", stem="test_other", id="API-004", level="SHOULD")
+
+    outcome = run(project)
+
+    assert outcome.ret == 0
+    outcome.stdout.fnmatch_lines(["*failed SHOULD API-004 test_no: assert 0*", "run: *"])
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        ({"id": "API-003"}, "API-003 is checked by both suites/api/*.py and suites/api/*.py"),
+        ({"id": "api"}, "requirement id 'api' must look like API-003*"),
+    ],
+)
+def test_malformed_collection_is_a_usage_error(
+    project: pytest.Pytester, second: dict[str, str], message: str
+) -> None:
+    add_check(project, f"def test_it(evidence):\n{SEEN}")
+    add_check(project, "def test_no(): pass", stem="test_other", **second)
+
+    outcome = run(project)
+
+    assert outcome.ret == pytest.ExitCode.USAGE_ERROR
+    outcome.stderr.fnmatch_lines([f"ERROR: {message}"])
+
+
+def test_missing_prose_is_a_usage_error(project: pytest.Pytester) -> None:
+    add_check(project, "def test_it(): pass")
+    path = project.path / "suites" / "api" / "test_stream.py"
+    path.write_text(path.read_text().replace("Clients hang without it.", ""))
+
+    outcome = run(project)
+
+    assert outcome.ret == pytest.ExitCode.USAGE_ERROR
+    outcome.stderr.fnmatch_lines(["ERROR: API-003: the prose must give a statement*"])
+
+
+def test_check_without_requirement_is_a_usage_error(project: pytest.Pytester) -> None:
+    path = project.path / "suites" / "api" / "test_bare.py"
+    path.parent.mkdir(parents=True)
+    path.write_text("def test_it(): pass")
+
+    outcome = run(project)
+
+    assert outcome.ret == pytest.ExitCode.USAGE_ERROR
+    outcome.stderr.fnmatch_lines(["ERROR: suites/api/test_bare.py::test_it checks no requirement*"])
+
+
+def test_tests_of_the_tool_are_left_alone(project: pytest.Pytester) -> None:
+    path = project.path / "tests" / "test_tool.py"
+    path.parent.mkdir()
+    path.write_text("def test_it(evidence):\n    evidence.record('x', 1)\ndef test_no(): assert 0")
+
+    outcome = run(project, "tests")
+
+    outcome.assert_outcomes(passed=1, failed=1)
+    assert outcome.ret == 1
+    assert not (project.path / "runs").exists()
+
+
+def test_only_runs_what_it_names_and_counts_the_rest_as_skipped(project: pytest.Pytester) -> None:
+    add_check(project, f"def test_it(evidence):\n{SEEN}")
+    add_check(project, "def test_no(): assert 0", stem="test_other", id="API-004")
+
+    outcome = run(project, "suites", "--only", "api-003")
+
+    named, left_out = recorded(project)
+    assert (named.id, named.verdict) == ("API-003", Verdict.PASSED)
+    assert (left_out.id, left_out.reason) == ("API-004", "not selected")
+    assert left_out.skipped_by_operator
+    assert outcome.ret == 6
+
+
+def test_only_refuses_what_does_not_exist(project: pytest.Pytester) -> None:
+    add_check(project, "def test_it(): pass")
+
+    outcome = run(project, "suites", "--only", "API-030")
+
+    assert outcome.ret == pytest.ExitCode.USAGE_ERROR
+    outcome.stderr.fnmatch_lines(["*no requirement or area 'api-030', did you mean 'api-003'?"])
+
+
+def test_level_must_leaves_shoulds_out_without_doubt(project: pytest.Pytester) -> None:
+    add_check(project, f"def test_it(evidence):\n{SEEN}")
+    add_check(project, "def test_no(): assert 0", stem="test_other", id="API-004", level="SHOULD")
+
+    outcome = run(project, "suites", "--level", "must")
+
+    assert outcome.ret == 0
+
+
+def test_interrupted_run_is_not_conformant(project: pytest.Pytester) -> None:
+    add_check(
+        project,
+        f"def test_a(evidence):\n{SEEN}\ndef test_b(): raise KeyboardInterrupt\ndef test_c(): pass",
+    )
+
+    outcome = project.runpytest_subprocess(
+        "-p", "hotfire.pytest_plugin", "--target", "target.yaml", "suites"
+    )
+
+    assert outcome.ret == pytest.ExitCode.INTERRUPTED
+    verdicts = {result.case: result.verdict for result in recorded(project)}
+    assert verdicts["test_a"] is Verdict.PASSED
+    assert verdicts["test_b"] is verdicts["test_c"] is Verdict.INCONCLUSIVE
+    info = RunDirectory.open(project.path / "runs" / "latest").info()
+    assert info.conformance is Conformance.INCONCLUSIVE
+
+
+def test_unreadable_target_file_is_a_usage_error(project: pytest.Pytester) -> None:
+    add_check(project, "def test_it(): pass")
+    (project.path / "target.yaml").write_text("nam: acme")
+
+    outcome = run(project)
+
+    assert outcome.ret == pytest.ExitCode.USAGE_ERROR
+    outcome.stderr.fnmatch_lines(["ERROR: target.yaml: *"])
+
+
+def test_given_run_directory_is_used(project: pytest.Pytester, tmp_path: Path) -> None:
+    add_check(project, f"def test_it(evidence):\n{SEEN}")
+
+    run(project, "suites", "--run-dir", str(tmp_path / "mine"))
+
+    mine = RunDirectory.open(tmp_path / "mine")
+    assert [result.verdict for result in mine.results()] == [Verdict.PASSED]
+    assert mine.info().conformance is Conformance.CONFORMANT
+    assert json.loads(mine.path("target.json").read_text())["name"] == "acme"
+
+
+def test_verdicts_survive_xdist(project: pytest.Pytester) -> None:
+    add_check(
+        project,
+        f"def test_a(evidence):\n{SEEN}\ndef test_b(evidence):\n{SEEN}    assert 1 == 2\n"
+        "def test_c(broken): pass",
+    )
+    add_check(project, "def test_no(): assert 0", stem="test_other", id="API-004")
+
+    outcome = project.runpytest_subprocess(
+        *("-p", "hotfire.pytest_plugin", "--target", "target.yaml", "-n", "2", "suites"),
+        *("--only", "API-003"),
+    )
+
+    verdicts = sorted((result.case, result.verdict) for result in recorded(project))
+    assert verdicts == [
+        ("test_a", Verdict.PASSED),
+        ("test_b", Verdict.FAILED),
+        ("test_c", Verdict.INCONCLUSIVE),
+        ("test_no", Verdict.INCONCLUSIVE),
+    ]
+    assert outcome.ret == 1
+
+
+def test_fault_is_named_after_its_own_file(project: pytest.Pytester) -> None:
+    folder = project.path / "experiments" / "pods"
+    folder.mkdir(parents=True)
+    (folder / "kill-one.yaml").write_text("title: x")
+    mark = (
+        "requirement('FLT-POD-001', Level.MUST, 'A pod may die.\\n\\nThey do.', source='https://x')"
+    )
+    (folder.parent / "test_experiments.py").write_text(
+        "from pathlib import Path\nimport pytest\nfrom hotfire import Level, requirement\n"
+        "path = Path(__file__).parent / 'pods' / 'kill-one.yaml'\n"
+        f"@pytest.mark.parametrize('path', [pytest.param(path, marks={mark}, id='kill-one')])\n"
+        f"def test_target_withstands(path, evidence):\n{SEEN}"
+    )
+
+    run(project, "experiments", "--only", "pods")
+
+    [result] = recorded(project)
+    assert (result.kind, result.area, result.id) == ("fault", "pods", "FLT-POD-001")

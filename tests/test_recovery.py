@@ -1,0 +1,268 @@
+"""Recovery is found where it was put, and nowhere else."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from hotfire import recovery
+from hotfire.history import FailureClass, Request
+from hotfire.profile import Budgets, Measurement
+from hotfire.recovery import Bands, Recovery
+from hotfire.verdict import Verdict
+
+T0 = 1_800_000_000 * 10**9
+S = 10**9
+RATE = 5
+MEASUREMENT = Measurement(
+    baseline_seconds=60, baseline_requests=300, window_seconds=30, window_requests=100,
+    hold_seconds=60,
+)  # fmt: skip
+BUDGETS = Budgets(error_ratio=0.01, ttft_p95_seconds=1.0, tpot_p95_seconds=0.1)
+
+
+def served(seq: int, *, ttft: float = 0.2, tpot: float = 0.02) -> Request:
+    sched = T0 + seq * S // RATE
+    first = sched + round(ttft * S)
+    last = first + round(tpot * 10 * S)
+    return Request(
+        seq=seq, sched_ns=sched, send_ns=sched, headers_ns=sched, first_ns=first, last_ns=last,
+        end_ns=last, n_out=11, gaps_us=(round(tpot * 1e6),) * 10,
+    )  # fmt: skip
+
+
+def failing(seq: int) -> Request:
+    sched = T0 + seq * S // RATE
+    return Request(seq=seq, sched_ns=sched, end_ns=sched + 1, error_class=FailureClass.HTTP_503)
+
+
+def at(seconds: float) -> int:
+    return T0 + round(seconds * S)
+
+
+def history(seconds: int, *, down: tuple[float, float] = (0, 0)) -> list[Request]:
+    """Return a load of so many seconds that fails in one interval of scheduled time."""
+    rows = range(seconds * RATE)
+    return [failing(i) if down[0] <= i / RATE < down[1] else served(i) for i in rows]
+
+
+def bands() -> Bands:
+    return Bands.from_baseline(history(60), BUDGETS, MEASUREMENT)
+
+
+def recovered(
+    rows: list[Request], injected: float, cleared: float | None, limits: Bands | None = None
+) -> Recovery:
+    return recovery.recover(
+        rows,
+        injected_ns=at(injected),
+        cleared_ns=None if cleared is None else at(cleared),
+        bands=limits or bands(),
+        measurement=MEASUREMENT,
+    )
+
+
+@given(st.integers(0, 200), st.integers(1, 200))
+def test_wilson_agrees_with_scipy(successes: int, trials: int) -> None:
+    successes = min(successes, trials)
+    interval = binomtest(successes, trials).proportion_ci(0.95, method="wilson")
+
+    assert recovery.wilson_lower(successes, trials) == pytest.approx(interval.low, abs=1e-12)
+
+
+def test_a_window_without_failures_holds_though_its_wilson_bound_is_below_the_budget() -> None:
+    rows = history(30)[:100]
+
+    assert recovery.wilson_lower(100, 100) < 0.99
+    assert bands().violations(rows) == []
+
+
+@pytest.mark.parametrize(("failures", "holds"), [(1, True), (2, False)])
+def test_one_failure_in_a_hundred_holds_and_two_do_not(failures: int, *, holds: bool) -> None:
+    rows = [failing(i) if i < failures else served(i) for i in range(100)]
+
+    assert (bands().violations(rows) == []) is holds
+
+
+def test_a_generous_error_budget_does_not_widen_the_band_after_the_fault() -> None:
+    lenient = Bands.from_baseline(history(60), Budgets(error_ratio=0.2), MEASUREMENT)
+
+    assert lenient.success_ratio == pytest.approx(0.99)
+
+
+def test_a_zero_error_budget_asks_for_every_request() -> None:
+    strict = Bands.from_baseline(history(60), Budgets(error_ratio=0.0), MEASUREMENT)
+
+    assert strict.success_ratio == 1.0
+
+
+@pytest.mark.parametrize(
+    ("baseline", "budget", "limit"),
+    [
+        (0.4, None, 0.5),  # 1.25 times the baseline
+        (0.004, None, 0.054),  # the floor above a very fast one
+        (0.4, 0.45, 0.45),  # never more than the budget
+    ],
+)
+def test_ttft_band(baseline: float, budget: float | None, limit: float) -> None:
+    rows = [served(i, ttft=baseline) for i in range(300)]
+
+    limits = Bands.from_baseline(rows, Budgets(ttft_p95_seconds=budget), MEASUREMENT)
+
+    assert limits.ttft_p95_seconds == pytest.approx(limit)
+    assert limits.problems == ()
+
+
+def test_a_flat_baseline_is_steady() -> None:
+    assert recovery.steady(history(60), bands())
+
+
+@pytest.mark.parametrize(
+    ("rows", "word"),
+    [
+        (history(60)[:299], "requests of 300"),
+        ([served(i, ttft=2.0) for i in range(300)], "p95 ttft"),
+        (history(60, down=(10, 12)), "success"),
+        ([served(i, ttft=0.1 + i / 1000) for i in range(300)], "drifts"),
+        ([], "no requests"),
+        ([failing(i) for i in range(300)], "no request of the baseline was complete"),
+    ],
+    ids=["short", "slow", "errors", "drifting", "empty", "dead"],
+)
+def test_a_bad_baseline_is_not_steady(rows: list[Request], word: str) -> None:
+    limits = Bands.from_baseline(rows, BUDGETS, MEASUREMENT)
+
+    result = recovery.steady(rows, limits)
+
+    assert not result
+    assert word in result.reason
+
+
+def test_a_baseline_without_usage_bands_no_tpot() -> None:
+    rows = [
+        Request(seq=r.seq, sched_ns=r.sched_ns, first_ns=r.first_ns, last_ns=r.last_ns)
+        for r in history(60)
+    ]
+
+    assert Bands.from_baseline(rows, Budgets(), MEASUREMENT).tpot_p95_seconds is None
+
+
+def test_recovery_starts_where_the_outage_ends() -> None:
+    result = recovered(history(260, down=(70, 100)), injected=65, cleared=95)
+
+    assert result.recovered_from_injection_seconds == pytest.approx(35)
+    assert result.recovered_from_clearing_seconds == pytest.approx(5)
+    assert result.censored_after_seconds is None
+    assert result.first_error_seconds == pytest.approx(5)
+    assert result.outage_seconds == 30
+    assert result.lost_requests == 150
+    assert result.judge(10)[0] is Verdict.PASSED
+    assert result.judge(4)[0] is Verdict.FAILED
+
+
+def test_without_any_effect_recovery_is_immediate() -> None:
+    result = recovered(history(260), injected=65, cleared=95)
+
+    assert result.recovered_from_injection_seconds == 0
+    assert result.recovered_from_clearing_seconds == 0
+    assert result.first_error_seconds is None
+    assert result.outage_seconds == 0
+
+
+def test_a_relapse_within_the_hold_time_moves_the_recovery_behind_it() -> None:
+    rows = history(300, down=(70, 80))
+    relapse = {i for i in range(len(rows)) if 120 <= i / RATE < 122}
+    rows = [failing(i) if i in relapse else row for i, row in enumerate(rows)]
+
+    result = recovered(rows, injected=65, cleared=None)
+
+    # One failure in a window of 150 is within 1 %, so its first seconds may touch the relapse.
+    assert result.recovered_from_injection_seconds == pytest.approx(57, abs=1)
+
+
+def test_clearing_that_disturbs_counts_from_clearing() -> None:
+    rows = history(400, down=(200, 210))
+
+    result = recovered(rows, injected=65, cleared=199)
+
+    assert result.recovered_from_injection_seconds == 0
+    assert result.recovered_from_clearing_seconds == pytest.approx(11, abs=1)
+
+
+def test_a_history_that_ends_before_the_hold_time_is_censored() -> None:
+    result = recovered(history(180, down=(70, 100)), injected=65, cleared=95)
+
+    assert result.recovered_from_clearing_seconds is None
+    assert result.censored_after_seconds == pytest.approx(85, abs=1)
+    assert result.judge(60)[0] is Verdict.INCONCLUSIVE
+
+
+def test_never_recovering_fails_once_the_limit_has_been_watched() -> None:
+    result = recovered(history(300, down=(70, 300)), injected=65, cleared=95)
+
+    verdict, reason = result.judge(120)
+
+    assert verdict is Verdict.FAILED
+    assert "success" in reason
+
+
+def test_never_recovering_is_open_before_the_limit_has_been_watched() -> None:
+    result = recovered(history(150, down=(70, 150)), injected=65, cleared=95)
+
+    assert result.judge(120)[0] is Verdict.INCONCLUSIVE
+
+
+def test_a_slow_rate_widens_the_window_to_its_sample_floor() -> None:
+    rows = [row for row in history(400, down=(70, 100)) if row.seq % 5 == 0]
+
+    result = recovered(rows, injected=65, cleared=95)
+
+    assert {window.requests for window in result.windows} == {100}
+
+
+def test_an_empty_history_recovers_nothing() -> None:
+    result = recovered([], injected=65, cleared=95)
+
+    assert result.recovered_from_clearing_seconds is None
+    assert result.judge(10)[0] is Verdict.INCONCLUSIVE
+
+
+def test_slow_is_not_recovered() -> None:
+    rows = [served(i, ttft=0.6 if 70 <= i / RATE < 110 else 0.2) for i in range(300 * RATE)]
+
+    result = recovered(rows, injected=65, cleared=95)
+
+    assert result.lost_requests == 0
+    assert result.violating_requests == 40 * RATE
+    # The p95 of a window of 150 lets seven be slow, but no more.
+    assert result.recovered_from_clearing_seconds == pytest.approx(14, abs=1)
+
+
+def test_rows_after_the_first_censored_one_are_not_believed() -> None:
+    rows = history(260)
+    end = Request(seq=500, sched_ns=rows[500].sched_ns, censored=True)
+    rows[500] = end
+
+    result = recovered(rows, injected=65, cleared=95)
+
+    assert result.censored_after_seconds == pytest.approx(5, abs=1)
+
+
+def test_a_full_outage_counts_seconds_without_arrivals_inside_it() -> None:
+    rows = [row for row in history(200, down=(70, 80)) if not 73 <= row.seq / RATE < 76]
+
+    assert recovered(rows, injected=65, cleared=95).outage_seconds == 10
+
+
+def test_settled_stops_at_the_first_missing_row() -> None:
+    rows = history(2)
+
+    assert recovery.settled(rows[:4] + rows[5:]) == rows[:4]
+
+
+def test_the_time_of_the_fault_is_summarised_with_failures_infinite() -> None:
+    result = recovered(history(260, down=(70, 100)), injected=65, cleared=95)
+
+    assert result.ttft_during.p95_seconds == math.inf

@@ -1,0 +1,150 @@
+"""A report says what the run directory says, in a document other programs accept."""
+
+import importlib
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from hotfire.cli.project import ReportFormat, format_names, load_format
+from hotfire.rundir import RunDirectory, RunInfo
+from hotfire.verdict import Verdict
+from reports._lanes import figure, window
+from tests.sample_run import FAULT, HOSTILE, requests, result, write_sample_run
+
+FORMATS = ["html", "json", "junit", "markdown"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    return write_sample_run(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture
+def empty_run(tmp_path: Path) -> RunDirectory:
+    info = RunInfo.begin(command=("pytest",), target_name="acme", tool_version="0.1.0")
+    return RunDirectory.create(tmp_path, info)
+
+
+def rendered(name: str, run: RunDirectory) -> str:
+    module: ReportFormat = importlib.import_module(f"reports.{name}")  # type: ignore[assignment]
+    return module.render(run)
+
+
+def test_formats_are_found_by_their_files() -> None:
+    assert format_names() == FORMATS
+    assert [load_format(name).SUFFIX for name in FORMATS] == [
+        ".html",
+        ".json",
+        ".junit.xml",
+        ".md",
+    ]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_names_every_requirement(run: RunDirectory, name: str) -> None:
+    text = rendered(name, run)
+
+    assert all(row.id in text for row in run.results())
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_run_without_results_can_be_reported(empty_run: RunDirectory, name: str) -> None:
+    assert "acme" in rendered(name, empty_run)
+
+
+@pytest.mark.parametrize("name", ["html", "markdown"])
+def test_what_a_target_said_is_no_markup(run: RunDirectory, name: str) -> None:
+    text = rendered(name, run)
+
+    assert "<script>alert" not in text
+    assert "&lt;script" in text
+
+
+def test_junit_counts_what_is_not_proven_as_error(run: RunDirectory) -> None:
+    root = ElementTree.fromstring(rendered("junit", run))  # noqa: S314 - our own document
+
+    counted = {name: root.get(name) for name in ("tests", "failures", "errors", "skipped")}
+    assert counted == {"tests": "7", "failures": "1", "errors": "2", "skipped": "1"}
+    assert len(root.findall(".//error")) == 2
+    assert root.find(".//failure").get("message") == "assert 404"  # type: ignore[union-attr]
+
+
+def test_json_is_strict_and_keeps_the_infinite(run: RunDirectory) -> None:
+    document = json.loads(rendered("json", run), parse_constant=pytest.fail)
+
+    fault = next(r for r in document["requirements"] if r["id"] == "FLT-POD-001")
+    assert fault["cases"][0]["figures"] == {"recovery_seconds": "inf", "n": 3}
+    assert document["run"]["conformance"] == "nonconformant"
+
+
+def test_markdown_lists_the_worst_first(run: RunDirectory) -> None:
+    ids = re.findall(r"\[([A-Z-]+\d{3})\]", rendered("markdown", run))
+
+    assert ids == ["API-001", "GPU-001", "LIF-002", "FLT-POD-001", "SCH-002", "GPU-005"]
+
+
+def test_markdown_row_stays_one_row(run: RunDirectory) -> None:
+    table = [line for line in rendered("markdown", run).splitlines() if line.startswith("| ")]
+
+    assert all(len(re.findall(r"(?<!\\)\|", line)) == 6 for line in table)
+
+
+class Links(HTMLParser):
+    """Collects what a page refers to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.targets: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = {"href", "src"} if tag != "a" else {"href"}
+        self.targets += [value for name, value in attrs if name in names and value]
+
+
+def test_page_loads_nothing_and_its_links_exist(run: RunDirectory) -> None:
+    page = Links()
+    page.feed(rendered("html", run))
+
+    local = [target for target in page.targets if not target.startswith("https://example.org")]
+    assert local
+    assert [target for target in local if not run.path(target).exists()] == []
+
+
+def test_page_shows_budget_and_fault_window(run: RunDirectory) -> None:
+    text = rendered("html", run)
+
+    assert '<td class="number">0.0125</td>' in text
+    assert "30.0 s from proven start to proven end" in text
+    assert text.count("plotly.js v") == 1
+
+
+def test_page_without_a_fault_carries_no_plotting_library(empty_run: RunDirectory) -> None:
+    empty_run.append_result(result("API-001", Verdict.PASSED))
+
+    assert len(rendered("html", empty_run)) < 20_000
+
+
+def test_fault_window_runs_from_proven_start_to_proven_end(run: RunDirectory) -> None:
+    assert window(run.events()) == FAULT
+
+
+def test_lanes_tell_the_fault_from_the_rest(run: RunDirectory) -> None:
+    drawn = figure(requests(), run.events())
+
+    lanes = {trace.name: trace for trace in drawn.data}
+    arrivals = dict(zip(lanes["arrivals"].x, lanes["arrivals"].y, strict=True))
+    failing = [*lanes["connect"].x, *lanes["reset_midstream"].x]
+    assert set(arrivals.values()) == {5.0}
+    assert (min(arrivals), max(arrivals)) == (-59.5, 89.5)
+    assert (min(failing), max(failing)) == (0, 29)
+    assert list(lanes["ready endpoints"].y) == [2, 1, 2]
+    assert max(lanes["TTFT"].y) == 1.0
+    assert (drawn.layout.shapes[0].x0, drawn.layout.shapes[0].x1) == (0, 30)
+
+
+def test_sample_is_hostile_enough() -> None:
+    assert {"<", "|", "\x00"} <= set(HOSTILE)

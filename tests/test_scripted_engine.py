@@ -1,0 +1,152 @@
+"""The scripted engine speaks OpenAI's protocol and vLLM's metrics, and keeps its timetable."""
+
+import ast
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.engine_process import DEADLINE_SECONDS, EngineProcess, running_engine
+
+from hotfire import metrics
+from hotfire.engine import scripted
+
+
+@pytest.fixture(scope="module")
+def process() -> Iterator[EngineProcess]:
+    with running_engine("--ttft-seconds", "0.01", "--tpot-seconds", "0.001") as engine:
+        yield engine
+
+
+@pytest.fixture
+def engine(process: EngineProcess) -> Iterator[EngineProcess]:
+    yield process
+    process.script(misbehaviour="ok", every=1, times=0)
+
+
+def chat(engine: EngineProcess, **extra: object) -> tuple[int, bytes]:
+    document = {"model": "tiny", "messages": [{"role": "user", "content": "Count to five."}]}
+    return engine.call("POST", "/v1/chat/completions", document | {"max_tokens": 5} | extra)
+
+
+def events(body: bytes) -> list[Any]:
+    lines = [line.removeprefix("data: ") for line in body.decode().split("\n\n") if line]
+    assert lines[-1] == "[DONE]"
+    return [json.loads(line) for line in lines[:-1]]
+
+
+def test_it_imports_the_standard_library_only() -> None:
+    tree = ast.parse(Path(scripted.__file__).read_text())
+    names = {a.name for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names}
+    names |= {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+
+    assert {name.partition(".")[0] for name in names} <= sys.stdlib_module_names
+
+
+def test_a_stream_starts_with_the_role_and_ends_with_usage_and_done(engine: EngineProcess) -> None:
+    _, body = chat(engine, stream=True, stream_options={"include_usage": True})
+
+    first, *tokens, finish, usage = events(body)
+    assert first["choices"][0]["delta"]["role"] == "assistant"
+    assert all(token["choices"][0]["delta"]["content"] for token in tokens)
+    assert len(tokens) == 5
+    assert finish["choices"][0]["finish_reason"] == "length"
+    assert usage["usage"]["completion_tokens"] == 5
+
+
+def test_streamed_and_whole_text_are_the_same(engine: EngineProcess) -> None:
+    _, streamed = chat(engine, stream=True)
+    _, whole = chat(engine)
+
+    deltas = [event["choices"][0]["delta"] for event in events(streamed)]
+    text = "".join(delta.get("content", "") for delta in deltas)
+    assert text == json.loads(whole)["choices"][0]["message"]["content"]
+
+
+def test_generation_stops_by_itself_unless_told_to_ignore_the_end(engine: EngineProcess) -> None:
+    stopped = json.loads(chat(engine, max_tokens=100)[1])
+    forced = json.loads(chat(engine, max_tokens=100, ignore_eos=True)[1])
+
+    assert (stopped["choices"][0]["finish_reason"], stopped["usage"]["completion_tokens"]) == (
+        "stop",
+        64,
+    )
+    assert forced["usage"]["completion_tokens"] == 100
+
+
+@pytest.mark.parametrize(
+    ("extra", "status", "param"),
+    [
+        ({"model": "other"}, 404, "model"),
+        ({"max_tokens": 0}, 400, "max_tokens"),
+        ({"max_tokens": 10**6}, 400, "max_tokens"),
+        ({"messages": []}, 400, "messages"),
+        ({"messages": ["hi"]}, 400, "messages"),
+    ],
+)
+def test_a_bad_request_gets_an_error_object(
+    engine: EngineProcess, extra: dict[str, object], status: int, param: str
+) -> None:
+    seen, body = chat(engine, **extra)
+
+    assert (seen, json.loads(body)["error"]["param"]) == (status, param)
+
+
+def test_unknown_paths_and_methods_are_refused(engine: EngineProcess) -> None:
+    assert engine.call("GET", "/nowhere")[0] == 404
+    assert engine.call("GET", "/v1/completions")[0] == 405
+
+
+def test_models_lists_the_one_it_serves(engine: EngineProcess) -> None:
+    _, body = engine.call("GET", "/v1/models")
+
+    assert [card["id"] for card in json.loads(body)["data"]] == ["tiny"]
+
+
+def test_metrics_count_what_was_generated(engine: EngineProcess) -> None:
+    before = metrics.parse(engine.call("GET", "/metrics")[1].decode())
+    chat(engine, stream=True)
+    after = metrics.parse(engine.call("GET", "/metrics")[1].decode())
+
+    assert metrics.increase(before, after, "vllm:generation_tokens_total") == 5
+    assert metrics.increase(before, after, "vllm:time_to_first_token_seconds_count") == 1
+    assert after.total("vllm:num_requests_running") == 0
+
+
+def test_tokens_never_come_before_their_time(engine: EngineProcess) -> None:
+    chat(engine, stream=True)
+
+    record = engine.truth()["records"][-1]
+    assert record["outcome"] == "done"
+    assert record["first_ns"] - record["arrival_ns"] >= 9_000_000
+    assert record["last_ns"] - record["first_ns"] >= 3_000_000
+
+
+def test_a_misbehaviour_comes_as_often_as_scripted(engine: EngineProcess) -> None:
+    engine.script(misbehaviour="refuse", every=1, times=2)
+
+    assert [chat(engine)[0] for _ in range(4)] == [503, 503, 200, 200]
+
+
+def test_an_unknown_script_is_refused_and_changes_nothing(engine: EngineProcess) -> None:
+    status, body = engine.call("POST", "/admin/config", {"misbehaviour": "gremlins"})
+
+    assert status == 400
+    assert b"must be one of" in body
+    assert engine.truth()["script"]["misbehaviour"] == "ok"
+
+
+def test_it_is_not_ready_before_its_start_time() -> None:
+    with running_engine("--start-seconds", "1000") as engine:
+        assert engine.call("GET", "/health")[0] == 503
+        assert chat(engine)[0] == 503
+
+
+def test_it_ends_on_sigterm() -> None:
+    with running_engine() as engine:
+        engine.process.send_signal(signal.SIGTERM)
+
+        assert engine.process.wait(timeout=DEADLINE_SECONDS) == 0
