@@ -1,4 +1,4 @@
-"""Every experiment below this folder: each breaks the target on purpose and judges what users saw."""
+"""Every experiment below this folder: each breaks the target and judges what users saw of it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,8 +21,14 @@ from hotfire.verdict import Verdict
 def case(path: Path) -> object:
     experiment = Experiment.load(path)
     claim = experiment.claim
-    facts = {"source": claim.source, "features": claim.features, "cncf": claim.cncf}
-    mark = requirement(claim.id, claim.level, experiment.prose, **facts)
+    mark = requirement(
+        claim.id,
+        claim.level,
+        experiment.prose,
+        source=claim.source,
+        features=claim.features,
+        cncf=claim.cncf,
+    )
     return pytest.param(experiment, marks=mark, id=path.stem)
 
 
@@ -52,12 +58,13 @@ def test_target_withstands(
         evidence.record("healed", trial.heal().detail)
         trial.await_recovery(traffic)
         traffic.stop()
-    judgement = trial.judge()
-    for name, value in judgement.figures.items():
-        evidence.record(name, value)
-    evidence.record("reason", judgement.reason)
-    if judgement.stop:
-        request.session.shouldstop = f"{experiment.id}: {judgement.reason}"
-    if judgement.verdict is Verdict.INCONCLUSIVE:
-        raise HarnessError(judgement.reason)
-    assert judgement.verdict is Verdict.PASSED, judgement.reason
+        judgement = trial.judge()
+        for name, value in judgement.figures.items():
+            evidence.record(name, value)
+        evidence.record("reason", judgement.reason)
+        if judgement.stop:
+            # A target left broken is never fed the next fault.
+            request.session.shouldstop = f"{experiment.id}: {judgement.reason}"
+        if judgement.verdict is Verdict.INCONCLUSIVE:
+            raise HarnessError(judgement.reason)
+        assert judgement.verdict is Verdict.PASSED, judgement.reason

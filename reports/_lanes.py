@@ -96,7 +96,7 @@ def _errors(requests: Iterable[Request], origin_ns: int) -> list[go.Bar]:
     for number, (name, stamps) in enumerate(sorted(by_class.items())):
         seconds = sorted(_per_second(stamps, origin_ns).items())
         colour = _CLASS_COLOURS[number % len(_CLASS_COLOURS)]
-        x, y = [s for s, _ in seconds], [n for _, n in seconds]
+        x, y = [second + 0.5 for second, _ in seconds], [count for _, count in seconds]
         bars.append(go.Bar(name=name, x=x, y=y, width=1, marker={"color": colour}))
     return bars or [go.Bar(name="errors", x=[], y=[], showlegend=False)]
 

@@ -348,3 +348,22 @@ def test_fault_is_named_after_its_own_file(project: pytest.Pytester) -> None:
 
     [result] = recorded(project)
     assert (result.kind, result.area, result.id) == ("fault", "pods", "FLT-POD-001")
+
+
+def test_run_that_stops_itself_says_why(project: pytest.Pytester) -> None:
+    add_check(
+        project,
+        f"def test_a(evidence, request):\n{SEEN}"
+        "    request.session.shouldstop = 'the target stays broken'\n"
+        "def test_b(): pass",
+    )
+
+    run(project)
+
+    recording = RunDirectory.open(project.path / "runs" / "latest")
+    assert [result.verdict for result in recording.results()] == [
+        Verdict.PASSED,
+        Verdict.INCONCLUSIVE,
+    ]
+    assert recording.info().notes == ("the target stays broken",)
+    assert recording.info().conformance is Conformance.INCONCLUSIVE

@@ -8,12 +8,12 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from reports._lanes import figure, window
+from tests.sample_run import FAULT, requests, result, write_sample_run
 
 from hotfire.cli.project import ReportFormat, format_names, load_format
 from hotfire.rundir import RunDirectory, RunInfo
 from hotfire.verdict import Verdict
-from reports._lanes import figure, window
-from tests.sample_run import FAULT, HOSTILE, requests, result, write_sample_run
 
 FORMATS = ["html", "json", "junit", "markdown"]
 
@@ -30,7 +30,7 @@ def empty_run(tmp_path: Path) -> RunDirectory:
 
 
 def rendered(name: str, run: RunDirectory) -> str:
-    module: ReportFormat = importlib.import_module(f"reports.{name}")  # type: ignore[assignment]
+    module: ReportFormat = importlib.import_module(f"reports.{name}")
     return module.render(run)
 
 
@@ -140,11 +140,7 @@ def test_lanes_tell_the_fault_from_the_rest(run: RunDirectory) -> None:
     failing = [*lanes["connect"].x, *lanes["reset_midstream"].x]
     assert set(arrivals.values()) == {5.0}
     assert (min(arrivals), max(arrivals)) == (-59.5, 89.5)
-    assert (min(failing), max(failing)) == (0, 29)
+    assert (min(failing), max(failing)) == (0.5, 29.5)
     assert list(lanes["ready endpoints"].y) == [2, 1, 2]
     assert max(lanes["TTFT"].y) == 1.0
-    assert (drawn.layout.shapes[0].x0, drawn.layout.shapes[0].x1) == (0, 30)
-
-
-def test_sample_is_hostile_enough() -> None:
-    assert {"<", "|", "\x00"} <= set(HOSTILE)
+    assert (drawn.layout.shapes[0].x0, drawn.layout.shapes[0].x1) == pytest.approx((0, 30))

@@ -58,10 +58,16 @@ def _order(outcome: Outcome) -> tuple[int, bool, bool, str]:
     return -outcome.verdict.weight, outcome.skipped, first.level is not Level.MUST, first.id
 
 
-def statement(results: Iterable[Result]) -> Conformance:
-    """Return the conformance that these results add up to."""
-    latest = {result.nodeid: result for result in results}.values()
-    return conformance((r.level, r.verdict, r.skipped_by_operator) for r in latest)
+def statement(results: Iterable[Result], *, planned: Iterable[str] = ()) -> Conformance:
+    """Return the conformance that these results add up to.
+
+    A run that was planned (by nodeid) to have more results than it has is inconclusive at best.
+    """
+    latest = {result.nodeid: result for result in results}
+    found = conformance((r.level, r.verdict, r.skipped_by_operator) for r in latest.values())
+    if found is Conformance.CONFORMANT and not latest.keys() >= set(planned):
+        return Conformance.INCONCLUSIVE
+    return found
 
 
 def headline(target: str, stated: Conformance | None, found: Iterable[Outcome]) -> str:

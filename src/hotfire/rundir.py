@@ -224,6 +224,18 @@ class RunDirectory:
         events = _records(self.path("timeline.jsonl"), Event)
         return sorted(events, key=lambda event: event.at_ns)
 
+    def write_plan(self, nodeids: list[str]) -> None:
+        """Keep which cases are about to run, so that a run cut short cannot pass for a whole."""
+        self.write_text("plan.json", dump(nodeids))
+
+    def planned(self) -> list[str]:
+        """Return the cases that were about to run; empty when it never came to that."""
+        path = self.path("plan.json")
+        if not path.exists():
+            return []
+        nodeids: list[str] = json.loads(path.read_text(encoding="utf-8"))
+        return nodeids
+
     def replace_results(self, results: list[Result]) -> None:
         """Replace results.jsonl, as a re-judgement does; the former one stays beside it."""
         current = self.path("results.jsonl")

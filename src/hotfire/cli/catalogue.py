@@ -4,6 +4,8 @@ Importing a suite would need the libraries, the fixtures and the time of a run.
 """
 
 import ast
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -40,6 +42,20 @@ def entries(root: Path) -> list[Entry]:
     checks = [_check(path, root) for path in sorted(root.glob("suites/*/test_*.py"))]
     faults = [_fault(path, root) for path in sorted(root.glob("experiments/*/*.yaml"))]
     return sorted([*checks, *faults], key=lambda e: (e.kind, e.area, e.requirement.id))
+
+
+def refuse_unknown(words: Iterable[str], known: Iterable[Entry]) -> None:
+    """Refuse a word that is neither an id nor an area, before anything is brought up for it.
+
+    Raises:
+        ProfileError: it is neither; the message offers what comes closest.
+    """
+    names = {n.casefold() for entry in known for n in (entry.requirement.id, entry.area)}
+    for word in words:
+        if word.casefold() not in names:
+            near = difflib.get_close_matches(word.casefold(), names, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "see hotfire list"
+            raise ProfileError(f"no requirement or area {word!r}; {hint}")
 
 
 def _check(path: Path, root: Path) -> Entry:

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from hotfire.cli.catalogue import entries, refuse_unknown
 from hotfire.cli.child import Child, termination_as_interrupt, undisturbed
 from hotfire.cli.heal import heal_leftovers, refuse_leftovers, target_or_lab
 from hotfire.cli.progress import Progress
@@ -20,8 +21,10 @@ from hotfire.profile import TargetProfile
 from hotfire.rundir import RunDirectory, RunInfo
 from hotfire.verdict import EXIT_CODES, Conformance
 
-# pytest's own, and 1 and 6 of the plugin.
+# pytest's own, and 1 and 6 of the plugin. It stops itself when a target stays broken.
 _JUDGED = {0, 1, 6}
+_STOPPED = 2
+_PYTEST = ["-p", "hotfire.pytest_plugin", "-p", "no:cacheprovider", "--verbose", "--color=no"]
 _NEVER_BEGAN = {4, 5}
 
 
@@ -46,6 +49,7 @@ def carry_out(order: Order) -> int:
     console = Console(highlight=False)
     with termination_as_interrupt():
         root = project_root()
+        refuse_unknown(order.only, entries(root))
         target = target_or_lab(order.target, lambda line: console.print(Text(line)))
         profile = TargetProfile.read(target)
         refuse_leftovers(profile)
@@ -57,13 +61,14 @@ def carry_out(order: Order) -> int:
         status = _follow(child, progress)
     if status in _NEVER_BEGAN:
         raise ProfileError(child.complaint())
+    stopped_itself = status == _STOPPED and run.info().conformance is not None
     with undisturbed():
         try:
             if status not in _JUDGED:
                 heal_leftovers(profile, progress.say, keep_stack=order.keep_stack)
         finally:
             stated = _conclude(run, status, console)
-    if status not in {*_JUDGED, None}:
+    if status not in {*_JUDGED, None} and not stopped_itself:
         raise HarnessError(f"pytest ended with status {status}: {child.complaint()}")
     return EXIT_CODES[stated]
 
@@ -86,7 +91,7 @@ def _arguments(order: Order, target: Path, run: RunDirectory, root: Path) -> lis
     options = ["--target", str(target), "--run-dir", str(run.root), "--level", order.level]
     options += [word for name in order.only for word in ("--only", name)]
     options += ["--keep-stack"] if order.keep_stack else []
-    return [*folders, "-p", "hotfire.pytest_plugin", "--verbose", "--color=no", *options]
+    return [*folders, *_PYTEST, *options]
 
 
 def _follow(child: Child, progress: Progress) -> int | None:
@@ -105,7 +110,7 @@ def _follow(child: Child, progress: Progress) -> int | None:
 def _conclude(run: RunDirectory, status: int | None, console: Console) -> Conformance:
     """Complete run.json, write every report and show the verdicts."""
     results = run.results()
-    stated = statement(results)
+    stated = statement(results, planned=run.planned())
     notes = list(run.info().notes)
     if status not in _JUDGED:
         stated = Conformance.INCONCLUSIVE if stated is Conformance.CONFORMANT else stated

@@ -83,12 +83,19 @@ class Child:
 
 @contextmanager
 def termination_as_interrupt() -> Iterator[None]:
-    """Treat SIGTERM and SIGHUP like Ctrl-C: heal, verify, then end."""
+    """Treat SIGTERM and SIGHUP like Ctrl-C: heal, verify, then end.
+
+    SIGINT too: a shell without job control has background processes ignore it, and then nothing
+    short of SIGKILL would end a run. A SIGHUP that ``nohup`` has ignored stays ignored.
+    """
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    with _handling(interrupt, signal.SIGTERM, signal.SIGHUP):
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    with _handling(interrupt, *numbers):
         yield
 
 

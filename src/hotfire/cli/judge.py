@@ -17,12 +17,13 @@ def judge(name: str) -> int:
     faults = judge_run(run)
     after = [_judged_again(result, faults, run) for result in before]
     run.replace_results(after)
-    info = run.update_info(conformance=statement(after))
+    stated = statement(after, planned=run.planned())
+    info = run.update_info(conformance=stated)
     changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
     for old, new in changed:
         typer.echo(f"{new.id} {new.case}: {old.verdict} -> {new.verdict}: {new.reason}")
     print_verdicts(info, after)
-    return EXIT_CODES[statement(after)]
+    return EXIT_CODES[stated]
 
 
 def _judged_again(

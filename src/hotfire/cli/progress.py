@@ -1,6 +1,5 @@
 """What a run looks like while it is going on, read from what it has recorded so far."""
 
-import json
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -70,6 +69,5 @@ class Progress:
         self._console.print(verdict + Text(line))
 
     def _place(self) -> str:
-        plan = self._run.path("plan.json")
-        total = len(json.loads(plan.read_text())) if plan.exists() else 0
+        total = len(self._run.planned())
         return f"[{self._told['results'] + 1}/{total}] " if total else ""

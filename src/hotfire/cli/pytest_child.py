@@ -16,6 +16,8 @@ _PR_SET_PDEATHSIG = 1
 
 def main(parent: int, arguments: list[str]) -> int:
     """Run pytest and return its exit status; die at once when the parent is gone."""
+    # It may have been inherited as ignored, and is how the parent asks for the cleanup.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

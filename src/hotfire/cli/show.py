@@ -12,20 +12,23 @@ from hotfire.cli.catalogue import Entry, entries
 from hotfire.cli.project import project_root
 from hotfire.errors import ProfileError
 
+_WIDE = 120
+
 
 def listed() -> None:
     """Print one line per requirement."""
+    console = Console(highlight=False)
     table = Table(box=None, pad_edge=False)
-    table.add_column("id", no_wrap=True)
-    for name in ("level", "area"):
+    for name in ("id", "level", "area"):
         table.add_column(name, no_wrap=True)
     table.add_column("statement")
-    table.add_column("file", overflow="fold")
+    if console.width >= _WIDE:
+        table.add_column("file", no_wrap=True)
     for entry in entries(project_root()):
         claim = entry.requirement
         row = (claim.id, claim.level, entry.area, claim.statement, entry.path.as_posix())
-        table.add_row(*map(Text, row))
-    Console(soft_wrap=False, highlight=False).print(table)
+        table.add_row(*map(Text, row[: len(table.columns)]))
+    console.print(table)
 
 
 def listed_as_json() -> str:
@@ -63,9 +66,11 @@ def explained(id_: str) -> None:
         near = difflib.get_close_matches(id_.upper(), known, n=1)
         hint = f"did you mean {near[0]}?" if near else "see hotfire list"
         raise ProfileError(f"no requirement {id_!r}; {hint}")
+    claim = entry.requirement
     console = Console(highlight=False)
     for line in _lines(entry):
-        console.print(Text(line))
+        # A link or a path that was broken in two cannot be followed.
+        console.print(Text(line), soft_wrap=line not in {claim.statement, claim.rationale})
 
 
 def _lines(entry: Entry) -> list[str]:

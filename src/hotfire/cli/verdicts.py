@@ -37,6 +37,8 @@ def print_verdicts(info: RunInfo, results: Iterable[Result]) -> None:
     console.print(table)
     style = _STATED[info.conformance] if info.conformance else ""
     console.print(Text(f"\n{headline(info.target_name, info.conformance, found)}", style=style))
+    for note in info.notes:
+        console.print(Text(f"  {note}"))
 
 
 def _row(outcome: Outcome) -> list[Text]:

@@ -2,6 +2,7 @@
 
 import builtins
 import functools
+import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -360,5 +361,10 @@ def _translated(what: str) -> Iterator[None]:
 
 
 def _message(error: Untyped) -> str:
+    """Return what the API server said, without the JSON around it."""
     body = error.body.decode(errors="replace") if isinstance(error.body, bytes) else error.body
-    return str(body or error.reason)[:500]
+    try:
+        said = json.loads(body)["message"]
+    except (TypeError, ValueError, KeyError):
+        said = body or error.reason
+    return str(said)[:500]

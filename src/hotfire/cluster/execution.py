@@ -63,7 +63,9 @@ def execute(configuration: Untyped, command: Command, *, within_seconds: float) 
     if not outcome:
         raise ClusterError(f"{command} did not end within {within_seconds:g} s")
     if isinstance(result := outcome[0], Exception):
-        raise ClusterError(f"{command} failed: {result}") from result
+        # The client stumbles over its own refusals, which carry no body; the cause is behind that.
+        cause = result.__context__ if isinstance(result, AttributeError) else result
+        raise ClusterError(f"{command} failed: {cause}") from result
     return result
 
 

@@ -1,17 +1,21 @@
 """Experiments: reading their files, running them in a process of their own, judging the record."""
 
 from hotfire.experiment.document import Claim, Experiment
-from hotfire.experiment.judgement import Judgement, Record, judge
+from hotfire.experiment.judgement import Facts, Judgement, Record, judge
 from hotfire.experiment.rated import rated_load, rated_plan
+from hotfire.experiment.record import judge_recorded, judge_run
 from hotfire.experiment.trial import Trial
 
 __all__ = [
     "Claim",
     "Experiment",
+    "Facts",
     "Judgement",
     "Record",
     "Trial",
     "judge",
+    "judge_recorded",
+    "judge_run",
     "rated_load",
     "rated_plan",
 ]

@@ -53,8 +53,12 @@ class Record:
 
     def event_ns(self, what: str) -> int | None:
         """Return when something last happened in this experiment."""
+        return next((one.at_ns for one in reversed(self.happened(what))), None)
+
+    def happened(self, what: str) -> list[Event]:
+        """Return the events of one kind in this experiment, in order."""
         mine = [one for one in self.events if one.experiment == self.experiment]
-        return next((one.at_ns for one in reversed(mine) if one.what == what), None)
+        return [one for one in mine if one.what == what]
 
     @property
     def injected_ns(self) -> int | None:
@@ -117,21 +121,19 @@ def judge(record: Record) -> Judgement:
 
 
 def _reasons(record: Record, recovery: Recovery | None) -> Iterator[tuple[Verdict, str, bool]]:
-    journal, unknown = record.journal, Verdict.INCONCLUSIVE
-    if record.event_ns("kill-switch") is not None:
-        yield unknown, "the kill switch was used: the run's Lease was deleted", False
-    if journal is None or not journal.get("end") or journal["status"] in ("interrupted", "aborted"):
-        yield unknown, f"the record is incomplete: {_status(journal)}", False
+    if incomplete := _incomplete(record):
+        yield Verdict.INCONCLUSIVE, f"the record is incomplete: {incomplete}", False
         return
+    journal, unknown = record.journal or {}, Verdict.INCONCLUSIVE
     if not _steady_before(journal):
         yield unknown, f"no steady state before the fault: {_why_unsteady(record)}", False
-    if record.facts.self_healing and _took_effect(journal) and _output(journal, IS_HEALED) is False:
+    if _left_broken(record, journal):
         yield Verdict.FAILED, "the target did not restore its capacity", True
     for activity, exception in _raised(journal):
         yield unknown, f"{activity} could not be carried out: {exception}", False
-    if not _took_effect(journal):
+    if _output(journal, TOOK_EFFECT) is not True:
         yield unknown, "the fault was not proven to have taken effect", False
-    if beyond := [e for e in record.events if _is_beyond(e, record.experiment)]:
+    if beyond := record.happened("beyond-radius"):
         yield unknown, f"harm beyond the blast radius: {beyond[0].data}", True
     if record.instrument_trouble:
         yield unknown, record.instrument_trouble, False
@@ -153,10 +155,15 @@ def _measured(record: Record, recovery: Recovery | None) -> Iterator[tuple[Verdi
 
 
 def _touched(record: Record, recovery: Recovery) -> list[Request]:
-    """Return the requests the fault could touch: in flight at its start, until users recovered."""
+    """Return what the budgets count over: from those in flight at the start to recovery's hold.
+
+    The hold is in: it is a fixed, pre-registered length, and without it a short fault would leave
+    too few requests to judge a ratio of a percent. Without recovery it is everything to the end.
+    """
     start_ns, clear_ns = record.injected_ns or 0, record.cleared_ns or 0
     took = recovery.recovered_from_clearing_seconds
-    end_ns = None if took is None else clear_ns + round(took * _SECOND_NS)
+    length = (took or 0.0) + record.facts.measurement.hold_seconds
+    end_ns = None if took is None else clear_ns + round(length * _SECOND_NS)
     return [
         one
         for one in record.requests
@@ -196,9 +203,7 @@ def _figures(record: Record, recovery: Recovery | None) -> Figures:
 def _ready_endpoints(record: Record) -> Figures:
     """Return the least number of ready endpoints, and when all were back."""
     series = [
-        (one.at_ns, int(str(one.data["ready"])))
-        for one in record.events
-        if one.what == "ready-endpoints" and one.experiment == record.experiment
+        (one.at_ns, int(str(one.data["ready"]))) for one in record.happened("ready-endpoints")
     ]
     start_ns = record.injected_ns or 0
     before = [ready for at_ns, ready in series if at_ns < start_ns]
@@ -221,8 +226,21 @@ def _sentence(result: BudgetResult) -> str:
     return result.reason if result.name in result.reason else f"{result.name}: {result.reason}"
 
 
-def _status(journal: Mapping[str, Any] | None) -> str:
-    return "the experiment left no journal" if journal is None else f"it {journal['status']}"
+def _incomplete(record: Record) -> str | None:
+    """Return what is missing; None if the experiment was carried through to its end."""
+    if record.event_ns("kill-switch") is not None:
+        return "the kill switch was used, the run's Lease was deleted"
+    if record.journal is None:
+        return "the experiment left no journal"
+    if record.journal["status"] in ("interrupted", "aborted") or not record.journal.get("end"):
+        return f"it was {record.journal['status']}"
+    return None if record.requests else "the load left no history"
+
+
+def _left_broken(record: Record, journal: Mapping[str, Any]) -> bool:
+    """Return whether a target that must repair the damage by itself did not."""
+    unhealed = _output(journal, IS_HEALED) is False
+    return record.facts.self_healing and unhealed and _output(journal, TOOK_EFFECT) is True
 
 
 def _steady_before(journal: Mapping[str, Any]) -> bool:
@@ -233,7 +251,7 @@ def _steady_before(journal: Mapping[str, Any]) -> bool:
 def _why_unsteady(record: Record) -> str:
     before = (record.journal or {}).get("steady_states", {}).get("before") or {}
     raised = [_last_line(one) for one in before.get("probes", []) if one["status"] != "succeeded"]
-    told = [one.data.get("reason") for one in record.events if one.what == "steady-state"]
+    told = [one.data.get("reason") for one in record.happened("steady-state")]
     return raised[0] if raised else str(told[-1] if told else "the hypothesis never ran")
 
 
@@ -250,14 +268,6 @@ def _last_line(activity: Mapping[str, Any]) -> str:
     return str(lines[-1]).strip() if lines else activity["status"]
 
 
-def _took_effect(journal: Mapping[str, Any]) -> bool:
-    return _output(journal, TOOK_EFFECT) is True
-
-
 def _output(journal: Mapping[str, Any], name: str) -> object:
     found = [one for one in journal["run"] if one["activity"]["name"] == name]
     return found[-1].get("output") if found else None
-
-
-def _is_beyond(event: Event, experiment: str) -> bool:
-    return event.what == "beyond-radius" and event.experiment == experiment

@@ -1,6 +1,5 @@
 """Chaos Toolkit in a process of its own: one experiment, one process, one journal."""
 
-import json
 import os
 import signal
 import subprocess
@@ -8,7 +7,7 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from hotfire.chaos.armed import VARIABLE
 from hotfire.errors import HarnessError
@@ -26,8 +25,8 @@ class ChaosProcess:
     log: Path
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
-    def run(self, *, within_seconds: float) -> dict[str, Any] | None:
-        """Run to the end and return Chaos Toolkit's journal; None if it left none.
+    def run(self, *, within_seconds: float) -> None:
+        """Run to the end, which leaves Chaos Toolkit's journal at its path.
 
         It ends with this process: killed, since it must not fire after its driver is gone. Ctrl-C,
         an overrun and any other exception here end it first, in order, then for good.
@@ -49,7 +48,6 @@ class ChaosProcess:
             raise HarnessError(f"the experiment did not end within {within_seconds:g} s") from error
         finally:
             self.end()
-        return self._read()
 
     def _command(self) -> list[str]:
         # Settings of our own: an operator's may name controls that know nothing of arming.
@@ -76,10 +74,3 @@ class ChaosProcess:
         if self.process is not None:
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, number)
-
-    def _read(self) -> dict[str, Any] | None:
-        try:
-            journal: dict[str, Any] = json.loads(self.journal.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return journal

@@ -1,4 +1,4 @@
-"""An experiment's record in a run directory: written while it runs, read to judge it, then or later."""
+"""An experiment's record in a run directory, read to judge it then or later."""
 
 import json
 from typing import Any

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Final, Literal, Self
 
 from hotfire.chaos import heal
 from hotfire.chaos.armed import Armed, tell
@@ -20,12 +20,13 @@ from hotfire.chaos.undo import State, UndoEntry, UndoJournal
 from hotfire.chaos.watch import Watch
 from hotfire.errors import HarnessError, RollbackFailed
 from hotfire.experiment.document import Experiment
-from hotfire.experiment.judgement import Judgement, Record, judge
+from hotfire.experiment.judgement import Facts, Judgement, Record
 from hotfire.experiment.process import ChaosProcess
+from hotfire.experiment.record import judge_recorded, write_facts
 from hotfire.history import Request
-from hotfire.recovery import Recovery, settled
+from hotfire.recovery import settled
 from hotfire.rundir import RunDirectory
-from hotfire.traffic.launch import LoadReport, RunningLoad
+from hotfire.traffic.launch import RunningLoad
 from hotfire.waiting import until
 
 _NANO: Final = 1e-9
@@ -47,7 +48,13 @@ class Trial:
         self.world = world
         self.run = run
         self.plan = plan
-        self.budgets = experiment.budgets(world.profile)
+        self._facts = Facts(
+            experiment=experiment.id,
+            slo=world.profile.budgets,
+            budgets=experiment.budgets(world.profile),
+            measurement=world.profile.measurement,
+            self_healing=plan.radius.kind != "Uplink",
+        )
         self._run_id = run.info().run_id
         self._journal = UndoJournal(run.undo_path, world.cluster, world.profile.system_namespace)
         self._entry = self._undo_entry()
@@ -57,7 +64,6 @@ class Trial:
             journal=run.journal_path(experiment.id).resolve(),
             log=run.log_path(f"chaos-{experiment.id}.log").resolve(),
         )
-        self._document: dict[str, Any] | None = None
         self._killed = threading.Event()
         self._held = ExitStack()
 
@@ -71,6 +77,7 @@ class Trial:
             self._journal.arm(self._entry)
             stack.push(self._heal_at_exit)
             self._write_armed()
+            write_facts(self.run, self._facts)
             self.tell(
                 "armed", source="driver", data={"targets": [str(t) for t in self.plan.targets]}
             )
@@ -124,7 +131,7 @@ class Trial:
         """Run the experiment in its own process, to its end."""
         waits = self.world.profile.waits
         within_seconds = 2 * waits.pod_ready_seconds + 10 * waits.healing_seconds
-        self._document = self._process.run(within_seconds=within_seconds)
+        self._process.run(within_seconds=within_seconds)
 
     def heal(self) -> Healed:
         """Undo what is left of the fault and prove it; safe to repeat, and not to be interrupted.
@@ -144,15 +151,17 @@ class Trial:
 
     def await_recovery(self, load: RunningLoad) -> None:
         """Keep the load going until users recovered and stayed so, or the time for it is over."""
-        if self._record([], None).cleared_ns is None:
+        if self._live([]).cleared_ns is None:
             return
-        limit = (self.budgets.recovery_seconds or 0.0) + self.world.profile.measurement.hold_seconds
+        limit = (
+            self._facts.budgets.recovery_seconds or 0.0
+        ) + self.world.profile.measurement.hold_seconds
         limit += self.world.profile.measurement.window_seconds + _SLACK_SECONDS
         deadline = time.monotonic() + limit
 
         def decided() -> bool:
             self._require_alive(load)
-            recovery = self._record(settled(load.rows()), None).recovery()
+            recovery = self._live(settled(load.rows())).recovery()
             recovered = recovery and recovery.recovered_from_clearing_seconds is not None
             return bool(recovered) or time.monotonic() >= deadline
 
@@ -165,15 +174,9 @@ class Trial:
 
     # The record
 
-    def judge(self, requests: Sequence[Request], report: LoadReport) -> Judgement:
-        """Return the verdict on what was recorded."""
-        tripped = [gate.reason for gate in report.instrument if not gate.holds]
-        trouble = f"the load was not fit to measure: {'; '.join(tripped)}" if tripped else None
-        return judge(self._record(requests, trouble))
-
-    def recovery(self, requests: Sequence[Request]) -> Recovery | None:
-        """Return how the fault looked to users so far."""
-        return self._record(requests, None).recovery()
+    def judge(self) -> Judgement:
+        """Return the verdict on what was recorded, once the load is stopped."""
+        return judge_recorded(self.run, self.experiment.id)
 
     def tell(
         self,
@@ -191,24 +194,16 @@ class Trial:
         """The file that arms the process which fires."""
         return self._process.armed
 
-    def accept(self, document: dict[str, Any]) -> None:
-        """Take the journal of a `chaos run` that this trial did not start itself."""
-        self._document = document
-
     # Parts
 
-    def _record(self, requests: Sequence[Request], trouble: str | None) -> Record:
-        killed = {"end": None, "status": "interrupted"} if self._killed.is_set() else None
+    def _live(self, requests: Sequence[Request]) -> Record:
+        """Return the record so far, as far as recovery needs it."""
         return Record(
-            experiment=self.experiment.id,
-            journal=killed or self._document,
+            facts=self._facts,
+            journal=None,
             requests=requests,
             events=self.run.events(),
-            instrument_trouble=trouble,
-            slo=self.world.profile.budgets,
-            budgets=self.budgets,
-            measurement=self.world.profile.measurement,
-            self_healing=self.plan.radius.kind != "Uplink",
+            instrument_trouble=None,
         )
 
     def _undo_entry(self) -> UndoEntry:
@@ -272,7 +267,7 @@ class Trial:
         return {entry.id for entry in self._journal.open()}
 
     def _told(self, what: str) -> bool:
-        return self._record([], None).event_ns(what) is not None
+        return self._live([]).event_ns(what) is not None
 
 
 @contextmanager

@@ -31,3 +31,11 @@ def ensure_up(say: Callable[[str], None]) -> Path:
 def project_root() -> Path:
     """Return the checkout this code runs from."""
     return Path(__file__).resolve().parents[3]
+
+
+def kubectl_of_standing_lab() -> Path | None:
+    """Return the standing lab's own kubectl; None when no lab stands."""
+    from hotfire.lab.lab import Lab  # noqa: PLC0415
+
+    lab = Lab(project_root())
+    return lab.kubectl().binary if lab.state.read() else None

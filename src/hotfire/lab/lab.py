@@ -344,6 +344,16 @@ class Lab:
             "stack": {"deploy": True, "overlay": "lab"},
             "claims": ["canary", "bgp-fabric"],
             "budgets": "lab",
+            # Shorter than on GPUs, so that a whole certification fits into ten minutes; the sample
+            # floors of the percentiles (100 for p95) still hold at this rate.
+            "load": {"rate_per_second": 12.0, "max_tokens": 12, "prompt_words": 24},
+            "measurement": {
+                "baseline_seconds": 26.0,
+                "baseline_requests": 300,
+                "window_seconds": 10.0,
+                "window_requests": 100,
+                "hold_seconds": 20.0,
+            },
             "fabric": {"uplinks": ["up1", "up2"], "routing": "bird"},
             "prometheus_url": f"http://127.0.0.1:{self.ports.prometheus}",
         }

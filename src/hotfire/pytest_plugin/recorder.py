@@ -87,7 +87,8 @@ class Recorder:
             statement = Conformance.INCONCLUSIVE
         self._statement = statement
         run = run_directory(session.config)
-        run.update_info(finished_at=datetime.now(UTC), conformance=statement)
+        notes = run.info().notes + ((str(session.shouldstop),) if session.shouldstop else ())
+        run.update_info(finished_at=datetime.now(UTC), conformance=statement, notes=notes)
         if not ended_early:
             session.exitstatus = _EXIT_STATUS[statement] or int(self._others_failed)
 

@@ -67,7 +67,7 @@ def write_plan(config: pytest.Config, nodeids: list[str]) -> None:
     """Write what the run is about to do, and to whom, before its first case."""
     run = run_directory(config)
     run.write_text("target.json", dump(redact(target_profile(config).model_dump(mode="json"))))
-    run.write_text("plan.json", dump(nodeids))
+    run.write_plan(nodeids)
 
 
 def worker_input(config: pytest.Config) -> dict[str, str]:

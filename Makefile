@@ -1,0 +1,40 @@
+# Thin on purpose: each target sets up the environment and calls one command.
+PY := .venv/bin/python
+
+.PHONY: certify test check lock clean
+
+certify: .venv/.ready  ## Lab up, reference stack, verify, break, measure, report.
+	$(PY) -m hotfire certify
+
+test: .venv/.ready  ## The tests of the tool: the quick ones, then those that need the lab.
+	$(PY) -m pytest tests -m "not lab" -q
+	$(PY) -m pytest tests -m lab -v
+
+check: .venv/.ready  ## Format, lint, types, layers, quick tests.
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	$(PY) -m pytest tests -m "not lab" -q
+
+# Versions and hashes only: an index address never gets into the repository.
+lock: .venv/.ready
+	.venv/bin/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-annotate \
+		--python-version 3.11 --extra lab --group dev pyproject.toml -o requirements/dev.txt
+	.venv/bin/uv pip compile -q --generate-hashes --no-emit-index-url --no-annotate \
+		--python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+		--override requirements/engine-overrides.txt requirements/engine.in -o requirements/engine.txt
+
+.venv/.ready: pyproject.toml requirements/dev.txt requirements/bootstrap.txt
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		|| { echo "hotfire needs Python 3.11 or newer as python3"; exit 254; }
+	@echo "setting up .venv (about a minute)"
+	@python3 -m venv .venv \
+		|| { echo "python3 cannot make virtual environments; on Debian: apt-get install python3-venv"; exit 254; }
+	@$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@.venv/bin/uv pip install -q --python $(PY) --compile-bytecode --require-hashes -r requirements/dev.txt
+	@.venv/bin/uv pip install -q --python $(PY) --no-deps --no-build-isolation -e .
+	@touch $@
+
+clean:
+	rm -rf .venv runs

@@ -1,0 +1,9 @@
+"""Names the plugins; everything else lives in them."""
+
+pytest_plugins = [
+    "hotfire.pytest_plugin",
+    "fixtures.target",
+    "fixtures.stack",
+    "fixtures.traffic",
+    "fixtures.scratch",
+]

@@ -1,0 +1,115 @@
+"""Chaos Toolkit's hook: arms an experiment under a plain `chaos run`, and judges it at the end.
+
+Under `hotfire` the driver has armed it already and this does nothing. Chaos Toolkit may swallow an
+exception of a control, so nothing is decided here: an action that finds no armed plan refuses.
+"""
+
+import json
+import logging
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from hotfire.chaos.agent_client import AgentClient
+from hotfire.chaos.armed import VARIABLE
+from hotfire.chaos.blast import World, prove, resolve
+from hotfire.cluster import Cluster
+from hotfire.errors import HotfireError
+from hotfire.experiment import Experiment, Trial, rated_load
+from hotfire.profile import TargetProfile
+from hotfire.rundir import RunDirectory, RunInfo
+from hotfire.traffic.launch import RunningLoad
+
+TARGET_VARIABLE: Final = "HOTFIRE_TARGET"
+_LOG: Final = logging.getLogger("logzero_default")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standalone:
+    """What is held between the two hooks of one run."""
+
+    trial: Trial
+    load: RunningLoad
+    held: ExitStack
+
+
+# Chaos Toolkit calls bare functions of a module, so what they share lies here: one run a process.
+_running: list[Standalone] = []
+
+
+def before_experiment_control(context: dict[str, Any]) -> None:
+    """Arm, start the rated load and wait for its baseline; leave it alone if a driver has armed."""
+    if VARIABLE in os.environ:
+        return
+    try:
+        _running.append(_start(Experiment.of(context, Path("chaos-run.yaml"))))
+    except HotfireError as error:
+        _LOG.error("not armed, so nothing will be fired: %s", error)
+
+
+def after_experiment_control(state: dict[str, Any]) -> None:
+    """Heal, watch until users recovered, and print the verdict; leave a driver's run alone."""
+    if not _running:
+        return
+    standalone = _running.pop()
+    trial, load = standalone.trial, standalone.load
+    with standalone.held:
+        journal = json.dumps(state, default=str)
+        trial.run.journal_path(trial.experiment.id).write_text(journal, encoding="utf-8")
+        trial.heal()
+        trial.await_recovery(load)
+        load.stop()
+        judgement = trial.judge()
+    _LOG.info("%s: %s", judgement.verdict.upper(), judgement.reason)
+    for name, value in judgement.figures.items():
+        _LOG.info("  %s: %s", name, value)
+    _LOG.info("recorded in %s", trial.run.root)
+
+
+def cleanup_control() -> None:
+    """Heal and end the load of a run that Chaos Toolkit broke off before its end."""
+    while _running:
+        _running.pop().held.close()
+
+
+def _start(experiment: Experiment) -> Standalone:
+    profile = TargetProfile.read(_target())
+    cluster = Cluster.connect(profile)
+    world = World(cluster=cluster, agent=AgentClient(cluster, profile), profile=profile)
+    run = _run_directory(profile)
+    if not world.agent.nodes():
+        world.agent.deploy(run_id=run.info().run_id)
+    plan = resolve(world, experiment.id, experiment.claim.blast_radius)
+    for proof in prove(world, plan):
+        _LOG.info("blast radius, %s: %s", proof.name, proof.detail)
+    with ExitStack() as held:
+        trial = held.enter_context(Trial(experiment, world, run, plan))
+        load = rated_load(profile, run, experiment.id)
+        held.callback(lambda: load.kill() if load.alive() else None)
+        trial.await_baseline(load)
+        os.environ[VARIABLE] = str(trial.armed_path)
+        return Standalone(trial=trial, load=load, held=held.pop_all())
+
+
+def _run_directory(profile: TargetProfile) -> RunDirectory:
+    info = RunInfo.begin(
+        command=("chaos", "run"), target_name=profile.name, tool_version=_version()
+    )
+    return RunDirectory.create(Path("runs").resolve(), info)
+
+
+def _version() -> str:
+    from importlib.metadata import version  # noqa: PLC0415 - slow, and only this path needs it
+
+    return version("hotfire")
+
+
+def _target() -> Path:
+    """Return the target file: the environment's, else the lab's."""
+    if path := os.environ.get(TARGET_VARIABLE):
+        return Path(path)
+    from hotfire.lab import default_target  # noqa: PLC0415 - a real target needs no lab
+
+    return default_target()

@@ -1,0 +1,53 @@
+"""Judging random counts: exact binomial tests with a declared chance of a false alarm. Pure."""
+
+from dataclasses import dataclass
+
+from scipy.stats import binom
+
+ALPHA = 1e-4
+"""Chance that a correct platform is called wrong; a nightly run meets it once in thirty years."""
+_SAMPLE_SIZES = ((5, 3000), (10, 1500), (25, 3000), (50, 1000))
+_MOST_EFFICIENT = 3000
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedCounts:
+    """The counts that agree with a share, both ends included."""
+
+    low: int
+    high: int
+
+    def __contains__(self, count: int) -> bool:
+        return self.low <= count <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.low}..{self.high}"
+
+
+def accepted_counts(n: int, share: float, *, alpha: float = ALPHA) -> AcceptedCounts:
+    """Return the counts among ``n`` that a two-sided exact binomial test accepts.
+
+    Each tail holds at most alpha/2. A share of 0 accepts only 0, a share of 1 only n.
+
+    Raises:
+        ValueError: n is not positive, or the share lies outside 0-1.
+    """
+    if n <= 0 or not 0 <= share <= 1:
+        raise ValueError(f"need n > 0 and a share within 0-1, not {n} and {share}")
+    low = int(binom.ppf(alpha / 2, n, share))
+    high = int(binom.ppf(1 - alpha / 2, n, share))
+    return AcceptedCounts(low, high)
+
+
+def power(n: int, share: float, real: float, *, alpha: float = ALPHA) -> float:
+    """Return the chance that the test notices a real share other than the promised one."""
+    accepted = accepted_counts(n, share, alpha=alpha)
+    missed = binom.cdf(accepted.high, n, real) - binom.cdf(accepted.low - 1, n, real)
+    return float(1 - missed)
+
+
+def sample_size(percent: int) -> int:
+    """Return how many requests decide a weight in percent; the rarer side decides."""
+    rarer = min(percent, 100 - percent)
+    fitting = [n for weight, n in _SAMPLE_SIZES if rarer >= weight]
+    return fitting[-1] if fitting else _MOST_EFFICIENT

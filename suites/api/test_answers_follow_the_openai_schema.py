@@ -1,0 +1,79 @@
+"""Every declared endpoint answers by the OpenAI schema, with usage and a proper end.
+
+Clients are written against that schema: a missing usage breaks billing, a missing sentinel hangs the reader, and an
+error object inside a stream that began with 200 reaches the user as an answer.
+"""
+
+import pytest
+
+from hotfire import Endpoint, Evidence, Level, TargetProfile, requirement
+from hotfire.openai_schema import Chat, Completion, Models, problems, stream_problems
+
+pytestmark = requirement(
+    "API-001",
+    Level.MUST,
+    __doc__,
+    source="https://platform.openai.com/docs/api-reference/chat",
+)
+
+# With a canary at 5 % a handful would meet only one version; both must follow the schema.
+TIMES = 60
+MAX_TOKENS = 4
+
+
+def test_chat_and_completions_answer_whole(endpoint: Endpoint, evidence: Evidence) -> None:
+    found: list[str] = []
+    for turn in range(TIMES):
+        chat = endpoint.chat(f"Say something ({turn}).", max_tokens=MAX_TOKENS, fresh=True)
+        text = endpoint.complete(f"Once ({turn})", max_tokens=MAX_TOKENS)
+        for name, schema, reply in (("chat", Chat, chat), ("completions", Completion, text)):
+            wrong = problems(schema, reply.body) if reply.ok else [f"{reply.status} {reply.error}"]
+            found += [f"{name}: {each}" for each in wrong]
+    evidence.record("answers", TIMES * 2)
+    evidence.record("deviations", found[:20])
+
+    assert not found, f"{len(found)} deviations, the first: {found[0]}"
+
+
+def test_streams_end_with_usage_and_sentinel(endpoint: Endpoint, evidence: Evidence) -> None:
+    found: list[str] = []
+    for turn in range(TIMES):
+        prompt = f"Count to five ({turn})."
+        chat = endpoint.chat(prompt, max_tokens=MAX_TOKENS, stream=True, fresh=True)
+        text = endpoint.complete(prompt, max_tokens=MAX_TOKENS, stream=True)
+        for name, reply in (("chat", chat), ("completions", text)):
+            wrong = [] if reply.ok else [f"{reply.status} {reply.error}"]
+            wrong = wrong or stream_problems(reply.events, max_tokens=MAX_TOKENS)
+            found += [f"{name} stream: {each}" for each in wrong]
+    evidence.record("streams", TIMES * 2)
+    evidence.record("deviations", found[:20])
+
+    assert not found, f"{len(found)} deviations, the first: {found[0]}"
+
+
+def test_models_lists_the_served_model(
+    endpoint: Endpoint, profile: TargetProfile, evidence: Evidence
+) -> None:
+    reply = endpoint.models()
+    evidence.record("models", reply.body)
+
+    assert reply.ok, f"GET /v1/models: {reply.status} {reply.error}"
+    assert problems(Models, reply.body) == []
+    listed = reply.body["data"] if reply.body else []
+    assert profile.engine.model in str(listed)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"{", b"[]", b'{"model": 7}', b'{"messages": "hello"}'],
+    ids=["cut-off", "array", "model-is-a-number", "messages-is-a-string"],
+)
+def test_malformed_request_is_refused(
+    endpoint: Endpoint, evidence: Evidence, content: bytes
+) -> None:
+    reply = endpoint.post_raw("/v1/chat/completions", content)
+    evidence.record("status", reply.status)
+    evidence.record("error", reply.error)
+
+    assert reply.status is not None
+    assert 400 <= reply.status < 500, f"answered {reply.status} to {content!r}"

@@ -1,0 +1,118 @@
+"""A pod is Ready only when its model answers.
+
+Kubernetes sends users to whatever says Ready. An engine needs tens of seconds, with large weights minutes, between an
+open port and its first token; a readiness probe that looks at the port sends requests into that gap.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+import pytest
+
+from fixtures.scratch import Scratch
+from fixtures.stack import Stack
+from hotfire import Evidence, Level, TargetProfile, requirement
+from hotfire.cluster import Cluster
+from hotfire.errors import HarnessError
+from hotfire.traffic.launch import RunningLoad
+from hotfire.waiting import until
+
+pytestmark = requirement(
+    "LIF-002",
+    Level.MUST,
+    __doc__,
+    source="https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-probes/",
+)
+
+# One request for one token, straight at the pod: the Service would pick somebody else.
+ASK = """
+import json, sys, urllib.request
+address, model = sys.argv[1:]
+body = json.dumps({"model": model, "prompt": "x", "max_tokens": 1}).encode()
+request = urllib.request.Request(f"http://{address}/v1/completions", body, {"content-type": "application/json"})
+try:
+    with urllib.request.urlopen(request, timeout=5) as reply:
+        print("answered" if json.load(reply)["choices"] else "no choices")
+except Exception as error:
+    print(f"{type(error).__name__}: {error}")
+"""
+SAMPLES_AFTER_READY = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One look at the starting pod: what it claimed before and after, and whether it answered."""
+
+    ready_before: bool
+    ready_after: bool
+    answer: str
+
+    @property
+    def claimed(self) -> bool:
+        return self.ready_before and self.ready_after
+
+
+@pytest.fixture
+def one_more(stack: Stack) -> Iterator[str]:
+    """Add a replica; yield the name of the new pod; take the replica away again."""
+    replicas = stack.engine_workload()["spec"]["replicas"]
+    before = {pod.uid for pod in stack.engines()}
+    stack.scale(replicas + 1)
+    try:
+        new = until(
+            lambda: [pod for pod in stack.engines() if pod.uid not in before and pod.ip],
+            within_seconds=60,
+            what="an additional engine pod with an address",
+            poll_seconds=0.1,
+        )
+        yield new[0].name
+    finally:
+        stack.scale(replicas)
+        stack.wait_ready()
+
+
+def test_every_ready_sample_answers(
+    profile: TargetProfile,
+    cluster: Cluster,
+    scratch: Scratch,
+    load: Callable[..., RunningLoad],
+    one_more: str,
+    evidence: Evidence,
+) -> None:
+    running = load(name="LIF-002", rate_per_second=2.0)
+    scratch.pod("asker", argv=["sleep", "3600"])
+    scratch.wait_phase("asker", "Running")
+
+    def sample() -> Sample:
+        before = cluster.pod(profile.namespace, one_more)
+        if before is None:
+            raise HarnessError(f"{one_more} vanished while it started")
+        argv = ["python3", "-c", ASK, f"{before.ip}:{profile.engine.port}", profile.engine.model]
+        done = cluster.exec(scratch.namespace, "asker", container="probe", argv=argv)
+        after = cluster.pod(profile.namespace, one_more)
+        return Sample(before.ready, bool(after and after.ready), done.stdout.strip())
+
+    samples: list[Sample] = []
+
+    def seen_enough() -> bool:
+        samples.append(sample())
+        return sum(each.claimed for each in samples) >= SAMPLES_AFTER_READY
+
+    until(
+        seen_enough,
+        within_seconds=profile.waits.pod_ready_seconds,
+        what=f"{one_more} Ready for {SAMPLES_AFTER_READY} samples",
+    )
+    running.stop()
+    lost = [row for row in running.rows() if row.failed]
+    lies = [each for each in samples if each.claimed and each.answer != "answered"]
+    evidence.record("samples", [asdict(each) for each in samples])
+    evidence.record("ready_without_answer", len(lies))
+    evidence.record("not_ready", sum(not each.ready_before for each in samples))
+    evidence.record("requests_lost_meanwhile", len(lost))
+
+    assert not lies, f"Ready, yet {lies[0].answer}; {len(lies)} such samples"
+    assert not lost, f"{len(lost)} requests failed while a replica was added: {lost[0].error_class}"
+    # Negative control: a check that never saw the pod unready has watched nothing.
+    if all(each.ready_before for each in samples):
+        raise HarnessError("the pod was Ready before the first look; its start was not observed")

@@ -1,0 +1,111 @@
+"""Heal works from any machine, twice, and never says healed without having looked."""
+
+from pathlib import Path
+
+import pytest
+from tests.chaos.platform import SYSTEM, Platform
+from tests.chaos.test_undo import entry
+from tests.fake_api import FakeApi
+
+from hotfire.chaos import undo
+from hotfire.chaos.heal import heal, open_entries
+from hotfire.chaos.lease import RunLease
+from hotfire.chaos.undo import Undo
+from hotfire.cluster import Cluster
+from hotfire.errors import HarnessError
+from hotfire.profile import TargetProfile
+
+
+@pytest.fixture(autouse=True)
+def _platform(platform: Platform) -> None:
+    """Every case needs the engines to be there."""
+
+
+def test_a_copy_in_the_cluster_suffices(profile: TargetProfile, api: FakeApi) -> None:
+    api.put(undo.config_map(entry(), SYSTEM))
+
+    done = heal(profile, now=False)
+
+    assert [(one.entry_id, one.verified) for one in done] == [("u-1", True)]
+    assert open_entries(profile) == []
+
+
+def test_the_run_directory_suffices_and_is_marked(
+    profile: TargetProfile, cluster: Cluster, tmp_path: Path
+) -> None:
+    path = tmp_path / "runs" / "r" / "journals" / "undo.jsonl"
+    undo.append(path, entry().model_copy(update={"cluster_uid": cluster.uid()}))
+
+    done = heal(profile, now=False, runs=tmp_path / "runs")
+
+    assert [one.verified for one in done] == [True]
+    assert undo.still_open(undo.read(path)) == []
+
+
+def test_entries_of_another_cluster_are_left_alone(profile: TargetProfile, tmp_path: Path) -> None:
+    undo.append(tmp_path / "runs" / "r" / "journals" / "undo.jsonl", entry())
+
+    assert open_entries(profile, runs=tmp_path / "runs") == []
+    assert heal(profile, now=False, runs=tmp_path / "runs") == []
+
+
+def test_healing_twice_does_nothing_the_second_time(profile: TargetProfile, api: FakeApi) -> None:
+    api.put(undo.config_map(entry(), SYSTEM))
+    heal(profile, now=False)
+
+    assert heal(profile, now=False) == []
+
+
+def test_what_is_still_broken_stays_open(
+    profile: TargetProfile, api: FakeApi, platform: Platform
+) -> None:
+    short = profile.model_copy(
+        update={"waits": profile.waits.model_copy(update={"pod_ready_seconds": 0.1})}
+    )
+    platform.pod("engine-1")["status"]["conditions"][0]["status"] = "False"
+    api.put(undo.config_map(entry(), SYSTEM))
+
+    done = heal(short, now=False)
+
+    assert [one.verified for one in done] == [False]
+    assert [one.id for one in open_entries(profile)] == ["u-1"]
+
+
+def test_a_copy_that_names_anything_outside_the_closed_list_is_not_run(
+    profile: TargetProfile, api: FakeApi
+) -> None:
+    evil = entry().model_copy(update={"undo": Undo(func="os.system", args={})})
+    api.put(undo.config_map(evil, SYSTEM))
+
+    done = heal(profile, now=False)
+
+    assert not done[0].verified
+    assert "knows no way 'os.system'" in done[0].detail
+
+
+def test_a_live_run_is_not_disturbed_unless_asked_to(
+    profile: TargetProfile, cluster: Cluster, api: FakeApi
+) -> None:
+    api.put(undo.config_map(entry(), SYSTEM))
+    held = RunLease(cluster, SYSTEM, run_id="r", lease_seconds=60, on_lost=lambda: None)
+
+    with held:
+        with pytest.raises(HarnessError, match="run r is alive"):
+            heal(profile, now=False)
+        done = heal(profile, now=True)
+
+    assert [one.verified for one in done] == [True]
+
+
+def test_namespaces_of_runs_are_removed_once_all_is_healed(
+    profile: TargetProfile, api: FakeApi
+) -> None:
+    labels = {"hotfire.dev/run": "r"}
+    for name in ("hotfire-stack", SYSTEM):
+        metadata = {"name": name, "labels": labels}
+        api.put({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+
+    done = heal(profile, now=False)
+
+    assert {one.entry_id for one in done} == {"hotfire-stack", SYSTEM}
+    assert api.names("namespaces") == ["kube-system"]

@@ -1,0 +1,105 @@
+"""An experiment file says everything, names only ours, and cannot forget its undo."""
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hotfire.errors import ProfileError
+from hotfire.experiment import Experiment
+from hotfire.profile import Budgets, Engine, Gateway, TargetProfile
+
+EXPERIMENTS = sorted(Path(__file__).parents[2].joinpath("experiments").glob("*/*.yaml"))
+
+
+@pytest.fixture
+def document() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(EXPERIMENTS[0].read_text())
+    return deepcopy(found)
+
+
+def write(document: dict[str, Any], folder: Path) -> Path:
+    path = folder / "fault.yaml"
+    path.write_text(yaml.safe_dump(document))
+    return path
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_every_experiment_of_this_repository_loads(path: Path) -> None:
+    experiment = Experiment.load(path)
+
+    assert experiment.id.startswith("FLT-")
+    assert experiment.description
+    assert experiment.claim.budgets.recovery_seconds
+
+
+def test_no_two_experiments_share_an_id() -> None:
+    ids = [Experiment.load(path).id for path in EXPERIMENTS]
+
+    assert len(set(ids)) == len(ids) == 3
+
+
+def test_an_unknown_key_of_the_extension_is_an_error(
+    document: dict[str, Any], tmp_path: Path
+) -> None:
+    document["extensions"][0]["budget"] = {}
+
+    with pytest.raises(ProfileError, match="budget"):
+        Experiment.load(write(document, tmp_path))
+
+
+def test_a_selector_cannot_be_left_out(document: dict[str, Any], tmp_path: Path) -> None:
+    del document["extensions"][0]["blast_radius"]["selector"]
+
+    with pytest.raises(ProfileError, match="selector"):
+        Experiment.load(write(document, tmp_path))
+
+
+def test_a_fault_without_rollback_is_refused(document: dict[str, Any], tmp_path: Path) -> None:
+    document["rollbacks"] = []
+
+    with pytest.raises(ProfileError, match="rollback"):
+        Experiment.load(write(document, tmp_path))
+
+
+def test_rollbacks_that_would_be_skipped_on_failure_are_refused(
+    document: dict[str, Any], tmp_path: Path
+) -> None:
+    del document["runtime"]
+
+    with pytest.raises(ProfileError, match="strategy to always"):
+        Experiment.load(write(document, tmp_path))
+
+
+def test_a_fault_without_its_proof_is_refused(document: dict[str, Any], tmp_path: Path) -> None:
+    names = {"fault-took-effect"}
+    document["method"] = [one for one in document["method"] if one["name"] not in names]
+
+    with pytest.raises(ProfileError, match="lacks the probe fault-took-effect"):
+        Experiment.load(write(document, tmp_path))
+
+
+def test_an_action_of_somebody_else_is_refused(document: dict[str, Any], tmp_path: Path) -> None:
+    drain = {"type": "python", "module": "chaosk8s.node.actions", "func": "drain_nodes"}
+    document["method"].append({"type": "action", "name": "drain", "provider": drain})
+
+    with pytest.raises(ProfileError, match="chaosk8s"):
+        Experiment.load(write(document, tmp_path))
+
+
+def test_a_profile_replaces_single_budgets_and_keeps_the_others() -> None:
+    experiment = Experiment.load(EXPERIMENTS[-1])
+    profile = TargetProfile(
+        name="t",
+        gateway=Gateway(url="http://10.0.0.1"),
+        engine=Engine(model="m"),
+        budgets=Budgets(),
+        fault_budgets={experiment.id: Budgets(recovery_seconds=120)},
+    )
+
+    budgets = experiment.budgets(profile)
+
+    assert budgets.recovery_seconds == 120
+    assert budgets.error_ratio == experiment.claim.budgets.error_ratio

@@ -1,0 +1,120 @@
+"""A whole experiment on a platform in miniature: real load, real Chaos Toolkit, real client."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.chaos.platform import SYSTEM, Platform, profile_for, run_directory, world_for
+from tests.engine_process import running_engine
+from tests.fake_api import FakeApi, connect, serving
+
+from hotfire.chaos import lease, undo
+from hotfire.chaos.blast import World, prove, resolve
+from hotfire.experiment import Experiment, Trial, judge_run, rated_load
+from hotfire.profile import TargetProfile
+from hotfire.rundir import RunDirectory
+from hotfire.verdict import Verdict
+from hotfire.waiting import until
+
+KILL = Path(__file__).parents[2] / "experiments" / "pods" / "kill-one-engine.yaml"
+
+
+@dataclass
+class Stand:
+    """Everything an experiment needs."""
+
+    api: FakeApi
+    world: World
+    run: RunDirectory
+    profile: TargetProfile
+    over: threading.Event
+
+    def trial(self) -> Trial:
+        experiment = Experiment.load(KILL)
+        plan = resolve(self.world, experiment.id, experiment.claim.blast_radius)
+        prove(self.world, plan)
+        return Trial(experiment, self.world, self.run, plan)
+
+    def whats(self) -> list[str]:
+        return [one.what for one in self.run.events()]
+
+
+@pytest.fixture
+def stand(tmp_path: Path) -> Iterator[Stand]:
+    api, over = FakeApi(), threading.Event()
+    platform = Platform(api)
+    controller = threading.Thread(target=platform.replacing, args=(over,), daemon=True)
+    # Slow enough that a busy machine's jitter is no trend of its own.
+    with serving(api) as address, running_engine("--ttft-seconds", "0.3") as engine:
+        profile = profile_for(tmp_path, address, gateway=engine.url)
+        load = profile.load.model_copy(update={"rate_per_second": 30, "max_tokens": 4})
+        profile = profile.model_copy(update={"load": load})
+        controller.start()
+        world = world_for(connect(address), profile)
+        yield Stand(api, world, run_directory(tmp_path), profile, over)
+        over.set()
+        controller.join(5)
+
+
+def test_a_killed_engine_is_proven_healed_and_judged_from_the_record_alone(stand: Stand) -> None:
+    with stand.trial() as trial:
+        load = rated_load(stand.profile, stand.run, trial.experiment.id)
+        trial.await_baseline(load)
+        trial.fire()
+        assert trial.heal().verified
+        trial.await_recovery(load)
+        load.stop()
+        judgement = trial.judge()
+
+    story = ["armed", "injected", "took-effect", "verified-healed"]
+    assert [what for what in stand.whats() if what in story] == story
+    assert "engine-1" not in stand.api.names("pods")
+    assert undo.copies(stand.world.cluster, SYSTEM) == []
+    assert lease.holder(stand.world.cluster, SYSTEM) is None
+    assert judge_run(stand.run) == {"FLT-POD-001": (judgement.verdict, judgement.reason)}
+    # A busy machine may trip a gate of the load; the target is never blamed for that.
+    unfit = "not fit to measure" in judgement.reason or "steady state" in judgement.reason
+    assert judgement.verdict is Verdict.PASSED or unfit, judgement.reason
+
+
+def test_the_kill_switch_ends_the_fault_and_leaves_nothing_open(stand: Stand) -> None:
+    with stand.trial() as trial:
+        lease.release(stand.world.cluster, SYSTEM)
+        until(lambda: "kill-switch" in stand.whats(), within_seconds=10, what="the kill switch")
+
+    assert undo.copies(stand.world.cluster, SYSTEM) == []
+    assert trial.judge().verdict is Verdict.INCONCLUSIVE
+    assert "kill switch" in trial.judge().reason
+
+
+def test_a_fault_that_is_not_armed_refuses_to_fire(stand: Stand) -> None:
+    journal = stand.run.journal_path("unarmed")
+    environment = {name: value for name, value in os.environ.items() if "HOTFIRE" not in name}
+    environment |= {"HOTFIRE_TARGET": "/nonexistent/target.yaml"}
+
+    toolkit = [sys.executable, "-m", "chaostoolkit", "--no-version-check", "--no-log-file", "run"]
+    options = ["--hypothesis-strategy", "after-method-only", "--journal-path", str(journal)]
+    subprocess.run(
+        [*toolkit, *options, str(KILL)],
+        env=environment,
+        cwd=journal.parent,
+        check=False,
+        timeout=60,
+        capture_output=True,
+    )
+
+    assert "no armed plan" in journal.read_text()
+    assert stand.api.names("pods") == ["engine-1", "engine-2"]
+
+
+def test_a_driver_told_to_end_heals_on_its_way_out(stand: Stand) -> None:
+    with pytest.raises(SystemExit), stand.trial():
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    assert undo.copies(stand.world.cluster, SYSTEM) == []

@@ -1,0 +1,121 @@
+"""The real Kubernetes client against an API server in miniature."""
+
+from collections.abc import Iterator
+
+import pytest
+from tests.fake_api import Document, FakeApi, connect, serving
+
+from hotfire.cluster import Cluster, Pod, serving_endpoints
+from hotfire.errors import ClusterError
+
+
+@pytest.fixture
+def api() -> FakeApi:
+    return FakeApi()
+
+
+@pytest.fixture
+def cluster(api: FakeApi) -> Iterator[Cluster]:
+    with serving(api) as address:
+        yield connect(address)
+
+
+def config_map(name: str, **data: str) -> Document:
+    metadata = {"name": name, "namespace": "a"}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+
+
+def test_what_is_applied_can_be_read_back(cluster: Cluster) -> None:
+    cluster.apply([config_map("one", key="value")])
+
+    found = cluster.get("ConfigMap", "a", "one")
+
+    assert found
+    assert found["data"] == {"key": "value"}
+
+
+def test_namespaces_are_applied_before_what_lives_in_them(cluster: Cluster) -> None:
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}}
+
+    applied = cluster.apply([config_map("one"), namespace])
+
+    assert [one["kind"] for one in applied] == ["Namespace", "ConfigMap"]
+
+
+def test_a_dry_run_changes_nothing_and_is_not_recorded(cluster: Cluster, api: FakeApi) -> None:
+    written: list[Document] = []
+
+    cluster.recording(written.append).apply([config_map("one")], dry_run=True)
+
+    assert api.names("configmaps") == []
+    assert written == []
+
+
+def test_what_is_not_there_is_none_and_its_deletion_false(cluster: Cluster) -> None:
+    assert cluster.get("ConfigMap", "a", "one") is None
+    assert cluster.delete("ConfigMap", "a", "one") is False
+
+
+def test_a_recreated_object_is_not_deleted_for_its_predecessor(
+    cluster: Cluster, api: FakeApi
+) -> None:
+    cluster.apply([config_map("one")])
+
+    with pytest.raises(ClusterError, match="409"):
+        cluster.delete("ConfigMap", "a", "one", uid="the uid of its predecessor")
+
+    assert api.names("configmaps") == ["one"]
+
+
+def test_every_write_is_recorded(cluster: Cluster) -> None:
+    written: list[Document] = []
+    cluster = cluster.recording(written.append)
+
+    cluster.apply([config_map("one")])
+    cluster.patch("ConfigMap", "a", "one", {"data": {"key": "new"}})
+    cluster.delete("ConfigMap", "a", "one")
+
+    assert [one["verb"] for one in written] == ["apply", "patch", "delete"]
+
+
+def test_a_refusal_names_the_status_and_what_was_tried(cluster: Cluster, api: FakeApi) -> None:
+    api.refuse["DELETE configmaps"] = 403
+    cluster.apply([config_map("one")])
+
+    with pytest.raises(ClusterError, match=r"delete ConfigMap a/one: 403"):
+        cluster.delete("ConfigMap", "a", "one")
+
+
+def test_a_kind_the_cluster_does_not_serve_is_an_error(cluster: Cluster) -> None:
+    assert not cluster.serves("Workload", "kueue.x-k8s.io/v1")
+    with pytest.raises(ClusterError, match="does not serve"):
+        cluster.list("Workload", "a", api_version="kueue.x-k8s.io/v1")
+
+
+def test_a_silent_api_server_is_an_error_and_no_traceback_of_the_client() -> None:
+    with pytest.raises(ClusterError, match="does not answer"):
+        connect("http://127.0.0.1:9")
+
+
+def test_a_container_tells_how_it_last_ended() -> None:
+    ended = {"terminated": {"reason": "OOMKilled", "exitCode": 137}}
+    status = {"name": "vllm", "containerID": "containerd://abc", "restartCount": 2}
+    document = {
+        "metadata": {"namespace": "a", "name": "p", "uid": "u"},
+        "status": {"containerStatuses": [{**status, "state": {"running": {}}, "lastState": ended}]},
+    }
+
+    container = Pod.parse(document).container("vllm")
+
+    assert container
+    assert (container.container_id, container.state, container.restarts) == ("abc", "running", 2)
+    assert (container.last_terminated_reason, container.last_exit_code) == ("OOMKilled", 137)
+
+
+def test_an_endpoint_without_a_ready_condition_counts_as_ready() -> None:
+    endpoints = [
+        {"addresses": ["10.0.0.1"]},
+        {"addresses": ["10.0.0.2"], "conditions": {"ready": False}},
+    ]
+
+    assert [one.ready for one in serving_endpoints([{"endpoints": endpoints}])] == [True, False]

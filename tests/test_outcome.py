@@ -1,0 +1,68 @@
+"""A run is told requirement by requirement, worst first."""
+
+from tests.sample_run import result
+
+from hotfire.outcome import headline, outcomes, statement
+from hotfire.requirement import Level
+from hotfire.verdict import Conformance, Verdict
+
+
+def test_worst_case_decides_a_requirement() -> None:
+    [outcome] = outcomes(
+        [
+            result("API-001", Verdict.PASSED, case="a"),
+            result("API-001", Verdict.FAILED, case="b", reason="assert 404"),
+        ]
+    )
+
+    assert outcome.verdict is Verdict.FAILED
+    assert outcome.decisive.reason == "assert 404"
+
+
+def test_requirements_come_worst_first_and_musts_before_shoulds() -> None:
+    found = outcomes(
+        [
+            result("API-001", Verdict.PASSED),
+            result("API-002", Verdict.FAILED, level=Level.SHOULD),
+            result("API-003", Verdict.FAILED),
+            result("API-004", Verdict.INCONCLUSIVE, reason="not selected"),
+            result("API-005", Verdict.INCONCLUSIVE),
+        ]
+    )
+
+    ids = [outcome.first.id for outcome in found]
+    assert ids == ["API-003", "API-002", "API-005", "API-004", "API-001"]
+
+
+def test_case_that_ran_twice_counts_as_it_ended_last() -> None:
+    rows = [result("API-001", Verdict.FAILED), result("API-001", Verdict.PASSED)]
+
+    assert statement(rows) is Conformance.CONFORMANT
+    assert outcomes(rows)[0].verdict is Verdict.PASSED
+
+
+def test_headline_names_what_went_wrong_and_counts_the_rest() -> None:
+    rows = [
+        result("API-001", Verdict.FAILED),
+        result("API-002", Verdict.INCONCLUSIVE),
+        result("API-003", Verdict.INCONCLUSIVE, reason="not selected"),
+        result("API-004", Verdict.PASSED),
+    ]
+
+    sentence = headline("acme", statement(rows), outcomes(rows))
+
+    assert sentence == (
+        "acme is nonconformant: 1 failed (API-001), 1 inconclusive (API-002), "
+        "1 left out by the operator, 1 passed"
+    )
+
+
+def test_headline_of_nothing_says_so() -> None:
+    assert headline("acme", None, []) == "acme is not judged: no requirement was judged"
+
+
+def test_run_cut_short_is_not_conformant() -> None:
+    rows = [result("API-001", Verdict.PASSED)]
+
+    assert statement(rows, planned=[rows[0].nodeid]) is Conformance.CONFORMANT
+    assert statement(rows, planned=[rows[0].nodeid, "another"]) is Conformance.INCONCLUSIVE
