@@ -67,7 +67,7 @@ def test_ending_it_from_another_thread_runs_the_rollbacks(process: ChaosProcess)
 
 
 def test_an_overrun_is_ended_and_told(process: ChaosProcess) -> None:
-    with pytest.raises(HarnessError, match="did not end within 0.5 s"):
+    with pytest.raises(HarnessError, match=r"did not end within 0.5 s"):
         process.run(within_seconds=0.5)
 
     assert process.process

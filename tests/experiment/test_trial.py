@@ -16,7 +16,8 @@ from tests.fake_api import FakeApi, connect, serving
 
 from hotfire.chaos import lease, undo
 from hotfire.chaos.blast import World, prove, resolve
-from hotfire.experiment import Experiment, Trial, judge_run, rated_load
+from hotfire.experiment import Experiment, Trial, judge_run
+from hotfire.traffic.rated import rated_load
 from hotfire.profile import TargetProfile
 from hotfire.rundir import RunDirectory
 from hotfire.verdict import Verdict

@@ -46,7 +46,7 @@ class Armed(Record):
             raise HarnessError(
                 "no armed plan: a fault is fired only after its targets are resolved, its blast"
                 " radius proven and its undo written; start it with `hotfire gameday`, or keep the"
-                " control `hotfire.chaos.control` in the experiment file"
+                " control `hotfire.experiment.control` in the experiment file"
             ) from error
 
 

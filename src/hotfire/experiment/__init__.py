@@ -2,7 +2,6 @@
 
 from hotfire.experiment.document import Claim, Experiment
 from hotfire.experiment.judgement import Facts, Judgement, Record, judge
-from hotfire.experiment.rated import rated_load, rated_plan
 from hotfire.experiment.record import judge_recorded, judge_run
 from hotfire.experiment.trial import Trial
 
@@ -16,6 +15,4 @@ __all__ = [
     "judge",
     "judge_recorded",
     "judge_run",
-    "rated_load",
-    "rated_plan",
 ]

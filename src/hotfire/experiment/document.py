@@ -16,7 +16,7 @@ from hotfire.requirement import Level
 
 Document: TypeAlias = dict[str, Any]
 
-OUR_MODULES = ("hotfire.chaos.actions", "hotfire.chaos.probes", "hotfire.chaos.control")
+OUR_MODULES = ("hotfire.chaos.actions", "hotfire.chaos.probes", "hotfire.experiment.control")
 TOOK_EFFECT = "fault-took-effect"
 IS_HEALED = "fault-is-healed"
 

@@ -342,7 +342,7 @@ class Lab:
             "engine": {"model": "tiny"},
             "accelerator": {"memory": "host-cgroup"},
             "stack": {"deploy": True, "overlay": "lab"},
-            "claims": ["canary", "bgp-fabric"],
+            "claims": ["canary", "redundant-uplinks"],
             "budgets": "lab",
             # Shorter than on GPUs, so that a whole certification fits into ten minutes; the sample
             # floors of the percentiles (100 for p95) still hold at this rate.

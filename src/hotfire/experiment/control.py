@@ -17,10 +17,11 @@ from hotfire.chaos.armed import VARIABLE
 from hotfire.chaos.blast import World, prove, resolve
 from hotfire.cluster import Cluster
 from hotfire.errors import HotfireError
-from hotfire.experiment import Experiment, Trial, rated_load
+from hotfire.experiment import Experiment, Trial
 from hotfire.profile import TargetProfile
 from hotfire.rundir import RunDirectory, RunInfo
 from hotfire.traffic.launch import RunningLoad
+from hotfire.traffic.rated import rated_load
 
 TARGET_VARIABLE: Final = "HOTFIRE_TARGET"
 _LOG: Final = logging.getLogger("logzero_default")

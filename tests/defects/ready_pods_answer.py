@@ -1,0 +1,19 @@
+"""Readiness looks at something that is always there, as a sidecar's port is."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.world import World
+
+ALWAYS = {"exec": {"command": ["true"]}, "periodSeconds": 1}
+
+
+@contextmanager
+def broken(world: World) -> Iterator[None]:
+    former = world.stack.engine_workload()["spec"]["template"]["spec"]["containers"]
+    probes = {"readinessProbe": ALWAYS, "startupProbe": None}
+    world.set_engine_containers([{**former[0], **probes}])
+    try:
+        yield
+    finally:
+        world.set_engine_containers(former)

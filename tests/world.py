@@ -1,0 +1,52 @@
+"""The standing lab with a scripted stack, as defects see it."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from fixtures.stack import Stack
+from hotfire.cluster import Cluster, Document
+from hotfire.lab.machines import Rack
+from hotfire.profile import TargetProfile
+from hotfire.waiting import until
+
+_SET = """
+import sys, urllib.request
+for address in sys.argv[2:]:
+    request = urllib.request.Request(f"http://{address}:8000/admin/config", sys.argv[1].encode())
+    print(urllib.request.urlopen(request, timeout=5).status)
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """Handles to everything a defect may need."""
+
+    cluster: Cluster
+    profile: TargetProfile
+    stack: Stack
+    rack: Rack
+
+    def script(self, **changes: object) -> None:
+        """Change what every scripted engine does, the canary's too."""
+        pods = self.cluster.pods(self.profile.namespace)
+        asker = next(pod for pod in pods if pod.labels.get("app") == "canary")
+        argv = ["python3", "-c", _SET, json.dumps(changes), *(pod.ip for pod in pods if pod.ready)]
+        done = self.cluster.exec(
+            self.profile.namespace, asker.name, container="engine", argv=argv
+        )
+        assert done.rc == 0, done.stderr
+
+    def set_engine_containers(self, containers: list[dict[str, Any]]) -> None:
+        """Replace the engines' containers and wait for the roll-out."""
+        name = self.stack.engine_workload()["metadata"]["name"]
+        body: Document = {"spec": {"template": {"spec": {"containers": containers}}}}
+        self.cluster.patch(
+            "Deployment", self.profile.namespace, name, body, api_version="apps/v1"
+        )
+        self.stack.wait_ready()
+        until(
+            lambda: len(self.stack.engines()) == self.stack.engine_workload()["spec"]["replicas"],
+            within_seconds=90,
+            what="the former engine pods gone",
+        )
