@@ -32,18 +32,14 @@ class World:
         pods = self.cluster.pods(self.profile.namespace)
         asker = next(pod for pod in pods if pod.labels.get("app") == "canary")
         argv = ["python3", "-c", _SET, json.dumps(changes), *(pod.ip for pod in pods if pod.ready)]
-        done = self.cluster.exec(
-            self.profile.namespace, asker.name, container="engine", argv=argv
-        )
+        done = self.cluster.exec(self.profile.namespace, asker.name, container="engine", argv=argv)
         assert done.rc == 0, done.stderr
 
     def set_engine_containers(self, containers: list[dict[str, Any]]) -> None:
         """Replace the engines' containers and wait for the roll-out."""
         name = self.stack.engine_workload()["metadata"]["name"]
         body: Document = {"spec": {"template": {"spec": {"containers": containers}}}}
-        self.cluster.patch(
-            "Deployment", self.profile.namespace, name, body, api_version="apps/v1"
-        )
+        self.cluster.patch("Deployment", self.profile.namespace, name, body, api_version="apps/v1")
         self.stack.wait_ready()
         until(
             lambda: len(self.stack.engines()) == self.stack.engine_workload()["spec"]["replicas"],

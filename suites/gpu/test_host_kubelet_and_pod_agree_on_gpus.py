@@ -21,7 +21,11 @@ pytestmark = requirement(
 
 LIST_GPUS = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
 # A pod without a GPU may lack the program altogether: that counts as seeing none.
-SEE_NONE = ["sh", "-c", "nvidia-smi -L 2>/dev/null | grep -c UUID; ls /dev | grep -c '^nvidia[0-9]'; true"]
+SEE_NONE = [
+    "sh",
+    "-c",
+    "nvidia-smi -L 2>/dev/null | grep -c UUID; ls /dev | grep -c '^nvidia[0-9]'; true",
+]
 
 
 def granted_to_others(agent: AgentClient, node: str, resource: str) -> set[str]:
@@ -42,7 +46,9 @@ def test_driver_and_kubelet_count_the_same(
 
     assert any(allocatable.values()), f"no GPU on nodes {profile.accelerator.node_selector}"
     for name, uuids in driver.items():
-        assert len(uuids) == allocatable[name], f"{name}: driver {uuids}, kubelet {allocatable[name]}"
+        assert len(uuids) == allocatable[name], (
+            f"{name}: driver {uuids}, kubelet {allocatable[name]}"
+        )
 
 
 def test_grants_and_pods_find_the_driver_s_devices(  # noqa: PLR0913 - one fixture per witness

@@ -113,7 +113,10 @@ def memory_bytes(machine: str = "") -> int:
     if version() == 2:
         stat, wanted = _ROOT / _GROUP / machine / "memory.stat", ("anon", "shmem")
     else:
-        stat, wanted = _ROOT / "memory" / _GROUP / machine / "memory.stat", ("total_rss", "total_shmem")
+        stat, wanted = (
+            _ROOT / "memory" / _GROUP / machine / "memory.stat",
+            ("total_rss", "total_shmem"),
+        )
     values = dict(line.split() for line in stat.read_text().splitlines())
     return sum(int(values.get(name, 0)) for name in wanted)
 

@@ -27,7 +27,12 @@ class Kubectl:
         command = [str(self.binary), f"--kubeconfig={self.kubeconfig}", *argv]
         try:
             done = subprocess.run(
-                command, input=stdin, capture_output=True, text=True, timeout=within_seconds, check=False
+                command,
+                input=stdin,
+                capture_output=True,
+                text=True,
+                timeout=within_seconds,
+                check=False,
             )
         except subprocess.TimeoutExpired as error:
             raise LabError(f"kubectl {argv[0]} took over {within_seconds:g} s") from error

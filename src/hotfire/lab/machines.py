@@ -149,7 +149,12 @@ class Rack:
         return paths
 
     def run(
-        self, name: str, argv: Sequence[str], *, stdin: str | None = None, within_seconds: float = 30
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        stdin: str | None = None,
+        within_seconds: float = 30,
     ) -> str:
         """Run a program inside a machine and return its output.
 

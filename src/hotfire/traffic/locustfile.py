@@ -49,6 +49,7 @@ class Load:
         self.dispatched = 0
         self.stopped_ns: int | None = None
         self.nice = renice(plan.nice)
+        self.realtime = plan.realtime and go_realtime()
         self.gc_pauses = watch_gc()
         self.anchor = Anchor.now()
         self.t0_ns = self.anchor.monotonic_ns + round(LEAD_SECONDS * NANO)
@@ -159,6 +160,7 @@ class Load:
             cpu_ratio=(time.process_time() - self.cpu) / wall,
             gc_pause_max_seconds=max(self.gc_pauses),
             nice=self.nice,
+            realtime=self.realtime,
         )
 
 
@@ -184,6 +186,13 @@ def renice(nice: int) -> int:
     with contextlib.suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, 0, nice)
     return os.getpriority(os.PRIO_PROCESS, 0)
+
+
+def go_realtime() -> bool:
+    """Ask for round-robin real-time scheduling; return whether it is in force."""
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    return os.sched_getscheduler(0) == os.SCHED_RR
 
 
 def watch_gc() -> list[float]:

@@ -88,6 +88,9 @@ class LoadPlan(BaseModel):
     """Requests at once beyond which the client is no instrument any more."""
     nice: int = Field(default=-10, ge=-20, le=19)
     """Priority of the load process where permitted: sharing a core with the target blurs time."""
+    realtime: bool = True
+    """Run ahead of everything of ordinary priority where permitted: the load uses a few percent of
+    a core, and on a machine it shares with a starting engine nothing less keeps its clock."""
     gates: GateLimits = GateLimits()
     """What the load generator must prove of itself."""
 
