@@ -1,5 +1,6 @@
 """What a run looks like while it is going on, read from what it has recorded so far."""
 
+import time
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -21,6 +22,7 @@ class Progress:
         self._status = console.status("starting")
         self._sizes: dict[Path, int] = {}
         self._told: dict[str, int] = {"results": 0, "events": 0}
+        self._began = time.monotonic()
 
     def __enter__(self) -> Self:
         self._status.start()
@@ -30,8 +32,9 @@ class Progress:
         self._status.stop()
 
     def say(self, line: str, style: str = "") -> None:
-        """Print one line."""
-        self._console.print(Text(line, style=style))
+        """Print one line, with the seconds since the start."""
+        since = Text(f"{time.monotonic() - self._began:6.1f} s  ", style="dim")
+        self._console.print(since + Text(line, style=style), soft_wrap=True)
 
     def look(self) -> None:
         """Tell what is new since the last look."""
@@ -58,7 +61,10 @@ class Progress:
     def _tell_event(self, event: Event) -> None:
         if event.what == "case-started":
             self._status.update(Text(f"{self._place()}{event.source}"))
-        elif event.kind == "fault":
+            if not self._console.is_terminal:
+                # A log has no status line; whoever reads it must see that something goes on.
+                self.say(f"{self._place()}{event.source.rpartition('/')[2]} ...")
+        elif event.kind in {"fault", "phase"}:
             self.say(f"  {event.experiment or ''} {event.what}", style="dim")
 
     def _tell_result(self, result: Result) -> None:
@@ -66,7 +72,8 @@ class Progress:
             return
         verdict = Text(f"{result.verdict:<14}", style=STYLES[result.verdict])
         line = f" {result.id:<12} {result.case}  ({result.seconds:.1f} s)"
-        self._console.print(verdict + Text(line))
+        since = Text(f"{time.monotonic() - self._began:6.1f} s  ", style="dim")
+        self._console.print(since + verdict + Text(line), soft_wrap=True)
 
     def _place(self) -> str:
         total = len(self._run.planned())

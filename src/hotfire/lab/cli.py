@@ -17,7 +17,7 @@ _console = Console(highlight=False)
 
 
 def _say(text: str) -> None:
-    _console.print(text, markup=False)
+    _console.print(text, markup=False, soft_wrap=True)
 
 
 def _lab(ports: object = None) -> "Lab":  # noqa: F821

@@ -12,6 +12,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import signal
 import stat
 import struct
@@ -46,12 +47,16 @@ def mount(source, target, kind, flags=0, data=""):
     )
 
 
-def bind(source, target, *, read_only=False):
-    if os.path.isdir(source):
-        os.makedirs(target, exist_ok=True)
-    elif not os.path.exists(target):
+def lend(source, target, *, read_only=False):
+    """Show a directory of the host below another path; a file is copied.
+
+    A bound file would go away when the host replaces it, as every installation does with the linker's cache.
+    """
+    if not os.path.isdir(source):
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
+        shutil.copyfile(source, target)
+        return
+    os.makedirs(target, exist_ok=True)
     mount(source, target, "", MS_BIND | MS_REC)
     if read_only:
         mount("", target, "", MS_BIND | MS_REMOUNT | MS_RDONLY)
@@ -146,10 +151,10 @@ def build_root(spec):
     lower = ":".join(spec["usr_layers"])
     mount("overlay", f"{root}/usr", "overlay", MS_RDONLY, f"lowerdir={lower}")
     make_devices(root, spec)
-    bind(spec["var"], f"{root}/var")
+    lend(spec["var"], f"{root}/var")
     for entry in spec["binds"]:
         if os.path.exists(entry["source"]):
-            bind(entry["source"], root + entry["target"], read_only=entry["read_only"])
+            lend(entry["source"], root + entry["target"], read_only=entry["read_only"])
     for path, text in spec["files"].items():
         os.makedirs(os.path.dirname(root + path), exist_ok=True)
         with open(root + path, "w") as file:

@@ -1,0 +1,48 @@
+"""One lab and one scripted stack for all tests that need them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fixtures.stack import Stack, labelled, remove, render
+from hotfire.cluster import Cluster
+from hotfire.lab import ensure_up, project_root
+from hotfire.lab.lab import Lab
+from hotfire.profile import TargetProfile
+from tests.world import World
+
+
+@pytest.fixture(scope="session")
+def lab() -> Lab:
+    """The standing lab, brought up if it is not; its progress is this session's output."""
+    ensure_up(print)
+    return Lab(project_root())
+
+
+@pytest.fixture(scope="session")
+def scripted_target(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The lab's target file for a stack of scripted engines that is there already."""
+    document = yaml.safe_load(lab.state.target.read_text())
+    document["kubeconfig"] = str(lab.state.kubeconfig)
+    document["stack"] = {"deploy": False, "overlay": "scripted"}
+    document["load"] = {"rate_per_second": 20.0, "max_tokens": 8}
+    document["measurement"] |= {"slo_requests": 200}
+    path = tmp_path_factory.mktemp("target") / "target.yaml"
+    path.write_text(yaml.safe_dump(document))
+    return path
+
+
+@pytest.fixture(scope="session")
+def world(lab: Lab, scripted_target: Path) -> Iterator[World]:
+    """The scripted stack, deployed once; defects break it and put it back."""
+    profile = TargetProfile.read(scripted_target)
+    cluster = Cluster.connect(profile)
+    documents = labelled(render(profile), "tests")
+    cluster.create_namespace(profile.namespace, run_id="tests")
+    cluster.apply(documents, namespace=profile.namespace)
+    stack = Stack(cluster, profile)
+    stack.wait_ready()
+    yield World(cluster=cluster, profile=profile, stack=stack, rack=lab.rack)
+    remove(cluster, profile, documents)

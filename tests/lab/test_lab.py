@@ -1,0 +1,77 @@
+"""The lab as its user meets it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hotfire.lab.lab import Lab
+
+pytestmark = pytest.mark.lab
+
+
+def hotfire(*words: str, within_seconds: float = 120) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "hotfire", *words]
+    return subprocess.run(
+        argv, capture_output=True, text=True, timeout=within_seconds, check=False
+    )
+
+
+def test_status_of_a_standing_lab_is_healthy(lab: Lab) -> None:
+    done = hotfire("lab", "status")
+
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("Ready") == 3
+
+
+def test_second_up_is_refused_in_one_line(lab: Lab) -> None:
+    done = hotfire("lab", "up")
+
+    assert done.returncode == 254
+    assert done.stderr.strip() == "hotfire: the lab is up already; `hotfire lab status` shows it"
+
+
+def test_down_of_another_checkouts_lab_is_refused(lab: Lab, tmp_path: Path) -> None:
+    record = lab.state.home / "lab.json"
+    mine = record.read_text()
+    record.write_text(json.dumps(json.loads(mine) | {"checkout": "/elsewhere"}))
+    try:
+        done = hotfire("lab", "down")
+    finally:
+        record.write_text(mine)
+
+    assert done.returncode == 254
+    assert "the lab belongs to /elsewhere" in done.stderr
+
+
+def test_shell_runs_a_program_on_a_machine(lab: Lab) -> None:
+    done = hotfire("lab", "shell", "n1", "--", "hostname")
+
+    assert done.stdout.strip() == "n1"
+
+
+def test_each_node_has_two_bgp_sessions_with_bfd(lab: Lab) -> None:
+    for node in ("n1", "n2", "n3"):
+        shown = lab.rack.run(node, ["birdc", "show", "bfd", "sessions"])
+
+        assert shown.count(" Up ") == 2, shown
+
+
+def test_pods_get_only_the_gpus_they_were_given(lab: Lab) -> None:
+    seen = lab.rack.run("n1", ["nvidia-smi", "-L"])
+
+    assert seen.count("UUID: GPU-") == 2
+
+
+def test_killed_service_is_started_again(lab: Lab) -> None:
+    former = lab.rack.run("n2", ["pidof", "bird"]).split()
+    lab.rack.run("n2", ["kill", "-9", *former])
+
+    again = lab.rack.run(
+        "n2",
+        ["sh", "-c", f"for i in $(seq 100); do p=$(pidof bird) && [ $p != {former[0]} ] && break; sleep 0.1; done; pidof bird"],
+    )
+
+    assert again.split() != former
