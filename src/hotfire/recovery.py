@@ -153,12 +153,15 @@ def _baseline_problems(
     if not any(r.complete for r in rows):
         yield "no request of the baseline was complete"
     yield from bands.violations(rows)
-    if trend := _trend(rows):
+    if trend := _trend(rows, floor_seconds=measurement.band_floor_seconds):
         yield trend
 
 
-def _trend(rows: Sequence[Request]) -> str | None:
-    """Return a sentence if TTFT drifts: a slope that is certain (95 %) and matters (25 %)."""
+def _trend(rows: Sequence[Request], *, floor_seconds: float) -> str | None:
+    """Return a sentence if TTFT drifts: a slope that is certain (95 %) and matters.
+
+    It matters from 25 % of the median on, but never below what a band forgives as noise.
+    """
     points = [(r.sched_ns * NANO, t) for r in rows if (t := ttft_seconds(r)) is not None]
     if len(points) < 30:
         return None
@@ -173,7 +176,7 @@ def _trend(rows: Sequence[Request]) -> str | None:
     error = math.sqrt(residual / (len(points) - 2) / spread)
     certain = abs(slope) > NormalDist().inv_cdf(0.975) * error
     drift = slope * times[-1]
-    if certain and abs(drift) > (TREND_FACTOR - 1) * median(values):
+    if certain and abs(drift) > max((TREND_FACTOR - 1) * median(values), floor_seconds):
         return f"TTFT drifts by {drift:+.3g} s over the baseline"
     return None
 
