@@ -1,6 +1,7 @@
 """Every experiment below this folder: each breaks the target and judges what users saw of it."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,7 @@ def test_target_withstands(
         judgement = trial.judge()
         for name, value in judgement.figures.items():
             evidence.record(name, value)
+        evidence.record("budgets", [asdict(budget) for budget in judgement.budgets])
         evidence.record("reason", judgement.reason)
         if judgement.stop:
             # A target left broken is never fed the next fault.

@@ -1,22 +1,53 @@
 """What a load looked like over time: one figure per history, its lanes on one time axis."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from hotfire.history import Request
+from hotfire.recovery import Bands
 from hotfire.rundir import Event
 from hotfire.slo import longest_stall_seconds, percentile, ttft_seconds
+from reports._words import seconds as words
 
 _BIN_SECONDS = 10
 _POINTS = 4000
-_BLUE, _GREEN, _RED, _GREY = "#4c8dff", "#2da44e", "#e5534b", "#8b949e"
+# Faster is one chunk in two packets, or two in one.
+_FASTEST_SECONDS = 1e-3
+# The least from which a p95 is more than the largest value.
+_P95_REQUESTS = 20
+# Mid tones: they read on a light and on a dark page, and on paper.
+_BLUE, _GREEN, _RED, _GREY, _PURPLE = "#3b82f6", "#2da44e", "#e5534b", "#8b949e", "#a371f7"
 _CLASS_COLOURS = (_RED, "#f0883e", "#d4a72c", "#a371f7", "#db61a2", "#768390")
+_LANE_PIXELS = {"flat": 70, "tall": 125}
+_GAP_PIXELS, _MARK_PIXELS, _FOOT_PIXELS, _LEFT_PIXELS = 34, 15, 46, 58
+# Labels must not overlap on a narrow page either.
+_NARROW_PIXELS, _LETTER_PIXELS = 620, 6.6
 
 Point = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lane:
+    """One strip of the figure: a title, the key of its colours, what is drawn."""
+
+    title: str
+    key: tuple[tuple[str, str], ...]
+    traces: tuple[go.Scatter | go.Bar, ...]
+    tall: bool = True
+    empty: str = ""
+    """What to say in place of nothing."""
+    axis: dict[str, object]
+    limit: tuple[float, str] | None = None
+
+    @property
+    def pixels(self) -> int:
+        return _LANE_PIXELS["tall" if self.tall else "flat"]
 
 
 def window(events: Iterable[Event]) -> tuple[int, int] | None:
@@ -27,117 +58,281 @@ def window(events: Iterable[Event]) -> tuple[int, int] | None:
     return stamps["took-effect"], stamps["verified-healed"]
 
 
-def figure(requests: Sequence[Request], events: Sequence[Event]) -> go.Figure:
+def figure(
+    requests: Sequence[Request],
+    events: Sequence[Event],
+    *,
+    bands: Bands | None = None,
+    recovered_ns: int | None = None,
+) -> go.Figure:
     """Return arrivals, errors, TTFT, longest gaps and ready endpoints over seconds.
 
     Second 0 is the fault's proven start, or the first arrival where there was no fault. A request
-    stands at its scheduled arrival, except that a completion stands where it ended.
+    stands at its scheduled arrival, except that a completion stands where it ended. ``bands`` is
+    what counted as before; ``recovered_ns`` is when it was so again.
     """
     fault = window(events)
-    origin_ns = fault[0] if fault else min(request.sched_ns for request in requests)
+    first_ns = min(request.sched_ns for request in requests)
+    last_ns = max(max(request.end_ns or 0, request.sched_ns) for request in requests)
+    origin_ns = fault[0] if fault else first_ns
+    span = (_seconds(first_ns, origin_ns), _seconds(last_ns, origin_ns))
     lanes = [
-        ("requests per second", _throughput(requests, origin_ns)),
-        ("errors per second", _errors(requests, origin_ns)),
-        ("TTFT, seconds", _ttft(requests, origin_ns)),
-        ("longest gap, seconds", _gaps(requests, origin_ns)),
+        _throughput(requests, origin_ns),
+        _errors(requests, origin_ns),
+        _ttft(requests, origin_ns, bands),
+        _gaps(requests, origin_ns),
+        *_ready(events, origin_ns, span),
     ]
-    if ready := list(_ready(events, origin_ns)):
-        lanes.append(("ready endpoints", ready))
-    drawn = make_subplots(
-        rows=len(lanes),
-        shared_xaxes=True,
-        vertical_spacing=0.035,
-        subplot_titles=[t for t, _ in lanes],
-    )
-    for row, (_, traces) in enumerate(lanes, start=1):
-        drawn.add_traces(traces, rows=row, cols=1)
-    if fault:
-        end = _seconds(fault[1], origin_ns)
-        drawn.add_vrect(x0=0, x1=end, fillcolor=_RED, opacity=0.12, line_width=0, row="all", col=1)
-    return _styled(drawn, len(lanes), "the fault took effect" if fault else "the first arrival")
-
-
-def _styled(drawn: go.Figure, lanes: int, origin: str) -> go.Figure:
-    drawn.update_layout(
-        height=60 + 135 * lanes,
-        margin={"l": 50, "r": 10, "t": 30, "b": 40},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        # Grey reads on a light and on a dark page, and on paper.
-        font={"color": _GREY, "size": 12},
-        barmode="stack",
-        bargap=0,
-        hovermode="closest",
-        legend={"orientation": "h", "y": 1.04, "x": 1, "xanchor": "right", "yanchor": "bottom"},
-    )
-    drawn.update_annotations(x=0, xanchor="left", font={"size": 12, "color": _GREY})
-    drawn.update_xaxes(gridcolor="rgba(128,128,128,.18)", zeroline=False)
-    drawn.update_yaxes(gridcolor="rgba(128,128,128,.18)", zeroline=False, rangemode="tozero")
-    drawn.update_xaxes(title_text=f"seconds since {origin}", row=lanes, col=1)
+    marks = list(_marks(events, origin_ns, recovered_ns))
+    drawn = _strips(lanes, marks, span)
+    _shade(drawn, marks)
+    origin = "the fault took effect" if fault else "the first arrival"
+    drawn.update_xaxes(title_text=f"seconds since {origin}", row=len(lanes), col=1)
     return drawn
 
 
-def _throughput(requests: Iterable[Request], origin_ns: int) -> list[go.Scatter]:
-    rows = list(requests)
-    arrivals = _per_second((r.sched_ns for r in rows), origin_ns)
-    completes = _per_second((r.end_ns for r in rows if r.complete), origin_ns)
-    return [
-        _line("arrivals", _filled(arrivals), _GREY, shape="hvh"),
-        _line("completes", _filled(completes), _GREEN, shape="hvh"),
-    ]
+def _strips(lanes: Sequence[Lane], marks: Sequence[tuple[float, str]], span: Point) -> go.Figure:
+    rows = _rows_of_labels(marks, span)
+    inner = sum(lane.pixels for lane in lanes) + _GAP_PIXELS * (len(lanes) - 1)
+    top = 30 + _MARK_PIXELS * (max(rows, default=-1) + 1)
+    drawn = make_subplots(
+        rows=len(lanes),
+        shared_xaxes=True,
+        vertical_spacing=_GAP_PIXELS / inner,
+        row_heights=[lane.pixels for lane in lanes],
+    )
+    for row, lane in enumerate(lanes, start=1):
+        drawn.add_traces(lane.traces, rows=row, cols=1)
+        drawn.update_yaxes(**lane.axis, row=row, col=1)
+        _entitle(drawn, lane, row)
+    for (at, word), place in zip(marks, rows, strict=True):
+        drawn.add_annotation(
+            x=at, xref="x", y=1, yref="paper", yshift=20 + _MARK_PIXELS * place,
+            text=f"<span style='color:{_colour(word)}'>{word}</span>", font={"size": 11},
+            showarrow=False, xanchor="left", yanchor="bottom", xshift=-3,
+        )  # fmt: skip
+    margin = {"l": _LEFT_PIXELS, "r": 12, "t": top, "b": _FOOT_PIXELS}
+    drawn.update_layout(
+        height=inner + top + _FOOT_PIXELS,
+        margin=margin,
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": _GREY, "size": 12, "family": "system-ui, sans-serif"},
+        barmode="stack",
+        bargap=0,
+        hovermode="closest",
+        showlegend=False,
+        dragmode="zoom",
+    )
+    pad = 0.01 * (span[1] - span[0])
+    drawn.update_xaxes(
+        range=[span[0] - pad, span[1] + pad],
+        gridcolor="rgba(128,128,128,.18)",
+        zeroline=False,
+        title_standoff=6,
+    )
+    drawn.update_yaxes(gridcolor="rgba(128,128,128,.18)", zeroline=False, fixedrange=True)
+    return drawn
 
 
-def _errors(requests: Iterable[Request], origin_ns: int) -> list[go.Bar]:
+def _entitle(drawn: go.Figure, lane: Lane, row: int) -> None:
+    """Write title and key of a lane above it, where no line of the figure runs."""
+    key = "".join(f"   <span style='color:{colour}'>■</span> {name}" for name, colour in lane.key)
+    domain = {"xref": "x domain", "yref": "y domain", "row": row, "col": 1, "showarrow": False}
+    drawn.add_annotation(
+        **domain, x=0, y=1, xanchor="left", yanchor="bottom", yshift=2,
+        text=f"<b>{lane.title}</b>{key}", font={"size": 12},
+    )  # fmt: skip
+    if lane.empty:
+        drawn.add_annotation(**domain, x=0.5, y=0.5, text=lane.empty, font={"size": 12})
+    if lane.limit is not None:
+        value, _ = lane.limit
+        line = {"color": _GREY, "width": 1, "dash": "dash"}
+        drawn.add_hline(y=value, row=row, col=1, line=line, opacity=0.9)
+
+
+def _marks(
+    events: Iterable[Event], origin_ns: int, recovered_ns: int | None
+) -> Iterator[tuple[float, str]]:
+    """Yield what is marked across all lanes, in the order of time."""
+    shown = {"injected": "injected", "took-effect": "took effect", "verified-healed": "over"}
+    stamps = {shown[e.what]: e.at_ns for e in events if e.kind == "fault" and e.what in shown}
+    if recovered_ns is not None:
+        stamps["served as before"] = recovered_ns
+    for word, stamp in sorted(stamps.items(), key=lambda item: item[1]):
+        yield _seconds(stamp, origin_ns), word
+
+
+def _rows_of_labels(marks: Sequence[tuple[float, str]], span: Point) -> list[int]:
+    """Return a row for each label so that none covers another; row 0 is the lowest."""
+    per_second = _NARROW_PIXELS / max(span[1] - span[0], 1e-9)
+    rows: list[int] = []
+    # A label must also clear the lines of the later ones, so the last stands lowest.
+    starts: list[float] = []
+    for at, word in reversed(marks):
+        end = at * per_second + len(word) * _LETTER_PIXELS + 6
+        row = 0
+        while row < len(starts) and end > starts[row]:
+            row += 1
+        starts[row : row + 1] = [at * per_second]
+        rows.append(row)
+    return rows[::-1]
+
+
+def _shade(drawn: go.Figure, marks: Sequence[tuple[float, str]]) -> None:
+    stamps = {word: at for at, word in marks}
+    if "took effect" in stamps and "over" in stamps:
+        drawn.add_vrect(
+            x0=stamps["took effect"], x1=stamps["over"], fillcolor=_RED, opacity=0.13,
+            line_width=0, row="all", col=1,
+        )  # fmt: skip
+    for word, at in stamps.items():
+        dash = "solid" if word == "injected" else "dot"
+        line = {"color": _colour(word), "width": 1.2, "dash": dash}
+        drawn.add_vline(x=at, line=line, row="all", col=1)
+
+
+def _colour(mark: str) -> str:
+    return _GREEN if mark == "served as before" else _RED
+
+
+def _throughput(requests: Sequence[Request], origin_ns: int) -> Lane:
+    arrivals = _per_second((r.sched_ns for r in requests), origin_ns)
+    completes = _per_second((r.end_ns for r in requests if r.complete), origin_ns)
+    return Lane(
+        title="Requests per second",
+        key=(("arrivals", _GREY), ("completes", _GREEN)),
+        traces=(
+            _line("arrivals", _filled(arrivals), _GREY, shape="hvh"),
+            _line("completes", _filled(completes), _GREEN, shape="hvh"),
+        ),
+        axis=_counts_axis(max([*arrivals.values(), *completes.values()], default=0)),
+    )
+
+
+def _errors(requests: Iterable[Request], origin_ns: int) -> Lane:
     by_class: dict[str, list[int]] = {}
     for request in requests:
         if request.error_class is not None:
             by_class.setdefault(str(request.error_class), []).append(request.sched_ns)
-    bars = []
-    for number, (name, stamps) in enumerate(sorted(by_class.items())):
-        seconds = sorted(_per_second(stamps, origin_ns).items())
-        colour = _CLASS_COLOURS[number % len(_CLASS_COLOURS)]
-        x, y = [second + 0.5 for second, _ in seconds], [count for _, count in seconds]
-        bars.append(go.Bar(name=name, x=x, y=y, width=1, marker={"color": colour}))
-    return bars or [go.Bar(name="errors", x=[], y=[], showlegend=False)]
+    bars, key, highest = [], [], Counter[int]()
+    for place, (name, stamps) in enumerate(sorted(by_class.items())):
+        counts = _per_second(stamps, origin_ns)
+        colour = _CLASS_COLOURS[place % len(_CLASS_COLOURS)]
+        x, y = [second + 0.5 for second in sorted(counts)], [counts[s] for s in sorted(counts)]
+        bars.append(_bars(name, x, y, colour))
+        key.append((f"{name} ({len(stamps):,})", colour))
+        highest += counts
+    return Lane(
+        title="Errors per second",
+        key=tuple(key),
+        traces=tuple(bars) or (_bars("errors", [], [], _RED),),
+        tall=False,
+        empty="" if bars else "none",
+        axis=_counts_axis(max(highest.values(), default=1)),
+    )
 
 
-def _ttft(requests: Iterable[Request], origin_ns: int) -> list[go.Scatter]:
+def _bars(name: str, x: list[float], y: list[int], colour: str) -> go.Bar:
+    hover = f"{name}: %{{y}} scheduled at %{{x}} s<extra></extra>"
+    marker = {"color": colour, "line": {"width": 0}}
+    return go.Bar(name=name, x=x, y=y, width=1, marker=marker, hovertemplate=hover)
+
+
+def _ttft(requests: Iterable[Request], origin_ns: int, bands: Bands | None) -> Lane:
     points = [
         (_seconds(request.sched_ns, origin_ns), ttft)
         for request in requests
         if (ttft := ttft_seconds(request)) is not None
     ]
-    return [
-        _dots("TTFT", points, _BLUE),
-        _line(f"TTFT p95 of {_BIN_SECONDS} s", list(_p95(points)), _RED, shape="hv"),
-    ]
+    limit = bands.ttft_p95_seconds if bands else None
+    width = _bin_seconds(points)
+    key = [("each request", _BLUE), (f"p95 of {width} s", _RED)]
+    if limit is not None:
+        key.append((f"p95 up to {words(limit)} counts as before (dashed)", _GREY))
+    p95 = _line("TTFT p95", list(_p95(points, width)), _RED, shape="hv")
+    return Lane(
+        title="TTFT",
+        key=tuple(key),
+        traces=(_dots("TTFT", points, _BLUE), p95),
+        axis=_time_axis([value for _, value in points] + ([limit] if limit else [])),
+        limit=(limit, "as before") if limit is not None else None,
+    )
 
 
-def _gaps(requests: Iterable[Request], origin_ns: int) -> list[go.Scatter]:
+def _gaps(requests: Iterable[Request], origin_ns: int) -> Lane:
     points = [
         (_seconds(request.sched_ns, origin_ns), gap)
         for request in requests
         if (gap := longest_stall_seconds(request)) is not None
     ]
-    return [_dots("longest gap", points, "#a371f7")]
+    return Lane(
+        title="Longest stall within a stream",
+        key=(("each request", _PURPLE),),
+        traces=(_dots("longest stall", points, _PURPLE),),
+        axis=_time_axis([value for _, value in points]),
+    )
 
 
-def _ready(events: Iterable[Event], origin_ns: int) -> Iterator[go.Scatter]:
+def _ready(events: Iterable[Event], origin_ns: int, span: Point) -> Iterator[Lane]:
     points = [
         (_seconds(event.at_ns, origin_ns), float(str(event.data["ready"])))
         for event in events
         if event.kind == "watch" and event.what == "ready-endpoints" and "ready" in event.data
     ]
     if points:
-        yield _line("ready endpoints", points, _BLUE, shape="hv")
+        # A watch tells changes only: what was seen last also holds to the end.
+        inside = [(min(max(at, span[0]), span[1]), ready) for at, ready in points]
+        inside.append((span[1], inside[-1][1]))
+        yield Lane(
+            title="Ready endpoints",
+            key=(),
+            traces=(_line("ready endpoints", inside, _BLUE, shape="hv"),),
+            tall=False,
+            axis=_counts_axis(max(ready for _, ready in points)),
+        )
 
 
-def _p95(points: Iterable[Point]) -> Iterator[Point]:
-    bins: dict[int, list[float]] = {}
+def _counts_axis(highest: float) -> dict[str, object]:
+    """Return an axis of whole numbers from zero."""
+    step = next(s * 10**e for e in range(9) for s in (1, 2, 5) if highest <= 3 * s * 10**e)
+    return {"range": [0, max(highest, 1) * 1.1], "dtick": step, "tick0": 0}
+
+
+def _time_axis(values: Sequence[float]) -> dict[str, object]:
+    """Return a logarithmic axis: a fault makes seconds out of milliseconds."""
+    seen = [max(value, _FASTEST_SECONDS) for value in values] or [0.01, 0.1]
+    low, high = math.log10(min(seen)), math.log10(max(seen))
+    low, high = low - 0.08 * (high - low) - 0.05, high + 0.08 * (high - low) + 0.05
+    steps = (1, 3) if high - low < 2.2 else (1,)
+    ticks = [
+        s * 10.0**e for e in range(-4, 4) for s in steps if low <= math.log10(s * 10.0**e) <= high
+    ]
+    return {
+        "type": "log", "range": [low, high],
+        "tickvals": ticks, "ticktext": [words(tick) for tick in ticks],
+    }  # fmt: skip
+
+
+def _bin_seconds(points: Sequence[Point]) -> int:
+    """Return a multiple of ten seconds that holds enough requests for a p95, on average."""
+    span = points[-1][0] - points[0][0] if points else 0.0
+    wanted = 2 * _P95_REQUESTS * span / max(len(points), 1)
+    return _BIN_SECONDS * max(1, math.ceil(wanted / _BIN_SECONDS))
+
+
+def _p95(points: Iterable[Point], width: int) -> Iterator[Point]:
+    """Yield the p95 of each stretch at its start, and before a hole at its end as well."""
+    bins: dict[int, list[Point]] = {}
     for at, value in points:
-        bins.setdefault(int(at // _BIN_SECONDS), []).append(value)
-    for number in sorted(bins):
-        yield float(number * _BIN_SECONDS), percentile(bins[number], 95)
+        bins.setdefault(math.floor(at / width), []).append((at, value))
+    full = {place: inside for place, inside in bins.items() if len(inside) >= _P95_REQUESTS}
+    for place, inside in sorted(full.items()):
+        value = max(percentile([value for _, value in inside], 95), _FASTEST_SECONDS)
+        yield max(float(place * width), inside[0][0]), value
+        if place + 1 not in full:
+            yield inside[-1][0], value
+            yield inside[-1][0], math.nan
 
 
 def _per_second(stamps: Iterable[int | None], origin_ns: int) -> Counter[int]:
@@ -154,15 +349,26 @@ def _filled(counts: Counter[int]) -> list[Point]:
 def _line(name: str, points: Sequence[Point], colour: str, *, shape: str) -> go.Scatter:
     x, y = [at for at, _ in points], [value for _, value in points]
     return go.Scatter(
-        name=name, x=x, y=y, mode="lines", line={"color": colour, "width": 1.5, "shape": shape}
+        name=name,
+        x=x,
+        y=y,
+        mode="lines",
+        line={"color": colour, "width": 1.5, "shape": shape},
+        hovertemplate=f"{name}: %{{y:.3~s}} at %{{x:.1f}} s<extra></extra>",
     )
 
 
 def _dots(name: str, points: Sequence[Point], colour: str) -> go.Scatter:
     kept = _thinned(points)
-    x, y = [round(at, 3) for at, _ in kept], [round(value, 4) for _, value in kept]
-    marker = {"color": colour, "size": 4, "opacity": 0.6}
-    return go.Scatter(name=name, x=x, y=y, mode="markers", marker=marker)
+    x = [round(at, 3) for at, _ in kept]
+    return go.Scatter(
+        name=name,
+        x=x,
+        y=[max(round(value, 5), _FASTEST_SECONDS) for _, value in kept],
+        mode="markers",
+        marker={"color": colour, "size": 3.5, "opacity": 0.55},
+        hovertemplate=f"{name}: %{{y:.3~s}}s at %{{x:.1f}} s<extra></extra>",
+    )
 
 
 def _thinned(points: Sequence[Point]) -> list[Point]:

@@ -1,57 +1,77 @@
 """One self-contained HTML page: the statement, the verdicts, and each fault on its time axis."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
-from hotfire.history import load
 from hotfire.outcome import Outcome, headline, outcomes
-from hotfire.rundir import Event, RunDirectory
-from reports._lanes import figure, window
+from hotfire.rundir import Event, Result, RunDirectory
+from reports import _words
+from reports._lanes import window
+from reports._loads import Load, loads
 
 SUFFIX = ".html"
-_PLOT = {
-    "displaylogo": False,
-    "responsive": True,
-    "modeBarButtonsToRemove": ["lasso2d", "select2d"],
-}
+# Told elsewhere on the page.
+_TOLD = {"reason"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """One requirement with a recorded history: its figures, budgets and fault events."""
+    """One requirement with a recorded load or fault: its budgets, loads and fault events."""
 
     outcome: Outcome
-    figures: tuple[tuple[str, str], ...]
+    loads: tuple[Load, ...]
     budgets: tuple[dict[str, Any], ...]
     events: tuple[tuple[str, Event], ...]
     window_seconds: float | None
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether something was broken here."""
+        return self.outcome.first.kind == "fault"
+
+    @property
+    def figures(self) -> dict[str, object]:
+        """The figures of the case that decided."""
+        return figures(self.outcome.decisive)
 
 
 def render(run: RunDirectory) -> str:
     """Return the whole page; it needs nothing but itself, and links evidence beside it."""
     info = run.info()
     found = outcomes(run.results())
-    sections = [section for outcome in found if (section := _section(run, outcome))]
-    page = _environment().get_template("report.html.j2")
+    events = run.events()
+    sections = [section for outcome in found if (section := _section(run, outcome, events))]
+    page = _environment(run).get_template("report.html.j2")
     return page.render(
         info=info,
+        title=_words.title(info),
+        lead=_words.lead(info, found),
         headline=headline(info.target_name, info.conformance, found),
+        tally=_words.tally(found),
         outcomes=found,
         sections=sections,
+        faults=[section for section in sections if section.is_fault],
+        linked={section.outcome.first.id for section in sections},
         duration=_duration(info.started_at, info.finished_at),
-        plotly_js=get_plotlyjs() if any(section.figures for section in sections) else "",
+        plotly_js=get_plotlyjs() if any(load.plot for s in sections for load in s.loads) else "",
         logs=[name for name in ("logs/pytest.log", "timeline.jsonl") if run.path(name).exists()],
     )
 
 
-def _environment() -> Environment:
+def figures(case: Result) -> dict[str, object]:
+    """Return the figures of a case that its reason does not tell already."""
+    return {name: value for name, value in case.figures.items() if name not in _TOLD}
+
+
+def _environment(run: RunDirectory) -> Environment:
     folder = Path(__file__).parent / "templates"
     environment = Environment(
         loader=FileSystemLoader(folder),
@@ -60,59 +80,54 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["figure"] = _number
-    environment.filters["utc"] = _utc
+    environment.filters |= {
+        "because": _words.because,
+        "figures": figures,
+        "label": _words.label,
+        "plain": _words.plain,
+        "portable": partial(_words.portable, run=run),
+        "told": _told,
+        "utc": _utc,
+    }
+    environment.globals |= {"counted": _words.counted, "figure": _words.figure}
     return environment
 
 
-def _section(run: RunDirectory, outcome: Outcome) -> Section | None:
+def _section(run: RunDirectory, outcome: Outcome, events: Iterable[Event]) -> Section | None:
     name = outcome.first.id
-    events = [event for event in run.events() if event.experiment in {name, None}]
-    own = [event for event in events if event.experiment == name and event.kind == "fault"]
-    histories = _histories(run, name)
+    mine = [event for event in events if event.experiment in {name, None}]
+    own = [event for event in mine if event.experiment == name and event.kind == "fault"]
+    watched = [event for event in mine if event.kind == "watch"]
+    recovered = outcome.decisive.figures.get("recovered_from_clearing_seconds")
+    recorded = loads(
+        run, name, [*own, *watched], recovered if isinstance(recovered, float) else None
+    )
     budgets = _budgets(run, outcome)
-    if not (histories or own or budgets):
+    if not (recorded or own or budgets):
         return None
     fault = window(own)
     return Section(
         outcome=outcome,
-        figures=tuple((path.stem, _drawn(path, own, events)) for path in histories),
+        loads=tuple(recorded),
         budgets=tuple(budgets),
         events=tuple(_relative(own)),
         window_seconds=(fault[1] - fault[0]) * 1e-9 if fault else None,
     )
 
 
-def _histories(run: RunDirectory, name: str) -> list[Path]:
-    """Return the recorded loads of a requirement, Parquet before JSONL of the same name."""
-    files = {
-        path.stem: path
-        for suffix in ("jsonl", "parquet")
-        for path in sorted(run.path("history").glob(f"{name}*.{suffix}"))
-    }
-    return [
-        path for stem, path in sorted(files.items()) if stem == name or stem[len(name)] in "-_."
-    ]
-
-
-def _drawn(path: Path, own: list[Event], events: Iterable[Event]) -> str:
-    requests = load(path)
-    if not requests:
-        return ""
-    first, last = requests[0].sched_ns, max(r.end_ns or r.sched_ns for r in requests)
-    watched = [e for e in events if e.kind == "watch" and first <= e.at_ns <= last]
-    drawn = figure(requests, [*own, *watched])
-    html: str = drawn.to_html(full_html=False, include_plotlyjs=False, config=_PLOT)
-    return html
-
-
 def _budgets(run: RunDirectory, outcome: Outcome) -> list[dict[str, Any]]:
-    """Return the budgets that a case recorded as judged: name, limit, measured, verdict, reason."""
+    """Return the budgets of all cases as they were judged last."""
+    return [row for case in outcome.cases for row in _budgets_of(run, case)]
+
+
+def _budgets_of(run: RunDirectory, case: Result) -> list[dict[str, Any]]:
+    judged = case.budgets
+    if judged:
+        return [row.model_dump() for row in judged]
     found = []
-    for case in outcome.cases:
-        for name in case.evidence:
-            if name.endswith("observations.jsonl"):
-                found += _observed(run.path(name), "budgets")
+    for name in case.evidence:
+        if name.endswith("observations.jsonl"):
+            found += _observed(run.path(name), "budgets")
     return [row for row in found if isinstance(row, dict) and {"name", "limit"} <= row.keys()]
 
 
@@ -124,11 +139,20 @@ def _observed(path: Path, name: str) -> list[Any]:
     return [row for value in values if isinstance(value, list) for row in value]
 
 
-def _relative(events: list[Event]) -> list[tuple[str, Event]]:
+def _relative(events: Sequence[Event]) -> list[tuple[str, Event]]:
     origin = next((e.at_ns for e in events if e.what == "took-effect"), None)
     if origin is None:
         return [(_utc(datetime.fromtimestamp(e.at_ns * 1e-9, UTC)), e) for e in events]
     return [(f"{(event.at_ns - origin) * 1e-9:+.1f} s", event) for event in events]
+
+
+def _told(data: object) -> str:
+    """Return what an event carries as readers want it: names and values, no JSON."""
+    if isinstance(data, dict):
+        return "; ".join(f"{name}: {_told(value)}" for name, value in data.items())
+    if isinstance(data, list | tuple):
+        return ", ".join(map(_told, data))
+    return str(data)
 
 
 def _duration(start: datetime, end: datetime | None) -> str:
@@ -140,12 +164,3 @@ def _duration(start: datetime, end: datetime | None) -> str:
 
 def _utc(stamp: datetime) -> str:
     return f"{stamp:%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _number(value: object) -> str:
-    """Return a figure as a reader wants it: four digits, nothing for what was not measured."""
-    if value is None:
-        return "-"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return str(value)

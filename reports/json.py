@@ -4,6 +4,7 @@ import json
 
 from hotfire.outcome import headline, outcomes
 from hotfire.rundir import RunDirectory
+from reports._words import portable
 
 SUFFIX = ".json"
 
@@ -30,7 +31,8 @@ def render(run: RunDirectory) -> str:
         "events": [e.model_dump(mode="json") for e in run.events() if e.kind == "fault"],
     }
     # A percentile over lost requests is infinite, which JSON cannot say: it becomes a string.
-    return json.dumps(_finite(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(_finite(document), indent=2, ensure_ascii=False, allow_nan=False)
+    return portable(text, run) + "\n"
 
 
 def _finite(value: object) -> object:

@@ -7,6 +7,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 from hotfire.outcome import outcomes
 from hotfire.rundir import Result, RunDirectory
 from hotfire.verdict import Verdict
+from reports._words import plain, portable
 
 SUFFIX = ".junit.xml"
 
@@ -34,7 +35,8 @@ def render(run: RunDirectory) -> str:
         for case in members:
             _add_case(suite, case)
     indent(root)
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + tostring(root, encoding="unicode") + "\n"
+    text = portable(tostring(root, encoding="unicode"), run)
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'
 
 
 def _counts(cases: list[Result]) -> dict[str, str]:
@@ -60,7 +62,7 @@ def _add_case(suite: Element, case: Result) -> None:
         time=f"{case.seconds:.3f}",
     )
     if tag := _TAGS.get(case.verdict):
-        SubElement(element, tag, message=_legal(case.reason), type=case.verdict.value)
+        SubElement(element, tag, message=_legal(plain(case.reason)), type=case.verdict.value)
     lines = [f"{case.level} {case.statement}", f"source: {case.source}", *case.evidence]
     SubElement(element, "system-out").text = _legal("\n".join(lines))
 

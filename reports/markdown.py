@@ -1,35 +1,51 @@
 """Markdown, for merge requests and tickets."""
 
+from collections.abc import Iterator
+
 from hotfire.outcome import Outcome, headline, outcomes
 from hotfire.rundir import RunDirectory, RunInfo
 from hotfire.verdict import Verdict
+from reports._words import because, counted, figure, lead, portable
 
 SUFFIX = ".md"
 
 
 def render(run: RunDirectory) -> str:
-    """Return the statement and one line per requirement, worst verdict first."""
+    """Return the statement, one line per requirement, worst verdict first, and what faults cost."""
     info = run.info()
     found = outcomes(run.results())
     lines = [
         f"# {_cell(headline(info.target_name, info.conformance, found))}",
         "",
-        _about(info),
+        _cell(lead(info, found)),
+        "",
+        *_about(info),
         "",
         "| Verdict | Level | Requirement | Statement | Because |",
         "|---|---|---|---|---|",
-        *map(_row, found),
+        *(_row(outcome) for outcome in found),
+        *_faults(found),
     ]
-    lines += [f"- {_cell(note)}" for note in info.notes]
-    return "\n".join(lines) + "\n"
+    if info.notes:
+        lines += ["", *(f"- {_cell(note)}" for note in info.notes)]
+    return portable("\n".join(lines), run) + "\n"
 
 
-def _about(info: RunInfo) -> str:
-    cluster = ""
-    if info.cluster:
-        cluster = f", on Kubernetes {info.cluster.version} with {len(info.cluster.nodes)} nodes"
+def _about(info: RunInfo) -> Iterator[str]:
     began = f"{info.started_at:%Y-%m-%d %H:%M} UTC"
-    return f"hotfire {info.tool_version}, run `{info.run_id}`, {began}{cluster}."
+    yield f"hotfire {info.tool_version}, run `{info.run_id}`, {began}."
+    machine = f"{counted(info.machine.cores, 'core')}, Linux {info.machine.kernel}"
+    if info.cluster is None:
+        yield f"Measured from {machine}."
+        return
+    racks = {node.rack for node in info.cluster.nodes if node.rack}
+    accelerators = sum(node.accelerators for node in info.cluster.nodes)
+    parts = [counted(len(info.cluster.nodes), "node")]
+    parts += [f"in {counted(len(racks), 'rack')}"] if racks else []
+    parts += [f"with {counted(accelerators, 'accelerator')}"] if accelerators else []
+    about = [f"Kubernetes {info.cluster.version}, {' '.join(parts)}"]
+    about += [text for text in (info.cluster.engine, info.cluster.gateway) if text]
+    yield _cell(f"Measured from {machine}, on {'; '.join(about)}.")
 
 
 def _row(outcome: Outcome) -> str:
@@ -37,9 +53,22 @@ def _row(outcome: Outcome) -> str:
     verdict = "left out" if outcome.skipped else outcome.verdict.value
     if outcome.verdict is Verdict.FAILED:
         verdict = f"**{verdict}**"
-    because = "" if outcome.verdict is Verdict.PASSED else outcome.decisive.reason
-    cells = (verdict, first.level, f"[{first.id}]({first.source})", first.statement, because)
+    reason = "" if outcome.verdict is Verdict.PASSED else because(outcome)
+    cells = (verdict, first.level, f"[{first.id}]({first.source})", first.statement, reason)
     return f"| {' | '.join(map(_cell, cells))} |"
+
+
+def _faults(found: list[Outcome]) -> Iterator[str]:
+    hit = [o for o in found if o.decisive.figures.get("took_effect_seconds") is not None]
+    if not hit:
+        return
+    yield from ("", "| Fault | In force for | Served as before, after | Lost | Longest stall |")
+    yield "|---|---:|---:|---:|---:|"
+    for outcome in hit:
+        names = ("fault_window_seconds", "recovered_from_clearing_seconds", "lost_requests")
+        seen = outcome.decisive.figures
+        cells = [figure(name, seen.get(name)) for name in (*names, "longest_stall_seconds")]
+        yield f"| {outcome.first.id} | {' | '.join(cells)} |"
 
 
 def _cell(text: str) -> str:

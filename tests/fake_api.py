@@ -18,6 +18,7 @@ from hotfire.cluster import Cluster
 Document = dict[str, Any]
 
 KINDS = {
+    "scheduling.k8s.io/v1": {"PriorityClass": False},
     "v1": {"Namespace": False, "Pod": True, "ConfigMap": True, "Node": False, "Event": True},
     "apps/v1": {"DaemonSet": True, "Deployment": True},
     "policy/v1": {"PodDisruptionBudget": True},

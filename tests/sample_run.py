@@ -12,6 +12,22 @@ from hotfire.verdict import Conformance, Verdict
 T0 = 1_760_000_000_000_000_000
 SECOND = 1_000_000_000
 FAULT = (T0 + 60 * SECOND, T0 + 90 * SECOND)
+INSTRUMENT = {
+    "gates": [
+        {
+            "name": "lateness_p99_seconds",
+            "measured": 0.013151,
+            "limit": 0.01,
+            "holds": False,
+            "reason": "lateness_p99_seconds 0.01315 of 0.01",
+        }
+    ],
+    "measured": {
+        "lateness_p50_seconds": 0.000719,
+        "lateness_p99_seconds": 0.013151,
+        "lateness_max_seconds": 0.031307999999999996,
+    },
+}
 HOSTILE = "<script>alert(1)</script> | a & b \x00"
 
 
@@ -75,11 +91,14 @@ def requests() -> list[Request]:
 
 def write_sample_run(runs: Path) -> RunDirectory:
     """Write a whole run below a folder and return it."""
-    info = RunInfo.begin(command=("hotfire", "certify"), target_name="acme", tool_version="0.1.0")
+    words = ("hotfire", "certify", "--target", "/root/secret-home/target.yaml")
+    info = RunInfo.begin(command=words, target_name="acme", tool_version="0.1.0")
     nodes = (NodeFacts(name="n1", accelerators=2, rack="r1"), NodeFacts(name="cp1"))
     info = info.model_copy(
         update={
-            "cluster": ClusterFacts(version="v1.36.3", nodes=nodes),
+            "cluster": ClusterFacts(
+                version="v1.36.3", nodes=nodes, engine="2 engines of vllm/vllm-openai:v0.11"
+            ),
             "conformance": Conformance.NONCONFORMANT,
             "finished_at": info.started_at,
             "notes": ("a note",),
@@ -91,6 +110,8 @@ def write_sample_run(runs: Path) -> RunDirectory:
     run.append_result(result("GPU-001", Verdict.INCONCLUSIVE, reason=HOSTILE))
     run.append_result(result("SCH-002", Verdict.PASSED))
     run.append_result(result("GPU-005", Verdict.NOT_APPLICABLE, level=Level.SHOULD))
+    lost = f"HarnessError: the last line of {run.log_path('load.log')} is: x"
+    run.append_result(result("LIF-001", Verdict.INCONCLUSIVE, level=Level.SHOULD, reason=lost))
     run.append_result(result("LIF-002", Verdict.INCONCLUSIVE, reason="not selected"))
     _write_fault(run)
     return run
@@ -108,6 +129,7 @@ def _write_fault(run: RunDirectory) -> None:
     run.append_result(row)
     lines = [json.dumps(to_row(request)) for request in requests()]
     run.history_path(name).write_text("\n".join(lines) + "\n")
+    run.write_text(f"history/{name}.instrument.json", json.dumps(INSTRUMENT))
     for at, what in ((-5, "injected"), (0, "took-effect"), (30, "verified-healed")):
         run.append_event(
             Event(

@@ -1,14 +1,19 @@
 """A recorded run can be judged again, and loses what it can no longer prove."""
 
+import json
 from pathlib import Path
 
 import pytest
-from tests.sample_run import result
 
 from hotfire import cli
 from hotfire.cli import project
-from hotfire.rundir import RunDirectory, RunInfo
+from hotfire.experiment import Facts
+from hotfire.experiment.record import write_facts
+from hotfire.history import to_row
+from hotfire.profile import Budgets, Measurement
+from hotfire.rundir import BudgetRow, Event, RunDirectory, RunInfo
 from hotfire.verdict import Conformance, Verdict
+from tests.sample_run import FAULT, SECOND, requests, result
 
 
 @pytest.fixture
@@ -53,3 +58,38 @@ def test_operators_choice_stays_one(run: RunDirectory) -> None:
 
     assert cli.run(["judge", "latest"]) == 2
     assert run.results()[1].skipped_by_operator
+
+
+def test_fault_gets_the_budgets_and_figures_of_its_new_judgement(run: RunDirectory) -> None:
+    stale = BudgetRow(name="recovery_seconds", limit=1, verdict=Verdict.PASSED)
+    old = result("FLT-POD-001", Verdict.PASSED)
+    run.append_result(old.model_copy(update={"budgets": (stale,), "figures": {"healed": "yes"}}))
+    write_fault(run, Budgets(error_ratio=0.02, recovery_seconds=20))
+
+    assert cli.run(["judge", "latest"]) == 2
+
+    judged = run.results()[1]
+    assert [row.name for row in judged.budgets] == ["recovery_seconds", "error_ratio"]
+    assert judged.budgets[1].verdict is Verdict.FAILED
+    assert judged.figures["healed"] == "yes"
+    assert judged.figures["lost_requests"] == 50
+    assert judged.reason == "the record is incomplete: the experiment left no journal"
+
+
+def write_fault(run: RunDirectory, budgets: Budgets) -> None:
+    """Write the record of the sample run's fault, all but Chaos Toolkit's journal."""
+    name = "FLT-POD-001"
+    facts = Facts(
+        experiment=name,
+        slo=Budgets(error_ratio=0.01, ttft_p95_seconds=2.0),
+        budgets=budgets,
+        measurement=Measurement(window_seconds=5, window_requests=20, hold_seconds=10),
+        self_healing=True,
+    )
+    write_facts(run, facts)
+    lines = [json.dumps(to_row(request)) for request in requests()]
+    run.history_path(name).write_text("\n".join(lines) + "\n")
+    stamps = {"injected": FAULT[0] - SECOND, "took-effect": FAULT[0], "verified-healed": FAULT[1]}
+    for what, at_ns in stamps.items():
+        event = Event(at_ns=at_ns, kind="fault", what=what, source="test", experiment=name)
+        run.append_event(event)

@@ -83,6 +83,27 @@ def test_true_assertion_with_evidence_is_passed(project: pytest.Pytester) -> Non
 
 
 @pytest.mark.parametrize(
+    ("recorded_budgets", "rows"),
+    [
+        ("[{'name': 'error_ratio', 'limit': 0.1, 'measured': 0.0, 'verdict': 'passed'}]", 1),
+        ("[{'name': 'x', 'limit': 1, 'measured': float('inf'), 'verdict': 'failed'}]", 1),
+        ("'none of them'", 0),
+    ],
+)
+def test_budgets_a_case_records_are_part_of_its_result(
+    project: pytest.Pytester, recorded_budgets: str, rows: int
+) -> None:
+    add_check(
+        project, f"def test_it(evidence):\n    evidence.record('budgets', {recorded_budgets})"
+    )
+
+    run(project)
+
+    [result] = recorded(project)
+    assert len(result.budgets) == rows
+
+
+@pytest.mark.parametrize(
     ("body", "verdict", "reason"),
     [
         (f"def test_it(evidence):\n{SEEN}    assert 1 == 2", Verdict.FAILED, "assert 1 == 2"),

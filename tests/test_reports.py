@@ -8,12 +8,14 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from reports._lanes import figure, window
-from tests.sample_run import FAULT, requests, result, write_sample_run
 
 from hotfire.cli.project import ReportFormat, format_names, load_format
 from hotfire.rundir import RunDirectory, RunInfo
 from hotfire.verdict import Verdict
+from reports._lanes import figure, window
+from reports._words import figure as shown
+from reports._words import portable
+from tests.sample_run import FAULT, requests, result, write_sample_run
 
 FORMATS = ["html", "json", "junit", "markdown"]
 
@@ -68,8 +70,8 @@ def test_junit_counts_what_is_not_proven_as_error(run: RunDirectory) -> None:
     root = ElementTree.fromstring(rendered("junit", run))  # noqa: S314 - our own document
 
     counted = {name: root.get(name) for name in ("tests", "failures", "errors", "skipped")}
-    assert counted == {"tests": "7", "failures": "1", "errors": "2", "skipped": "1"}
-    assert len(root.findall(".//error")) == 2
+    assert counted == {"tests": "8", "failures": "1", "errors": "3", "skipped": "1"}
+    assert len(root.findall(".//error")) == 3
     assert root.find(".//failure").get("message") == "assert 404"  # type: ignore[union-attr]
 
 
@@ -84,7 +86,7 @@ def test_json_is_strict_and_keeps_the_infinite(run: RunDirectory) -> None:
 def test_markdown_lists_the_worst_first(run: RunDirectory) -> None:
     ids = re.findall(r"\[([A-Z-]+\d{3})\]", rendered("markdown", run))
 
-    assert ids == ["API-001", "GPU-001", "LIF-002", "FLT-POD-001", "SCH-002", "GPU-005"]
+    assert ids == ["API-001", "GPU-001", "LIF-001", "LIF-002", "FLT-POD-001", "SCH-002", "GPU-005"]
 
 
 def test_markdown_row_stays_one_row(run: RunDirectory) -> None:
@@ -99,8 +101,10 @@ class Links(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.targets: list[str] = []
+        self.ids: set[str] = set()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.ids |= {str(value) for name, value in attrs if name == "id"}
         names = {"href", "src"} if tag != "a" else {"href"}
         self.targets += [value for name, value in attrs if name in names and value]
 
@@ -109,17 +113,78 @@ def test_page_loads_nothing_and_its_links_exist(run: RunDirectory) -> None:
     page = Links()
     page.feed(rendered("html", run))
 
-    local = [target for target in page.targets if not target.startswith("https://example.org")]
-    assert local
-    assert [target for target in local if not run.path(target).exists()] == []
+    within = {target[1:] for target in page.targets if target.startswith("#")}
+    outside = [t for t in page.targets if not t.startswith(("#", "https://example.org"))]
+    assert within
+    assert within <= page.ids
+    assert outside
+    assert [target for target in outside if not run.path(target).exists()] == []
 
 
 def test_page_shows_budget_and_fault_window(run: RunDirectory) -> None:
     text = rendered("html", run)
 
-    assert '<td class="number">0.0125</td>' in text
-    assert "30.0 s from proven start to proven end" in text
+    assert '<td class="number">1.25 %</td>' in text
+    assert "30 s from proven start to proven end" in text
     assert text.count("plotly.js v") == 1
+
+
+def test_page_opens_with_what_the_run_amounts_to(run: RunDirectory) -> None:
+    text = rendered("html", run)
+
+    assert "<h1>acme is not conformant</h1>" in text
+    assert "1 of 5 requirements broken: API-001. 2 of 5 could not be decided." in text
+
+
+def test_page_says_whether_the_instrument_was_fit(run: RunDirectory) -> None:
+    text = rendered("html", run)
+
+    assert "sends late by 719 µs (median), 13.2 ms (p99), 31.3 ms (max)" in text
+    assert re.search(r"sends late, p99</td>.*13.2 ms</td>.*10 ms</td>.*>tripped</td>", text)
+
+
+@pytest.mark.parametrize("name", ["html", "markdown"])
+def test_cluster_and_machine_are_told(run: RunDirectory, name: str) -> None:
+    text = rendered(name, run)
+
+    assert "Kubernetes v1.36.3, 2 nodes" in text
+    assert "2 engines of vllm/vllm-openai:v0.11" in text
+    assert f"Linux {run.info().machine.kernel}" in text
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_no_report_names_a_place_of_this_machine(run: RunDirectory, name: str) -> None:
+    text = rendered(name, run)
+
+    assert str(run.root) not in text
+    assert "/root/secret-home" not in text
+    assert "~/secret-home/target.yaml" in text or name in {"junit", "markdown"}
+
+
+def test_places_of_a_run_that_was_moved_are_relative_too(run: RunDirectory) -> None:
+    told = f"see /elsewhere/runs/{run.info().run_id}/logs/x.log, https://example.org/home/a/b"
+
+    assert portable(told, run) == "see logs/x.log, https://example.org/home/a/b"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("ttft_p95_seconds", 0.032290800000000004, "32.3 ms"),
+        ("lag_p50_seconds", 0.00013, "130 µs"),
+        ("took_effect_seconds", 1.464983522, "1.46 s"),
+        ("outage_seconds", 0.0, "0 s"),
+        ("longest_stall_seconds", 0.99996, "1 s"),
+        ("span_seconds", 263.2, "4 min 23 s"),
+        ("e2e_p95_seconds", float("inf"), "never"),
+        ("error_ratio", 0.0056753688989784334, "0.568 %"),
+        ("requests_touched", 1369, "1,369"),
+        ("holds", True, "yes"),
+        ("first_error_seconds", None, "-"),
+    ],
+)
+def test_figures_have_three_digits_and_a_unit(name: str, value: object, text: str) -> None:
+    assert shown(name, value) == text
 
 
 def test_page_without_a_fault_carries_no_plotting_library(empty_run: RunDirectory) -> None:
@@ -141,6 +206,21 @@ def test_lanes_tell_the_fault_from_the_rest(run: RunDirectory) -> None:
     assert set(arrivals.values()) == {5.0}
     assert (min(arrivals), max(arrivals)) == (-59.5, 89.5)
     assert (min(failing), max(failing)) == (0.5, 29.5)
-    assert list(lanes["ready endpoints"].y) == [2, 1, 2]
+    assert list(lanes["ready endpoints"].y) == [2, 1, 2, 2]
     assert max(lanes["TTFT"].y) == 1.0
     assert (drawn.layout.shapes[0].x0, drawn.layout.shapes[0].x1) == pytest.approx((0, 30))
+
+
+def test_labels_of_marks_that_lie_together_stand_one_above_the_other(run: RunDirectory) -> None:
+    drawn = figure(requests(), run.events(), recovered_ns=FAULT[1])
+
+    heights = {re.sub("<.*?>", "", note.text): note.yshift for note in drawn.layout.annotations}
+    assert heights["injected"] != heights["took effect"]
+    assert heights["over"] != heights["served as before"]
+
+
+def test_latency_axes_leave_room_for_a_millisecond_and_for_a_second(run: RunDirectory) -> None:
+    axis = figure(requests(), run.events()).layout.yaxis3
+
+    assert axis.type == "log"
+    assert list(axis.ticktext) == ["100 ms", "300 ms", "1 s"]

@@ -57,6 +57,10 @@ class ClusterFacts(_Model):
 
     version: str
     nodes: tuple[NodeFacts, ...] = ()
+    engine: str = ""
+    """How many engine pods of which image."""
+    gateway: str = ""
+    """The GatewayClass and who implements it."""
 
 
 class RunInfo(_Model):
@@ -90,6 +94,18 @@ class RunInfo(_Model):
         )
 
 
+class BudgetRow(_Model):
+    """One budget against what was measured."""
+
+    name: str
+    """With its unit, as in the target file."""
+    limit: float
+    measured: float | None = None
+    """None: nothing was measured; infinite: more requests failed than the percentile leaves out."""
+    verdict: Verdict
+    reason: str = ""
+
+
 class Result(_Model):
     """One line of results.jsonl: what one case says about its requirement."""
 
@@ -117,6 +133,8 @@ class Result(_Model):
     """Paths relative to the run directory."""
     figures: dict[str, bool | int | float | str | None] = {}
     """Scalar observations by name, units in the names."""
+    budgets: tuple[BudgetRow, ...] = ()
+    """Every budget of this case, as it was judged last."""
     skipped_by_operator: bool = False
 
     @property

@@ -197,3 +197,31 @@ def test_figures_tell_window_effect_and_recovery() -> None:
     assert figures["fault_window_seconds"] == 14.0
     assert figures["recovered_from_clearing_seconds"] == 0.0
     assert figures["lost_requests"] == 25
+
+
+def test_budgets_show_recovery_first_and_every_other_one_that_is_set() -> None:
+    budgets = judge(record(requests=rows(bad=range(61, 66)))).budgets
+
+    shown = [(one.name, one.limit, one.measured, one.verdict) for one in budgets]
+    assert shown == [
+        ("recovery_seconds", 10, 0.0, Verdict.PASSED),
+        ("error_ratio", 0.01, pytest.approx(25 / 375, abs=0.005), Verdict.FAILED),
+    ]
+
+
+def test_recovery_that_never_came_has_no_measure() -> None:
+    [recovery, _] = judge(record(requests=rows(bad=range(61, 240), until=240))).budgets
+
+    assert (recovery.measured, recovery.verdict) == (None, Verdict.FAILED)
+    assert "not as before" in recovery.reason
+
+
+def test_budgets_of_an_unfit_measurement_are_shown_but_do_not_decide() -> None:
+    judgement = judge(record(instrument_trouble="the load was not fit to measure: lag"))
+
+    assert [one.verdict for one in judgement.budgets] == [Verdict.PASSED, Verdict.PASSED]
+    assert judgement.verdict is Verdict.INCONCLUSIVE
+
+
+def test_fault_without_a_window_has_no_budgets() -> None:
+    assert judge(record(events=[event("injected", INJECTED)])).budgets == ()

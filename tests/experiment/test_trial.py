@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.chaos.platform import SYSTEM, Platform, profile_for, run_directory, world_for
-from tests.engine_process import running_engine
-from tests.fake_api import FakeApi, connect, serving
 
 from hotfire.chaos import lease, undo
 from hotfire.chaos.blast import World, prove, resolve
 from hotfire.experiment import Experiment, Trial, judge_run
-from hotfire.traffic.rated import rated_load
 from hotfire.profile import TargetProfile
 from hotfire.rundir import RunDirectory
+from hotfire.traffic.rated import rated_load
 from hotfire.verdict import Verdict
 from hotfire.waiting import until
+from tests.chaos.platform import SYSTEM, Platform, profile_for, run_directory, world_for
+from tests.engine_process import running_engine
+from tests.fake_api import FakeApi, connect, serving
 
 KILL = Path(__file__).parents[2] / "experiments" / "pods" / "kill-one-engine.yaml"
 
@@ -78,7 +78,7 @@ def test_a_killed_engine_is_proven_healed_and_judged_from_the_record_alone(stand
     assert "engine-1" not in stand.api.names("pods")
     assert undo.copies(stand.world.cluster, SYSTEM) == []
     assert lease.holder(stand.world.cluster, SYSTEM) is None
-    assert judge_run(stand.run) == {"FLT-POD-001": (judgement.verdict, judgement.reason)}
+    assert judge_run(stand.run) == {"FLT-POD-001": judgement}
     # A busy machine may trip a gate of the load; the target is never blamed for that.
     unfit = "not fit to measure" in judgement.reason or "steady state" in judgement.reason
     assert judgement.verdict is Verdict.PASSED or unfit, judgement.reason

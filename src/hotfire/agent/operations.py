@@ -78,6 +78,12 @@ class Operations:
         """Undo every open entry, newest first; return what could not be undone, with the reason."""
         return [problem for entry in self._entries.open() if (problem := self._undo(entry))]
 
+    def leave(self) -> list[str]:
+        """Undo every open entry and forget the healed ones; return what could not be undone."""
+        problems = self.heal_all()
+        self._entries.forget_healed()
+        return problems
+
     def _fire(self, op: str, args: dict[str, Any]) -> object:
         id_, ttl_seconds = str(args.pop("id", "")), float(args.pop("ttl_seconds", 0))
         fault = self._faults[op]

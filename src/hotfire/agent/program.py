@@ -68,7 +68,7 @@ def serve(operations: Operations, path: Path) -> None:
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             path.unlink(missing_ok=True)
-            for problem in operations.heal_all():
+            for problem in operations.leave():
                 sys.stderr.write(f"not healed: {problem}\n")
 
 

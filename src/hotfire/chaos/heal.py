@@ -14,6 +14,7 @@ from hotfire.profile import TargetProfile
 from hotfire.waiting import until
 
 RUN_LABEL: Final = "hotfire.dev/run"
+_PRIORITY_API: Final = "scheduling.k8s.io/v1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +206,9 @@ def _remove_namespaces(world: World) -> list[Healed]:
     names = [one["metadata"]["name"] for one in cluster.list("Namespace", selector=RUN_LABEL)]
     for name in names:
         cluster.delete_namespace(name)
+    # The one kind of the reference stack that lies in no namespace.
+    for one in cluster.list("PriorityClass", selector=RUN_LABEL, api_version=_PRIORITY_API):
+        cluster.delete("PriorityClass", None, one["metadata"]["name"], api_version=_PRIORITY_API)
     return [_gone(cluster, name, waits.pod_gone_seconds) for name in names]
 
 

@@ -1,15 +1,18 @@
 """One run at a time: a Lease in the cluster; deleting it from anywhere is the kill switch."""
 
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final, Self
 
 from hotfire.cluster import Cluster, Document
 from hotfire.errors import ClusterError, HarnessError
 
 NAME: Final = "hotfire-run"
+_RUNNER: Final = "hotfire.dev/runner"
 _API: Final = "coordination.k8s.io/v1"
 # A deleted lease is noticed within this time.
 _CHECK_SECONDS: Final = 2.0
@@ -23,11 +26,37 @@ class Holder:
     uid: str
     renewed_at: datetime
     lease_seconds: int
+    runner: str
 
     @property
     def alive(self) -> bool:
-        """Whether it was renewed within its length."""
-        return datetime.now(UTC) - self.renewed_at < timedelta(seconds=self.lease_seconds)
+        """Whether it was renewed within its length, and its process is not known to be dead."""
+        fresh = datetime.now(UTC) - self.renewed_at < timedelta(seconds=self.lease_seconds)
+        return fresh and not _is_dead(self.runner)
+
+
+def _runner(pid: int) -> str | None:
+    """Return what tells a process from every other one ever, on any machine; None: there is none.
+
+    Boot, process-id namespace, process id and start time; empty where the kernel is not Linux.
+    """
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    if not boot.exists():
+        return ""
+    try:
+        space = os.stat("/proc/self/ns/pid").st_ino
+        # The second field is the name in parentheses and may hold spaces; the start is the 22nd.
+        started = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return None
+    return f"{boot.read_text().strip()}/{space}/{pid}/{started}"
+
+
+def _is_dead(runner: str) -> bool:
+    """Return whether a runner of this very machine has ended; others are given their lease."""
+    here = (_runner(os.getpid()) or "").split("/")[:2]
+    parts = runner.split("/")
+    return len(parts) == 4 and parts[:2] == here and _runner(int(parts[2])) != runner
 
 
 def holder(cluster: Cluster, namespace: str) -> Holder | None:
@@ -41,6 +70,7 @@ def holder(cluster: Cluster, namespace: str) -> Holder | None:
         uid=found["metadata"]["uid"],
         renewed_at=datetime.fromisoformat(spec["renewTime"]),
         lease_seconds=int(spec["leaseDurationSeconds"]),
+        runner=(found["metadata"].get("annotations") or {}).get(_RUNNER, ""),
     )
 
 
@@ -120,7 +150,11 @@ class RunLease:
         return {
             "apiVersion": _API,
             "kind": "Lease",
-            "metadata": {"name": NAME, "namespace": self._namespace},
+            "metadata": {
+                "name": NAME,
+                "namespace": self._namespace,
+                "annotations": {_RUNNER: _runner(os.getpid()) or ""},
+            },
             "spec": {
                 "holderIdentity": self._run_id,
                 "leaseDurationSeconds": self._seconds,

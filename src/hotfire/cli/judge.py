@@ -1,12 +1,14 @@
 """``hotfire judge``: the verdicts of a recorded run, by the rules of this version."""
 
+from dataclasses import asdict
+
 import typer
 
 from hotfire.cli.project import find_run
 from hotfire.cli.verdicts import print_verdicts
-from hotfire.experiment import judge_run
+from hotfire.experiment import Judgement, judge_run
 from hotfire.outcome import statement
-from hotfire.rundir import Result, RunDirectory
+from hotfire.rundir import BudgetRow, Result, RunDirectory
 from hotfire.verdict import EXIT_CODES, Verdict
 
 
@@ -19,24 +21,34 @@ def judge(name: str) -> int:
     run.replace_results(after)
     stated = statement(after, planned=run.planned())
     info = run.update_info(conformance=stated)
-    changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
-    for old, new in changed:
+    for old, new in zip(before, after, strict=True):
+        if old.verdict is new.verdict:
+            continue
         typer.echo(f"{new.id} {new.case}: {old.verdict} -> {new.verdict}: {new.reason}")
     print_verdicts(info, after)
     return EXIT_CODES[stated]
 
 
-def _judged_again(
-    result: Result, faults: dict[str, tuple[Verdict, str]], run: RunDirectory
-) -> Result:
+def _judged_again(result: Result, faults: dict[str, Judgement], run: RunDirectory) -> Result:
     """Return a fault's new judgement; a check's stands as long as its evidence does."""
     if result.skipped_by_operator:
         return result
     if result.kind == "fault" and result.id in faults:
-        verdict, reason = faults[result.id]
-        return result.model_copy(update={"verdict": verdict, "reason": reason})
+        return _with(result, faults[result.id])
     missing = [name for name in result.evidence if not run.path(name).exists()]
     if result.verdict is Verdict.PASSED and (missing or not result.evidence):
         reason = f"its evidence is missing: {', '.join(missing) or 'none was recorded'}"
         return result.model_copy(update={"verdict": Verdict.INCONCLUSIVE, "reason": reason})
     return result
+
+
+def _with(result: Result, judgement: Judgement) -> Result:
+    """Return a fault's result as this judgement has it, its budgets and figures included."""
+    told = {"reason": judgement.reason} if "reason" in result.figures else {}
+    changes = {
+        "verdict": judgement.verdict,
+        "reason": judgement.reason,
+        "figures": result.figures | judgement.figures | told,
+        "budgets": tuple(BudgetRow(**asdict(one)) for one in judgement.budgets),
+    }
+    return result.model_copy(update=changes)

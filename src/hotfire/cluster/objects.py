@@ -98,6 +98,7 @@ class Node:
     allocatable: Mapping[str, str]
     capacity: Mapping[str, str]
     kubelet_version: str
+    kernel: str
     internal_ip: str
 
     @classmethod
@@ -118,6 +119,7 @@ class Node:
             allocatable=status.get("allocatable") or {},
             capacity=status.get("capacity") or {},
             kubelet_version=(status.get("nodeInfo") or {}).get("kubeletVersion", ""),
+            kernel=(status.get("nodeInfo") or {}).get("kernelVersion", ""),
             internal_ip=_internal_ip(status),
         )
 

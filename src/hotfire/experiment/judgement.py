@@ -98,6 +98,8 @@ class Judgement:
     stop: bool = False
     """The target is broken, or was hit beyond the plan: feed it no further fault."""
     figures: Figures
+    budgets: tuple[BudgetResult, ...] = ()
+    """Every budget against what was measured, recovery first; none without a fault window."""
 
 
 def judge(record: Record) -> Judgement:
@@ -108,23 +110,37 @@ def judge(record: Record) -> Judgement:
     exceeded, passed.
     """
     recovery = record.recovery()
-    figures = _figures(record, recovery)
+    figures, budgets = _figures(record, recovery), _budgets(record, recovery)
     broken = record.injected_ns is not None and record.cleared_ns is None
-    for verdict, reason, stop in _reasons(record, recovery):
+    for verdict, reason, stop in _reasons(record, budgets):
         return Judgement(
             verdict=verdict,
             reason=reason,
             stop=stop or broken or _not_back(recovery),
             figures=figures,
+            budgets=budgets,
         )
-    return Judgement(verdict=Verdict.PASSED, reason="every budget was kept", figures=figures)
+    kept = "every budget was kept"
+    return Judgement(verdict=Verdict.PASSED, reason=kept, figures=figures, budgets=budgets)
 
 
-def _reasons(record: Record, recovery: Recovery | None) -> Iterator[tuple[Verdict, str, bool]]:
+def _reasons(
+    record: Record, budgets: Sequence[BudgetResult]
+) -> Iterator[tuple[Verdict, str, bool]]:
     if incomplete := _incomplete(record):
         yield Verdict.INCONCLUSIVE, f"the record is incomplete: {incomplete}", False
         return
-    journal, unknown = record.journal or {}, Verdict.INCONCLUSIVE
+    yield from _unproven(record, record.journal or {})
+    if record.injected_ns is None or record.cleared_ns is None:
+        yield Verdict.INCONCLUSIVE, "the fault's window was not recorded", False
+    worst = merge(one.verdict for one in budgets)
+    if worst is not Verdict.PASSED:
+        reasons = [one.reason for one in budgets if one.verdict is worst]
+        yield worst, "; ".join(reasons) or "no budget was set", False
+
+
+def _unproven(record: Record, journal: Mapping[str, Any]) -> Iterator[tuple[Verdict, str, bool]]:
+    unknown = Verdict.INCONCLUSIVE
     if not _steady_before(journal):
         yield unknown, f"no steady state before the fault: {_why_unsteady(record)}", False
     if _left_broken(record, journal):
@@ -137,21 +153,25 @@ def _reasons(record: Record, recovery: Recovery | None) -> Iterator[tuple[Verdic
         yield unknown, f"harm beyond the blast radius: {beyond[0].data}", True
     if record.instrument_trouble:
         yield unknown, record.instrument_trouble, False
-    yield from _measured(record, recovery)
 
 
-def _measured(record: Record, recovery: Recovery | None) -> Iterator[tuple[Verdict, str, bool]]:
+def _budgets(record: Record, recovery: Recovery | None) -> tuple[BudgetResult, ...]:
     if recovery is None or record.cleared_ns is None:
-        yield Verdict.INCONCLUSIVE, "the fault's window was not recorded", False
-        return
+        return ()
     results = judge_budgets(_touched(record, recovery), record.facts.budgets)
-    verdicts = [(one.verdict, _sentence(one)) for one in results]
-    if (limit := record.facts.budgets.recovery_seconds) is not None:
-        verdicts.insert(0, recovery.judge(limit))
-    worst = merge(verdict for verdict, _ in verdicts)
-    if worst is not Verdict.PASSED:
-        reasons = [reason for verdict, reason in verdicts if verdict is worst]
-        yield worst, "; ".join(reasons) or "no budget was set", False
+    limit = record.facts.budgets.recovery_seconds
+    return tuple(results) if limit is None else (_recovery_budget(recovery, limit), *results)
+
+
+def _recovery_budget(recovery: Recovery, limit_seconds: float) -> BudgetResult:
+    verdict, reason = recovery.judge(limit_seconds)
+    return BudgetResult(
+        name="recovery_seconds",
+        limit=limit_seconds,
+        measured=recovery.recovered_from_clearing_seconds,
+        verdict=verdict,
+        reason=reason,
+    )
 
 
 def _touched(record: Record, recovery: Recovery) -> list[Request]:
@@ -220,10 +240,6 @@ def _ready_endpoints(record: Record) -> Figures:
 
 def _seconds(start_ns: int, end_ns: int | None) -> float | None:
     return None if end_ns is None else (end_ns - start_ns) / _SECOND_NS
-
-
-def _sentence(result: BudgetResult) -> str:
-    return result.reason if result.name in result.reason else f"{result.name}: {result.reason}"
 
 
 def _incomplete(record: Record) -> str | None:

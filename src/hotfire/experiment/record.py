@@ -11,7 +11,6 @@ from hotfire.history import Request, load
 from hotfire.rundir import RunDirectory
 from hotfire.traffic.files import Files
 from hotfire.traffic.gates import Instrument
-from hotfire.verdict import Verdict
 
 _SUFFIX = ".facts.json"
 
@@ -46,12 +45,11 @@ def judge_recorded(run: RunDirectory, experiment: str) -> Judgement:
     return judge(read_record(run, experiment))
 
 
-def judge_run(run: RunDirectory) -> dict[str, tuple[Verdict, str]]:
-    """Return verdict and reason of every experiment in a run, by id; nothing but files is read."""
+def judge_run(run: RunDirectory) -> dict[str, Judgement]:
+    """Return the judgement of every experiment in a run, by id; nothing but files is read."""
     paths = sorted(run.path("journals").glob(f"*{_SUFFIX}"))
-    judged = {path.name.removesuffix(_SUFFIX): path for path in paths}
-    judgements = {name: judge_recorded(run, name) for name in judged}
-    return {name: (one.verdict, one.reason) for name, one in judgements.items()}
+    names = [path.name.removesuffix(_SUFFIX) for path in paths]
+    return {name: judge_recorded(run, name) for name in names}
 
 
 def _journal(run: RunDirectory, experiment: str) -> dict[str, Any] | None:

@@ -5,14 +5,16 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
 from hotfire.evidence import Evidence, redact
 from hotfire.requirement import Requirement
-from hotfire.rundir import Result, RunDirectory
+from hotfire.rundir import BudgetRow, Result, RunDirectory
 from hotfire.verdict import Verdict, merge
 
 UNIT_FOLDERS: dict[str, Literal["check", "fault"]] = {"suites": "check", "experiments": "fault"}
 _REASON_CHARACTERS = 300
+_BUDGETS = TypeAdapter(tuple[BudgetRow, ...])
 
 Finding = tuple[Verdict, str]
 
@@ -70,6 +72,7 @@ class Case:
             seconds=round(self.seconds, 3),
             evidence=_links(self.evidence, run),
             figures=self.evidence.figures if self.evidence else {},
+            budgets=_budgets(self.evidence),
             skipped_by_operator=self.skipped_by_operator,
         )
 
@@ -84,6 +87,15 @@ def _links(evidence: Evidence | None, run: RunDirectory | None) -> tuple[str, ..
     if evidence is None or run is None:
         return ()
     return tuple(run.relative(path) for path in evidence.files())
+
+
+def _budgets(evidence: Evidence | None) -> tuple[BudgetRow, ...]:
+    """Return what a case recorded as ``budgets``; anything of another shape stays evidence only."""
+    recorded = evidence.observations.get("budgets", ()) if evidence else ()
+    try:
+        return _BUDGETS.validate_python(recorded)
+    except ValidationError:
+        return ()
 
 
 def below_units(path: Path, root: Path) -> Path | None:

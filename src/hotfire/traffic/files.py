@@ -57,7 +57,7 @@ class Measured(Record):
     gc_pause_max_seconds: float
     nice: int
     """Priority the process really had."""
-    realtime: bool
+    realtime: bool = False
     """Whether it was scheduled ahead of all ordinary processes."""
 
 

@@ -1,0 +1,177 @@
+"""A recorded load as a page shows it: its figure, what was sent, how fit its instrument was."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from hotfire.history import Request, load
+from hotfire.profile import Budgets, Measurement
+from hotfire.recovery import Bands
+from hotfire.rundir import Event, RunDirectory
+from reports._lanes import figure
+from reports._words import counted, number, seconds
+from reports._words import figure as shown
+
+_PLOT = {"displayModeBar": False, "responsive": True}
+_GATES = {
+    "lag_p99_seconds": "reads late, p99",
+    "lateness_p99_seconds": "sends late, p99",
+    "achieved_ratio": "planned requests sent, at least",
+    "cpu_ratio": "CPU of one core",
+    "held_back_by_client_cap": "requests held back",
+    "rows_accounted_for": "requests accounted for",
+    "rows_recorded": "requests recorded",
+    "ended_by_itself": "ended by itself",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """One condition that the instrument itself had to meet."""
+
+    name: str
+    measured: str
+    limit: str
+    holds: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """One load of a requirement."""
+
+    name: str
+    plot: str
+    about: str
+    """What was sent."""
+    error: str
+    """How exact the instrument was; empty if it left no record."""
+    gates: tuple[Gate, ...]
+
+    @property
+    def fit(self) -> bool:
+        """Whether the instrument was fit to measure."""
+        return bool(self.gates) and all(gate.holds for gate in self.gates)
+
+
+def loads(
+    run: RunDirectory, name: str, events: Sequence[Event], recovered_seconds: float | None
+) -> list[Load]:
+    """Return the recorded loads of a requirement; ``recovered_seconds`` is since the clearing."""
+    return [_read(run, path, name, events, recovered_seconds) for path in _histories(run, name)]
+
+
+def _histories(run: RunDirectory, name: str) -> list[Path]:
+    """Return the recorded loads of a requirement, Parquet before JSONL of the same name."""
+    files = {
+        path.stem: path
+        for suffix in ("jsonl", "parquet")
+        for path in sorted(run.path("history").glob(f"{name}*.{suffix}"))
+    }
+    return [
+        path for stem, path in sorted(files.items()) if stem == name or stem[len(name)] in "-_."
+    ]
+
+
+def _read(
+    run: RunDirectory,
+    path: Path,
+    name: str,
+    events: Sequence[Event],
+    recovered_seconds: float | None,
+) -> Load:
+    requests = load(path)
+    instrument = _document(path.with_suffix(".instrument.json"))
+    cleared_ns = _last(events, "verified-healed")
+    recovered_ns = None
+    if cleared_ns is not None and recovered_seconds is not None:
+        recovered_ns = cleared_ns + round(recovered_seconds * 1e9)
+    return Load(
+        name=path.stem,
+        plot=_plot(requests, events, _bands(run, name, requests, events), recovered_ns),
+        about=_about(_document(path.with_suffix(".plan.json")), requests),
+        error=_error(instrument.get("measured") or {}),
+        gates=tuple(_gate(each) for each in instrument.get("gates") or ()),
+    )
+
+
+def _plot(
+    requests: list[Request], events: Sequence[Event], bands: Bands | None, recovered_ns: int | None
+) -> str:
+    if not requests:
+        return ""
+    last_ns = max(request.end_ns or request.sched_ns for request in requests)
+    seen = [event for event in events if event.kind != "watch" or event.at_ns <= last_ns]
+    drawn = figure(requests, seen, bands=bands, recovered_ns=recovered_ns)
+    html: str = drawn.to_html(full_html=False, include_plotlyjs=False, config=_PLOT)
+    return html
+
+
+def _bands(
+    run: RunDirectory, name: str, requests: Sequence[Request], events: Sequence[Event]
+) -> Bands | None:
+    """Return what counted as before the fault; None where nothing was armed."""
+    facts, injected_ns = (
+        _document(run.path(f"journals/{name}.facts.json")),
+        _last(events, "injected"),
+    )
+    if injected_ns is None or not facts:
+        return None
+    try:
+        slo = Budgets.model_validate(facts["slo"])
+        measurement = Measurement.model_validate(facts["measurement"])
+    except (KeyError, ValidationError):
+        return None
+    baseline = [request for request in requests if request.sched_ns < injected_ns]
+    return Bands.from_baseline(baseline, slo, measurement)
+
+
+def _about(plan: Mapping[str, Any], requests: Sequence[Request]) -> str:
+    if not requests:
+        return "No request was recorded."
+    span = (requests[-1].sched_ns - requests[0].sched_ns) * 1e-9
+    sent = f"{counted(len(requests), 'request')} in {seconds(span)}"
+    if not plan:
+        return f"{sent}."
+    return (
+        f"{sent}: {plan['process'].capitalize()} arrivals, {number(plan['rate_per_second'])} per"
+        f" second; {plan['prompt_words']} words in, at most {plan['max_tokens']} tokens out."
+    )
+
+
+def _error(measured: Mapping[str, Any]) -> str:
+    parts = []
+    for name, word in (("lag", "reads"), ("lateness", "sends")):
+        stamps = [measured.get(f"{name}_{q}_seconds") for q in ("p50", "p99", "max")]
+        if all(isinstance(stamp, int | float) for stamp in stamps):
+            p50, p99, most = (seconds(stamp) for stamp in stamps if stamp is not None)
+            parts.append(f"{word} late by {p50} (median), {p99} (p99), {most} (max)")
+    return "; ".join(parts)
+
+
+def _gate(gate: Mapping[str, Any]) -> Gate:
+    name = str(gate["name"])
+    return Gate(
+        name=_GATES.get(name, name),
+        measured=shown(name, gate["measured"]),
+        limit=shown(name, gate["limit"]),
+        holds=bool(gate["holds"]),
+        reason=str(gate["reason"]),
+    )
+
+
+def _document(path: Path) -> dict[str, Any]:
+    """Return a JSON object; empty where there is none, or half of one after a crash."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _last(events: Sequence[Event], what: str) -> int | None:
+    return next((e.at_ns for e in reversed(events) if e.kind == "fault" and e.what == what), None)
