@@ -1,18 +1,16 @@
 """One self-contained HTML page: the statement, the verdicts, and each fault on its time axis."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
 from hotfire.outcome import Outcome, headline, outcomes
-from hotfire.rundir import Event, Result, RunDirectory
+from hotfire.rundir import BudgetRow, Event, Result, RunDirectory
 from reports import _words
 from reports._lanes import window
 from reports._loads import Load, loads
@@ -28,7 +26,7 @@ class Section:
 
     outcome: Outcome
     loads: tuple[Load, ...]
-    budgets: tuple[dict[str, Any], ...]
+    budgets: tuple[BudgetRow, ...]
     events: tuple[tuple[str, Event], ...]
     window_seconds: float | None
 
@@ -102,41 +100,17 @@ def _section(run: RunDirectory, outcome: Outcome, events: Iterable[Event]) -> Se
     recorded = loads(
         run, name, [*own, *watched], recovered if isinstance(recovered, float) else None
     )
-    budgets = _budgets(run, outcome)
+    budgets = tuple(row for case in outcome.cases for row in case.budgets)
     if not (recorded or own or budgets):
         return None
     fault = window(own)
     return Section(
         outcome=outcome,
         loads=tuple(recorded),
-        budgets=tuple(budgets),
+        budgets=budgets,
         events=tuple(_relative(own)),
         window_seconds=(fault[1] - fault[0]) * 1e-9 if fault else None,
     )
-
-
-def _budgets(run: RunDirectory, outcome: Outcome) -> list[dict[str, Any]]:
-    """Return the budgets of all cases as they were judged last."""
-    return [row for case in outcome.cases for row in _budgets_of(run, case)]
-
-
-def _budgets_of(run: RunDirectory, case: Result) -> list[dict[str, Any]]:
-    judged = case.budgets
-    if judged:
-        return [row.model_dump() for row in judged]
-    found = []
-    for name in case.evidence:
-        if name.endswith("observations.jsonl"):
-            found += _observed(run.path(name), "budgets")
-    return [row for row in found if isinstance(row, dict) and {"name", "limit"} <= row.keys()]
-
-
-def _observed(path: Path, name: str) -> list[Any]:
-    if not path.exists():
-        return []
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    values = [line["value"] for line in lines if line["name"] == name]
-    return [row for value in values if isinstance(value, list) for row in value]
 
 
 def _relative(events: Sequence[Event]) -> list[tuple[str, Event]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from hotfire.evidence import Evidence
 from hotfire.history import FailureClass, Request, to_row
 from hotfire.requirement import Level
-from hotfire.rundir import ClusterFacts, Event, NodeFacts, Result, RunDirectory, RunInfo
+from hotfire.rundir import BudgetRow, ClusterFacts, Event, NodeFacts, Result, RunDirectory, RunInfo
 from hotfire.verdict import Conformance, Verdict
 
 T0 = 1_760_000_000_000_000_000
@@ -120,11 +120,14 @@ def write_sample_run(runs: Path) -> RunDirectory:
 def _write_fault(run: RunDirectory) -> None:
     name = "FLT-POD-001"
     evidence = Evidence(run.evidence_dir(name, "test_it"))
-    budget = {"name": "error_ratio", "limit": 0.02, "measured": 0.0125, "verdict": "passed"}
-    evidence.record("budgets", [budget | {"reason": "2 of 160"}])
+    budget = BudgetRow(
+        name="error_ratio", limit=0.02, measured=0.0125, verdict=Verdict.PASSED, reason="2 of 160"
+    )
+    evidence.record("budgets", [budget.model_dump()])
     files = tuple(run.relative(path) for path in evidence.files())
+    figures = {"recovery_seconds": float("inf"), "n": 3}
     row = result(name, Verdict.PASSED).model_copy(
-        update={"evidence": files, "figures": {"recovery_seconds": float("inf"), "n": 3}}
+        update={"evidence": files, "figures": figures, "budgets": (budget,)}
     )
     run.append_result(row)
     lines = [json.dumps(to_row(request)) for request in requests()]
