@@ -1,7 +1,7 @@
 """How fast the lab stands and falls, and what it costs while idle: prints a table.
 
-``python bench/lab.py [--cycles 10]``. Needs root and the parts in the cache; takes about half a minute a cycle. Run it on
-a machine with nothing else to do: the figures are wall-clock times.
+``python bench/lab.py [--cycles 10]``. Needs root and the parts in the cache; takes about half a
+minute a cycle. Run it on a machine with nothing else to do: the figures are wall-clock times.
 """
 
 import argparse
@@ -10,8 +10,7 @@ import sys
 import time
 from dataclasses import dataclass
 
-from hotfire.lab import project_root
-from hotfire.lab import cgroups
+from hotfire.lab import cgroups, project_root
 from hotfire.lab.lab import Lab
 from hotfire.lab.progress import Progress
 from hotfire.lab.topology import Topology

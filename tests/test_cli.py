@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.sample_run import write_sample_run
 
 from hotfire import cli
 from hotfire.cli import project
@@ -16,6 +15,7 @@ from hotfire.cli.child import Child
 from hotfire.errors import ClusterError, HotfireError, LabError, ProfileError
 from hotfire.rundir import RunDirectory
 from hotfire.waiting import until
+from tests.sample_run import write_sample_run
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.fake_api import Document, FakeApi, connect, serving
 
 from hotfire.cluster import Cluster, Pod, serving_endpoints
 from hotfire.errors import ClusterError
+from tests.fake_api import Document, FakeApi, connect, serving
 
 
 @pytest.fixture

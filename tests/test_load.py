@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.engine_process import EngineProcess, running_engine
 
 from hotfire import history
 from hotfire.errors import InstrumentError
@@ -17,6 +16,7 @@ from hotfire.traffic import launch
 from hotfire.traffic.launch import RunningLoad
 from hotfire.traffic.plan import GateLimits, LoadPlan, schedule
 from hotfire.waiting import until
+from tests.engine_process import EngineProcess, running_engine
 
 # A shared machine may be slow; these tests are about rows, not about speed.
 PATIENT = GateLimits(lag_p99_seconds=60, lateness_p99_seconds=60, achieved_ratio=0.01, cpu_ratio=1)

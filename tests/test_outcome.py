@@ -1,10 +1,9 @@
 """A run is told requirement by requirement, worst first."""
 
-from tests.sample_run import result
-
 from hotfire.outcome import headline, outcomes, statement
 from hotfire.requirement import Level
 from hotfire.verdict import Conformance, Verdict
+from tests.sample_run import result
 
 
 def test_worst_case_decides_a_requirement() -> None:

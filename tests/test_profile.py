@@ -64,6 +64,14 @@ def test_preset_can_be_adjusted_limit_by_limit(write: Write) -> None:
         (MINIMAL + "namespac: x\n", "namespac: no such field, did you mean 'namespace'?"),
         (MINIMAL + "waits: {pod_redy_seconds: 3}\n", "waits.pod_redy_seconds: no such field, did"),
         (MINIMAL + "fabric: {zzz: 3}\n", "fabric.zzz: no such field, known are uplinks"),
+        (
+            MINIMAL + "fault_budgets: {FLT-POD-001: {eror_ratio: 0.1}}\n",
+            "fault_budgets.FLT-POD-001.eror_ratio: no such field, did you mean 'error_ratio'?",
+        ),
+        (
+            MINIMAL + "fault_budgets: {error_ratio: {zzz: 1}}\n",
+            "fault_budgets.error_ratio.zzz: no such field, known are error_ratio",
+        ),
         (MINIMAL.replace("name: acme\n", ""), "name: required, add it"),
         (MINIMAL.replace("budgets: lab\n", ""), "budgets: required, add it"),
         (MINIMAL.replace("budgets: lab", "budgets: labs"), "budgets: no preset 'labs'; there are"),

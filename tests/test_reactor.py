@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from tests.engine_process import DEADLINE_SECONDS, EngineProcess, running_engine
 
 from hotfire.history import FailureClass, Request, checked
 from hotfire.traffic.plan import LoadPlan
 from hotfire.traffic.reactor import Anchor, Order, Reactor
 from hotfire.waiting import until
+from tests.engine_process import DEADLINE_SECONDS, EngineProcess, running_engine
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.engine_process import DEADLINE_SECONDS, EngineProcess, running_engine
 
 from hotfire import metrics
 from hotfire.engine import scripted
+from tests.engine_process import DEADLINE_SECONDS, EngineProcess, running_engine
 
 
 @pytest.fixture(scope="module")

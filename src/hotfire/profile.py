@@ -2,7 +2,7 @@
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -78,7 +78,7 @@ class StackChoice(Section):
     overlay: str = "lab"
     """Folder below reference-stack/overlays."""
     canary_weight: int = Field(default=5, ge=0, le=100)
-    """Percent of requests the HTTPRoute sends to the canary; a usual first promotion step."""
+    """Percent of requests that the canary should get, as declared; a usual first promotion step."""
 
 
 class RatedLoad(Section):
@@ -342,8 +342,11 @@ def _problem(location: tuple[int | str, ...], kind: str, message: str) -> str:
 
 def _section_at(location: tuple[int | str, ...]) -> type[BaseModel]:
     section: type[BaseModel] = TargetProfile
-    for part in location:
+    parts = iter(location)
+    for part in parts:
         annotation = section.model_fields[str(part)].annotation
         models = [a for a in (annotation, *get_args(annotation)) if isinstance(a, type)]
         section = next(model for model in models if issubclass(model, BaseModel))
+        if get_origin(annotation) is dict:
+            next(parts, None)  # Its key: any word, not a field.
     return section

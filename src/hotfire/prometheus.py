@@ -1,6 +1,7 @@
 """Prometheus of the target, the only importer of prometheus-api-client: the second witness.
 
-What a client measured and what the servers counted must agree; where they do not, one of them is wrong.
+What a client measured and what the servers counted must agree; where they do not, one of them is
+wrong.
 """
 
 import math
@@ -36,7 +37,7 @@ class Prometheus:
         """
         try:
             rows = self._connection.custom_query(query=expression)
-        except Exception as error:  # noqa: BLE001 - the library lets everything of requests through
+        except Exception as error:
             raise HarnessError(f"Prometheus at {self.url}: {expression}: {error}") from error
         samples = [Sample(dict(row["metric"]), float(row["value"][1])) for row in rows]
         return [sample for sample in samples if math.isfinite(sample.value)]

@@ -1,7 +1,7 @@
 """Every declared endpoint answers by the OpenAI schema, with usage and a proper end.
 
-Clients are written against that schema: a missing usage breaks billing, a missing sentinel hangs the reader, and an
-error object inside a stream that began with 200 reaches the user as an answer.
+Clients are written against that schema: a missing usage breaks billing, a missing sentinel hangs
+the reader, and an error object inside a stream that began with 200 reaches the user as an answer.
 """
 
 import pytest

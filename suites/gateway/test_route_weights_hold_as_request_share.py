@@ -1,7 +1,8 @@
 """HTTPRoute weights hold as request share.
 
-A canary at five percent is a promise about risk: ten percent doubles what a bad version can break, half a percent means
-that nobody ever measured it. The count is judged by an exact binomial test whose sample was fixed beforehand.
+A canary at five percent is a promise about risk: ten percent doubles what a bad version can break,
+half a percent means that nobody ever measured it. The count is judged by an exact binomial test
+whose sample was fixed beforehand.
 """
 
 import uuid

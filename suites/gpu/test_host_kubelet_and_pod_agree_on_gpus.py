@@ -1,8 +1,8 @@
 """Host, kubelet and pod agree on the GPUs of a node.
 
-A device the scheduler believes in but the driver does not have kills whatever lands on it; one that the driver has and
-the scheduler does not know is paid for and idle. So the driver's list, the node's allocatable count, the kubelet's
-grants and what pods find inside themselves must be one set.
+A device the scheduler believes in but the driver does not have kills whatever lands on it; one that
+the driver has and the scheduler does not know is paid for and idle. So the driver's list, the
+node's allocatable count, the kubelet's grants and what pods find inside themselves must be one set.
 """
 
 import pytest
@@ -51,7 +51,7 @@ def test_driver_and_kubelet_count_the_same(
         )
 
 
-def test_grants_and_pods_find_the_driver_s_devices(  # noqa: PLR0913 - one fixture per witness
+def test_grants_and_pods_find_the_driver_s_devices(
     profile: TargetProfile,
     cluster: Cluster,
     agent: AgentClient,

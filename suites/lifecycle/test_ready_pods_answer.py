@@ -1,7 +1,8 @@
 """A pod is Ready only when its model answers.
 
-Kubernetes sends users to whatever says Ready. An engine needs tens of seconds, with large weights minutes, between an
-open port and its first token; a readiness probe that looks at the port sends requests into that gap.
+Kubernetes sends users to whatever says Ready. An engine needs tens of seconds, with large weights
+minutes, between an open port and its first token; a readiness probe that looks at the port sends
+requests into that gap.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,7 +30,8 @@ ASK = """
 import json, sys, urllib.request
 address, model = sys.argv[1:]
 body = json.dumps({"model": model, "prompt": "x", "max_tokens": 1}).encode()
-request = urllib.request.Request(f"http://{address}/v1/completions", body, {"content-type": "application/json"})
+url, headers = f"http://{address}/v1/completions", {"content-type": "application/json"}
+request = urllib.request.Request(url, body, headers)
 try:
     with urllib.request.urlopen(request, timeout=5) as reply:
         print("answered" if json.load(reply)["choices"] else "no choices")

@@ -1,9 +1,10 @@
 """Taints keep CPU pods off GPU nodes.
 
-A batch job or a sidecar that lands on a GPU node takes the CPU and memory that the engine beside it was sized for; the
-taint is the only thing that stops a pod which never asked for a GPU.
+A batch job or a sidecar that lands on a GPU node takes the CPU and memory that the engine beside it
+was sized for; the taint is the only thing that stops a pod which never asked for a GPU.
 """
 
+from functools import partial
 from typing import Any
 
 from fixtures.scratch import Scratch
@@ -21,9 +22,9 @@ pytestmark = requirement(
 IDLE = ["sleep", "600"]
 
 
-def scheduled(document: dict[str, Any]) -> dict[str, Any]:
+def scheduled(scratch: Scratch, pod: str) -> dict[str, Any]:
     """Return the scheduler's own word on a pod; empty while it has said nothing."""
-    conditions = document.get("status", {}).get("conditions", [])
+    conditions = scratch.document(pod).get("status", {}).get("conditions", [])
     found = [each for each in conditions if each["type"] == "PodScheduled"]
     return found[0] if found else {}
 
@@ -40,7 +41,7 @@ def test_pod_without_toleration_stays_pending_for_the_taint(
         )
     for node in nodes:
         words[node] = until(
-            lambda name=f"cpu-{node}": scheduled(scratch.document(name)),
+            partial(scheduled, scratch, f"cpu-{node}"),
             within_seconds=profile.waits.unschedulable_seconds,
             what=f"the scheduler's word on cpu-{node}",
         )

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.agent.world import Agent
 
 from hotfire.waiting import until
+from tests.agent.world import Agent
 
 LIMIT_BYTES = 64 << 20
 POD = "11111111-2222-3333-4444-555555555555"

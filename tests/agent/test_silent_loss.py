@@ -3,9 +3,8 @@
 import signal
 from typing import Any
 
-from tests.agent.world import LINK, Agent, Node
-
 from hotfire.waiting import until
+from tests.agent.world import LINK, Agent, Node
 
 
 def bfd(agent: Agent) -> list[str]:

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.chaos.platform import Platform, profile_for, world_for
-from tests.fake_api import FakeApi, connect, serving
 
 from hotfire.chaos.blast import World
 from hotfire.cluster import Cluster
 from hotfire.profile import TargetProfile
+from tests.chaos.platform import Platform, profile_for, world_for
+from tests.fake_api import FakeApi, connect, serving
 
 
 @pytest.fixture

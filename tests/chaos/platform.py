@@ -3,13 +3,12 @@
 import threading
 from pathlib import Path
 
-from tests.fake_api import Document, FakeApi
-
 from hotfire.chaos.agent_client import AgentClient
 from hotfire.chaos.blast import World
 from hotfire.cluster import Cluster
 from hotfire.profile import Budgets, Engine, Gateway, Measurement, TargetProfile, Waits
 from hotfire.rundir import RunDirectory, RunInfo
+from tests.fake_api import Document, FakeApi
 
 NAMESPACE = "hotfire-stack"
 SYSTEM = "hotfire-system"

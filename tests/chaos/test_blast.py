@@ -1,13 +1,13 @@
 """Nothing is fired before every condition of the blast radius was shown to hold."""
 
 import pytest
-from tests.chaos.platform import NAMESPACE, SYSTEM, Platform
-from tests.chaos.test_undo import entry
-from tests.fake_api import FakeApi
 
 from hotfire.chaos.blast import BlastRadius, Plan, World, prove, resolve, resolve_again
 from hotfire.chaos.undo import config_map
 from hotfire.errors import HarnessError
+from tests.chaos.platform import NAMESPACE, SYSTEM, Platform
+from tests.chaos.test_undo import entry
+from tests.fake_api import FakeApi
 
 ONE_POD = BlastRadius(kind="Pod", selector="engine")
 

@@ -3,9 +3,6 @@
 from pathlib import Path
 
 import pytest
-from tests.chaos.platform import SYSTEM, Platform
-from tests.chaos.test_undo import entry
-from tests.fake_api import FakeApi
 
 from hotfire.chaos import undo
 from hotfire.chaos.heal import heal, open_entries
@@ -14,6 +11,9 @@ from hotfire.chaos.undo import Undo
 from hotfire.cluster import Cluster
 from hotfire.errors import HarnessError
 from hotfire.profile import TargetProfile
+from tests.chaos.platform import SYSTEM, Platform
+from tests.chaos.test_undo import entry
+from tests.fake_api import FakeApi
 
 
 @pytest.fixture(autouse=True)

@@ -3,13 +3,13 @@
 import threading
 
 import pytest
-from tests.chaos.platform import SYSTEM
-from tests.fake_api import FakeApi
 
 from hotfire.chaos import lease
 from hotfire.chaos.lease import RunLease
 from hotfire.cluster import Cluster
 from hotfire.errors import HarnessError
+from tests.chaos.platform import SYSTEM
+from tests.fake_api import FakeApi
 
 
 def hold(cluster: Cluster, run_id: str, lost: threading.Event | None = None) -> RunLease:

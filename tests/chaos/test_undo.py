@@ -4,13 +4,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.chaos.platform import SYSTEM
-from tests.fake_api import FakeApi
 
 from hotfire.chaos import undo
 from hotfire.chaos.undo import State, Undo, UndoEntry, UndoJournal
 from hotfire.cluster import Cluster
 from hotfire.errors import ClusterError, RollbackFailed
+from tests.chaos.platform import SYSTEM
+from tests.fake_api import FakeApi
 
 
 def entry(id_: str = "u-1") -> UndoEntry:

@@ -14,9 +14,7 @@ pytestmark = pytest.mark.lab
 
 def hotfire(*words: str, within_seconds: float = 120) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "hotfire", *words]
-    return subprocess.run(
-        argv, capture_output=True, text=True, timeout=within_seconds, check=False
-    )
+    return subprocess.run(argv, capture_output=True, text=True, timeout=within_seconds, check=False)
 
 
 def test_status_of_a_standing_lab_is_healthy(lab: Lab) -> None:
@@ -69,9 +67,8 @@ def test_killed_service_is_started_again(lab: Lab) -> None:
     former = lab.rack.run("n2", ["pidof", "bird"]).split()
     lab.rack.run("n2", ["kill", "-9", *former])
 
-    again = lab.rack.run(
-        "n2",
-        ["sh", "-c", f"for i in $(seq 100); do p=$(pidof bird) && [ $p != {former[0]} ] && break; sleep 0.1; done; pidof bird"],
-    )
+    started = f"p=$(pidof bird) && [ $p != {former[0]} ]"
+    wait = f"for i in $(seq 100); do {started} && break; sleep 0.1; done; pidof bird"
+    again = lab.rack.run("n2", ["sh", "-c", wait])
 
     assert again.split() != former

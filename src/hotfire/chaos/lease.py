@@ -44,7 +44,7 @@ def _runner(pid: int) -> str | None:
     if not boot.exists():
         return ""
     try:
-        space = os.stat("/proc/self/ns/pid").st_ino
+        space = Path("/proc/self/ns/pid").stat().st_ino
         # The second field is the name in parentheses and may hold spaces; the start is the 22nd.
         started = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except OSError:

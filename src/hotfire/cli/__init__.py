@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from hotfire.cli.child import termination_as_interrupt
 from hotfire.errors import HotfireError, LabError, ProfileError
 from hotfire.lab.cli import app as lab_app
 
@@ -43,7 +44,8 @@ def run(arguments: list[str]) -> int:
     """Run one command and return its exit code; whatever goes wrong becomes one line."""
     command = typer.main.get_command(app)
     try:
-        code = command.main(arguments or ["--help"], prog_name="hotfire", standalone_mode=False)
+        with termination_as_interrupt():
+            code = command.main(arguments or ["--help"], prog_name="hotfire", standalone_mode=False)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the outermost frame
         return _complain(*_explained(error))
     if code == _INTERRUPTED_IN_TYPER:

@@ -2,11 +2,15 @@
 
 import os
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:  # `--help` stays instant
+    from hotfire.lab.lab import Lab
+    from hotfire.lab.state import Ports
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
@@ -20,8 +24,8 @@ def _say(text: str) -> None:
     _console.print(text, markup=False, soft_wrap=True)
 
 
-def _lab(ports: object = None) -> "Lab":  # noqa: F821
-    from hotfire.lab import project_root  # noqa: PLC0415 - `--help` stays instant
+def _lab(ports: "Ports | None" = None) -> "Lab":
+    from hotfire.lab import project_root  # noqa: PLC0415
     from hotfire.lab.lab import Lab  # noqa: PLC0415
 
     return Lab(project_root(), ports=ports)
@@ -84,7 +88,10 @@ def shell(
     context: typer.Context,
     machine: Annotated[str, typer.Argument(help="n1, n2, ..., cp1, r1, r2 or client.")] = "client",
 ) -> None:
-    """Open a shell on a machine, or run a program there: `hotfire lab shell n1 -- birdc show bfd sessions`."""
+    """Open a shell on a machine, or run a program there.
+
+    For example `hotfire lab shell n1 -- birdc show bfd sessions`.
+    """
     from hotfire.lab.machines import BASE_ENV  # noqa: PLC0415
 
     lab = _lab()

@@ -1,9 +1,10 @@
-"""The control-plane machine: etcd, API server, controller manager and scheduler as supervised services."""
+"""The control-plane machine: etcd, API server, controllers and scheduler as services."""
 
 from pathlib import Path
 
 from hotfire.lab import fabric, pki
 from hotfire.lab.machines import BASE_ENV, Bind, Blueprint, Service
+from hotfire.lab.router import bird_service
 from hotfire.lab.topology import POD_NETWORK, SERVICE_NETWORK, Machine, Topology
 
 API_PORT = 6443
@@ -13,7 +14,7 @@ _GO_ENV = BASE_ENV | {"GOGC": "75"}
 
 
 def blueprint(topology: Topology, directory: Path, binaries: Path) -> Blueprint:
-    """Return the control plane's machine; ``directory`` holds what `pki.write_control_plane` wrote."""
+    """Return the machine; ``directory`` holds what `pki.write_control_plane` wrote."""
     machine = topology.control_plane
     return Blueprint(
         machine=machine,
@@ -31,12 +32,6 @@ def blueprint(topology: Topology, directory: Path, binaries: Path) -> Blueprint:
         files={fabric.BIRD_CONFIG: fabric.bird_config(topology, machine)},
         directories=("/run/bird", "/var/lib/etcd"),
     )
-
-
-def bird_service() -> Service:
-    """BIRD runs on the machine itself, before and without Kubernetes."""
-    argv = ("bird", "-f", "-c", fabric.BIRD_CONFIG, "-s", fabric.BIRD_SOCKET)
-    return Service(name="bird", argv=argv, nice=-10)
 
 
 def server(machine: Machine) -> str:

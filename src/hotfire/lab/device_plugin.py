@@ -1,13 +1,16 @@
 """The lab's GPU device plugin: the real kubelet API over devices that are real device nodes.
 
-Run in the DaemonSet ``nvidia-device-plugin``. Each ``/dev/nvidiaN`` of the node is a block device whose first sector
-is the GPU's UUID; a container gets exactly the nodes it was allocated, so isolation is the kernel's, not ours.
+Run in the DaemonSet ``nvidia-device-plugin``. Each ``/dev/nvidiaN`` of the node is a block device
+whose first sector is the GPU's UUID; a container gets exactly the nodes it was allocated, so
+isolation is the kernel's, not ours.
 """
+
+from __future__ import annotations  # grpc's classes are generic for type checkers only
 
 import logging
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent import futures
 from pathlib import Path
 from typing import Any
@@ -17,15 +20,17 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 RESOURCE = "nvidia.com/gpu"
 _DIRECTORY = Path("/var/lib/kubelet/device-plugins")
-_SOCKET = _DIRECTORY / "hotfire-gpu.sock"
-_KUBELET = _DIRECTORY / "kubelet.sock"
+_HOST_DEVICES = Path("/host-dev")
+_SOCKET = "hotfire-gpu.sock"
+_KUBELET = "kubelet.sock"
 _VERSION = "v1beta1"
 _UUID_BYTES = 64
 _POLL_SECONDS = 1.0
 _log = logging.getLogger("device-plugin")
 
 _STRING, _BOOL, _MESSAGE = 9, 8, 11
-# message: (field, number, type, repeated, message type); the part of the kubelet's v1beta1 API used here.
+# message: (field, number, type, repeated, message type); the part of the kubelet's v1beta1 API used
+# here. Made at run time, these messages have no static type: they are Any below.
 _SCHEMA: dict[str, tuple[tuple[str, int, int, bool, str], ...]] = {
     "Empty": (),
     "DevicePluginOptions": (("pre_start_required", 1, _BOOL, False, ""),),
@@ -67,7 +72,7 @@ def _messages() -> dict[str, Any]:
             message.field.add(
                 name=field,
                 number=number,
-                type=kind,  # type: ignore[arg-type]
+                type=kind,
                 label=3 if repeated else 1,
                 type_name=f".{_VERSION}.{type_name}" if type_name else None,
             )
@@ -82,10 +87,10 @@ def _messages() -> dict[str, Any]:
 M = _messages()
 
 
-def gpus() -> dict[str, Path]:
+def gpus(devices: Path = _HOST_DEVICES) -> dict[str, Path]:
     """Return the node's GPUs: UUID to device node, in the order of their index."""
     found = {}
-    for path in sorted(Path("/host-dev").glob("nvidia[0-9]*")):
+    for path in sorted(devices.glob("nvidia[0-9]*")):
         with path.open("rb") as device:
             found[device.read(_UUID_BYTES).rstrip(b"\0").decode()] = Path("/dev") / path.name
     return found
@@ -117,14 +122,16 @@ class Plugin:
         return response
 
     def handler(self) -> grpc.GenericRpcHandler:
-        def unary(call: Any, request: str) -> grpc.RpcMethodHandler:
+        def unary(
+            call: Callable[[Any, grpc.ServicerContext], Any], request: str
+        ) -> grpc.RpcMethodHandler[Any, Any]:
             return grpc.unary_unary_rpc_method_handler(
                 call,
                 request_deserializer=M[request].FromString,
                 response_serializer=lambda message: message.SerializeToString(),
             )
 
-        stream = grpc.unary_stream_rpc_method_handler(
+        stream: grpc.RpcMethodHandler[Any, Any] = grpc.unary_stream_rpc_method_handler(
             self.list_and_watch,
             request_deserializer=M["Empty"].FromString,
             response_serializer=lambda message: message.SerializeToString(),
@@ -139,39 +146,38 @@ class Plugin:
         )
 
 
-def register() -> None:
-    """Tell the kubelet that we are here.
+def register(directory: Path) -> None:
+    """Tell the kubelet of this directory that we are here.
 
     Raises:
         grpc.RpcError: the kubelet did not take it.
     """
-    with grpc.insecure_channel(f"unix://{_KUBELET}") as channel:
-        call = channel.unary_unary(
+    with grpc.insecure_channel(f"unix://{directory / _KUBELET}") as channel:
+        call: grpc.UnaryUnaryMultiCallable[Any, Any] = channel.unary_unary(
             f"/{_VERSION}.Registration/Register",
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=M["Empty"].FromString,
         )
-        request = M["RegisterRequest"](
-            version=_VERSION, endpoint=_SOCKET.name, resource_name=RESOURCE
-        )
+        request = M["RegisterRequest"](version=_VERSION, endpoint=_SOCKET, resource_name=RESOURCE)
         call(request, timeout=5)
 
 
-def serve(plugin: Plugin, stop: threading.Event) -> None:
-    """Serve until the kubelet's socket is replaced (it restarted and forgot us) or we are told to stop."""
-    _SOCKET.unlink(missing_ok=True)
+def serve(plugin: Plugin, stop: threading.Event, directory: Path = _DIRECTORY) -> None:
+    """Serve until told to stop, or until the kubelet restarted, which makes it forget us."""
+    socket, kubelet = directory / _SOCKET, directory / _KUBELET
+    socket.unlink(missing_ok=True)
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=4))
     server.add_generic_rpc_handlers((plugin.handler(),))
-    server.add_insecure_port(f"unix://{_SOCKET}")
+    server.add_insecure_port(f"unix://{socket}")
     server.start()
-    registered_with = _KUBELET.stat().st_ino
-    register()
+    registered_with = kubelet.stat().st_ino
+    register(directory)
     _log.info("registered %s with the kubelet", RESOURCE)
     while not stop.wait(_POLL_SECONDS):
         # The kubelet empties this directory when it starts.
-        if not _SOCKET.exists() or not _KUBELET.exists():
+        if not socket.exists() or not kubelet.exists():
             break
-        if _KUBELET.stat().st_ino != registered_with:
+        if kubelet.stat().st_ino != registered_with:
             break
     plugin.over.set()
     server.stop(grace=1)

@@ -1,7 +1,8 @@
 """The data-centre network: cables, addresses, kernel parameters and BIRD's configuration.
 
-Every machine is a BGP speaker with an autonomous system of its own and one session to each router; BFD finds dead
-paths and both uplinks carry traffic (ECMP). Pod and service addresses are routed end to end without NAT on the way.
+Every machine is a BGP speaker with an autonomous system of its own and one session to each router;
+BFD finds dead paths and both uplinks carry traffic (ECMP). Pod and service addresses are routed end
+to end without NAT on the way.
 """
 
 from pyroute2 import IPRoute
@@ -9,7 +10,6 @@ from pyroute2 import IPRoute
 from hotfire.lab import netns
 from hotfire.lab.topology import (
     MTU,
-    POD_NETWORK,
     SERVICE_NETWORK,
     Link,
     Machine,
@@ -23,7 +23,8 @@ HOLD_SECONDS = 9
 BIRD_SOCKET = "/run/bird/bird.ctl"
 BIRD_CONFIG = "/etc/bird/bird.conf"
 
-# Hash over the inner five-tuple with one seed everywhere: policy 1 re-hashes on TCP retransmission over veth.
+# Hash over the inner five-tuple with one seed everywhere: policy 1 re-hashes on TCP retransmission
+# over veth.
 _SYSCTLS = {
     "ipv4/ip_forward": "1",
     "ipv4/fib_multipath_hash_policy": "3",
@@ -78,7 +79,10 @@ def _address(machine: Machine, links: tuple[Link, ...]) -> None:
 
 
 def _node_rules(worker: Machine) -> str:
-    """Source NAT to the node's own address before kube-proxy would use the uplink's; stop looping service addresses."""
+    """Return nftables rules: source NAT to the node's own address, and no looping of services.
+
+    The NAT comes before kube-proxy's, which would take the uplink's address.
+    """
     return f"""
 table ip hotfire {{
   chain source {{
@@ -96,6 +100,7 @@ table ip hotfire {{
 def bird_config(topology: Topology, machine: Machine) -> str:
     """Return BIRD's whole configuration for one machine."""
     links = topology.links_of(machine)
+    own = "".join(f"route {each} blackhole; " for each in _announced(machine))
     source = "" if machine.role is Role.ROUTER else f"krt_prefsrc = {machine.address}; "
     head = f"""log stderr {{ warning, error, auth, fatal, bug, remote }};
 log "/var/log/bird-trace.log" {{ info, trace, warning, error, remote }};
@@ -112,7 +117,7 @@ protocol bfd {{
     idle tx interval 500 ms; multiplier {BFD_MULTIPLIER};
   }};
 }}
-protocol static mine {{ ipv4; {"".join(f"route {each} blackhole; " for each in _announced(machine))}}}
+protocol static mine {{ ipv4; {own}}}
 """
     return head + "".join(_session(machine, link) for link in links)
 
@@ -141,7 +146,3 @@ def _session(machine: Machine, link: Link) -> str:
   ipv4 {{ import all; export {export}; next hop self; }};
 }}
 """
-
-
-def pod_cidr_of_cluster() -> str:
-    return str(POD_NETWORK)

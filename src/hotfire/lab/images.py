@@ -1,7 +1,8 @@
 """Container images made on the spot: names and settings over one small skeleton, no registry.
 
-The file system that a container sees comes from its node, read-only, by the runtime's base specification (see
-`hotfire.lab.worker`), so an image is only directories, links and settings: a few kilobytes, imported in milliseconds.
+The file system that a container sees comes from its node, read-only, by the runtime's base
+specification (see `hotfire.lab.worker`), so an image is only directories, links and settings: a few
+kilobytes, imported in milliseconds.
 """
 
 import hashlib
@@ -16,13 +17,20 @@ from pathlib import Path
 _DIRECTORIES = ("dev", "etc", "proc", "root", "run", "sys", "tmp", "usr", "var", "var/tmp", "opt")
 _LINKS = {name: f"usr/{name}" for name in ("bin", "sbin", "lib", "lib64")}
 _FILES = {
-    "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n",
+    "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n"
+    "nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n",
     "etc/group": "root:x:0:\nnogroup:x:65534:\n",
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
     "etc/os-release": 'NAME="hotfire lab image"\nID=hotfire-lab\n',
 }
 # Debian's static init for containers; its pause mode is what a pod's sandbox needs.
 _PAUSE = Path("/usr/bin/catatonit")
+_PATH = (
+    "/opt/hotfire/python/bin:/opt/hotfire/bin:/usr/local/nvidia/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+)
+_TOOL_ENV = {"PYTHONPATH": "/opt/hotfire/tool:/opt/hotfire/src", "PYTHONDONTWRITEBYTECODE": "1"}
+_ENGINE_ENV = {"PYTHONPATH": "/opt/hotfire/engine", "PYTHONDONTWRITEBYTECODE": "1"}
+PAUSE_IMAGE = "registry.k8s.io/pause:3.10"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -34,6 +42,22 @@ class Image:
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ("/bin/sh",)
     env: Mapping[str, str] = field(default_factory=dict)
+
+
+IMAGES = (
+    Image(name=PAUSE_IMAGE, command=("/pause", "-P")),
+    Image(name="docker.io/library/python:3.11-slim", command=("python3",)),
+    Image(name="hotfire.lab/vllm-openai-cpu:0.32.0", env=_ENGINE_ENV),
+    Image(name="hotfire.lab/coredns:v1.15.0", entrypoint=("coredns",), command=()),
+    Image(name="hotfire.lab/envoy-gateway:v1.9.1", entrypoint=("envoy-gateway",), command=()),
+    Image(name="hotfire.lab/envoy:1.40.0", command=("envoy",)),
+    Image(name="hotfire.lab/prometheus:v3.15.0", entrypoint=("prometheus",), command=()),
+    Image(
+        name="hotfire.lab/device-plugin:1",
+        command=("python3", "-m", "hotfire.lab.device_plugin"),
+        env=_TOOL_ENV,
+    ),
+)
 
 
 def write_archive(path: Path, images: list[Image]) -> None:
@@ -73,8 +97,7 @@ def _layer() -> bytes:
 
 
 def _config(image: Image, layer_digest: str) -> dict[str, object]:
-    path = "/opt/hotfire/python/bin:/opt/hotfire/bin:/usr/local/nvidia/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    env = {"PATH": path, "LD_LIBRARY_PATH": "/opt/hotfire/python/lib"} | dict(image.env)
+    env = {"PATH": _PATH, "LD_LIBRARY_PATH": "/opt/hotfire/python/lib"} | dict(image.env)
     return {
         "architecture": _ARCHITECTURES[platform.machine()],
         "os": "linux",

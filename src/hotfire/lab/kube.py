@@ -49,7 +49,7 @@ class Kubectl:
 
     def items(self, kind: str, *argv: str) -> list[dict[str, Any]]:
         found = json.loads(self.run("get", kind, "--output=json", *argv))
-        items: list[dict[str, Any]] = found["items"] if "items" in found else [found]
+        items: list[dict[str, Any]] = found.get("items", [found])
         return items
 
 

@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hotfire.errors import LabError
 from hotfire.lab import cgroups, netns
+from hotfire.lab.machine_spec import BindSpec, ServiceSpec, Spec
 from hotfire.lab.topology import Machine
 from hotfire.waiting import until
 
@@ -21,7 +22,8 @@ BASE_ENV = {"PATH": _PATH, "HOME": "/root", "LD_LIBRARY_PATH": "/opt/hotfire/pyt
 # What the host lends every machine, so that its programs find their libraries.
 _HOST_ETC = ("/etc/alternatives", "/etc/ssl", "/etc/ld.so.cache", "/etc/iproute2", "/etc/protocols")
 _FILES = {
-    "/etc/passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n",
+    "/etc/passwd": "root:x:0:0:root:/root:/bin/sh\n"
+    "nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n",
     "/etc/group": "root:x:0:\nnogroup:x:65534:\n",
     "/etc/hosts": "127.0.0.1 localhost\n",
     "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
@@ -42,6 +44,16 @@ class Service:
     def log(self) -> str:
         return f"/var/log/{self.name}.log"
 
+    def spec(self) -> ServiceSpec:
+        return {
+            "name": self.name,
+            "argv": list(self.argv),
+            "env": self.env,
+            "nice": self.nice,
+            "fds": list(self.fds),
+            "log": self.log,
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bind:
@@ -50,6 +62,9 @@ class Bind:
     source: str
     target: str
     read_only: bool = True
+
+    def spec(self) -> BindSpec:
+        return {"source": self.source, "target": self.target, "read_only": self.read_only}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +134,7 @@ class Rack:
             said = (home / "init.log").read_text().strip().splitlines()
             raise LabError(f"machine {name} did not start: {said[-1] if said else done.returncode}")
 
-    def _spec(self, blueprint: Blueprint) -> dict[str, object]:
+    def _spec(self, blueprint: Blueprint) -> Spec:
         machine, home = blueprint.machine, self.home(blueprint.machine.name)
         binds = [Bind(source=path, target=path) for path in _HOST_ETC]
         return {
@@ -133,10 +148,10 @@ class Rack:
             "cgroup_controllers": cgroups.controllers(),
             "usr_layers": [str(self._usr_layer), "/usr"],
             "gpu_images": [str(path) for path in self._gpu_images(machine)],
-            "binds": [asdict(bind) for bind in (*binds, *blueprint.binds)],
+            "binds": [bind.spec() for bind in (*binds, *blueprint.binds)],
             "files": _FILES | {"/etc/hostname": machine.name + "\n"} | blueprint.files,
             "directories": list(blueprint.directories),
-            "services": [asdict(each) | {"log": each.log} for each in blueprint.services],
+            "services": [service.spec() for service in blueprint.services],
         }
 
     def _gpu_images(self, machine: Machine) -> list[Path]:

@@ -1,6 +1,7 @@
-"""Makes the tiny model of the lab: a seeded random Llama and its byte-level tokenizer, in the engine's environment.
+"""Makes the lab's tiny model: a seeded random Llama and its byte-level tokenizer.
 
-``python model_program.py DIRECTORY``. The weights mean nothing; loading, batching and streaming are real.
+``python model_program.py DIRECTORY`` in the engine's environment. The weights mean nothing;
+loading, batching and streaming are real.
 """
 
 import sys
@@ -17,7 +18,7 @@ TEMPLATE = (
 )
 
 
-def make_tokenizer():
+def make_tokenizer() -> tuple[PreTrainedTokenizerFast, dict[str, int]]:
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {symbol: index for index, symbol in enumerate([*alphabet, *SPECIAL])}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
@@ -30,7 +31,7 @@ def make_tokenizer():
     return wrapped, vocabulary
 
 
-def main():
+def main() -> None:
     directory = sys.argv[1]
     tokenizer, vocabulary = make_tokenizer()
     tokenizer.save_pretrained(directory)

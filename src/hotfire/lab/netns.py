@@ -47,7 +47,7 @@ def inside(name: str) -> Iterator[None]:
 
 
 def set_sysctls(name: str, values: dict[str, str]) -> None:
-    """Write kernel parameters below ``net`` as the namespace sees them; keys are slash-separated."""
+    """Write kernel parameters below ``net`` as the namespace sees them, e.g. ipv4/ip_forward."""
     with inside(name):
         for key, value in values.items():
             Path("/proc/sys/net", key).write_text(value)

@@ -155,7 +155,7 @@ def write_control_plane(directory: Path, *, address: str, service_address: str) 
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
     )
-    (directory / "ca.key").write_bytes(_key_pem(authority._key))  # noqa: SLF001
+    (directory / "ca.key").write_bytes(_key_pem(authority._key))
     return authority
 
 

@@ -21,7 +21,7 @@ class Progress:
 
     @contextmanager
     def step(self, text: str) -> Iterator[None]:
-        """Announce a step that may take long; repeat that it is still running; tell how long it took."""
+        """Announce a step that may take long, give signs of life, tell how long it took."""
         began = time.monotonic()
         over = threading.Event()
         beat = threading.Thread(target=self._beat, args=(text, began, over), daemon=True)

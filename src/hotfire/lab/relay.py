@@ -1,7 +1,8 @@
-"""Relays TCP from the host's loopback into the lab: a program of the lab's client machine, never imported.
+"""Relays TCP from the host's loopback into the lab: a program of the client machine.
 
-The listening sockets were opened on the host and are inherited; connections leave from the client machine's own
-network. ``python relay.py '[[FD, "10.0.0.101", 6443], ...]'``. Standard library only.
+Never imported by the tool. The listening sockets were opened on the host and are inherited;
+connections leave from the client machine's own network.
+``python relay.py '[[FD, "10.0.0.101", 6443], ...]'``. Standard library only.
 """
 
 import asyncio
@@ -9,9 +10,13 @@ import contextlib
 import json
 import socket
 import sys
+from asyncio import StreamReader, StreamWriter
+from collections.abc import Awaitable, Callable
+
+CONNECT_SECONDS = 10
 
 
-async def pump(reader, writer):
+async def pump(reader: StreamReader, writer: StreamWriter) -> None:
     try:
         while data := await reader.read(65536):
             writer.write(data)
@@ -22,11 +27,14 @@ async def pump(reader, writer):
         writer.transport.abort()
 
 
-def relay_to(host, port):
-    async def serve(reader, writer):
+def relay_to(host: str, port: int) -> Callable[[StreamReader, StreamWriter], Awaitable[None]]:
+    """Return what serves one connection: a connection to there, and bytes both ways."""
+
+    async def serve(reader: StreamReader, writer: StreamWriter) -> None:
         try:
-            far_reader, far_writer = await asyncio.wait_for(asyncio.open_connection(host, port), 10)
-        except (OSError, asyncio.TimeoutError):
+            opening = asyncio.open_connection(host, port)
+            far_reader, far_writer = await asyncio.wait_for(opening, CONNECT_SECONDS)
+        except OSError:  # TimeoutError is one, too.
             writer.transport.abort()
             return
         for each in (writer, far_writer):
@@ -39,7 +47,7 @@ def relay_to(host, port):
     return serve
 
 
-async def main():
+async def main() -> None:
     servers = []
     for fd, host, port in json.loads(sys.argv[1]):
         listener = socket.socket(fileno=fd)

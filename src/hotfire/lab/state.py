@@ -89,13 +89,13 @@ class State:
         path = self.home.parent / "lab.lock"
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise LabError(
-                    "another hotfire command is changing the lab; wait for it"
-                ) from error
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise LabError("another hotfire command is changing the lab; wait for it") from error
+        try:
             yield
         finally:
+            # Only who holds the lock may remove its file, or the next one would lock another file.
             path.unlink(missing_ok=True)
             os.close(descriptor)

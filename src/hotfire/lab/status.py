@@ -47,7 +47,8 @@ def look(lab: Lab) -> Status | None:
         + ("" if record.complete else " (half built: `hotfire lab down` cleans up)"),
         f"API https://127.0.0.1:{ports.api}  gateway http://127.0.0.1:{ports.gateway}"
         f"  Prometheus http://127.0.0.1:{ports.prometheus}",
-        f"memory {cgroups.memory_bytes() / 2**20:.0f} MiB, CPU {cgroups.cpu_seconds():.0f} s so far",
+        f"memory {cgroups.memory_bytes() / 2**20:.0f} MiB, "
+        f"CPU {cgroups.cpu_seconds():.0f} s so far",
         f"export KUBECONFIG={lab.state.kubeconfig}",
     ]
     healthy = record.complete and all(row.healthy for row in rows)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hotfire.lab import cgroups, fabric
-from hotfire.lab.control_plane import bird_service
+from hotfire.lab.images import PAUSE_IMAGE
 from hotfire.lab.machines import BASE_ENV, Bind, Blueprint, Service
+from hotfire.lab.router import bird_service
 from hotfire.lab.topology import (
     CLUSTER_DOMAIN,
     DNS_ADDRESS,
@@ -19,7 +20,6 @@ from hotfire.lab.topology import (
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 GPU_TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
 IMAGE_ARCHIVE = "/var/lib/hotfire/images.tar"
-PAUSE_IMAGE = "registry.k8s.io/pause:3.10"
 _PKI = "/etc/kubernetes/pki"
 _BASE_SPEC = "/etc/containerd/base-spec.json"
 _GO_ENV = BASE_ENV | {"GOGC": "60"}
@@ -94,7 +94,7 @@ def blueprint(topology: Topology, machine: Machine, pki_directory: Path, lent: L
 
 
 def node_object(machine: Machine) -> dict[str, object]:
-    """Return the Node to create beforehand: rack, GPU labels, taint and pod network are never late."""
+    """Return the Node to create beforehand: rack, GPU labels, taint, pod network are never late."""
     return {
         "apiVersion": "v1",
         "kind": "Node",
@@ -254,7 +254,7 @@ def _base_spec() -> dict[str, object]:
             "user": {"uid": 0, "gid": 0},
             "cwd": "/",
             "noNewPrivileges": True,
-            "capabilities": {kind: capabilities for kind in kinds},
+            "capabilities": dict.fromkeys(kinds, capabilities),
         },
         "root": {"path": "rootfs"},
         "mounts": [*_system_mounts(), *(_lent_mount(path) for path in _LENT)],

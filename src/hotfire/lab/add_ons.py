@@ -1,0 +1,42 @@
+"""What runs inside the cluster besides the stack: DNS, GPUs, Prometheus, the Gateway."""
+
+from pathlib import Path
+
+from hotfire.lab.kube import Kubectl, fill
+from hotfire.lab.machines import Rack
+from hotfire.lab.topology import (
+    CLUSTER_DOMAIN,
+    DNS_ADDRESS,
+    GATEWAY_ADDRESS,
+    PROMETHEUS_ADDRESS,
+)
+
+_MANIFESTS = Path(__file__).parent / "manifests"
+_VALUES = {
+    "CLUSTER_DOMAIN": CLUSTER_DOMAIN,
+    "DNS_ADDRESS": DNS_ADDRESS,
+    "GATEWAY_ADDRESS": GATEWAY_ADDRESS,
+    "PROMETHEUS_ADDRESS": PROMETHEUS_ADDRESS,
+}
+
+
+def apply_core(kubectl: Kubectl) -> None:
+    """Apply DNS, device plugin and Prometheus."""
+    kubectl.apply_text(fill(_MANIFESTS / "10-core.yaml", _VALUES))
+
+
+def create_gateway_controller(kubectl: Kubectl, rack: Rack, crds: Path) -> None:
+    """Make what the Gateway needs before it: its kinds, its certificates, its controller."""
+    # `create` spares the reading that `apply` does; these exist nowhere yet.
+    kubectl.run("create", "--validate=false", f"--filename={crds}", "--recursive")
+    kubectl.run("create", "namespace", "envoy-gateway-system")
+    env = ["env", "KUBECONFIG=/etc/kubernetes/pki/admin.conf"]
+    env += ["ENVOY_GATEWAY_NAMESPACE=envoy-gateway-system"]
+    certgen = ["envoy-gateway", "certgen", "--disable-topology-injector"]
+    rack.run("cp1", [*env, *certgen], within_seconds=60)
+    kubectl.apply_text(fill(_MANIFESTS / "20-gateway-controller.yaml", _VALUES))
+
+
+def apply_gateway(kubectl: Kubectl) -> None:
+    """Apply the Gateway; its controller must be there."""
+    kubectl.apply_text(fill(_MANIFESTS / "30-gateway.yaml", _VALUES))

@@ -1,0 +1,41 @@
+"""What a rack writes down about a machine and its PID 1 reads: the types of one JSON file."""
+
+from typing import TypedDict
+
+
+class BindSpec(TypedDict):
+    """One directory or file of the host in the machine."""
+
+    source: str
+    target: str
+    read_only: bool
+
+
+class ServiceSpec(TypedDict):
+    """One supervised program."""
+
+    name: str
+    argv: list[str]
+    env: dict[str, str]
+    log: str
+    nice: int
+    fds: list[int]
+
+
+class Spec(TypedDict):
+    """One machine; all paths but those of services and directories are the host's."""
+
+    hostname: str
+    root: str
+    var: str
+    pid_file: str
+    network_namespace: str
+    cgroup_procs: list[str]
+    cgroup_version: int
+    cgroup_controllers: list[str]
+    usr_layers: list[str]
+    gpu_images: list[str]
+    binds: list[BindSpec]
+    files: dict[str, str]
+    directories: list[str]
+    services: list[ServiceSpec]

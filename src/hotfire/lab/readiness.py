@@ -1,0 +1,66 @@
+"""When the parts of a starting lab are ready: the only place that waits for them."""
+
+import http.client
+import ssl
+from typing import Any
+
+from hotfire.lab.kube import Kubectl, condition
+from hotfire.lab.state import State
+from hotfire.lab.topology import Topology
+from hotfire.waiting import until
+
+
+def api_ready(state: State, port: int) -> bool:
+    """Return whether the API server says ok to /readyz, asked from the host."""
+    context = ssl.create_default_context(cafile=str(state.pki / "cp1" / "ca.crt"))
+    context.load_cert_chain(state.pki / "admin.crt", state.pki / "admin.key")
+    connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=2, context=context)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def wait_api(state: State, port: int) -> None:
+    until(
+        lambda: api_ready(state, port),
+        within_seconds=60,
+        what="API server ready",
+        poll_seconds=0.1,
+    )
+
+
+def wait_nodes(topology: Topology, kubectl: Kubectl) -> None:
+    def ready() -> bool:
+        nodes = kubectl.items("nodes")
+        return sum(condition(node, "Ready") for node in nodes) == topology.nodes
+
+    until(ready, within_seconds=60, what=f"{topology.nodes} nodes Ready", poll_seconds=0.2)
+
+
+def wait_gateway(kubectl: Kubectl) -> None:
+    def programmed() -> bool:
+        gateways = kubectl.items("gateways", "--namespace=envoy-gateway-system")
+        return bool(gateways) and all(condition(each, "Programmed") for each in gateways)
+
+    until(programmed, within_seconds=120, what="Gateway Programmed", poll_seconds=0.3)
+
+
+def wait_add_ons(topology: Topology, kubectl: Kubectl) -> None:
+    """Wait until every deployment is available and the kubelets offer every GPU."""
+    wanted = topology.nodes * topology.gpus_per_node
+
+    def ready() -> bool:
+        deployments = kubectl.items("deployments", "--all-namespaces")
+        available = all(condition(each, "Available") for each in deployments)
+        return available and sum(map(gpus, kubectl.items("nodes"))) == wanted
+
+    until(ready, within_seconds=90, what=f"add-ons available and {wanted} GPUs", poll_seconds=0.4)
+
+
+def gpus(node: dict[str, Any]) -> int:
+    """Return how many GPUs a Node object offers."""
+    return int(node.get("status", {}).get("allocatable", {}).get("nvidia.com/gpu", "0"))

@@ -1,0 +1,52 @@
+"""The lab's own target file: what the lab says about itself to the suites."""
+
+from typing import Any
+
+from hotfire.lab.state import Ports
+from hotfire.lab.topology import GATEWAY_ADDRESS, Topology
+
+# Shorter than on GPUs, so that a whole certification fits into ten minutes; the sample floors of
+# the percentiles (100 for p95) still hold at this rate.
+_LOAD = {"rate_per_second": 16.0, "max_tokens": 12, "prompt_words": 24}
+_MEASUREMENT = {
+    "baseline_seconds": 20.0,
+    "baseline_requests": 300,
+    "window_seconds": 10.0,
+    "window_requests": 100,
+    "hold_seconds": 20.0,
+}
+_FAULT_BUDGETS = {
+    # The gateway's address is anycast from every node: when a router loses a node, it hashes its
+    # flows anew, and those that change their node are reset. Up to 30 % of the streams in flight at
+    # that moment; everything after it must be as before.
+    "FLT-NET-001": {
+        "error_ratio": 0.01,
+        "lost_streams": 4,
+        "longest_stall_seconds": 1.0,
+        "recovery_seconds": 5.0,
+    }
+}
+
+
+def document(topology: Topology, ports: Ports) -> dict[str, Any]:
+    """Return the target file; its fields are those of `hotfire.profile.TargetProfile`."""
+    return {
+        "name": "hotfire lab",
+        "kubeconfig": "kubeconfig",
+        "gateway": {
+            "url": f"http://{GATEWAY_ADDRESS}",
+            "host_url": f"http://127.0.0.1:{ports.gateway}",
+            "network_namespace": topology.client.network_namespace,
+            "class_name": "envoy",
+        },
+        "engine": {"model": "tiny"},
+        "accelerator": {"memory": "host-cgroup"},
+        "stack": {"deploy": True, "overlay": "lab"},
+        "claims": ["canary", "redundant-uplinks"],
+        "budgets": "lab",
+        "load": _LOAD,
+        "measurement": _MEASUREMENT,
+        "fault_budgets": _FAULT_BUDGETS,
+        "fabric": {"uplinks": ["up1", "up2"], "routing": "bird"},
+        "prometheus_url": f"http://127.0.0.1:{ports.prometheus}",
+    }

@@ -1,0 +1,69 @@
+"""BIRD's configuration: one session per neighbour, and BIRD itself accepts it."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from hotfire.lab import fabric
+from hotfire.lab.topology import Machine, Topology
+
+TOPOLOGY = Topology(nodes=3, racks=3)
+EVERY_MACHINE = pytest.mark.parametrize("machine", TOPOLOGY.machines, ids=lambda each: each.name)
+
+
+def neighbours(machine: Machine) -> dict[str, str]:
+    """Return the machine's BGP neighbours: address to autonomous system."""
+    config = fabric.bird_config(TOPOLOGY, machine)
+    return dict(re.findall(r"neighbor ([\d.]+) as (\d+);", config))
+
+
+@EVERY_MACHINE
+def test_machine_has_one_session_per_cable(machine: Machine) -> None:
+    links = TOPOLOGY.links_of(machine)
+
+    assert len(neighbours(machine)) == len(links) > 0
+
+
+@EVERY_MACHINE
+def test_both_ends_of_a_cable_name_each_other(machine: Machine) -> None:
+    for link in TOPOLOGY.links_of(machine):
+        to_machine = neighbours(link.router)[str(link.machine_address.ip)]
+        to_router = neighbours(link.machine)[str(link.router_address.ip)]
+        assert (to_machine, to_router) == (str(link.machine.asn), str(link.router.asn))
+
+
+def test_worker_announces_itself_its_pods_and_the_services() -> None:
+    config = fabric.bird_config(TOPOLOGY, TOPOLOGY.machine("n2"))
+
+    routes = re.findall(r"route (\S+) blackhole", config)
+
+    assert routes == ["10.0.0.2/32", "10.244.2.0/24", "10.96.0.0/16"]
+
+
+def test_only_routers_pass_on_what_they_learnt() -> None:
+    exports = {
+        machine.name: set(re.findall(r"export (all|where proto = \"mine\")", config))
+        for machine in TOPOLOGY.machines
+        for config in [fabric.bird_config(TOPOLOGY, machine)]
+    }
+
+    assert [name for name, seen in exports.items() if seen == {"all"}] == ["r1", "r2"]
+    assert all(len(seen) == 1 for seen in exports.values())
+
+
+@pytest.mark.skipif(not shutil.which("bird"), reason="bird is not installed")
+@EVERY_MACHINE
+def test_bird_accepts_the_configuration(machine: Machine, tmp_path: Path) -> None:
+    config = fabric.bird_config(TOPOLOGY, machine)
+    path = tmp_path / "bird.conf"
+    # BIRD opens its log files even when it only parses.
+    path.write_text(config.replace("/var/log/", f"{tmp_path}/"))
+
+    done = subprocess.run(
+        ["bird", "-p", "-c", str(path)], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,38 @@
+"""The lab's own target file is a valid one, and fits the lab."""
+
+from pathlib import Path
+
+import pytest
+
+from hotfire.lab.lab import Lab
+from hotfire.lab.state import Ports
+from hotfire.lab.topology import Topology
+from hotfire.profile import TargetProfile
+
+
+@pytest.fixture
+def profile(tmp_path: Path) -> TargetProfile:
+    lab = Lab(tmp_path, home=tmp_path, ports=Ports(gateway=2, prometheus=3))
+    lab._write_target(Topology())
+    return TargetProfile.read(lab.state.target)
+
+
+def test_target_file_is_a_valid_profile_beside_its_kubeconfig(
+    profile: TargetProfile, tmp_path: Path
+) -> None:
+    assert profile.kubeconfig == tmp_path / "kubeconfig"
+
+
+def test_host_reaches_the_lab_through_the_chosen_ports(profile: TargetProfile) -> None:
+    assert profile.gateway.reachable_url == "http://127.0.0.1:2"
+    assert profile.prometheus_url == "http://127.0.0.1:3"
+
+
+def test_load_runs_on_the_client_machine(profile: TargetProfile) -> None:
+    assert profile.gateway.network_namespace == Topology().client.network_namespace
+
+
+def test_uplinks_are_those_of_the_fabric(profile: TargetProfile) -> None:
+    cables = {link.uplink for link in Topology().links}
+
+    assert set(profile.fabric.uplinks) == cables
