@@ -12,6 +12,17 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+_SIGNS = x509.KeyUsage(
+    digital_signature=True,
+    key_cert_sign=True,
+    crl_sign=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
 _LIFETIME = datetime.timedelta(days=365)
 _SERVICE_NAMES = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost")
 
@@ -30,10 +41,20 @@ class Authority:
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hotfire-lab")])
-        builder = _builder(self._name, self._name, self._key).add_extension(
+        builder = _builder(self._name, self._name, self._key)
+        builder = builder.add_extension(
             x509.BasicConstraints(ca=True, path_length=None), critical=True
         )
+        builder = builder.add_extension(_SIGNS, critical=True)
+        builder = builder.add_extension(
+            x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False
+        )
         self.certificate = _pem(builder.sign(self._key, hashes.SHA256()))
+
+    @property
+    def _key_identifier(self) -> x509.AuthorityKeyIdentifier:
+        """What strict verifiers, Python's since 3.13 among them, ask of every certificate."""
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
 
     def issue(
         self, common_name: str, *, groups: tuple[str, ...] = (), addresses: tuple[str, ...] = ()
@@ -45,6 +66,7 @@ class Authority:
         usages = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
         builder = _builder(x509.Name(attributes), self._name, key)
         builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+        builder = builder.add_extension(self._key_identifier, critical=False)
         if addresses:
             names = x509.SubjectAlternativeName([_alternative(each) for each in addresses])
             builder = builder.add_extension(names, critical=False)
