@@ -11,6 +11,7 @@ from hotfire.cli.verdicts import STYLES
 from hotfire.rundir import Event, Result, RunDirectory
 
 _Record = TypeVar("_Record")
+_STARTED = "case-started"
 
 
 class Progress:
@@ -37,14 +38,22 @@ class Progress:
         self._console.print(since + Text(line, style=style), soft_wrap=True)
 
     def look(self) -> None:
-        """Tell what is new since the last look."""
-        if self._has_grown("timeline.jsonl"):
-            events = self._run.events()
-            for event in self._news("events", events):
+        """Tell what is new since the last look: what happened, how it ended, what began since."""
+        events = self._new_events()
+        for event in events:
+            if event.what != _STARTED:
                 self._tell_event(event)
         if self._has_grown("results.jsonl"):
             for result in self._news("results", self._run.results()):
                 self._tell_result(result)
+        for event in events:
+            if event.what == _STARTED:
+                self._tell_start(event)
+
+    def _new_events(self) -> list[Event]:
+        if not self._has_grown("timeline.jsonl"):
+            return []
+        return self._news("events", self._run.events())
 
     def _has_grown(self, name: str) -> bool:
         path = self._run.path(name)
@@ -58,13 +67,14 @@ class Progress:
         self._told[kind] = len(records)
         return news
 
+    def _tell_start(self, event: Event) -> None:
+        self._status.update(Text(f"{self._place()}{event.source}"))
+        if not self._console.is_terminal:
+            # A log has no status line; whoever reads it must see that something goes on.
+            self.say(f"{self._place()}{event.source.rpartition('/')[2]} ...")
+
     def _tell_event(self, event: Event) -> None:
-        if event.what == "case-started":
-            self._status.update(Text(f"{self._place()}{event.source}"))
-            if not self._console.is_terminal:
-                # A log has no status line; whoever reads it must see that something goes on.
-                self.say(f"{self._place()}{event.source.rpartition('/')[2]} ...")
-        elif event.kind in {"fault", "phase"}:
+        if event.kind in {"fault", "phase"}:
             self.say(f"  {event.experiment or ''} {event.what}", style="dim")
 
     def _tell_result(self, result: Result) -> None:

@@ -10,6 +10,7 @@ from hotfire.outcome import Outcome, headline, outcomes
 from hotfire.rundir import Result, RunInfo
 from hotfire.verdict import Conformance, Verdict
 
+_LOG_WIDTH = 120
 STYLES = {
     Verdict.PASSED: "green",
     Verdict.FAILED: "bold red",
@@ -27,13 +28,18 @@ def print_verdicts(info: RunInfo, results: Iterable[Result]) -> None:
     """Print one row per requirement, worst first, and the statement they add up to."""
     found = outcomes(results)
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _LOG_WIDTH
+    rows = [_row(outcome) for outcome in found]
+    has_reasons = any(row[-1] for row in rows)
     table = Table(box=None, pad_edge=False)
     for name in ("verdict", "level", "id"):
         table.add_column(name, no_wrap=True)
     table.add_column("statement")
-    table.add_column("because")
-    for outcome in found:
-        table.add_row(*_row(outcome))
+    if has_reasons:
+        table.add_column("because")
+    for row in rows:
+        table.add_row(*(row if has_reasons else row[:-1]))
     console.print(table)
     style = _STATED[info.conformance] if info.conformance else ""
     console.print(Text(f"\n{headline(info.target_name, info.conformance, found)}", style=style))
