@@ -10,15 +10,21 @@ from fixtures.stack import Stack, labelled, remove, render
 from hotfire.cluster import Cluster
 from hotfire.lab import ensure_up, project_root
 from hotfire.lab.lab import Lab
+from hotfire.lab.progress import Progress
 from hotfire.profile import TargetProfile
 from tests.world import World
 
 
 @pytest.fixture(scope="session")
-def lab() -> Lab:
-    """The standing lab, brought up if it is not; its progress is this session's output."""
+def lab() -> Iterator[Lab]:
+    """The standing lab; one that was not up before is taken down again, and must leave nothing."""
+    found = Lab(project_root())
+    stood = found.state.read() is not None
     ensure_up(print)
-    return Lab(project_root())
+    yield found
+    if not stood:
+        found.down(Progress(print))
+        assert found.leftovers() == []
 
 
 @pytest.fixture(scope="session")

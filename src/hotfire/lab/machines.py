@@ -193,8 +193,11 @@ class Rack:
     def enter(self, name: str) -> list[str]:
         """Return the words that put a program into a machine."""
         pid = self.pid(name)
+        if pid is None and name not in self.names():
+            known = ", ".join(self.names()) or "none: no lab is up"
+            raise LabError(f"no machine {name!r}; there are {known}")
         if pid is None:
-            raise LabError(f"machine {name} is off")
+            raise LabError(f"machine {name} is off; see `hotfire lab status`")
         return ["nsenter", "-t", str(pid), "-m", "-u", "-i", "-n", "-p", "-C", "--"]
 
     def hold(self, name: str, service: str) -> None:
