@@ -22,8 +22,7 @@ def ensure_up(say: Callable[[str], None]) -> Path:
     from hotfire.lab.topology import Topology  # noqa: PLC0415
 
     lab = Lab(project_root())
-    record = lab.state.read()
-    if not (record and record.complete and record.checkout == str(lab.project)):
+    if not lab.stands():
         lab.up(Topology(), Progress(say))
     return lab.state.target
 

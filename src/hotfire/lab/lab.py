@@ -16,12 +16,10 @@ import yaml
 from hotfire.errors import LabError
 from hotfire.lab import (
     add_ons,
-    cgroups,
     client,
     control_plane,
     credentials,
     fabric,
-    netns,
     readiness,
     remains,
     router,
@@ -34,7 +32,7 @@ from hotfire.lab.machines import Rack
 from hotfire.lab.parts import Parts
 from hotfire.lab.progress import Progress
 from hotfire.lab.state import Ports, Record, State, cache_home, state_home
-from hotfire.lab.topology import NAMESPACE_PREFIX, Machine, Topology
+from hotfire.lab.topology import Machine, Topology
 from hotfire.lab.workshop import Workshop
 from hotfire.waiting import until
 
@@ -64,7 +62,7 @@ class Lab:
         """
         require_root()
         with self.state.locked():
-            self._refuse_if_standing()
+            self._clear_the_way(progress)
             parts = Workshop(cache_home(), self.project, progress).everything()
             with client.relays(topology, self.ports):
                 pass  # A port in use is told before anything is built.
@@ -77,8 +75,31 @@ class Lab:
                 raise
             self._record(topology, complete=True)
 
-    def _refuse_if_standing(self) -> None:
+    def stands(self) -> bool:
+        """Return whether this checkout's lab is up with every machine on.
+
+        Raises:
+            LabError: it is up, but a machine of it is off.
+        """
         record = self.state.read()
+        if record is None or not record.complete or record.checkout != str(self.project):
+            return False
+        machines = [machine.name for machine in standing(record).machines]
+        off = [name for name in machines if self.rack.pid(name) is None]
+        if off and len(off) < len(machines):
+            raise LabError(
+                f"the lab is up, but {', '.join(off)} is off; `hotfire lab status` shows it, "
+                "`hotfire lab down` starts over"
+            )
+        return not off
+
+    def _clear_the_way(self, progress: Progress) -> None:
+        """Remove a lab that a reboot has ended; refuse where one stands, whole or half."""
+        record = self.state.read()
+        if record and not self.leftovers():
+            progress.note("removing the state of a lab that a reboot or crash has ended")
+            self._take_down(progress)
+            return
         if record and record.checkout != str(self.project):
             raise LabError(
                 f"a lab of {record.checkout} stands on this machine, and there is room for one; "
@@ -86,7 +107,7 @@ class Lab:
             )
         if record and record.complete:
             raise LabError("the lab is up already; `hotfire lab status` shows it")
-        if record or netns.names(NAMESPACE_PREFIX) or cgroups.left():
+        if record or self.leftovers():
             raise LabError("a half-built lab was left behind; `hotfire lab down` cleans it up")
 
     def _record(self, topology: Topology, *, complete: bool) -> None:
