@@ -1,5 +1,7 @@
 """One run at a time, and a kill switch that works from anywhere."""
 
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -8,6 +10,7 @@ from hotfire.chaos import lease
 from hotfire.chaos.lease import RunLease
 from hotfire.cluster import Cluster
 from hotfire.errors import HarnessError
+from hotfire.waiting import until
 from tests.chaos.platform import SYSTEM
 from tests.fake_api import FakeApi
 
@@ -59,3 +62,22 @@ def test_a_renewal_never_brings_back_a_deleted_lease(cluster: Cluster) -> None:
             held._renew()
 
         assert lease.holder(cluster, SYSTEM) is None
+
+
+def test_a_runner_that_ended_here_is_dead_even_before_it_is_collected() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    identity = lease.runner_identity(child.pid)
+    assert identity is not None
+    assert not lease.has_ended(identity)
+
+    child.kill()
+    until(lambda: lease.has_ended(identity), within_seconds=10, what="the child's end noticed")
+
+    assert child.returncode is None
+    child.communicate()
+    assert lease.has_ended(identity)
+
+
+def test_a_runner_of_another_machine_is_given_its_lease() -> None:
+    assert not lease.has_ended("another-boot/4026531836/1/1")
+    assert not lease.has_ended("")

@@ -32,10 +32,10 @@ class Holder:
     def alive(self) -> bool:
         """Whether it was renewed within its length, and its process is not known to be dead."""
         fresh = datetime.now(UTC) - self.renewed_at < timedelta(seconds=self.lease_seconds)
-        return fresh and not _is_dead(self.runner)
+        return fresh and not has_ended(self.runner)
 
 
-def _runner(pid: int) -> str | None:
+def runner_identity(pid: int) -> str | None:
     """Return what tells a process from every other one ever, on any machine; None: there is none.
 
     Boot, process-id namespace, process id and start time; empty where the kernel is not Linux.
@@ -46,17 +46,18 @@ def _runner(pid: int) -> str | None:
     try:
         space = Path("/proc/self/ns/pid").stat().st_ino
         # The second field is the name in parentheses and may hold spaces; the start is the 22nd.
-        started = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
-    return f"{boot.read_text().strip()}/{space}/{pid}/{started}"
+    # A zombie has ended, however long nobody collects it.
+    return None if fields[0] in "ZX" else f"{boot.read_text().strip()}/{space}/{pid}/{fields[19]}"
 
 
-def _is_dead(runner: str) -> bool:
+def has_ended(runner: str) -> bool:
     """Return whether a runner of this very machine has ended; others are given their lease."""
-    here = (_runner(os.getpid()) or "").split("/")[:2]
+    here = (runner_identity(os.getpid()) or "").split("/")[:2]
     parts = runner.split("/")
-    return len(parts) == 4 and parts[:2] == here and _runner(int(parts[2])) != runner
+    return len(parts) == 4 and parts[:2] == here and runner_identity(int(parts[2])) != runner
 
 
 def holder(cluster: Cluster, namespace: str) -> Holder | None:
@@ -153,7 +154,7 @@ class RunLease:
             "metadata": {
                 "name": NAME,
                 "namespace": self._namespace,
-                "annotations": {_RUNNER: _runner(os.getpid()) or ""},
+                "annotations": {_RUNNER: runner_identity(os.getpid()) or ""},
             },
             "spec": {
                 "holderIdentity": self._run_id,

@@ -175,9 +175,12 @@ def heal(
     now: Annotated[
         bool, typer.Option("--now", help="Stop a run that is going on, then heal.")
     ] = False,
+    keep_stack: Annotated[
+        bool, typer.Option("--keep-stack", help="Undo faults only; leave stack and node agents.")
+    ] = False,
     target: Target = None,
 ) -> int:
     """Undo whatever earlier runs left behind, and prove it."""
     from hotfire.cli.heal import heal as heal_target  # noqa: PLC0415
 
-    return heal_target(target, now=now)
+    return heal_target(target, now=now, keep_stack=keep_stack)

@@ -15,7 +15,7 @@ from hotfire.profile import TargetProfile
 Say = Callable[[str], None]
 
 
-def heal(target: Path | None, *, now: bool) -> int:
+def heal(target: Path | None, *, now: bool, keep_stack: bool = False) -> int:
     """Heal a target and say what was undone; a standing lab is the default target.
 
     Raises:
@@ -29,7 +29,8 @@ def heal(target: Path | None, *, now: bool) -> int:
             if target
             else "no lab is up, so nothing of it can be broken; name another target by --target"
         )
-    done = undo_everything(TargetProfile.read(path), now=now, runs=_runs())
+    profile = TargetProfile.read(path)
+    done = undo_everything(profile, now=now, runs=_runs(), keep_namespaces=keep_stack)
     _tell(done, typer.echo)
     if not done:
         typer.echo("nothing to heal")
