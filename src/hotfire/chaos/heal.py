@@ -205,7 +205,7 @@ def _remove_namespaces(world: World) -> list[Healed]:
         world.agent.remove()
     names = [one["metadata"]["name"] for one in cluster.list("Namespace", selector=RUN_LABEL)]
     for name in names:
-        cluster.delete_namespace(name)
+        cluster.delete_namespace(name, pods_grace_seconds=1)
     # The one kind of the reference stack that lies in no namespace.
     for one in cluster.list("PriorityClass", selector=RUN_LABEL, api_version=_PRIORITY_API):
         cluster.delete("PriorityClass", None, one["metadata"]["name"], api_version=_PRIORITY_API)

@@ -269,9 +269,17 @@ class Cluster:
         metadata = {"name": name, "labels": {**(labels or {}), RUN_LABEL: run_id}}
         self.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}])
 
-    def delete_namespace(self, name: str) -> bool:
-        """Start deleting a namespace; return False where there is none."""
-        return self.delete("Namespace", None, name)
+    def delete_namespace(self, name: str, *, pods_grace_seconds: int | None = None) -> bool:
+        """Start deleting a namespace; return False where there is none.
+
+        With ``pods_grace_seconds`` its pods get no more than that: nobody uses them any longer, and
+        an engine's own grace period is minutes.
+        """
+        found = self.delete("Namespace", None, name)
+        if found and pods_grace_seconds is not None:
+            for pod in self.pods(name):
+                self.delete("Pod", name, pod.name, uid=pod.uid, grace_seconds=pods_grace_seconds)
+        return found
 
     def exec(
         self,
