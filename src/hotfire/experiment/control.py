@@ -22,9 +22,10 @@ from hotfire.profile import TargetProfile
 from hotfire.rundir import RunDirectory, RunInfo
 from hotfire.traffic.launch import RunningLoad
 from hotfire.traffic.rated import rated_load
+from hotfire.verdict import Verdict
 
 TARGET_VARIABLE: Final = "HOTFIRE_TARGET"
-_LOG: Final = logging.getLogger("logzero_default")
+_LOG: Final = logging.getLogger("chaostoolkit")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +51,12 @@ def before_experiment_control(context: dict[str, Any]) -> None:
         _LOG.error("not armed, so nothing will be fired: %s", error)
 
 
-def after_experiment_control(state: dict[str, Any]) -> None:
-    """Heal, watch until users recovered, and print the verdict; leave a driver's run alone."""
+def after_experiment_control(context: dict[str, Any], state: dict[str, Any]) -> None:
+    """Heal, watch until users recovered, and tell the verdict; leave a driver's run alone.
+
+    Chaos Toolkit's own status, and with it the exit code of `chaos run`, then follows the verdict.
+    """
+    del context
     if not _running:
         return
     standalone = _running.pop()
@@ -60,13 +65,22 @@ def after_experiment_control(state: dict[str, Any]) -> None:
         journal = json.dumps(state, default=str)
         trial.run.journal_path(trial.experiment.id).write_text(journal, encoding="utf-8")
         trial.heal()
+        _LOG.info("Watching until users are served as before")
         trial.await_recovery(load)
         load.stop()
         judgement = trial.judge()
+    follow(judgement.verdict, state)
     _LOG.info("%s: %s", judgement.verdict.upper(), judgement.reason)
     for name, value in judgement.figures.items():
         _LOG.info("  %s: %s", name, value)
-    _LOG.info("recorded in %s", trial.run.root)
+    _LOG.info("recorded in %s; `hotfire heal` removes the node agents", trial.run.root)
+
+
+def follow(verdict: Verdict, state: dict[str, Any]) -> None:
+    if verdict is Verdict.FAILED:
+        state["deviated"] = True
+    if verdict is not Verdict.PASSED:
+        state["status"] = "failed"
 
 
 def cleanup_control() -> None:
