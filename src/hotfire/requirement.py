@@ -49,6 +49,13 @@ class Requirement:
             raise ValueError(f"{self.id}: name the source that demands it")
 
 
+def split_prose(prose: str | None) -> tuple[str, str]:
+    """Return statement and rationale of a docstring, each paragraph one line; readers wrap them."""
+    paragraphs = inspect.cleandoc(prose or "").split("\n\n")
+    statement, *rest = (" ".join(paragraph.split()) for paragraph in paragraphs)
+    return statement, "\n\n".join(line for line in rest if line)
+
+
 def requirement(  # noqa: PLR0913 - a requirement has this many facts, all but three by name
     id_: str,
     level: Level,
@@ -76,13 +83,13 @@ def requirement(  # noqa: PLR0913 - a requirement has this many facts, all but t
     # Imported here: pytest costs more time than the whole of ``hotfire --help`` may take.
     import pytest  # noqa: PLC0415
 
-    statement, _, rationale = inspect.cleandoc(prose or "").partition("\n\n")
+    statement, rationale = split_prose(prose)
     try:
         claim = Requirement(
             id=id_,
             level=Level(level),
-            statement=" ".join(statement.split()),
-            rationale=rationale.strip(),
+            statement=statement,
+            rationale=rationale,
             source=source,
             features=frozenset(features),
             cncf=cncf,

@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 import yaml
 
 from hotfire.errors import ProfileError
-from hotfire.requirement import Level, Requirement
+from hotfire.requirement import Level, Requirement, split_prose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +92,7 @@ def _claim(module: ast.Module) -> Requirement:
     id_, level, prose = (_value(argument, names) for argument in call.args)
     facts = {str(word.arg): _value(word.value, names) for word in call.keywords}
     facts["features"] = frozenset(facts.get("features", ()))
-    statement, _, rationale = str(prose or "").partition("\n\n")
-    statement = " ".join(statement.split())
+    statement, rationale = split_prose(prose)
     return Requirement(
         id=id_, level=Level(level), statement=statement, rationale=rationale, **facts
     )
