@@ -18,7 +18,7 @@ def test_prose_splits_into_statement_and_rationale() -> None:
 
     assert isinstance(claim, Requirement)
     assert claim.statement == "A stream ends with the sentinel."
-    assert claim.rationale == "Clients hang\nwithout it."
+    assert claim.rationale == "Clients hang without it."
     assert claim.features == {"streaming"}
 
 
