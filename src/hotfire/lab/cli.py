@@ -52,6 +52,20 @@ def up(
 
 
 @app.command()
+def build() -> None:
+    """Build what is missing of the lab's parts, and stop there; `up` then needs seconds."""
+    from hotfire.lab import project_root  # noqa: PLC0415
+    from hotfire.lab.lab import require_root  # noqa: PLC0415
+    from hotfire.lab.progress import Progress  # noqa: PLC0415
+    from hotfire.lab.state import cache_home  # noqa: PLC0415
+    from hotfire.lab.workshop import Workshop  # noqa: PLC0415
+
+    require_root()
+    Workshop(cache_home(), project_root(), Progress(_say)).everything()
+    _say(f"every part is in {cache_home() / 'parts'}")
+
+
+@app.command()
 def down(
     any_: Annotated[
         bool, typer.Option("--any", help="Remove another checkout's lab as well.")
