@@ -17,6 +17,10 @@ from hotfire.agent.cgroup import MemoryCgroup
 MODULE = "hotfire.agent.hog"
 _PR_SET_PDEATHSIG = 1
 _STEP_BYTES = 1 << 20
+# Near the limit one page at a time: the write that brings the kernel to kill the engine must end
+# there, or its next page makes this process the second victim while the first still dies.
+_PAGE_BYTES = 4096
+_CLOSE_BYTES = 8 << 20
 _PROTECTED = -1000
 _ENDING = {signal.SIGTERM, signal.SIGINT}
 
@@ -43,11 +47,12 @@ def fill_cgroup(group: MemoryCgroup) -> None:
     _set_own_oom_score()
     _refuse_to_be_the_victim(group)
     group.enter()
-    pages, chunk = os.memfd_create("hotfire-hog"), bytes(_STEP_BYTES)
+    pages, step, page = os.memfd_create("hotfire-hog"), bytes(_STEP_BYTES), bytes(_PAGE_BYTES)
     filled = 0
     while filled < limit and group.oom_kills == before:
+        close = group.usage_bytes + _CLOSE_BYTES > limit
         try:
-            filled += os.write(pages, chunk)
+            filled += os.write(pages, page if close else step)
         except OSError as error:
             tell(refused_write=str(error))
     kills = group.oom_kills

@@ -91,11 +91,21 @@ class CgroupHog(Hog):
 
     def observe(self, entry: Entry) -> tuple[dict[str, Any], bool]:
         observed, ended = super().observe(entry)
-        # Version 2 kills the whole container at once, the hog included; the pod's count remains.
-        if ended and "oom" not in observed and entry.observed.get("unified"):
-            pod = cgroup.MemoryCgroup(Path(entry.observed["path"]).parent, unified=True)
-            observed |= {"oom": _oom_kills(pod) > entry.observed["pod_oom_kills_before"]}
+        if ended and "oom" not in observed and "path" in entry.observed:
+            observed |= {"oom": self._killed_with_it(entry)}
         return observed, ended
+
+    def _killed_with_it(self, entry: Entry) -> bool:
+        """Return whether the kernel counted a kill; asked where the hog could not tell any more.
+
+        Version 2 kills the whole container at once, the hog included; the pod's count remains.
+        """
+        seen, path = entry.observed, Path(entry.observed["path"])
+        if seen.get("unified"):
+            pod = cgroup.MemoryCgroup(path.parent, unified=True)
+            return _oom_kills(pod) > int(seen["pod_oom_kills_before"])
+        group = cgroup.MemoryCgroup(path, unified=False)
+        return _oom_kills(group) > int(seen["oom_kills_before"])
 
 
 class DeviceHog(Hog):
