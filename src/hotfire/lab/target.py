@@ -47,6 +47,8 @@ def document(topology: Topology, ports: Ports) -> dict[str, Any]:
         "load": _LOAD,
         "measurement": _MEASUREMENT,
         "fault_budgets": _FAULT_BUDGETS,
+        # The agent fills a gigabyte of memory with a quarter of a shared core.
+        "waits": {"injection_seconds": 60.0},
         "fabric": {"uplinks": ["up1", "up2"], "routing": "bird"},
         "prometheus_url": f"http://127.0.0.1:{ports.prometheus}",
     }
