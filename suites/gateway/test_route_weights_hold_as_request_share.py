@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from fixtures.stack import Stack
+from fixtures.stack import CANARY, Stack
 from hotfire import Endpoint, Evidence, Level, Reply, TargetProfile, requirement
 from hotfire.counts import accepted_counts, power, sample_size
 from hotfire.errors import HarnessError
@@ -27,7 +27,6 @@ pytestmark = requirement(
     features={"canary"},
 )
 
-CANARY = "canary"
 BARRIER_HEADER = "x-hotfire-route"
 BARRIER_ANSWERS = 30
 CLIENTS = 4

@@ -10,6 +10,7 @@ from dataclasses import asdict
 
 import pytest
 
+from fixtures.stack import CANARY
 from hotfire import Evidence, Level, TargetProfile, Verdict, requirement
 from hotfire.errors import HarnessError
 from hotfire.history import Request
@@ -26,7 +27,6 @@ pytestmark = requirement(
 )
 
 WARMUP_SECONDS = 5.0
-CANARY = "canary"
 LATENCIES = ("ttft_p95_seconds", "tpot_p95_seconds", "e2e_p95_seconds")
 
 

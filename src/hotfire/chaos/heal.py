@@ -8,12 +8,11 @@ from hotfire.chaos import blast, lease, undo
 from hotfire.chaos.agent_client import AgentClient
 from hotfire.chaos.blast import World
 from hotfire.chaos.undo import State, Undo, UndoEntry
-from hotfire.cluster import Cluster
+from hotfire.cluster import RUN_LABEL, Cluster
 from hotfire.errors import ClusterError, HarnessError
 from hotfire.profile import TargetProfile
 from hotfire.waiting import until
 
-RUN_LABEL: Final = "hotfire.dev/run"
 _PRIORITY_API: Final = "scheduling.k8s.io/v1"
 
 

@@ -1,6 +1,6 @@
 """The only door to Kubernetes; nothing else here imports its client."""
 
-from hotfire.cluster.client import Cluster, Document, Recorder
+from hotfire.cluster.client import RUN_LABEL, Cluster, Document, Recorder
 from hotfire.cluster.execution import ExecResult
 from hotfire.cluster.objects import (
     Container,
@@ -12,6 +12,7 @@ from hotfire.cluster.objects import (
 )
 
 __all__ = [
+    "RUN_LABEL",
     "Cluster",
     "Container",
     "Document",

@@ -14,7 +14,6 @@ from hotfire.errors import LabError
 from hotfire.lab import cgroups, netns
 from hotfire.lab.machine_spec import BindSpec, ServiceSpec, Spec
 from hotfire.lab.topology import Machine
-from hotfire.waiting import until
 
 _INIT = Path(__file__).with_name("machine_init.py")
 _PATH = "/opt/hotfire/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -225,11 +224,3 @@ class Rack:
         if pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-
-    def wait_off(self, name: str, *, within_seconds: float) -> None:
-        until(
-            lambda: self.pid(name) is None,
-            within_seconds=within_seconds,
-            what=f"machine {name} off",
-            poll_seconds=0.02,
-        )
