@@ -21,8 +21,9 @@ _VALUES = {
 
 
 def apply_core(kubectl: Kubectl) -> None:
-    """Apply DNS, device plugin and Prometheus."""
-    kubectl.apply_text(fill(_MANIFESTS / "10-core.yaml", _VALUES))
+    """Apply DNS, Prometheus, and what nodes with GPUs run."""
+    core = ("10-core.yaml", "12-gpus.yaml")
+    kubectl.apply_text("---\n".join(fill(_MANIFESTS / name, _VALUES) for name in core))
 
 
 def create_gateway_controller(kubectl: Kubectl, rack: Rack, crds: Path) -> None:
