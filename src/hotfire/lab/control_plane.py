@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hotfire.lab import fabric, pki
 from hotfire.lab.machines import BASE_ENV, Bind, Blueprint, Service
-from hotfire.lab.router import bird_service
+from hotfire.lab.router import machine_services
 from hotfire.lab.topology import (
     API_ADDRESS,
     API_PORT,
@@ -24,7 +24,7 @@ _ANNOUNCER_PROGRAM = "/opt/hotfire/api_announcer.py"
 _PKI = "/etc/kubernetes/pki"
 _GATES = "GenericWorkload=true,GangScheduling=true"
 _GO_ENV = BASE_ENV | {"GOGC": "75"}
-# Whoever reads their metrics can verify them, which a certificate made at their start would not let.
+# Whoever reads their metrics can verify these; those made at a start are anybody's.
 _METRICS_TLS = (f"--tls-cert-file={_PKI}/api.crt", f"--tls-private-key-file={_PKI}/api.key")
 
 
@@ -41,7 +41,7 @@ def blueprint(topology: Topology, machine: Machine, directory: Path, lent: Lent)
     return Blueprint(
         machine=machine,
         services=(
-            bird_service(),
+            *machine_services(machine),
             Service(name="etcd", argv=_etcd(topology, machine), env=_GO_ENV),
             Service(name="kube-apiserver", argv=_api_server(machine), env=_GO_ENV),
             Service(
