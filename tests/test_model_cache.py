@@ -99,7 +99,7 @@ def test_empty_cache_waits_for_its_store(store: ModelStore, cache: Path) -> None
     store.mode.write_text("out of order")
     waiting = threading.Thread(target=fill, args=(store.model_url, cache, 20))
     waiting.start()
-    until(lambda: (cache / ".lock").exists(), within_seconds=10, what="the cache being filled")
+    until((cache / ".lock").exists, within_seconds=10, what="the cache being filled")
     store.mode.unlink()
     waiting.join()
 
