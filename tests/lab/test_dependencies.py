@@ -1,4 +1,4 @@
-"""What the platform leans on: engines take their model from the store, verified, and Redis keeps."""
+"""Engines take their model from the store, verified; Redis keeps what it is told."""
 
 import contextlib
 import hashlib
