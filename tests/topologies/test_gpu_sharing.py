@@ -1,0 +1,81 @@
+"""Nodes that share their GPUs as they were told when the lab came up."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from hotfire.lab.lab import Lab
+from hotfire.lab.progress import Progress
+from hotfire.lab.topology import Topology
+from hotfire.waiting import until
+from tests.gpu_pods import BUSY, GPU, IDLE, Pods, offered, pods_of, scrape, xid
+
+pytestmark = pytest.mark.lab
+
+TOPOLOGY = Topology(gpu_sharing={"n2": "time-slicing=4", "n3": "mig=3g.40gb+1g.10gb*4"})
+SMALL, LARGE = "nvidia.com/mig-1g.10gb", "nvidia.com/mig-3g.40gb"
+
+
+@pytest.fixture(scope="module")
+def lab(empty_lab: Lab) -> Lab:
+    empty_lab.up(TOPOLOGY, Progress(print))
+    return empty_lab
+
+
+@pytest.fixture
+def pods(lab: Lab) -> Iterator[Pods]:
+    with pods_of(lab) as pods:
+        yield pods
+
+
+def test_each_node_offers_what_its_sharing_makes_of_two_gpus(lab: Lab) -> None:
+    assert offered(lab, "n1") == {GPU: 2}
+    assert offered(lab, "n2") == {GPU: 8}
+    assert offered(lab, "n3") == {SMALL: 8, LARGE: 2}
+
+
+def test_pod_with_a_mig_instance_opens_that_and_neither_its_gpu_nor_others(pods: Pods) -> None:
+    pods.start("mig", IDLE, node="n3", resource=SMALL)
+
+    shown = pods.shell("mig", "nvidia-smi", "-L")
+    seen = set(pods.opened("mig")) - {"Operation not permitted"}
+
+    [own] = seen
+    assert own.startswith("MIG-")
+    assert f"  MIG 1g.10gb     Device  0: (UUID: {own})" in shown
+
+
+def test_pods_on_slices_of_one_gpu_see_the_same_gpu(pods: Pods) -> None:
+    for number in range(8):
+        pods.start(f"slice-{number}", IDLE, node="n2")
+
+    uuids = Counter(pods.uuid(f"slice-{number}") for number in range(8))
+
+    assert sorted(uuids.values()) == [4, 4]
+
+
+def test_load_on_a_mig_instance_shows_on_it_and_not_on_its_neighbours(lab: Lab, pods: Pods) -> None:
+    pods.start("busy", BUSY, node="n3", resource=LARGE)
+    name = "DCGM_FI_PROF_GR_ENGINE_ACTIVE"
+
+    until(
+        lambda: (scrape(lab, "n3").total(name, pod="busy", GPU_I_PROFILE="3g.40gb") or 0) > 0.7,
+        within_seconds=15,
+        what="the instance busy",
+    )
+
+    found = scrape(lab, "n3")
+    assert found.total(name) == found.total(name, pod="busy")
+    assert len(found.series(name)) == 10
+
+
+@pytest.mark.parametrize(
+    ("node", "left"), [("n2", {GPU: 4}), ("n3", {SMALL: 4, LARGE: 1})], ids=["slices", "mig"]
+)
+def test_xid_of_one_gpu_takes_all_its_shares(lab: Lab, node: str, left: dict[str, int]) -> None:
+    whole = offered(lab, node)
+
+    with xid(lab, node, TOPOLOGY.machine(node).gpus[0], 79):
+        until(lambda: offered(lab, node) == left, within_seconds=10, what="one GPU's shares gone")
+    until(lambda: offered(lab, node) == whole, within_seconds=10, what="all shares again")
