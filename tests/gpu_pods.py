@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from hotfire.lab import readiness
 from hotfire.lab.lab import Lab
@@ -31,26 +32,39 @@ class Pods:
 
     lab: Lab
 
-    def start(self, name: str, argv: list[str], *, node: str, resource: str | None = GPU) -> None:
-        """Start a pod with one of a resource and wait until it is ready."""
+    def start(
+        self,
+        name: str,
+        argv: list[str],
+        *,
+        node: str,
+        resource: str | None = GPU,
+        claim: str | None = None,
+    ) -> None:
+        """Start a pod with one of a resource, or what a claim asks for; wait until it is ready."""
         limits = {"memory": "64Mi", "cpu": "300m"} | ({resource: "1"} if resource else {})
-        container = {
+        container: dict[str, Any] = {
             "name": "probe",
             "image": "docker.io/library/python:3.11-slim",
             "command": argv,
             "resources": {"limits": limits, "requests": {"cpu": "10m"}},
         }
-        spec = {
+        spec: dict[str, Any] = {
             "containers": [container],
             "nodeSelector": {"kubernetes.io/hostname": node},
             "tolerations": [{"operator": "Exists"}],
             "terminationGracePeriodSeconds": 0,
             "automountServiceAccountToken": False,
         }
-        metadata = {"name": name, "namespace": NAMESPACE}
-        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
-        self.run("create", "--filename=-", stdin=json.dumps(pod))
+        if claim:
+            container["resources"]["claims"] = [{"name": "gpu"}]
+            spec["resourceClaims"] = [{"name": "gpu", "resourceClaimTemplateName": claim}]
+        self.create("v1", "Pod", name, spec)
         self.run("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=40s")
+
+    def create(self, version: str, kind: str, name: str, spec: dict[str, Any]) -> None:
+        document = {"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec}
+        self.run("create", "--filename=-", stdin=json.dumps(document))
 
     def shell(self, name: str, *argv: str, stdin: str | None = None) -> str:
         words = ("exec", "--stdin", name, "--", *argv) if stdin else ("exec", name, "--", *argv)

@@ -13,7 +13,10 @@ from tests.gpu_pods import BUSY, GPU, IDLE, Pods, offered, pods_of, scrape, xid
 
 pytestmark = pytest.mark.lab
 
-TOPOLOGY = Topology(gpu_sharing={"n2": "time-slicing=4", "n3": "mig=3g.40gb+1g.10gb*4"})
+TOPOLOGY = Topology(
+    nodes=4,
+    gpu_sharing={"n2": "time-slicing=4", "n3": "mig=3g.40gb+1g.10gb*4", "n4": "dra"},
+)
 SMALL, LARGE = "nvidia.com/mig-1g.10gb", "nvidia.com/mig-3g.40gb"
 
 
@@ -33,6 +36,7 @@ def test_each_node_offers_what_its_sharing_makes_of_two_gpus(lab: Lab) -> None:
     assert offered(lab, "n1") == {GPU: 2}
     assert offered(lab, "n2") == {GPU: 8}
     assert offered(lab, "n3") == {SMALL: 8, LARGE: 2}
+    assert offered(lab, "n4") == {}
 
 
 def test_pod_with_a_mig_instance_opens_that_and_neither_its_gpu_nor_others(pods: Pods) -> None:
@@ -79,3 +83,26 @@ def test_xid_of_one_gpu_takes_all_its_shares(lab: Lab, node: str, left: dict[str
     with xid(lab, node, TOPOLOGY.machine(node).gpus[0], 79):
         until(lambda: offered(lab, node) == left, within_seconds=10, what="one GPU's shares gone")
     until(lambda: offered(lab, node) == whole, within_seconds=10, what="all shares again")
+
+
+def test_claim_brings_a_pod_one_gpu_and_its_device_to_open(pods: Pods) -> None:
+    request = {"name": "gpu", "exactly": {"deviceClassName": "gpu.nvidia.com"}}
+    template = {"spec": {"devices": {"requests": [request]}}}
+    pods.create("resource.k8s.io/v1", "ResourceClaimTemplate", "one-gpu", template)
+    for number in range(2):
+        pods.start(f"claimed-{number}", IDLE, node="n4", resource=None, claim="one-gpu")
+
+    uuids = [pods.uuid(f"claimed-{number}") for number in range(2)]
+
+    assert sorted(uuids) == sorted(TOPOLOGY.machine("n4").gpus)
+    assert set(pods.opened("claimed-0")) == {uuids[0], "Operation not permitted"}
+
+
+def test_gpu_at_fault_leaves_the_resource_slice(lab: Lab) -> None:
+    def devices() -> list[str]:
+        [found] = lab.kubectl().items("resourceslices", "--field-selector=spec.nodeName=n4")
+        return [device["name"] for device in found["spec"]["devices"]]
+
+    with xid(lab, "n4", TOPOLOGY.machine("n4").gpus[0], 79):
+        until(lambda: devices() == ["gpu-1"], within_seconds=10, what="one GPU less")
+    until(lambda: devices() == ["gpu-0", "gpu-1"], within_seconds=10, what="both GPUs again")
