@@ -27,7 +27,8 @@ def node(lab: Lab) -> str:
     held = lab.kubectl().items("pods", "--all-namespaces")
     busy = [pod["spec"].get("nodeName") for pod in held if f"'{GPU}':" in str(pod["spec"])]
     ready = [each for each in lab.kubectl().items("nodes") if condition(each, "Ready")]
-    return min((each["metadata"]["name"] for each in ready), key=busy.count)
+    names: list[str] = [each["metadata"]["name"] for each in ready]
+    return min(names, key=busy.count)
 
 
 @contextmanager
