@@ -17,6 +17,8 @@ TOPOLOGY = Topology(
     nodes=4,
     gpu_sharing={"n2": "time-slicing=4", "n3": "mig=3g.40gb+1g.10gb*4", "n4": "dra"},
 )
+REQUEST = {"name": "gpu", "exactly": {"deviceClassName": "gpu.nvidia.com"}}
+TEMPLATE = {"spec": {"devices": {"requests": [REQUEST]}}}
 SMALL, LARGE = "nvidia.com/mig-1g.10gb", "nvidia.com/mig-3g.40gb"
 
 
@@ -86,9 +88,7 @@ def test_xid_of_one_gpu_takes_all_its_shares(lab: Lab, node: str, left: dict[str
 
 
 def test_claim_brings_a_pod_one_gpu_and_its_device_to_open(pods: Pods) -> None:
-    request = {"name": "gpu", "exactly": {"deviceClassName": "gpu.nvidia.com"}}
-    template = {"spec": {"devices": {"requests": [request]}}}
-    pods.create("resource.k8s.io/v1", "ResourceClaimTemplate", "one-gpu", template)
+    pods.create("resource.k8s.io/v1", "ResourceClaimTemplate", "one-gpu", TEMPLATE)
     for number in range(2):
         pods.start(f"claimed-{number}", IDLE, node="n4", resource=None, claim="one-gpu")
 
@@ -96,6 +96,19 @@ def test_claim_brings_a_pod_one_gpu_and_its_device_to_open(pods: Pods) -> None:
 
     assert sorted(uuids) == sorted(TOPOLOGY.machine("n4").gpus)
     assert set(pods.opened("claimed-0")) == {uuids[0], "Operation not permitted"}
+
+
+def test_load_on_a_claimed_gpu_shows_on_it(lab: Lab, pods: Pods) -> None:
+    pods.create("resource.k8s.io/v1", "ResourceClaimTemplate", "one-gpu", TEMPLATE)
+    pods.start("busy", BUSY, node="n4", resource=None, claim="one-gpu")
+
+    until(
+        lambda: (scrape(lab, "n4").total("DCGM_FI_DEV_GPU_UTIL", pod="busy") or 0) > 70,
+        within_seconds=15,
+        what="the claimed GPU busy",
+    )
+
+    assert scrape(lab, "n4").total("DCGM_FI_DEV_GPU_UTIL", UUID=pods.uuid("busy"))
 
 
 def test_gpu_at_fault_leaves_the_resource_slice(lab: Lab) -> None:
