@@ -34,7 +34,7 @@ EXPECTED = {
     "redis": {"store"},
 }
 SILENT_LOSS = """
-table netdev lost { chain all { type filter hook ingress device up1 priority 0; drop; }; }
+table netdev lost { chain wire { type filter hook ingress device up1 priority 0; policy drop; }; }
 """
 
 
