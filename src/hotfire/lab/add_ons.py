@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from hotfire.lab import monitoring
+from hotfire.lab.gpus import Strategy
 from hotfire.lab.kube import Kubectl, fill
 from hotfire.lab.machines import Rack
 from hotfire.lab.topology import (
@@ -25,7 +26,9 @@ _VALUES = {
 
 def apply_core(kubectl: Kubectl, topology: Topology) -> None:
     """Apply DNS, what nodes with GPUs run, and Prometheus."""
-    manifests = [fill(_MANIFESTS / name, _VALUES) for name in _CORE]
+    sharings = {topology.sharing(worker).strategy for worker in topology.workers}
+    names = [*_CORE, *(("14-gpus-dra.yaml",) if Strategy.DRA in sharings else ())]
+    manifests = [fill(_MANIFESTS / name, _VALUES) for name in names]
     kubectl.apply_text("\n---\n".join([*manifests, monitoring.config_map(topology)]))
 
 

@@ -58,6 +58,11 @@ IMAGES = (
         env=_TOOL_ENV,
     ),
     Image(
+        name="hotfire.lab/dra-driver:1",
+        command=("python3", "-m", "hotfire.lab.dra_driver"),
+        env=_TOOL_ENV,
+    ),
+    Image(
         name="hotfire.lab/dcgm-exporter:1",
         command=("python3", "-m", "hotfire.lab.dcgm_exporter"),
         env=_TOOL_ENV,

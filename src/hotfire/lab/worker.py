@@ -162,7 +162,9 @@ def _kubelet_config(machine: Machine) -> dict[str, object]:
         # Root without CAP_SYS_RESOURCE cannot lower an OOM score.
         "oomScoreAdj": 0,
         "serializeImagePulls": False,
-        "nodeStatusUpdateFrequency": "4s",
+        # A GPU that fails is gone from allocatable in a second; else the status is sent as before.
+        "nodeStatusUpdateFrequency": "1s",
+        "nodeStatusReportFrequency": "4s",
         "evictionHard": {
             "memory.available": "100Mi",
             "nodefs.available": "1%",
