@@ -12,7 +12,7 @@ from hotfire.waiting import until
 
 def api_ready(state: State, port: int) -> bool:
     """Return whether the API server says ok to /readyz, asked from the host."""
-    context = ssl.create_default_context(cafile=str(state.pki / "cp1" / "ca.crt"))
+    context = ssl.create_default_context(cafile=str(state.pki / "ca.crt"))
     context.load_cert_chain(state.pki / "admin.crt", state.pki / "admin.key")
     connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=2, context=context)
     try:
@@ -36,9 +36,10 @@ def wait_api(state: State, port: int) -> None:
 def wait_nodes(topology: Topology, kubectl: Kubectl) -> None:
     def ready() -> bool:
         nodes = kubectl.items("nodes")
-        return sum(condition(node, "Ready") for node in nodes) == topology.nodes
+        return sum(condition(node, "Ready") for node in nodes) == wanted
 
-    until(ready, within_seconds=60, what=f"{topology.nodes} nodes Ready", poll_seconds=0.2)
+    wanted = len(topology.workers)
+    until(ready, within_seconds=60, what=f"{wanted} nodes Ready", poll_seconds=0.2)
 
 
 def wait_gateway(kubectl: Kubectl) -> None:
@@ -51,7 +52,7 @@ def wait_gateway(kubectl: Kubectl) -> None:
 
 def wait_add_ons(topology: Topology, kubectl: Kubectl) -> None:
     """Wait until every deployment is available and the kubelets offer every GPU."""
-    wanted = topology.nodes * topology.gpus_per_node
+    wanted = sum(len(worker.gpus) for worker in topology.workers)
 
     def ready() -> bool:
         deployments = kubectl.items("deployments", "--all-namespaces")
