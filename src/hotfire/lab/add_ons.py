@@ -5,6 +5,8 @@ from pathlib import Path
 from hotfire.lab.kube import Kubectl, fill
 from hotfire.lab.machines import Rack
 from hotfire.lab.topology import (
+    API_ADDRESS,
+    API_PORT,
     CLUSTER_DOMAIN,
     DNS_ADDRESS,
     GATEWAY_ADDRESS,
@@ -13,6 +15,8 @@ from hotfire.lab.topology import (
 
 _MANIFESTS = Path(__file__).parent / "manifests"
 _VALUES = {
+    "API_ADDRESS": API_ADDRESS,
+    "API_PORT": str(API_PORT),
     "CLUSTER_DOMAIN": CLUSTER_DOMAIN,
     "DNS_ADDRESS": DNS_ADDRESS,
     "GATEWAY_ADDRESS": GATEWAY_ADDRESS,
@@ -21,8 +25,9 @@ _VALUES = {
 
 
 def apply_core(kubectl: Kubectl) -> None:
-    """Apply DNS, device plugin and Prometheus."""
-    kubectl.apply_text(fill(_MANIFESTS / "10-core.yaml", _VALUES))
+    """Apply DNS, device plugin, Prometheus and what enforces network policies."""
+    names = ("10-core.yaml", "14-policy.yaml")
+    kubectl.apply_text("---\n".join(fill(_MANIFESTS / name, _VALUES) for name in names))
 
 
 def create_gateway_controller(kubectl: Kubectl, rack: Rack, crds: Path) -> None:

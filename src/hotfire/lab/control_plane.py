@@ -7,7 +7,7 @@ reach the API servers under one address, which each member announces while its o
 from dataclasses import dataclass
 from pathlib import Path
 
-from hotfire.lab import fabric, pki
+from hotfire.lab import api_policy, fabric, pki
 from hotfire.lab.machines import BASE_ENV, Bind, Blueprint, Service
 from hotfire.lab.router import bird_service
 from hotfire.lab.topology import (
@@ -56,8 +56,9 @@ def blueprint(topology: Topology, machine: Machine, directory: Path, lent: Lent)
         files={
             fabric.BIRD_CONFIG: fabric.bird_config(topology, machine),
             _ANNOUNCER_PROGRAM: _ANNOUNCER.read_text(),
+            **api_policy.files(),
         },
-        directories=("/run/bird", "/var/lib/etcd"),
+        directories=("/run/bird", "/var/lib/etcd", api_policy.AUDIT_DIRECTORY),
     )
 
 
@@ -151,6 +152,7 @@ def _api_server(machine: Machine) -> tuple[str, ...]:
         f"--proxy-client-key-file={_PKI}/api-client.key",
         f"--feature-gates={_GATES}",
         "--runtime-config=scheduling.k8s.io/v1alpha2=true",
+        *api_policy.arguments(_PKI),
         "--profiling=false",
     )
 
