@@ -88,7 +88,7 @@ def _audit_policy() -> dict[str, object]:
             _rule("Metadata", verbs=_READING),
             # Their bodies are megabytes, or somebody else's secret.
             _rule("Metadata", resources=_kinds(configmaps="")),
-            _rule("Metadata", resources=_kinds(customresourcedefinitions="apiextensions.k8s.io")),
+            _rule("Metadata", resources=[{"group": "apiextensions.k8s.io"}]),
             _rule("Metadata", resources=[{"group": "", "resources": ["pods/exec", "pods/log"]}]),
             _rule("Request"),
         ],

@@ -171,6 +171,8 @@ def _controller_manager(topology: Topology) -> tuple[str, ...]:
         "--use-service-account-credentials=true",
         *_election(topology),
         f"--cluster-cidr={POD_NETWORK}",
+        # Its controllers let PodGroups go again.
+        f"--feature-gates={_GATES}",
         "--profiling=false",
     )
 

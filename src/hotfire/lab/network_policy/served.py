@@ -21,10 +21,13 @@ _COUNTER = re.compile(r"counter (\S+) \{\s*packets (\d+) bytes (\d+)")
 def serve_plugin(agent: Agent, path: Path) -> None:
     """Answer each ``NAMESPACE NAME ADDRESS`` with ``ok`` once the pod is governed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
+    unheard = path.with_suffix(".new")
+    unheard.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(path))
+        server.bind(str(unheard))
         server.listen()
+        # Under its name only once it listens, and over that of an agent that was killed.
+        unheard.rename(path)
         while True:
             connection, _ = server.accept()
             threading.Thread(target=_answer, args=(agent, connection), daemon=True).start()

@@ -82,6 +82,8 @@ def follow(api: Api, path: str, sink: Sink, stop: threading.Event) -> None:
             # 410: our place in the history is gone. Any refusal is answered by a new list.
             version = ""
             stop.wait(_RETRY_SECONDS)
+        except TimeoutError:
+            continue  # Nothing happened, or the way is dead: resuming serves both.
         except (OSError, http.client.HTTPException, ValueError) as error:
             _log.info("%s: %r", path, error)
             stop.wait(_RETRY_SECONDS)
@@ -102,7 +104,11 @@ def listed(api: Api, path: str) -> tuple[list[Object], str]:
 
 
 def _events(api: Api, path: str, version: str) -> Iterator[tuple[str, Object]]:
-    query = {"watch": 1, "allowWatchBookmarks": "true", "resourceVersion": version}
+    query: dict[str, str | int] = {
+        "watch": 1,
+        "allowWatchBookmarks": "true",
+        "resourceVersion": version,
+    }
     with api.get(path, **query, timeoutSeconds=_WATCH_SECONDS) as answer:
         while line := answer.readline():
             event = json.loads(line)
