@@ -1,6 +1,7 @@
 """The network plugin holds a pod back until the agent governs it, and never for good."""
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -61,3 +62,17 @@ def test_pod_is_held_back_until_the_kernel_has_its_rules(tmp_path: Path) -> None
     assert cni_plugin.tell(str(path), "red web 10.244.1.7\n")
     assert applied.is_set()
     stop.set()
+
+
+def test_agent_needs_nothing_but_its_own_directory(tmp_path: Path) -> None:
+    shutil.copytree(PROGRAM.parent, tmp_path / "network_policy")
+    program = (
+        f"import sys; sys.path.append({str(tmp_path)!r}); import network_policy.__main__ as m;"
+        "print(sorted({'hotfire', 'pydantic', 'kubernetes'} & set(sys.modules)), m.__package__)"
+    )
+
+    said = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert said.stdout == "[] network_policy\n"

@@ -50,7 +50,7 @@ def no_policies(kubectl: Kubectl) -> Iterator[None]:
 
 
 def _documents(*documents: dict[str, Any]) -> str:
-    return "\n---\n".join(map(json.dumps, documents))
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": list(documents)})
 
 
 def _namespace(name: str, level: str = "privileged") -> dict[str, Any]:

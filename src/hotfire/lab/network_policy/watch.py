@@ -67,7 +67,7 @@ class Sink(NamedTuple):
 
 def follow(api: Api, path: str, sink: Sink, stop: threading.Event) -> None:
     """Keep a sink up to date until told to stop; outages are waited out, and resumed after."""
-    version = ""
+    version, said = "", ""
     while not stop.is_set():
         try:
             if not version:
@@ -78,15 +78,22 @@ def follow(api: Api, path: str, sink: Sink, stop: threading.Event) -> None:
                 if kind != "BOOKMARK":
                     sink.change(kind, item)
         except RefusedError as error:
-            _log.info("%s: %s", path, error)
+            said = _tell_once(path, said, str(error))
             # 410: our place in the history is gone. Any refusal is answered by a new list.
             version = ""
             stop.wait(_RETRY_SECONDS)
         except TimeoutError:
             continue  # Nothing happened, or the way is dead: resuming serves both.
         except (OSError, http.client.HTTPException, ValueError) as error:
-            _log.info("%s: %r", path, error)
+            said = _tell_once(path, said, repr(error))
             stop.wait(_RETRY_SECONDS)
+
+
+def _tell_once(path: str, former: str, text: str) -> str:
+    """Log what went wrong unless it did so before; an outage is one line, not two a second."""
+    if text != former:
+        _log.info("%s: %s", path, text)
+    return text
 
 
 def listed(api: Api, path: str) -> tuple[list[Object], str]:
