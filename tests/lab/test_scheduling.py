@@ -8,7 +8,6 @@ import pytest
 
 from hotfire.lab.kube import Kubectl, condition
 from hotfire.lab.lab import Lab
-from hotfire.lab.readiness import gpus
 from hotfire.waiting import until
 
 pytestmark = pytest.mark.lab
@@ -70,7 +69,8 @@ def _free_gpus(kubectl: Kubectl) -> int:
         for pod in kubectl.items("pods", "--all-namespaces")
         for container in pod["spec"]["containers"]
     )
-    return sum(map(gpus, kubectl.items("nodes"))) - sum(taken)
+    offered = (node["status"]["allocatable"] for node in kubectl.items("nodes"))
+    return sum(int(each.get(GPU, "0")) for each in offered) - sum(taken)
 
 
 def _bound(kubectl: Kubectl) -> set[str]:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from hotfire.lab import monitoring
 from hotfire.lab.kube import Kubectl, fill
 from hotfire.lab.machines import Rack
 from hotfire.lab.topology import (
@@ -11,9 +12,11 @@ from hotfire.lab.topology import (
     DNS_ADDRESS,
     GATEWAY_ADDRESS,
     PROMETHEUS_ADDRESS,
+    Topology,
 )
 
 _MANIFESTS = Path(__file__).parent / "manifests"
+_CORE = ("10-core.yaml", "12-gpus.yaml", "14-policy.yaml", "16-monitoring.yaml")
 _VALUES = {
     "API_ADDRESS": API_ADDRESS,
     "API_PORT": str(API_PORT),
@@ -24,10 +27,10 @@ _VALUES = {
 }
 
 
-def apply_core(kubectl: Kubectl) -> None:
-    """Apply DNS, device plugin, Prometheus and what enforces network policies."""
-    names = ("10-core.yaml", "14-policy.yaml")
-    kubectl.apply_text("---\n".join(fill(_MANIFESTS / name, _VALUES) for name in names))
+def apply_core(kubectl: Kubectl, topology: Topology) -> None:
+    """Apply DNS, what nodes with GPUs run, Prometheus, and what enforces network policies."""
+    manifests = [fill(_MANIFESTS / name, _VALUES) for name in _CORE]
+    kubectl.apply_text("\n---\n".join([*manifests, monitoring.config_map(topology)]))
 
 
 def create_gateway_controller(kubectl: Kubectl, rack: Rack, crds: Path) -> None:

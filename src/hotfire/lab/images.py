@@ -63,6 +63,11 @@ IMAGES = (
         command=("python3", "-S", "-m", "network_policy"),
         env=_POLICY_ENV,
     ),
+    Image(
+        name="hotfire.lab/dcgm-exporter:1",
+        command=("python3", "-m", "hotfire.lab.dcgm_exporter"),
+        env=_TOOL_ENV,
+    ),
 )
 
 
