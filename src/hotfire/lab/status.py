@@ -2,10 +2,10 @@
 
 import contextlib
 from dataclasses import dataclass
-from pathlib import Path
 
 from hotfire.errors import LabError
 from hotfire.lab import cgroups, fabric
+from hotfire.lab.handles import breaking
 from hotfire.lab.kube import condition
 from hotfire.lab.lab import Lab, standing
 from hotfire.lab.topology import Machine, Role, Topology
@@ -21,6 +21,7 @@ class Row:
     sessions: str
     services: str
     node: str
+    age: str
     healthy: bool
 
 
@@ -50,6 +51,7 @@ def look(lab: Lab) -> Status | None:
         f"memory {cgroups.memory_bytes() / 2**20:.0f} MiB, "
         f"CPU {cgroups.cpu_seconds():.0f} s so far",
         f"export KUBECONFIG={lab.state.kubeconfig}",
+        *breaking.in_words(lab),
     ]
     healthy = record.complete and all(row.healthy for row in rows)
     return Status(rows=rows, lines=lines, healthy=healthy)
@@ -65,8 +67,8 @@ def _nodes(lab: Lab) -> dict[str, bool]:
 def _row(lab: Lab, topology: Topology, machine: Machine, nodes: dict[str, bool]) -> Row:
     on = lab.rack.pid(machine.name) is not None
     up, expected = _sessions(lab, machine) if on else 0, len(topology.links_of(machine))
-    wanted = _services(lab, machine)
-    running = [name for name in wanted if name in _running(lab, machine)] if on else []
+    wanted = lab.rack.services(machine.name) if on else []
+    running = [name for name in wanted if lab.rack.service_pid(machine.name, name)]
     is_node = machine.role is Role.WORKER
     ready = nodes.get(machine.name, False)
     missing = [name for name in wanted if name not in running]
@@ -77,6 +79,7 @@ def _row(lab: Lab, topology: Topology, machine: Machine, nodes: dict[str, bool])
         sessions=f"{up}/{expected}",
         services="off" if not on else ("missing: " + ", ".join(missing) if missing else "all run"),
         node=("Ready" if ready else "not Ready") if is_node else "",
+        age=_duration(lab.rack.age_seconds(machine.name)),
         healthy=on and up == expected and not missing and (ready or not is_node),
     )
 
@@ -91,21 +94,12 @@ def _sessions(lab: Lab, machine: Machine) -> int:
     return sum("BGP" in line and "Established" in line for line in shown.splitlines())
 
 
-def _services(lab: Lab, machine: Machine) -> list[str]:
-    """Return the names of the machine's services; each has a log of that name."""
-    logs = (lab.rack.var(machine.name) / "log").glob("*.log")
-    return sorted(path.stem for path in logs if path.stem != "bird-trace")
-
-
-def _running(lab: Lab, machine: Machine) -> set[str]:
-    """Return the names of the programs that PID 1 of the machine has running as its children."""
-    pid = lab.rack.pid(machine.name)
-    children = Path(f"/proc/{pid}/task/{pid}/children")
-    names = set()
-    for child in children.read_text().split() if children.exists() else []:
-        with contextlib.suppress(OSError):
-            words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
-            text = [Path(word.decode()).name for word in words if word]
-            script = next((word for word in text if word.endswith(".py")), "")
-            names.add(script.removesuffix(".py").replace("_", "-") or (text[0] if text else ""))
-    return names
+def _duration(seconds: float | None) -> str:
+    """Return a time span in the two largest of its units."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
