@@ -20,6 +20,7 @@ from hotfire.lab import (
     client,
     control_plane,
     credentials,
+    dependencies,
     fabric,
     logs,
     readiness,
@@ -141,7 +142,7 @@ class Lab:
             )
             self._join_nodes(topology, kubectl)
             progress.note("API server is ready; nodes join")
-            add_ons.apply_core(kubectl)
+            add_ons.apply_core(kubectl, topology)
             readiness.wait_nodes(topology, kubectl)
             progress.note(f"{topology.nodes} nodes Ready")
             definitions.result()
@@ -163,7 +164,6 @@ class Lab:
             binaries=parts.binaries,
             python=python,
             engine=parts.engine,
-            model=parts.model,
             tool=Path(sysconfig.get_path("purelib")),
             source=_HERE.parent.parent,
         )
@@ -175,7 +175,7 @@ class Lab:
                     for member in topology.members
                 ),
                 *(router.blueprint(topology, each) for each in topology.routers),
-                router.blueprint(topology, topology.store),
+                dependencies.blueprint(topology, python=python, model=parts.model),
                 client.blueprint(topology, python, relays),
                 *(
                     worker.blueprint(topology, node, pki / node.name, lent)
@@ -229,7 +229,7 @@ class Lab:
         return Path(source)
 
     def _join_nodes(self, topology: Topology, kubectl: Kubectl) -> None:
-        items = [worker.node_object(node) for node in topology.workers]
+        items = [worker.node_object(topology, node) for node in topology.workers]
         items.append(control_plane.service_endpoints())
         rows = {"apiVersion": "v1", "kind": "List", "items": items}
         kubectl.run("create", "--filename=-", stdin=json.dumps(rows))

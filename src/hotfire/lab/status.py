@@ -4,7 +4,7 @@ import contextlib
 from dataclasses import dataclass
 
 from hotfire.errors import LabError
-from hotfire.lab import cgroups, fabric
+from hotfire.lab import cgroups, dependencies, fabric
 from hotfire.lab.handles import breaking
 from hotfire.lab.kube import condition
 from hotfire.lab.lab import Lab, standing
@@ -50,6 +50,8 @@ def look(lab: Lab) -> Status | None:
         f"  Prometheus http://127.0.0.1:{ports.prometheus}",
         f"memory {cgroups.memory_bytes() / 2**20:.0f} MiB, "
         f"CPU {cgroups.cpu_seconds():.0f} s so far",
+        f"model store {dependencies.model_url(topology)}  "
+        f"Redis {topology.store.address}:{dependencies.REDIS_PORT}",
         f"export KUBECONFIG={lab.state.kubeconfig}",
         *breaking.in_words(lab),
     ]

@@ -79,11 +79,6 @@ def cluster(lab: Lab) -> Facts:
     return {"api": "ready", **found}
 
 
-def node_gpus(found: Mapping[str, str], name: str) -> int:
-    """Return how many GPUs a node offered in these facts."""
-    return int(found[f"{name} node"].rpartition(" ")[2])
-
-
 def differences(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     """Return in words what is not as it was."""
     return [
@@ -129,7 +124,8 @@ def _sessions(shown: str) -> Facts:
 
 
 def _node(node: dict[str, Any]) -> str:
-    return f"{'Ready' if condition(node, 'Ready') else 'not Ready'}, GPUs {readiness.gpus(node)}"
+    gpus = ", ".join(f"{name} {count}" for name, count in sorted(readiness.gpus(node).items()))
+    return f"{'Ready' if condition(node, 'Ready') else 'not Ready'}, {gpus or 'no GPU'}"
 
 
 def _short(value: str | None) -> str:

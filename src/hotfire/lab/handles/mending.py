@@ -14,6 +14,7 @@ from hotfire.waiting import until
 # Sessions return within 5 s, a service within 10; a machine boots and its node gets Ready.
 _SAME_SECONDS, _BOOT_SECONDS = 60.0, 120.0
 _UNDO_SECONDS = 15.0
+_FROM_AFAR = (" routes", " node")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +89,7 @@ def expected(records: Records, broken: Broken) -> facts.Facts:
         return before
     shared = {name for one in others for name in one.machines}
     own = facts.of_names(before, [name for name in broken.machines if name not in shared])
-    return {key: value for key, value in own.items() if not key.endswith((" routes", " node"))}
+    return {key: value for key, value in own.items() if not key.endswith(_FROM_AFAR)}
 
 
 def _await_same(lab: Lab, topology: Topology, records: Records, broken: Broken) -> int:
@@ -102,7 +103,10 @@ def _await_same(lab: Lab, topology: Topology, records: Records, broken: Broken) 
         wanted.update(expected(records, broken))
         concerned = [name for name in names if facts.of_names(wanted, [name])]
         seen = facts.of_machines(lab, concerned) | (facts.cluster(lab) if "api" in wanted else {})
-        different[:] = facts.differences(wanted, {key: seen[key] for key in seen if key in wanted})
+        new = facts.of_names({k: v for k, v in seen.items() if k not in wanted}, concerned)
+        here = {key: value for key, value in seen.items() if key in wanted}
+        here |= {key: value for key, value in new.items() if not key.endswith(_FROM_AFAR)}
+        different[:] = facts.differences(wanted, here)
         return not different
 
     try:

@@ -7,7 +7,8 @@ from time import monotonic
 from typing import Any
 
 from hotfire.errors import FaultNotInjected, HarnessError
-from hotfire.lab.handles import agents, facts, plan
+from hotfire.lab import readiness
+from hotfire.lab.handles import agents, facts, plan, store_probe
 from hotfire.lab.handles.names import Handle, Kind
 from hotfire.lab.handles.plan import Order
 from hotfire.lab.handles.records import Broken
@@ -246,26 +247,43 @@ def _sessions_lost(case: Case, links: list[Link]) -> float:
 
 
 def _gpu(case: Case) -> list[str]:
-    name = case.handle.machine
-    wanted = facts.node_gpus(case.before, name) - 1
-    began = monotonic()
+    name, began = case.handle.machine, monotonic()
+
+    def offered() -> dict[str, int]:
+        items = case.lab.kubectl().items("node", name, "--request-timeout=5s")
+        return readiness.gpus(items[0])
+
+    # The node's own word for it lags; what it offered before is in the facts.
     until(
-        lambda: facts.node_gpus(facts.cluster(case.lab), name) == wanted,
+        lambda: _fewer(case.before[f"{name} node"], offered()),
         within_seconds=_GPU_SECONDS,
-        what=f"{wanted} GPUs on {name}",
+        what=f"fewer GPUs on {name} than before",
         poll_seconds=0.5,
     )
-    return [
-        f"{name} offers {wanted} GPUs instead of {wanted + 1}, {monotonic() - began:.1f} s later"
-    ]
+    seen = ", ".join(f"{key} {count}" for key, count in offered().items()) or "no GPU"
+    before = case.before[f"{name} node"].partition(", ")[2]
+    return [f"{name} offers {seen}, before {before}; {monotonic() - began:.1f} s later"]
+
+
+def _fewer(before: str, offered: dict[str, int]) -> bool:
+    """Return whether one resource shrank; the sentence tells what was offered before."""
+    rows = [row.split() for row in before.split(", ")[1:]]
+    return any(offered.get(name, 0) < int(count) for name, count in rows if count.isdigit())
 
 
 def _store(case: Case) -> list[str]:
-    if case.order.how in {"slow", "corrupt"}:
-        entry = case.broken.entries[0]
-        mode = case.ask(entry.machine, "entry", id=entry.id)["observed"]["mode"]
-        return [f"{case.handle.name} was told: {mode}"]
-    return _service(case)
+    how = case.order.how
+    if how not in {"slow", "corrupt"}:
+        return _service(case)
+    seen = store_probe.fetch(case.topology)
+    if how == "corrupt":
+        if seen.sound:
+            raise FaultNotInjected(f"{seen.path} arrived with the checksum it should have")
+        return [f"{seen.path} arrived with another checksum than the store itself tells"]
+    limit = plan.amount(case.order)
+    if seen.bytes_per_second > 1.2 * limit:
+        raise FaultNotInjected(f"{seen.bytes_per_second:.3g} bytes/s, expected {limit:.3g}")
+    return [f"{seen.path} arrived with {seen.bytes_per_second:.3g} bytes/s"]
 
 
 def _dns(case: Case) -> list[str]:
