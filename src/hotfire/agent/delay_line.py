@@ -12,7 +12,6 @@ import select
 import signal
 import socket
 import struct
-import subprocess
 import sys
 import time
 from collections import deque
@@ -22,6 +21,7 @@ MARK = 0x68664C44
 READY = "ready"
 _PR_SET_PDEATHSIG = 1
 _TUNSETIFF, _IFF_TAP, _IFF_NO_PI = 0x400454CA, 0x0002, 0x1000
+_SIOCSIFFLAGS, _SIOCSIFMTU, _IFF_UP, _IFF_NOARP = 0x8914, 0x8922, 0x1, 0x80
 _ETH_HEADER_BYTES = 18
 _SO_MARK = 36
 
@@ -75,11 +75,17 @@ def _send(wire: socket.socket, frame: bytes) -> None:
 def _open_tap(name: str, mtu: int) -> int:
     tap = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
     fcntl.ioctl(tap, _TUNSETIFF, struct.pack("16sH22x", name.encode(), _IFF_TAP | _IFF_NO_PI))
-    # An IPv6-less link without addresses: the tap itself must not speak.
-    subprocess.run(
-        ["ip", "link", "set", "dev", name, "mtu", str(mtu), "arp", "off", "up"], check=True
-    )
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        # Stock images have no `ip`. Without ARP the tap itself has nothing to say.
+        _set(any_socket, _SIOCSIFMTU, name, "i", mtu)
+        _set(any_socket, _SIOCSIFFLAGS, name, "H", _IFF_UP | _IFF_NOARP)
     return tap
+
+
+def _set(any_socket: socket.socket, request: int, name: str, kind: str, value: int) -> None:
+    fcntl.ioctl(
+        any_socket, request, struct.pack(f"=16s{kind}", name.encode(), value).ljust(40, b"\0")
+    )
 
 
 def _leave(number: int, _frame: object) -> None:

@@ -1,5 +1,6 @@
 """The logs of the lab's parts: services of machines, and containers of pods."""
 
+import contextlib
 import os
 import shutil
 import sys
@@ -47,7 +48,8 @@ def copy_pods(rack: Rack, machine: str, directory: Path) -> None:
     for name, path in _of_pods(rack, machine):
         copy = directory.joinpath(*name.split("/")[1:]).with_suffix(f".{path.name}")
         copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(path, copy)
+        with contextlib.suppress(FileNotFoundError):  # Its pod has just been deleted.
+            shutil.copy2(path, copy)
 
 
 def _all(rack: Rack) -> list[tuple[str, Path]]:

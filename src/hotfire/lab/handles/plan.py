@@ -14,7 +14,7 @@ _AMOUNTS = {
     "loss": ("ratio", 0.2, ""),
     "delay": ("seconds", 0.02, " s"),
     "rate": ("bits_per_second", 10e6, " bit/s"),
-    "slow": ("bytes_per_second", 1e6, " bytes/s"),
+    "slow": ("bytes_per_second", 1e5, " bytes/s"),
 }
 XID_FALLEN_OFF_THE_BUS = 79
 
