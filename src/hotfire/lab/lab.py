@@ -16,11 +16,13 @@ import yaml
 from hotfire.errors import LabError
 from hotfire.lab import (
     add_ons,
+    cgroups,
     client,
     control_plane,
     credentials,
     dependencies,
     fabric,
+    logs,
     readiness,
     remains,
     router,
@@ -262,6 +264,8 @@ class Lab:
 
     def _take_down(self, progress: Progress) -> None:
         with remains.no_interrupts():
+            # First who would switch machines on again.
+            remains.end(lambda: cgroups.processes("warden"))
             for name in self.rack.names():
                 self.rack.cut_power(name)
             remains.clear()
@@ -288,9 +292,12 @@ class Lab:
             for log in (*logs.glob("*.log"), *logs.glob("kubernetes/*.log")):
                 (directory / name).mkdir(parents=True, exist_ok=True)
                 shutil.copy2(log, directory / name / log.name)
+            logs.copy_pods(self.rack, name, directory / name / "pods")
             init = self.rack.home(name) / "init.log"
             if init.exists() and (directory / name).is_dir():
                 shutil.copy2(init, directory / name / "init.log")
+        if self.state.handles_log.exists():
+            shutil.copy2(self.state.handles_log, directory / "handles.log")
 
 
 def require_root() -> None:
