@@ -17,7 +17,7 @@ from hotfire.traffic.fitness import Fitness, clock, resolve
 from hotfire.traffic.plan import NANO, LoadPlan
 from hotfire.traffic.pump import POLL_SECONDS, ClosedPump, OpenPump
 from hotfire.traffic.reactor import Anchor, Order, Reactor
-from hotfire.traffic.request import Requests
+from hotfire.traffic.texts import Texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Session:
         self.stopped_ns: int | None = None
         self.ended = Event()
         self._draining = False
-        self._tenant = Requests(plan).tenant if plan.tenants else None
+        self._tenant = Texts(plan).tenant if plan.tenants else None
         # The reactor's thread submits too where a slot becomes free; gevent's lock is not for it.
         self._lock = monkey.get_original("_thread", "allocate_lock")()
         self.pump = (ClosedPump if plan.mode == "closed" else OpenPump)(self)
