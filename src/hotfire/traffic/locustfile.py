@@ -27,7 +27,7 @@ from locust import User, constant, events, task
 
 from hotfire.errors import HotfireError
 from hotfire.history import Request
-from hotfire.slo import percentile
+from hotfire.percentiles import percentile
 from hotfire.traffic.files import ClockAnchor, Ended, Files, HistoryWriter, Measured, Started
 from hotfire.traffic.plan import Arrival, LoadPlan, schedule
 from hotfire.traffic.reactor import NANO, Anchor, Order, Reactor
