@@ -103,6 +103,8 @@ class Request:
     served_by: str | None = None
     prompt_id: int = 0
     phase: str = "steady"
+    tenant: str = ""
+    """Who sent it, where the plan names tenants."""
     worker: int = 0
     conn_reused: bool = False
     connect_ns: int | None = None
