@@ -17,6 +17,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from hotfire.traffic.arrivals import Arrival
 from hotfire.traffic.files import ClockAnchor, Ended, Files, HistoryWriter, Measured, Started
 from hotfire.traffic.plan import LoadPlan, schedule
 from hotfire.traffic.reactor import NANO, Anchor, Order, Reactor
+from hotfire.traffic.surroundings import Surroundings
 
 LEAD_SECONDS = 0.2
 POLL_SECONDS = 0.05
@@ -52,6 +54,7 @@ class Load:
         self.nice = renice(plan.nice)
         self.realtime = plan.realtime and go_realtime()
         self.gc_pauses = watch_gc()
+        self.surroundings = Surroundings()
         self.anchor = Anchor.now()
         self.t0_ns = self.anchor.monotonic_ns + round(LEAD_SECONDS * NANO)
         self.cpu = time.process_time()
@@ -102,6 +105,7 @@ class Load:
 
     def check(self) -> None:
         """Raise what the reactor's thread died of, if it did."""
+        self.surroundings.look()
         if self.thread.ready():
             self.thread.get()
 
@@ -162,6 +166,7 @@ class Load:
             gc_pause_max_seconds=max(self.gc_pauses),
             nice=self.nice,
             realtime=self.realtime,
+            **asdict(self.surroundings.disturbance()),
         )
 
 
