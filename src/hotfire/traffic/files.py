@@ -44,6 +44,8 @@ class Worker(Record):
     """Half the shortest round trip of a clock exchange: how far its stamps may be off."""
     clock_offset_seconds: float
     """Its epoch clock less the master's; the rows' stamps are on the master's."""
+    clock_drift_seconds: float = 0.0
+    """How far its clock moved against the master's from the start to the end of the load."""
 
 
 class Started(Record):

@@ -52,7 +52,7 @@ def judge(ended: Ended, limits: GateLimits, *, rows: int) -> list[GateResult]:
         _at_most("held_back_by_client_cap", ended.not_sent, 0),
         _equal("rows_accounted_for", accounted, planned),
         _equal("rows_recorded", rows, planned),
-        _none_lost(ended.lost_workers),
+        *([_none_lost(ended.lost_workers)] if ended.workers or ended.lost_workers else []),
     ]
 
 
