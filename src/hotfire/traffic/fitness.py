@@ -8,12 +8,14 @@ import signal
 import socket
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-from hotfire.slo import percentile
+from hotfire.percentiles import percentile
 from hotfire.traffic.files import ClockAnchor, Measured
 from hotfire.traffic.plan import NANO, LoadPlan
 from hotfire.traffic.reactor import Anchor, Measurements
+from hotfire.traffic.surroundings import Surroundings
 
 PR_SET_PDEATHSIG = 1
 
@@ -27,6 +29,7 @@ class Fitness:
     gc_pauses: list[float]
     begun_ns: int = field(default_factory=time.monotonic_ns)
     cpu: float = field(default_factory=time.process_time)
+    surroundings: Surroundings = field(default_factory=Surroundings)
 
     @classmethod
     def prepare(cls, plan: LoadPlan) -> "Fitness":
@@ -50,18 +53,20 @@ class Fitness:
             gc_pause_max_seconds=max(self.gc_pauses),
             nice=self.nice,
             realtime=self.realtime,
+            **asdict(self.surroundings.disturbance()),
         )
 
 
 def worst(of_workers: Sequence[Measured]) -> Measured:
     """Return the worst of each figure, and the sum of what was dispatched.
 
-    Every figure but two is worse the larger it is: no average hides a worker that is not fit.
+    Every figure but two is worse the larger it is: no average hides a worker that is not fit. One
+    that a worker does not tell is not told.
     """
-    values = {
-        name: max(getattr(measured, name) for measured in of_workers)
-        for name in Measured.model_fields
-    }
+    values: dict[str, Any] = {}
+    for name in Measured.model_fields:
+        told = [getattr(measured, name) for measured in of_workers]
+        values[name] = None if None in told else max(told)
     values["dispatched"] = sum(measured.dispatched for measured in of_workers)
     values["realtime"] = all(measured.realtime for measured in of_workers)
     return Measured(**values)

@@ -84,7 +84,8 @@ class Session:
             self.dispatched += 1
 
     def check(self) -> None:
-        """Raise what the reactor's thread died of, if it did."""
+        """Raise what the reactor's thread died of, if it did; look at the surroundings."""
+        self.fitness.surroundings.look()
         if self._thread.ready():
             self._thread.get()
 
