@@ -99,6 +99,8 @@ class Request:
     served_by: str | None = None
     prompt_id: int = 0
     phase: str = "steady"
+    tenant: str = ""
+    """Who sent it, where the plan names tenants."""
     worker: int = 0
     conn_reused: bool = False
     connect_ns: int | None = None
@@ -229,7 +231,7 @@ def in_order(requests: Iterable[Request]) -> list[Request]:
 _PARQUET_TYPES = {
     "int32": {"n_in", "n_out", "n_first", "status", "worker"},
     "string": {
-        *("token_source", "finish_reason", "error_class", "detail", "served_by", "phase"),
+        *("token_source", "finish_reason", "error_class", "detail", "served_by", "phase", "tenant"),
     },
     "bool": {"conn_reused", "censored"},
     "list<int32>": {"gaps_us"},

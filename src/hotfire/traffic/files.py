@@ -31,6 +31,21 @@ class ClockAnchor(Record):
     """How far the epoch clock had moved against the monotonic one at the end."""
 
 
+class Worker(Record):
+    """One process of a distributed load, as its master knows it."""
+
+    worker: int
+    """Number in the history's rows; it takes the arrivals whose seq leaves this remainder."""
+    name: str
+    """Host and process."""
+    pid: int
+    """Process, on its own machine."""
+    clock_error_seconds: float
+    """Half the shortest round trip of a clock exchange: how far its stamps may be off."""
+    clock_offset_seconds: float
+    """Its epoch clock less the master's; the rows' stamps are on the master's."""
+
+
 class Started(Record):
     """Written when the first arrival is about to be due."""
 
@@ -40,6 +55,8 @@ class Started(Record):
     address: tuple[str, int]
     """Where the gateway's name resolved to; it is resolved once."""
     anchor: ClockAnchor
+    workers: tuple[Worker, ...] = ()
+    """The processes of a distributed load."""
 
 
 class Measured(Record):
@@ -76,6 +93,11 @@ class Ended(Record):
     t0_ns: int
     anchor: ClockAnchor
     measured: Measured
+    """Of several workers: the worst of each figure, and the sum of what they dispatched."""
+    workers: tuple[Worker, ...] = ()
+    """The processes of a distributed load, their clocks measured again."""
+    lost_workers: tuple[str, ...] = ()
+    """Those that fell silent or left early; the load had another shape from then on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +127,12 @@ class Files:
         return self.history.with_suffix(".instrument.json")
 
 
+def line(request: Request) -> bytes:
+    """Return one row as a line of JSON."""
+    text = json.dumps(to_row(request), separators=(",", ":"), ensure_ascii=False)
+    return text.encode(errors="replace") + b"\n"
+
+
 class HistoryWriter:
     """Appends rows, each with one write, so that a crash loses at most the last one."""
 
@@ -113,8 +141,11 @@ class HistoryWriter:
 
     def append(self, request: Request) -> None:
         """Write one row."""
-        line = json.dumps(to_row(request), separators=(",", ":"), ensure_ascii=False)
-        os.write(self._fd, line.encode(errors="replace") + b"\n")
+        os.write(self._fd, line(request))
+
+    def append_lines(self, lines: bytes) -> None:
+        """Write rows that are lines already."""
+        os.write(self._fd, lines)
 
     def close(self) -> None:
         """Make what was written durable."""

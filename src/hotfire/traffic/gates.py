@@ -45,6 +45,7 @@ def judge(ended: Ended, limits: GateLimits, *, rows: int) -> list[GateResult]:
         _at_most("held_back_by_client_cap", ended.not_sent, 0),
         _equal("rows_accounted_for", accounted, planned),
         _equal("rows_recorded", rows, planned),
+        _none_lost(ended.lost_workers),
     ]
 
 
@@ -81,6 +82,11 @@ def _at_most(name: str, measured: float, limit: float) -> GateResult:
 def _at_least(name: str, measured: float, limit: float) -> GateResult:
     reason = f"{name} {measured:.4g}, at least {limit:g}"
     return _gate(name, measured, limit, holds=measured >= limit, reason=reason)
+
+
+def _none_lost(names: Sequence[str]) -> GateResult:
+    reason = f"workers lost: {', '.join(names)}" if names else "no worker lost"
+    return _gate("workers_lost", len(names), 0, holds=not names, reason=reason)
 
 
 def _equal(name: str, measured: int, limit: int) -> GateResult:

@@ -28,8 +28,9 @@ from locust import User, constant, events, task
 from hotfire.errors import HotfireError
 from hotfire.history import Request
 from hotfire.slo import percentile
+from hotfire.traffic.arrivals import Arrival
 from hotfire.traffic.files import ClockAnchor, Ended, Files, HistoryWriter, Measured, Started
-from hotfire.traffic.plan import Arrival, LoadPlan, schedule
+from hotfire.traffic.plan import LoadPlan, schedule
 from hotfire.traffic.reactor import NANO, Anchor, Order, Reactor
 
 LEAD_SECONDS = 0.2

@@ -19,7 +19,8 @@ from typing import NamedTuple
 
 from hotfire.history import FailureClass, Request
 from hotfire.traffic.answer import DETAIL_LIMIT, Answer
-from hotfire.traffic.plan import LoadPlan, request_bytes
+from hotfire.traffic.plan import LoadPlan
+from hotfire.traffic.request import Requests
 
 READ, WRITE = 1, 4  # EPOLLIN and EPOLLOUT; gevent takes the names out of ``select``
 CHUNK_BYTES = 65_536
@@ -106,6 +107,7 @@ class Reactor:
         epoll: "Callable[[], select.epoll] | None" = None,
     ) -> None:
         self.plan, self.sink, self.address, self.anchor = plan, sink, address, anchor
+        self._requests = Requests(plan)
         self._warm_ns = start_ns + round(plan.warmup_seconds * NANO)
         self.submitted = 0
         self.reported = 0
@@ -265,7 +267,7 @@ class Reactor:
         exchange = connection.exchange
         if exchange is None:
             return
-        connection.unsent = request_bytes(self.plan, exchange.order.prompt_id)
+        connection.unsent = self._requests.bytes(exchange.order.prompt_id)
         exchange.send_ns = time.monotonic_ns()
         self._transmit(connection)
 
