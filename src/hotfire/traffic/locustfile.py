@@ -55,11 +55,11 @@ class Load:
         self.anchor = Anchor.now()
         self.t0_ns = self.anchor.monotonic_ns + round(LEAD_SECONDS * NANO)
         self.cpu = time.process_time()
-        address = resolve(*plan.address)
+        addresses = resolve(*plan.address)
         self.reactor = Reactor(
             plan,
             self.record,
-            address=address,
+            addresses=addresses,
             anchor=self.anchor,
             start_ns=self.t0_ns,
             epoll=monkey.get_original("select", "epoll"),
@@ -70,7 +70,7 @@ class Load:
         Started(
             t0_ns=self.anchor.stamp(self.t0_ns),
             pid=os.getpid(),
-            address=address,
+            address=addresses[0],
             anchor=clock(self.anchor),
         ).write(files.started)
 
@@ -176,10 +176,10 @@ def clock(anchor: Anchor) -> ClockAnchor:
     return ClockAnchor(epoch_ns=anchor.epoch_ns, monotonic_ns=anchor.monotonic_ns, drift_ns=drift)
 
 
-def resolve(host: str, port: int) -> tuple[str, int]:
-    """Return the first address of a name."""
-    address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4]
-    return str(address[0]), int(address[1])
+def resolve(host: str, port: int) -> list[tuple[str, int]]:
+    """Return every address of a name, the preferred one first."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [(str(address[0]), int(address[1])) for *_, address in found]
 
 
 def renice(nice: int) -> int:
