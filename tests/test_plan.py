@@ -58,7 +58,7 @@ def test_poisson_gaps_have_their_mean_and_spread() -> None:
     assert spread == pytest.approx(mean, rel=0.03)
 
 
-@pytest.mark.parametrize("url", ["https://gateway", "gateway:80", "http://gateway/v1"])
+@pytest.mark.parametrize("url", ["ftp://gateway", "gateway:80", "http://gateway/v1"])
 def test_an_address_it_cannot_load_is_refused(url: str) -> None:
     with pytest.raises(ValidationError, match="expected http"):
         plan(url=url)
