@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from hotfire.bands import Bands
 from hotfire.history import Request, load
 from hotfire.profile import Budgets, Measurement
-from hotfire.recovery import Bands
 from hotfire.rundir import Event, RunDirectory
 from reports._lanes import figure
 from reports._words import counted, number, seconds

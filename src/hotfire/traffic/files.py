@@ -44,6 +44,8 @@ class Worker(Record):
     """Half the shortest round trip of a clock exchange: how far its stamps may be off."""
     clock_offset_seconds: float
     """Its epoch clock less the master's; the rows' stamps are on the master's."""
+    clock_drift_seconds: float = 0.0
+    """How far its clock moved against the master's from the start to the end of the load."""
 
 
 class Started(Record):
@@ -76,6 +78,14 @@ class Measured(Record):
     """Priority the process really had."""
     realtime: bool = False
     """Whether it was scheduled ahead of all ordinary processes."""
+    throttled_count: int | None = None
+    """How often a CPU quota held the process back; None: this machine does not tell."""
+    throttled_seconds: float | None = None
+    """How long it did; None: this machine does not tell."""
+    steal_ratio: float | None = None
+    """Share of the machine's CPU time that a hypervisor gave to others; None: not told."""
+    clock_step_seconds: float = 0.0
+    """Largest jump of the epoch clock against the monotonic one."""
 
 
 class Ended(Record):

@@ -1,7 +1,7 @@
 """Was the load generator fit to measure? A tripped gate makes a run inconclusive, never failed."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hotfire.errors import InstrumentError
@@ -42,10 +42,17 @@ def judge(ended: Ended, limits: GateLimits, *, rows: int) -> list[GateResult]:
         ),
         _at_least("achieved_ratio", achieved, limits.achieved_ratio),
         _at_most("cpu_ratio", measured.cpu_ratio, limits.cpu_ratio),
+        _at_most("gc_pause_max_seconds", measured.gc_pause_max_seconds, limits.gc_pause_seconds),
+        *_if_told("throttled_seconds", measured.throttled_seconds, limits.throttled_seconds),
+        *_if_told("steal_ratio", measured.steal_ratio, limits.steal_ratio),
+        _at_most(
+            "clock_drift_seconds", abs(ended.anchor.drift_ns) * 1e-9, limits.clock_drift_seconds
+        ),
+        _at_most("clock_step_seconds", measured.clock_step_seconds, limits.clock_step_seconds),
         _at_most("held_back_by_client_cap", ended.not_sent, 0),
         _equal("rows_accounted_for", accounted, planned),
         _equal("rows_recorded", rows, planned),
-        _none_lost(ended.lost_workers),
+        *([_none_lost(ended.lost_workers)] if ended.workers or ended.lost_workers else []),
     ]
 
 
@@ -77,6 +84,12 @@ def _gate(name: str, measured: float, limit: float, *, holds: bool, reason: str)
 def _at_most(name: str, measured: float, limit: float) -> GateResult:
     holds = not math.isnan(measured) and measured <= limit
     return _gate(name, measured, limit, holds=holds, reason=f"{name} {measured:.4g} of {limit:g}")
+
+
+def _if_told(name: str, measured: float | None, limit: float) -> Iterator[GateResult]:
+    """Yield the gate of a figure that not every machine tells; lag and CPU see its harm too."""
+    if measured is not None:
+        yield _at_most(name, measured, limit)
 
 
 def _at_least(name: str, measured: float, limit: float) -> GateResult:

@@ -42,6 +42,17 @@ class GateLimits(BaseModel):
     """Requests dispatched among those planned."""
     cpu_ratio: Ratio = 0.60
     """CPU time of the process per second on one core; beyond it, queueing sets in."""
+    gc_pause_seconds: Seconds = 0.050
+    """Longest garbage collection; every token that comes meanwhile is stamped after it."""
+    throttled_seconds: float = Field(default=0.0, ge=0)
+    """Time a CPU quota held the process back; none is harmless, since it stops in mid-stream."""
+    steal_ratio: Ratio = 0.05
+    """CPU time that a hypervisor gave to others, among all."""
+    clock_drift_seconds: Seconds = 0.1
+    """How far the epoch clock may move against the monotonic one over the load: rows and faults
+    meet on the epoch clock, and recovery is told to half a second."""
+    clock_step_seconds: Seconds = 0.05
+    """Largest jump of the epoch clock between two looks; slewing by NTP stays far below."""
 
 
 class Fleet(Spec):

@@ -56,7 +56,7 @@ class Reactor:
     ) -> None:
         self.plan = plan
         self._requests = Requests(plan)
-        tenant = self._requests.tenant
+        tenant = self._requests.texts.tenant
         self._rows = Rows(plan, sink, anchor=anchor, start_ns=start_ns, tenant=tenant)
         self._addresses = tuple(addresses)
         self._attempt_ns = round(plan.connect_seconds * NANO / len(self._addresses))
