@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotfire.history import FailureClass
-from hotfire.traffic.answer import Answer, plain_token
+from hotfire.traffic.answer import Answer
 
 HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nx-inference-pod: vllm-1\r\n"
@@ -47,9 +47,9 @@ def test_a_complete_stream_is_complete() -> None:
 
     assert answer.ended
     assert answer.outcome() == (None, "")
-    assert (answer.n_in, answer.n_out, answer.finish_reason) == (7, 3, "length")
+    assert (answer.said.n_in, answer.said.n_out, answer.said.finish_reason) == (7, 3, "length")
     assert answer.served_by == "vllm-1"
-    assert len(answer.gaps_ns) == 2
+    assert len(answer.said.gaps_ns) == 2
     assert answer.reusable
 
 
@@ -63,10 +63,10 @@ def test_where_the_bytes_are_cut_does_not_matter(cuts: list[int]) -> None:
         answer.feed(data[start:end], end)
 
     assert answer.outcome() == (None, "")
-    assert len(answer.gaps_ns) == 2
-    assert answer.first_ns is not None
-    assert answer.last_ns is not None
-    assert sum(answer.gaps_ns) == answer.last_ns - answer.first_ns
+    assert len(answer.said.gaps_ns) == 2
+    assert answer.said.first_ns is not None
+    assert answer.said.last_ns is not None
+    assert sum(answer.said.gaps_ns) == answer.said.last_ns - answer.said.first_ns
 
 
 def test_the_role_alone_is_no_token() -> None:
@@ -75,7 +75,7 @@ def test_the_role_alone_is_no_token() -> None:
     token = chunk({"content": "a"})
     answer.feed(b"%x\r\n%s\r\n" % (len(token), token), 2)
 
-    assert (answer.headers_ns, answer.first_ns) == (1, 2)
+    assert (answer.headers_ns, answer.said.first_ns) == (1, 2)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_what_counts_as_a_token(
 ) -> None:
     answer = read(HEAD + chunked(chunk(delta)))
 
-    assert (answer.first_ns is not None, answer.first_output_ns is not None) == (
+    assert (answer.said.first_ns is not None, answer.said.first_output_ns is not None) == (
         first,
         first_output,
     )
@@ -109,7 +109,7 @@ def test_a_text_completion_has_tokens_too() -> None:
     answer = read(HEAD + chunked(*parts, DONE))
 
     assert answer.outcome() == (None, "")
-    assert len(answer.gaps_ns) == 1
+    assert len(answer.said.gaps_ns) == 1
 
 
 def test_usage_in_the_first_chunk_tells_how_many_tokens_it_holds() -> None:
@@ -117,7 +117,7 @@ def test_usage_in_the_first_chunk_tells_how_many_tokens_it_holds() -> None:
 
     answer = read(HEAD + chunked(ROLE, first, USAGE, DONE))
 
-    assert (answer.n_first, answer.n_out) == (2, 3)
+    assert (answer.said.n_first, answer.said.n_out) == (2, 3)
 
 
 def test_comments_and_crlf_lines_are_understood() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hotfire.lab import fabric
 from hotfire.lab.topology import Machine, Topology
 
-TOPOLOGY = Topology(nodes=3, racks=3)
+TOPOLOGY = Topology(nodes=3, racks=3, control_planes=3)
 EVERY_MACHINE = pytest.mark.parametrize("machine", TOPOLOGY.machines, ids=lambda each: each.name)
 
 
@@ -43,9 +43,17 @@ def test_worker_announces_itself_its_pods_and_the_services() -> None:
     assert routes == ["10.0.0.2/32", "10.244.2.0/24", "10.96.0.0/16"]
 
 
+def test_only_the_control_plane_announces_the_api_address() -> None:
+    configs = {each.name: fabric.bird_config(TOPOLOGY, each) for each in TOPOLOGY.machines}
+
+    assert [name for name in configs if "10.0.100.1/32" in configs[name]] == ["cp1", "cp2", "cp3"]
+
+
 def test_only_routers_pass_on_what_they_learnt() -> None:
     exports = {
-        machine.name: set(re.findall(r"export (all|where proto = \"mine\")", config))
+        machine.name: set(
+            re.findall(r"export (all|where proto = \"mine\" \|\| proto = \"api\");", config)
+        )
         for machine in TOPOLOGY.machines
         for config in [fabric.bird_config(TOPOLOGY, machine)]
     }

@@ -14,7 +14,7 @@ from hotfire.lab import credentials, pki
 from hotfire.lab.state import State
 from hotfire.lab.topology import Topology
 
-TOPOLOGY = Topology(nodes=2)
+TOPOLOGY = Topology(nodes=2, control_planes=3)
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +51,12 @@ def shake_hands(state: State, *, server: Path, client: Path, host: str) -> None:
             ends.remove(end)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "10.0.0.101", "10.96.0.1", "kubernetes.default.svc"])
-def test_operator_and_api_server_trust_each_other(state: State, host: str) -> None:
-    server, client = state.pki / "cp1" / "api.crt", state.pki / "admin.crt"
+@pytest.mark.parametrize("member", ["cp1", "cp3"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "10.0.100.1", "10.0.0.103", "10.96.0.1", "kubernetes.default.svc"]
+)
+def test_operator_and_api_servers_trust_each_other(state: State, host: str, member: str) -> None:
+    server, client = state.pki / member / "api.crt", state.pki / "admin.crt"
 
     shake_hands(state, server=server, client=client, host=host)
 
@@ -62,7 +65,7 @@ def test_api_server_is_not_trusted_under_another_name(state: State) -> None:
     server, client = state.pki / "cp1" / "api.crt", state.pki / "admin.crt"
 
     with pytest.raises(ssl.SSLCertVerificationError, match="IP address mismatch"):
-        shake_hands(state, server=server, client=client, host="10.0.0.102")
+        shake_hands(state, server=server, client=client, host="10.0.0.99")
 
 
 def test_another_labs_operator_is_refused(state: State, tmp_path: Path) -> None:
@@ -81,6 +84,12 @@ def test_every_certificate_is_issued_by_the_one_authority(state: State) -> None:
     assert {path.stem for path in issued} == {"admin", "api", "api-client", "n1", "n2"}
     for path in issued:
         certificate(path).verify_directly_issued_by(authority)
+
+
+def test_members_sign_tokens_with_one_key(state: State) -> None:
+    keys = {(state.pki / f"cp{n}" / "service-account.key").read_bytes() for n in (1, 2, 3)}
+
+    assert len(keys) == 1
 
 
 def test_kubelet_proves_the_identity_that_node_authorisation_asks_for(state: State) -> None:
@@ -104,8 +113,9 @@ def test_kubelet_serves_under_its_name_and_address(state: State) -> None:
     [
         ("kubeconfig", "https://127.0.0.1:16443"),
         ("pki/cp1/scheduler.conf", "https://10.0.0.101:6443"),
-        ("pki/n1/n1.conf", "https://10.0.0.101:6443"),
-        ("pki/n1/proxy.conf", "https://10.0.0.101:6443"),
+        ("pki/cp2/controller-manager.conf", "https://10.0.0.102:6443"),
+        ("pki/n1/n1.conf", "https://10.0.100.1:6443"),
+        ("pki/n1/proxy.conf", "https://10.0.100.1:6443"),
     ],
 )
 def test_kubernetes_client_loads_every_kubeconfig(state: State, path: str, server: str) -> None:

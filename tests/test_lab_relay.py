@@ -93,7 +93,7 @@ def test_taken_port_is_named_with_its_purpose_and_the_others_are_let_go() -> Non
         ports = Ports(api=api, gateway=port_of(taken), prometheus=0)
         with (
             pytest.raises(LabError, match=rf"port {ports.gateway} of .* lab's gateway, is in use"),
-            client.relays(Topology(), ports),
+            client.relays(ports),
         ):
             pytest.fail("a taken port was opened")
 
@@ -102,7 +102,7 @@ def test_taken_port_is_named_with_its_purpose_and_the_others_are_let_go() -> Non
 
 
 def test_client_machine_inherits_the_relays_sockets() -> None:
-    with client.relays(Topology(), Ports(api=0, gateway=0, prometheus=0)) as relays:
+    with client.relays(Ports(api=0, gateway=0, prometheus=0)) as relays:
         plan = client.blueprint(Topology(), Path("/python"), relays)
         descriptors = tuple(each.listener.fileno() for each in relays)
 

@@ -5,16 +5,16 @@ from pathlib import Path
 import pytest
 
 from hotfire.errors import LabError
+from hotfire.lab import topology_file
 from hotfire.lab.lab import standing
 from hotfire.lab.state import Ports, Record, State
+from hotfire.lab.topology import Topology
 
 RECORD = Record(
     checkout="/somewhere",
     started_at="2026-01-01T00:00:00+00:00",
     complete=True,
-    nodes=5,
-    racks=2,
-    gpus_per_node=4,
+    topology=topology_file.document(Topology(nodes=5, racks=2, gpus_per_node=4)),
     ports=Ports(api=1, gateway=2, prometheus=3),
 )
 

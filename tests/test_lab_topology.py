@@ -8,19 +8,19 @@ import pytest
 
 from hotfire.lab.topology import POD_NETWORK, SERVICE_NETWORK, Role, Topology
 
-SHAPES = [(1, 1, 0), (3, 3, 2), (8, 3, 8)]
+SHAPES = [(1, 1, 0, 1), (3, 3, 2, 1), (8, 3, 8, 3)]
 
 
 @pytest.fixture(params=SHAPES, ids=str)
 def topology(request: pytest.FixtureRequest) -> Topology:
-    nodes, racks, gpus = request.param
-    return Topology(nodes=nodes, racks=racks, gpus_per_node=gpus)
+    nodes, racks, gpus, members = request.param
+    return Topology(nodes=nodes, racks=racks, gpus_per_node=gpus, control_planes=members)
 
 
 def test_every_machine_has_its_own_name_address_and_autonomous_system(topology: Topology) -> None:
     machines = topology.machines
 
-    assert len(machines) == topology.nodes + 4
+    assert len(machines) == topology.nodes + topology.control_planes + 4
     for rows in zip(*((m.name, m.address, m.asn) for m in machines), strict=True):
         assert len(set(rows)) == len(machines)
 
@@ -95,5 +95,24 @@ def test_machine_is_found_by_name_and_a_wrong_name_lists_the_right_ones() -> Non
     topology = Topology(nodes=1)
 
     assert topology.machine("cp1").role is Role.CONTROL_PLANE
-    with pytest.raises(KeyError, match="no machine 'n2'; there are r1, r2, n1, cp1, client"):
+    with pytest.raises(KeyError, match="no machine 'n2'; there are r1, r2, n1, cp1, store, client"):
         topology.machine("n2")
+
+
+def test_members_of_the_control_plane_stand_one_in_each_rack() -> None:
+    racks = [member.rack for member in Topology(control_planes=3).members]
+
+    assert racks == ["rack-1", "rack-2", "rack-3"]
+
+
+def test_every_uplink_ends_at_a_router_of_its_own() -> None:
+    topology = Topology(uplinks=4)
+
+    for machine in topology.attached:
+        assert len({link.router for link in topology.links_of(machine)}) == 4
+
+
+def test_node_pools_workers_come_after_the_others() -> None:
+    names = [worker.name for worker in Topology(nodes=2, pool_nodes=(5,)).workers]
+
+    assert names == ["n1", "n2", "n5"]

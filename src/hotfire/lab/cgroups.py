@@ -17,7 +17,7 @@ _V1_CONTROLLERS = (
 )
 _GROUP = "hotfire"
 # The control plane and the fabric must not starve behind the engines they look after.
-_CPU_SHARES = {"cp1": 4096, "r1": 4096, "r2": 4096, "client": 2048}
+_CPU_SHARES = {"cp": 4096, "r": 4096, "client": 2048}
 _DEFAULT_SHARES = 1024
 
 
@@ -61,7 +61,7 @@ def _prepare(hierarchy: Path, group: Path) -> None:
 
 
 def _weigh(machine: str) -> None:
-    shares = _CPU_SHARES.get(machine, _DEFAULT_SHARES)
+    shares = _CPU_SHARES.get(machine.rstrip("0123456789"), _DEFAULT_SHARES)
     if version() == 2:
         (_ROOT / _GROUP / machine / "cpu.weight").write_text(str(max(1, shares * 100 // 1024)))
     elif (_ROOT / "cpu").is_dir():

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -32,22 +33,42 @@ def _lab(ports: "Ports | None" = None) -> "Lab":
 
 
 @app.command()
-def up(
-    nodes: Annotated[int, typer.Option(min=1, max=8, help="Worker nodes.")] = 3,
-    racks: Annotated[int, typer.Option(min=1, max=8, help="Racks the workers stand in.")] = 3,
-    gpus_per_node: Annotated[int, typer.Option(min=0, max=8, help="GPUs per worker.")] = 2,
+def up(  # noqa: PLR0913 - each is an option
+    *,
+    topology: Annotated[
+        Path | None, typer.Option(help="YAML file with the fields below; options override it.")
+    ] = None,
+    nodes: Annotated[int | None, typer.Option(help="Worker nodes, 1 to 8. [default: 3]")] = None,
+    racks: Annotated[int | None, typer.Option(help="Racks they stand in. [default: 3]")] = None,
+    gpus_per_node: Annotated[
+        int | None, typer.Option(help="GPUs per worker, 0 to 8. [default: 2]")
+    ] = None,
+    control_planes: Annotated[
+        int | None, typer.Option(help="Members of the control plane, 1 or 3. [default: 1]")
+    ] = None,
+    uplinks: Annotated[
+        int | None, typer.Option(help="Uplinks per machine, 1 to 4. [default: 2]")
+    ] = None,
     api_port: Annotated[int, typer.Option(help="Port of 127.0.0.1 for the API server.")] = 16443,
     gateway_port: Annotated[int, typer.Option(help="Port for the gateway.")] = 16480,
     prometheus_port: Annotated[int, typer.Option(help="Port for Prometheus.")] = 16490,
 ) -> None:
     """Bring the lab up. The first time its parts are built, which takes about ten minutes."""
+    from hotfire.lab import topology_file  # noqa: PLC0415
     from hotfire.lab.progress import Progress  # noqa: PLC0415
     from hotfire.lab.state import Ports  # noqa: PLC0415
-    from hotfire.lab.topology import Topology  # noqa: PLC0415
 
+    options = {
+        "nodes": nodes,
+        "racks": racks,
+        "gpus_per_node": gpus_per_node,
+        "control_planes": control_planes,
+        "uplinks": uplinks,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
+    shape = topology_file.read(topology, given) if topology else topology_file.parse(given)
     lab = _lab(Ports(api=api_port, gateway=gateway_port, prometheus=prometheus_port))
-    topology = Topology(nodes=nodes, racks=min(racks, nodes), gpus_per_node=gpus_per_node)
-    lab.up(topology, Progress(_say))
+    lab.up(shape, Progress(_say))
     _say(f"export KUBECONFIG={lab.state.kubeconfig}")
 
 

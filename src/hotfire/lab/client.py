@@ -9,11 +9,16 @@ from pathlib import Path
 
 from hotfire.errors import LabError
 from hotfire.lab import fabric
-from hotfire.lab.control_plane import API_PORT
 from hotfire.lab.machines import Bind, Blueprint, Service
 from hotfire.lab.router import bird_service
 from hotfire.lab.state import Ports
-from hotfire.lab.topology import GATEWAY_ADDRESS, PROMETHEUS_ADDRESS, Topology
+from hotfire.lab.topology import (
+    API_ADDRESS,
+    API_PORT,
+    GATEWAY_ADDRESS,
+    PROMETHEUS_ADDRESS,
+    Topology,
+)
 
 _RELAY = Path(__file__).with_name("relay.py")
 _PROGRAM = "/opt/hotfire/relay.py"
@@ -49,7 +54,7 @@ def blueprint(topology: Topology, python: Path, relays: Iterable[Relay]) -> Blue
 
 
 @contextlib.contextmanager
-def relays(topology: Topology, ports: Ports) -> Iterator[list[Relay]]:
+def relays(ports: Ports) -> Iterator[list[Relay]]:
     """Open the host's ports for the length of the block; machines started in it inherit them.
 
     Raises:
@@ -58,7 +63,7 @@ def relays(topology: Topology, ports: Ports) -> Iterator[list[Relay]]:
     opened: list[Relay] = []
     try:
         for port, name, host, far_port in (
-            (ports.api, "API server", topology.control_plane.address, API_PORT),
+            (ports.api, "API server", API_ADDRESS, API_PORT),
             (ports.gateway, "gateway", GATEWAY_ADDRESS, 80),
             (ports.prometheus, "Prometheus", PROMETHEUS_ADDRESS, 80),
         ):

@@ -1,62 +1,118 @@
-"""The control-plane machine: etcd, API server, controllers and scheduler as services."""
+"""A member of the control plane: etcd, API server, controllers and scheduler as services.
 
+The members need nothing of the cluster to start: no DNS, no add-on, no service network. Clients
+reach the API servers under one address, which each member announces while its own is ready.
+"""
+
+from dataclasses import dataclass
 from pathlib import Path
 
 from hotfire.lab import fabric, pki
 from hotfire.lab.machines import BASE_ENV, Bind, Blueprint, Service
 from hotfire.lab.router import bird_service
-from hotfire.lab.topology import POD_NETWORK, SERVICE_NETWORK, Machine, Topology
+from hotfire.lab.topology import (
+    API_ADDRESS,
+    API_PORT,
+    POD_NETWORK,
+    SERVICE_NETWORK,
+    Machine,
+    Topology,
+)
 
-API_PORT = 6443
+_ANNOUNCER = Path(__file__).with_name("api_announcer.py")
+_ANNOUNCER_PROGRAM = "/opt/hotfire/api_announcer.py"
 _PKI = "/etc/kubernetes/pki"
 _GATES = "GenericWorkload=true,GangScheduling=true"
 _GO_ENV = BASE_ENV | {"GOGC": "75"}
 
 
-def blueprint(topology: Topology, directory: Path, binaries: Path) -> Blueprint:
-    """Return the machine; ``directory`` holds what `pki.write_control_plane` wrote."""
-    machine = topology.control_plane
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lent:
+    """Where the host keeps what a member carries."""
+
+    binaries: Path
+    python: Path
+
+
+def blueprint(topology: Topology, machine: Machine, directory: Path, lent: Lent) -> Blueprint:
+    """Return a member; ``directory`` holds its certificates and kubeconfigs."""
     return Blueprint(
         machine=machine,
         services=(
             bird_service(),
-            Service(name="etcd", argv=_etcd(machine), env=_GO_ENV),
+            Service(name="etcd", argv=_etcd(topology, machine), env=_GO_ENV),
             Service(name="kube-apiserver", argv=_api_server(machine), env=_GO_ENV),
-            Service(name="kube-controller-manager", argv=_controller_manager(), env=_GO_ENV),
-            Service(name="kube-scheduler", argv=_scheduler(), env=_GO_ENV),
+            Service(
+                name="kube-controller-manager", argv=_controller_manager(topology), env=_GO_ENV
+            ),
+            Service(name="kube-scheduler", argv=_scheduler(topology), env=_GO_ENV),
+            Service(name="api-announcer", argv=_announcer(), nice=-10),
         ),
         binds=(
-            Bind(source=str(binaries), target="/opt/hotfire/bin"),
+            Bind(source=str(lent.binaries), target="/opt/hotfire/bin"),
+            Bind(source=str(lent.python), target="/opt/hotfire/python"),
             Bind(source=str(directory), target=_PKI),
         ),
-        files={fabric.BIRD_CONFIG: fabric.bird_config(topology, machine)},
+        files={
+            fabric.BIRD_CONFIG: fabric.bird_config(topology, machine),
+            _ANNOUNCER_PROGRAM: _ANNOUNCER.read_text(),
+        },
         directories=("/run/bird", "/var/lib/etcd"),
     )
 
 
-def server(machine: Machine) -> str:
-    return f"https://{machine.address}:{API_PORT}"
+def server(address: str = API_ADDRESS) -> str:
+    """Return the URL of one member's API server, or of whichever is ready."""
+    return f"https://{address}:{API_PORT}"
+
+
+def service_endpoints() -> dict[str, object]:
+    """Return what the service ``kubernetes`` stands for: the announced address.
+
+    The API servers' own reconciler would list each member, and a dead one for another 15 s.
+    """
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": "kubernetes",
+            "namespace": "default",
+            "labels": {
+                "kubernetes.io/service-name": "kubernetes",
+                "endpointslice.kubernetes.io/managed-by": "hotfire-lab",
+            },
+        },
+        "addressType": "IPv4",
+        "ports": [{"name": "https", "port": API_PORT, "protocol": "TCP"}],
+        "endpoints": [{"addresses": [API_ADDRESS], "conditions": {"ready": True}}],
+    }
 
 
 def write_identities(directory: Path, authority: pki.Authority, machine: Machine) -> None:
-    """Write the kubeconfigs of the control plane's own clients."""
+    """Write the kubeconfigs of the member's own clients, which ask their own API server."""
     for identity in pki.IDENTITIES:
         pair = authority.issue(identity.common_name, groups=identity.groups)
-        text = pki.kubeconfig(server(machine), authority.certificate, pair)
+        text = pki.kubeconfig(server(machine.address), authority.certificate, pair)
         (directory / f"{identity.file}.conf").write_text(text)
 
 
-def _etcd(machine: Machine) -> tuple[str, ...]:
+def _announcer() -> tuple[str, ...]:
+    python = "/opt/hotfire/python/bin/python3"
+    return (python, "-I", "-S", _ANNOUNCER_PROGRAM, API_ADDRESS, str(API_PORT), f"{_PKI}/ca.crt")
+
+
+def _etcd(topology: Topology, machine: Machine) -> tuple[str, ...]:
     client, peer = f"http://{machine.address}:2379", f"http://{machine.address}:2380"
+    cluster = ",".join(f"{each.name}=http://{each.address}:2380" for each in topology.members)
     return (
         "etcd",
-        "--name=cp1",
+        f"--name={machine.name}",
         "--data-dir=/var/lib/etcd",
         f"--listen-client-urls={client}",
         f"--advertise-client-urls={client}",
         f"--listen-peer-urls={peer}",
         f"--initial-advertise-peer-urls={peer}",
-        f"--initial-cluster=cp1={peer}",
+        f"--initial-cluster={cluster}",
         # The lab's data is worth nothing after it; the disk's fsync would cost a second at start.
         "--unsafe-no-fsync",
     )
@@ -65,8 +121,10 @@ def _etcd(machine: Machine) -> tuple[str, ...]:
 def _api_server(machine: Machine) -> tuple[str, ...]:
     return (
         "kube-apiserver",
-        f"--advertise-address={machine.address}",
+        f"--advertise-address={API_ADDRESS}",
+        "--endpoint-reconciler-type=none",
         f"--secure-port={API_PORT}",
+        # Its own member only: a member that is cut off must find itself unready.
         f"--etcd-servers=http://{machine.address}:2379",
         f"--service-cluster-ip-range={SERVICE_NETWORK}",
         "--service-account-issuer=https://kubernetes.default.svc",
@@ -97,7 +155,7 @@ def _api_server(machine: Machine) -> tuple[str, ...]:
     )
 
 
-def _controller_manager() -> tuple[str, ...]:
+def _controller_manager(topology: Topology) -> tuple[str, ...]:
     config = f"{_PKI}/controller-manager.conf"
     return (
         "kube-controller-manager",
@@ -109,13 +167,13 @@ def _controller_manager() -> tuple[str, ...]:
         f"--cluster-signing-cert-file={_PKI}/ca.crt",
         f"--cluster-signing-key-file={_PKI}/ca.key",
         "--use-service-account-credentials=true",
-        "--leader-elect=false",
+        *_election(topology),
         f"--cluster-cidr={POD_NETWORK}",
         "--profiling=false",
     )
 
 
-def _scheduler() -> tuple[str, ...]:
+def _scheduler(topology: Topology) -> tuple[str, ...]:
     config = f"{_PKI}/scheduler.conf"
     return (
         "kube-scheduler",
@@ -123,6 +181,11 @@ def _scheduler() -> tuple[str, ...]:
         f"--authentication-kubeconfig={config}",
         f"--authorization-kubeconfig={config}",
         f"--feature-gates={_GATES}",
-        "--leader-elect=false",
+        *_election(topology),
         "--profiling=false",
     )
+
+
+def _election(topology: Topology) -> tuple[str, ...]:
+    """Return the flags by which one of several members leads; alone, it need not ask."""
+    return (f"--leader-elect={str(len(topology.members) > 1).lower()}",)

@@ -9,6 +9,7 @@ from pyroute2 import IPRoute
 
 from hotfire.lab import netns
 from hotfire.lab.topology import (
+    API_ADDRESS,
     MTU,
     SERVICE_NETWORK,
     Link,
@@ -36,6 +37,11 @@ _SYSCTLS = {
     "ipv6/conf/all/disable_ipv6": "1",
     "ipv6/conf/default/disable_ipv6": "1",
 }
+# The announcer puts the address on the loopback device while the API server is ready.
+_API_ADDRESS = f"""protocol direct api {{
+  interface "lo"; ipv4 {{ import where net = {API_ADDRESS}/32; }};
+}}
+"""
 _HASH_SEED = {"ipv4/fib_multipath_hash_seed": "4242"}
 
 
@@ -119,6 +125,8 @@ protocol bfd {{
 }}
 protocol static mine {{ ipv4; {own}}}
 """
+    if machine.role is Role.CONTROL_PLANE:
+        head += _API_ADDRESS
     return head + "".join(_session(machine, link) for link in links)
 
 
@@ -137,7 +145,7 @@ def _session(machine: Machine, link: Link) -> str:
         else (link.machine_address, link.router_address)
     )
     neighbour = link.machine if is_router else link.router
-    export = "all" if is_router else 'where proto = "mine"'
+    export = "all" if is_router else 'where proto = "mine" || proto = "api"'
     interface = link.port if is_router else link.uplink
     return f"""protocol bgp to_{neighbour.name} {{
   local {local.ip} as {machine.asn}; neighbor {peer.ip} as {neighbour.asn}; interface "{interface}";

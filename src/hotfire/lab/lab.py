@@ -24,6 +24,7 @@ from hotfire.lab import (
     remains,
     router,
     target,
+    topology_file,
     worker,
 )
 from hotfire.lab.images import IMAGES, write_archive
@@ -64,7 +65,7 @@ class Lab:
         with self.state.locked():
             self._clear_the_way(progress)
             parts = Workshop(cache_home(), self.project, progress).everything()
-            with client.relays(topology, self.ports):
+            with client.relays(self.ports):
                 pass  # A port in use is told before anything is built.
             self._record(topology, complete=False)
             try:
@@ -117,21 +118,20 @@ class Lab:
                 checkout=str(self.project),
                 started_at=now,
                 complete=complete,
-                nodes=topology.nodes,
-                racks=topology.racks,
-                gpus_per_node=topology.gpus_per_node,
+                topology=topology_file.document(topology),
                 ports=self.ports,
             )
         )
 
     def _bring_up(self, topology: Topology, parts: Parts, progress: Progress) -> None:
-        progress.note(f"building the fabric: {len(topology.links)} cables to two routers")
+        routers = " and ".join(router.name for router in topology.routers)
+        progress.note(f"building the fabric: {len(topology.links)} cables to {routers}")
         fabric.build(topology)
         self._write_shims()
         credentials.write(topology, self.state, api_port=self.ports.api)
         self._switch_on(topology, parts)
         progress.note(f"{len(topology.machines)} machines are on; waiting for the API server")
-        readiness.wait_api(self.state, self.ports.api)
+        readiness.wait_api(topology, self.state, self.ports.api)
         kubectl = self.kubectl(parts.binaries)
         with _pool(4) as pool:
             definitions = pool.submit(
@@ -165,11 +165,15 @@ class Lab:
             tool=Path(sysconfig.get_path("purelib")),
             source=_HERE.parent.parent,
         )
-        control = topology.control_plane
-        with client.relays(topology, self.ports) as relays:
+        carried = control_plane.Lent(binaries=parts.binaries, python=python)
+        with client.relays(self.ports) as relays:
             plans = [
-                control_plane.blueprint(topology, pki / control.name, parts.binaries),
-                *(router.blueprint(topology, machine) for machine in topology.routers),
+                *(
+                    control_plane.blueprint(topology, member, pki / member.name, carried)
+                    for member in topology.members
+                ),
+                *(router.blueprint(topology, each) for each in topology.routers),
+                router.blueprint(topology, topology.store),
                 client.blueprint(topology, python, relays),
                 *(
                     worker.blueprint(topology, node, pki / node.name, lent)
@@ -223,8 +227,9 @@ class Lab:
         return Path(source)
 
     def _join_nodes(self, topology: Topology, kubectl: Kubectl) -> None:
-        nodes = [worker.node_object(node) for node in topology.workers]
-        rows = {"apiVersion": "v1", "kind": "List", "items": nodes}
+        items = [worker.node_object(node) for node in topology.workers]
+        items.append(control_plane.service_endpoints())
+        rows = {"apiVersion": "v1", "kind": "List", "items": items}
         kubectl.run("create", "--filename=-", stdin=json.dumps(rows))
         for node in topology.workers:
             for service in _HELD:
@@ -308,4 +313,4 @@ def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
 
 def standing(record: Record) -> Topology:
     """Return the topology a record describes."""
-    return Topology(nodes=record.nodes, racks=record.racks, gpus_per_node=record.gpus_per_node)
+    return topology_file.parse(record.topology)

@@ -4,6 +4,7 @@ import base64
 import datetime
 import ipaddress
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -154,19 +155,19 @@ IDENTITIES = (
     Identity(file="admin", common_name="lab-admin", groups=("system:masters",)),
     Identity(file="controller-manager", common_name="system:kube-controller-manager"),
     Identity(file="scheduler", common_name="system:kube-scheduler"),
-    Identity(file="proxy", common_name="system:kube-proxy"),
 )
 
 
-def write_control_plane(directory: Path, *, address: str, service_address: str) -> Authority:
-    """Write everything the control plane reads below a directory and return the authority."""
+def write_control_plane(directory: Path, *, addresses: Iterable[str]) -> Authority:
+    """Write what all members share below a directory and return the authority.
+
+    ``addresses`` are those under which their API servers are asked.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o700)
     authority = Authority()
     (directory / "ca.crt").write_bytes(authority.certificate)
-    server = authority.issue(
-        "kube-apiserver", addresses=(*_SERVICE_NAMES, address, service_address, "127.0.0.1")
-    )
+    server = authority.issue("kube-apiserver", addresses=(*_SERVICE_NAMES, *addresses, "127.0.0.1"))
     client = authority.issue("apiserver-kubelet", groups=("system:masters",))
     signer = ec.generate_private_key(ec.SECP256R1())
     _write(directory / "api", server)

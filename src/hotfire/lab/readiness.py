@@ -4,15 +4,16 @@ import http.client
 import ssl
 from typing import Any
 
+from hotfire.lab import netns
 from hotfire.lab.kube import Kubectl, condition
 from hotfire.lab.state import State
-from hotfire.lab.topology import Topology
+from hotfire.lab.topology import API_ADDRESS, Topology
 from hotfire.waiting import until
 
 
 def api_ready(state: State, port: int) -> bool:
     """Return whether the API server says ok to /readyz, asked from the host."""
-    context = ssl.create_default_context(cafile=str(state.pki / "cp1" / "ca.crt"))
+    context = ssl.create_default_context(cafile=str(state.pki / "ca.crt"))
     context.load_cert_chain(state.pki / "admin.crt", state.pki / "admin.key")
     connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=2, context=context)
     try:
@@ -24,21 +25,28 @@ def api_ready(state: State, port: int) -> bool:
         connection.close()
 
 
-def wait_api(state: State, port: int) -> None:
-    until(
-        lambda: api_ready(state, port),
-        within_seconds=60,
-        what="API server ready",
-        poll_seconds=0.1,
-    )
+def wait_api(topology: Topology, state: State, port: int) -> None:
+    """Wait until every member is ready and announced.
+
+    Before, each that joins makes the routers spread connections anew, and open ones are reset.
+    """
+    router = topology.routers[0].network_namespace
+    members = len(topology.members)
+
+    def ready() -> bool:
+        shown = netns.run(router, ["ip", "route", "show", API_ADDRESS])
+        return shown.count(" dev cp") == members and api_ready(state, port)
+
+    until(ready, within_seconds=60, what=f"{members} API server(s) ready", poll_seconds=0.1)
 
 
 def wait_nodes(topology: Topology, kubectl: Kubectl) -> None:
     def ready() -> bool:
         nodes = kubectl.items("nodes")
-        return sum(condition(node, "Ready") for node in nodes) == topology.nodes
+        return sum(condition(node, "Ready") for node in nodes) == wanted
 
-    until(ready, within_seconds=60, what=f"{topology.nodes} nodes Ready", poll_seconds=0.2)
+    wanted = len(topology.workers)
+    until(ready, within_seconds=60, what=f"{wanted} nodes Ready", poll_seconds=0.2)
 
 
 def wait_gateway(kubectl: Kubectl) -> None:
@@ -51,7 +59,7 @@ def wait_gateway(kubectl: Kubectl) -> None:
 
 def wait_add_ons(topology: Topology, kubectl: Kubectl) -> None:
     """Wait until every deployment is available and the kubelets offer every GPU."""
-    wanted = topology.nodes * topology.gpus_per_node
+    wanted = sum(len(worker.gpus) for worker in topology.workers)
 
     def ready() -> bool:
         deployments = kubectl.items("deployments", "--all-namespaces")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from hotfire.errors import LabError
 
@@ -39,9 +40,8 @@ class Record:
     checkout: str
     started_at: str
     complete: bool
-    nodes: int
-    racks: int
-    gpus_per_node: int
+    topology: dict[str, Any]
+    """As `topology_file.document` writes it."""
     ports: Ports
 
 

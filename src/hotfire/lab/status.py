@@ -106,5 +106,6 @@ def _running(lab: Lab, machine: Machine) -> set[str]:
         with contextlib.suppress(OSError):
             words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
             text = [Path(word.decode()).name for word in words if word]
-            names.add("relay" if "relay.py" in text else text[0] if text else "")
+            script = next((word for word in text if word.endswith(".py")), "")
+            names.add(script.removesuffix(".py").replace("_", "-") or (text[0] if text else ""))
     return names

@@ -42,13 +42,16 @@ def document(topology: Topology, ports: Ports) -> dict[str, Any]:
         "engine": {"model": "tiny"},
         "accelerator": {"memory": "host-cgroup"},
         "stack": {"deploy": True, "overlay": "lab"},
-        "claims": ["canary", "redundant-uplinks"],
+        "claims": ["canary", *(["redundant-uplinks"] if topology.uplinks > 1 else [])],
         "budgets": "lab",
         "load": _LOAD,
         "measurement": _MEASUREMENT,
         "fault_budgets": _FAULT_BUDGETS,
         # The agent fills a gigabyte of memory with a quarter of a shared core.
         "waits": {"injection_seconds": 60.0},
-        "fabric": {"uplinks": ["up1", "up2"], "routing": "bird"},
+        "fabric": {
+            "uplinks": [link.uplink for link in topology.links_of(topology.client)],
+            "routing": "bird",
+        },
         "prometheus_url": f"http://127.0.0.1:{ports.prometheus}",
     }

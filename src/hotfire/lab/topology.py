@@ -1,5 +1,6 @@
 """Who is in the lab and under which names and addresses: pure data, the same on every machine."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -7,6 +8,9 @@ from ipaddress import IPv4Interface, IPv4Network
 
 POD_NETWORK = IPv4Network("10.244.0.0/16")
 SERVICE_NETWORK = IPv4Network("10.96.0.0/16")
+# Announced by those members of the control plane whose API server is ready, and by nobody else.
+API_ADDRESS = "10.0.100.1"
+API_PORT = 6443
 DNS_ADDRESS = "10.96.0.10"
 GATEWAY_ADDRESS = "10.96.0.80"
 PROMETHEUS_ADDRESS = "10.96.0.90"
@@ -21,6 +25,7 @@ class Role(StrEnum):
     ROUTER = "router"
     CONTROL_PLANE = "control-plane"
     WORKER = "worker"
+    STORE = "store"
     CLIENT = "client"
 
 
@@ -60,43 +65,69 @@ class Link:
 
 @dataclass(frozen=True, kw_only=True)
 class Topology:
-    """Two top-of-rack routers, and machines with one uplink to each of them."""
+    """Top-of-rack routers, and machines with one uplink to each of them."""
 
     nodes: int = 3
     racks: int = 3
     gpus_per_node: int = 2
-    routers_count: int = field(default=2)
+    control_planes: int = 1
+    """Members of the control plane: 1, or 3 with a quorum over as many racks."""
+    uplinks: int = 2
+    """Uplinks of each machine; as many routers."""
+    pool_nodes: tuple[int, ...] = ()
+    """Numbers of workers beyond ``nodes`` that a node pool has added."""
+    gpu_sharing: Mapping[str, str] = field(default_factory=dict)
+    """How a worker's GPUs are shared, in words, by its name; whole GPUs where it is not named."""
+    add_ons: tuple[str, ...] = ()
+    """What was asked for besides the core."""
 
     @cached_property
     def routers(self) -> tuple[Machine, ...]:
         return tuple(
             Machine(name=f"r{i}", role=Role.ROUTER, index=0, address=f"10.0.255.{i}", asn=65100 + i)
-            for i in range(1, self.routers_count + 1)
+            for i in range(1, self.uplinks + 1)
         )
 
     @cached_property
     def workers(self) -> tuple[Machine, ...]:
+        return tuple(self._worker(i) for i in (*range(1, self.nodes + 1), *self.pool_nodes))
+
+    def _worker(self, number: int) -> Machine:
+        return Machine(
+            name=f"n{number}",
+            role=Role.WORKER,
+            index=number,
+            address=f"10.0.0.{number}",
+            asn=65200 + number,
+            rack=self._rack(number),
+            pod_network=f"10.244.{number}.0/24",
+            gpus=tuple(
+                f"GPU-{number:08x}-0000-4000-8000-{g:012x}" for g in range(self.gpus_per_node)
+            ),
+        )
+
+    def _rack(self, number: int) -> str:
+        return f"rack-{(number - 1) % self.racks + 1}"
+
+    @cached_property
+    def members(self) -> tuple[Machine, ...]:
+        """The control plane, one machine in each rack as far as there are racks."""
         return tuple(
             Machine(
-                name=f"n{i}",
-                role=Role.WORKER,
-                index=i,
-                address=f"10.0.0.{i}",
-                asn=65200 + i,
-                rack=f"rack-{(i - 1) % self.racks + 1}",
-                pod_network=f"10.244.{i}.0/24",
-                gpus=tuple(
-                    f"GPU-{i:08x}-0000-4000-8000-{g:012x}" for g in range(self.gpus_per_node)
-                ),
+                name=f"cp{i}",
+                role=Role.CONTROL_PLANE,
+                index=100 + i,
+                address=f"10.0.0.{100 + i}",
+                asn=65300 + i,
+                rack=self._rack(i),
             )
-            for i in range(1, self.nodes + 1)
+            for i in range(1, self.control_planes + 1)
         )
 
     @cached_property
-    def control_plane(self) -> Machine:
-        return Machine(
-            name="cp1", role=Role.CONTROL_PLANE, index=101, address="10.0.0.101", asn=65301
-        )
+    def store(self) -> Machine:
+        """What the platform depends on outside Kubernetes: model store and Redis."""
+        return Machine(name="store", role=Role.STORE, index=110, address="10.0.0.110", asn=65402)
 
     @cached_property
     def client(self) -> Machine:
@@ -106,7 +137,7 @@ class Topology:
     @property
     def attached(self) -> tuple[Machine, ...]:
         """Everything with uplinks."""
-        return (*self.workers, self.control_plane, self.client)
+        return (*self.workers, *self.members, self.store, self.client)
 
     @property
     def machines(self) -> tuple[Machine, ...]:

@@ -29,7 +29,7 @@ class Alone:
         Started(
             t0_ns=anchor.stamp(t0_ns),
             pid=os.getpid(),
-            address=self.session.address,
+            address=self.session.addresses[0],
             anchor=clock(anchor),
         ).write(files.started)
         gevent.spawn(self._walk)

@@ -83,10 +83,10 @@ def clock(anchor: Anchor) -> ClockAnchor:
     return ClockAnchor(epoch_ns=anchor.epoch_ns, monotonic_ns=anchor.monotonic_ns, drift_ns=drift)
 
 
-def resolve(host: str, port: int) -> tuple[str, int]:
-    """Return the first address of a name."""
-    address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4]
-    return str(address[0]), int(address[1])
+def resolve(host: str, port: int) -> list[tuple[str, int]]:
+    """Return every address of a name, the preferred one first."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [(str(address[0]), int(address[1])) for *_, address in found]
 
 
 def renice(nice: int) -> int:

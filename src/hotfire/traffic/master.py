@@ -76,7 +76,7 @@ class Master:
         Started(
             t0_ns=t0_ns,
             pid=os.getpid(),
-            address=resolve(*self._plan.address),
+            address=resolve(*self._plan.address)[0],
             anchor=clock(self._anchor),
             workers=tuple(member.record() for member in self._members.values()),
         ).write(self._files.started)

@@ -74,7 +74,13 @@ class LoadPlan(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     url: str
-    """Gateway, scheme and authority, e.g. http://10.96.0.80."""
+    """Gateway, scheme and authority, e.g. http://10.96.0.80 or https://llm.example.org."""
+    ca_file: str = ""
+    """PEM file of the authorities that may vouch for an https gateway; empty: the machine's."""
+    server_name: str = ""
+    """Name the gateway's certificate must bear; empty: the host of ``url``."""
+    client: Literal["reactor", "geventhttpclient"] = "reactor"
+    """What reads the streams: our own loop, or a library's client to check it against."""
     path: str = Field(default="/v1/chat/completions", pattern="^/")
     """Endpoint; prompts become messages if it ends in /chat/completions."""
     model: str = Field(min_length=1)
@@ -158,10 +164,10 @@ class LoadPlan(BaseModel):
 
     @field_validator("url")
     @classmethod
-    def _plain_http(cls, value: str) -> str:
+    def _authority_only(cls, value: str) -> str:
         parts = urlsplit(value)
-        if parts.scheme != "http" or not parts.hostname or parts.path.strip("/"):
-            raise ValueError("expected http://host[:port]; the load does not speak TLS yet")
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
+            raise ValueError("expected http://host[:port] or https://host[:port]")
         return value.rstrip("/")
 
     @model_validator(mode="before")
@@ -188,7 +194,17 @@ class LoadPlan(BaseModel):
     def address(self) -> tuple[str, int]:
         """Host and port to connect to."""
         parts = urlsplit(self.url)
-        return parts.hostname or "", parts.port or 80
+        return parts.hostname or "", parts.port or (443 if self.secure else 80)
+
+    @property
+    def secure(self) -> bool:
+        """Whether the gateway is spoken to through TLS."""
+        return self.url.startswith("https:")
+
+    @property
+    def peer_name(self) -> str:
+        """Name the gateway's certificate must bear."""
+        return self.server_name or self.address[0]
 
     @classmethod
     def read(cls, path: Path) -> Self:

@@ -17,7 +17,6 @@ from hotfire.traffic.fitness import Fitness, clock, resolve
 from hotfire.traffic.plan import NANO, LoadPlan
 from hotfire.traffic.pump import POLL_SECONDS, ClosedPump, OpenPump
 from hotfire.traffic.reactor import Anchor, Order, Reactor
-from hotfire.traffic.request import Requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +48,15 @@ class Session:
         self.stopped_ns: int | None = None
         self.ended = Event()
         self._draining = False
-        self._tenant = Requests(plan).tenant if plan.tenants else None
         # The reactor's thread submits too where a slot becomes free; gevent's lock is not for it.
         self._lock = monkey.get_original("_thread", "allocate_lock")()
         self.pump = (ClosedPump if plan.mode == "closed" else OpenPump)(self)
         self.fitness = Fitness.prepare(plan)
-        self.address = resolve(*plan.address)
+        self.addresses = resolve(*plan.address)
         self.reactor = Reactor(
             plan,
             self.record,
-            address=self.address,
+            addresses=self.addresses,
             anchor=anchor,
             start_ns=t0_ns,
             epoll=monkey.get_original("select", "epoll"),
@@ -68,9 +66,8 @@ class Session:
     def record(self, request: Request) -> None:
         """Keep one row; the reactor's thread calls this."""
         self.pump.on_end(request)
-        if self._tenant or self.share.worker:
-            tenant = self._tenant(request.prompt_id) if self._tenant else ""
-            request = replace(request, worker=self.share.worker, tenant=tenant)
+        if self.share.worker:
+            request = replace(request, worker=self.share.worker)
         self.keep(request)
         self.received += not request.censored
         self.censored += request.censored
