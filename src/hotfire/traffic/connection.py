@@ -12,7 +12,7 @@ from hotfire.traffic.answer import Answer
 from hotfire.traffic.exchange import Exchange
 from hotfire.traffic.tls import Session
 
-CHUNK_BYTES = 65_536
+CHUNK_BYTES = 16_384
 
 Address = tuple[str, int]
 

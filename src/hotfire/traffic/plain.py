@@ -6,8 +6,10 @@ from typing import Any
 from hotfire.traffic.transcript import UNEXPECTED, parsed
 
 FIELDS = ("content", "text", "reasoning_content", "reasoning")
-# Text that means itself in JSON and neither ends the string nor the line.
-TEXT = re.compile(rb'[^"\\\r\n]+').match
+# What a JSON string may hold between its quotes, at least one character of it.
+TEXT = re.compile(
+    rb'(?!")[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*)*'
+).match
 HEADER_BYTES = 8
 # Chunk sizes as servers write them; any other spelling is read the long way.
 SIZES = {form % size: size for form in (b"%x", b"%X") for size in range(1, 4096)}
@@ -16,7 +18,7 @@ SIZES = {form % size: size for form in (b"%x", b"%X") for size in range(1, 4096)
 class Template:
     """What comes before and after the text in every plain token of one stream.
 
-    It is made from an event that was parsed. With text that needs no escape in its place, the
+    It is made from an event that was parsed. With other text in its place, the
     event is the same document but for that text, so it need not be parsed again.
     """
 

@@ -134,8 +134,8 @@ UNEXPECTED = (ValueError, TypeError, AttributeError, KeyError, RecursionError)
 
 
 def parsed(text: str) -> dict[str, Any]:
-    """Return a JSON object; characters that JSON wants escaped are let through."""
-    document = json.loads(text, strict=False)
+    """Return a JSON object."""
+    document = json.loads(text)
     if not isinstance(document, dict):
         raise TypeError(f"{type(document).__name__} instead of an object")
     return document
