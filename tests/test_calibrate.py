@@ -11,7 +11,7 @@ from hotfire.traffic import calibration
 from hotfire.traffic.calibrate import calibrate, compare
 from hotfire.traffic.calibration import Calibration, Host
 from hotfire.traffic.plan import GateLimits, LoadPlan
-from hotfire.traffic.request import Requests
+from hotfire.traffic.texts import Texts
 
 PLAN = LoadPlan(url="http://127.0.0.1:1", model="tiny", rate_per_second=50, duration_seconds=4)
 S = 10**9
@@ -20,7 +20,7 @@ T0 = 10**18
 
 def recorded(count: int, *, late_ns: int) -> Calibration:
     """Compare rows whose first token is stamped so much too late, and whose last is not."""
-    texts = Requests(PLAN)
+    texts = Texts(PLAN)
     rows, truths = [], {}
     for seq in range(count):
         sched = T0 + seq * S

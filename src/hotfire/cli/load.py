@@ -26,9 +26,10 @@ from hotfire.crosscheck import Agreement, CrossCheck
 from hotfire.errors import ProfileError
 from hotfire.history import Request
 from hotfire.rundir import RunDirectory, RunInfo
-from hotfire.slo import BudgetResult, judge_budgets, summarise
+from hotfire.slo import BudgetResult, Summary, judge_budgets, summarise
 from hotfire.traffic import calibration, launch
 from hotfire.traffic.calibrate import calibrate
+from hotfire.traffic.knee import Effort, Trial, find_knee, knee_trials
 from hotfire.traffic.launch import LoadReport, RunningLoad
 from hotfire.traffic.live import Tail
 from hotfire.traffic.witness import compared
@@ -53,6 +54,20 @@ class Finding:
     cross_check: CrossCheck | None
     budgets: Sequence[BudgetResult]
     interrupted: bool
+
+    @property
+    def summary(self) -> Summary:
+        """What users experienced."""
+        return summarise(self.rows)
+
+    @property
+    def examples(self) -> dict[str, str]:
+        """What the first failure of each class looked like."""
+        found: dict[str, str] = {}
+        for row in self.rows:
+            if row.error_class is not None:
+                found.setdefault(str(row.error_class), row.detail)
+        return found
 
     @property
     def verdict(self) -> Verdict:
@@ -89,7 +104,7 @@ def carry_out(order: Order) -> int:
     if order.calibrate:
         return _calibrate(task, console)
     if order.find_rate:
-        return _find_rate(task, console)
+        return _find_rate(order, task, console)
     with termination_as_interrupt():
         found = _measure(order, task, console)
     _tell(found, console)
@@ -171,7 +186,7 @@ def _planned(task: Task) -> str:
 
 
 def _tell(found: Finding, console: Console) -> None:
-    print_summary(console, summarise(found.rows, None))
+    print_summary(console, found.summary, found.examples)
     print_budgets(console, found.budgets)
     print_instrument(console, found.report.instrument, calibration.remembered())
     if found.cross_check:
@@ -182,12 +197,12 @@ def _tell(found: Finding, console: Console) -> None:
 
 def _document(found: Finding) -> dict[str, Any]:
     """Return the finding as JSON has it; what is infinite is told as text."""
-    known = calibration.remembered()
+    known, summary = calibration.remembered(), found.summary
     return {
         "verdict": found.verdict,
         "doubts": found.doubts,
-        "figures": summarise(found.rows, None).figures(),
-        "failures": summarise(found.rows, None).failures,
+        "figures": summary.figures(),
+        "failures": summary.failures,
         "budgets": [_budget(one) for one in found.budgets],
         "gates": [gate.model_dump() for gate in found.report.instrument],
         "calibration": known.model_dump(mode="json") if known else None,
@@ -230,5 +245,26 @@ def _short(path: Path) -> str:
     return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
 
 
-def _find_rate(task: Task, console: Console) -> int:
-    raise ProfileError("--find-rate: not available")
+def _find_rate(order: Order, task: Task, console: Console) -> int:
+    if task.budgets is None:
+        raise ProfileError("--find-rate needs a budget: --budget ttft_p95_seconds=1, or a target")
+    run = _create_run(order, task)
+    console.print(Text(f"searching from {task.plan.rate_per_second:g}/s; recorded in {run.root}"))
+    trials = knee_trials(
+        task.plan,
+        task.budgets,
+        run.history_path(_NAME).parent,
+        effort=Effort(seconds=order.duration),
+        network_namespace=task.network_namespace,
+    )
+
+    def tell(trial: Trial) -> None:
+        line = f"{trial.rate_per_second:8.4g}/s  {trial.verdict:<13} {trial.reason}"
+        console.print(Text(line), soft_wrap=True)
+
+    knee = find_knee(trials, tell)
+    console.print(Text(knee.statement), soft_wrap=True)
+    run.update_info(finished_at=datetime.now(UTC), notes=(knee.statement,))
+    if knee.rate_per_second:
+        return 0
+    return _EXIT_CODES[Verdict.FAILED if knee.broken_at_per_second else Verdict.INCONCLUSIVE]

@@ -24,7 +24,9 @@ def load(  # noqa: PLR0913 - one parameter is one option
         Literal["constant", "poisson", "gamma"] | None, typer.Option(help="How they are spread.")
     ] = None,
     burstiness: Annotated[Number, typer.Option(help="Shape of gamma; less is burstier.")] = None,
-    duration: Annotated[float, typer.Option(help="Seconds.")] = 60.0,
+    duration: Annotated[
+        Number, typer.Option(help="Seconds; default: 60, or what each trial of --find-rate needs.")
+    ] = None,
     warmup: Annotated[float, typer.Option(help="Seconds at the start that do not count.")] = 0.0,
     ramp: Annotated[Number, typer.Option(metavar="RATE", help="Let the rate go to this.")] = None,
     steps: Annotated[

@@ -18,6 +18,7 @@ from hotfire.traffic.rated import rated_plan
 from hotfire.traffic.witness import Witness, engine_at, prometheus_at
 
 _ANYTHING: Final = "http://127.0.0.1"
+_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +31,7 @@ class Order:
     rate: float | None = None
     process: str | None = None
     burstiness: float | None = None
-    duration: float = 60.0
+    duration: float | None = None
     warmup: float = 0.0
     ramp: float | None = None
     steps: str | None = None
@@ -117,7 +118,7 @@ def _changes(order: Order) -> dict[str, Any]:
         "rate_per_second": order.rate,
         "process": order.process,
         "burstiness": order.burstiness,
-        "duration_seconds": order.duration,
+        "duration_seconds": order.duration or _SECONDS,
         "warmup_seconds": order.warmup,
         "rate_end_per_second": order.ramp,
         "concurrency": order.concurrency,
@@ -159,6 +160,9 @@ def _budgets(order: Order, profile: TargetProfile | None) -> Budgets | None:
         if not given and name not in PRESETS:
             presets = ", ".join(sorted(PRESETS))
             raise ProfileError(f"--budget: {text!r} is neither NAME=LIMIT nor one of {presets}")
+        if given and name not in Budgets.model_fields:
+            known = ", ".join(Budgets.model_fields)
+            raise ProfileError(f"--budget: no budget {name!r}; there are {known}")
         found |= {name: limit} if given else PRESETS[name].model_dump()
     try:
         return Budgets.model_validate(found) if found else None

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from rich.console import Console
@@ -101,8 +101,11 @@ def unfit(glimpse: Glimpse, limits: GateLimits) -> str:
     return ", ".join(name for name, tripped in seen.items() if tripped)
 
 
-def print_summary(console: Console, summary: Summary) -> None:
-    """Print what users experienced, each figure with its definition and sample floor."""
+def print_summary(console: Console, summary: Summary, examples: Mapping[str, str]) -> None:
+    """Print what users experienced, each figure with its definition and sample floor.
+
+    ``examples`` tells what the first failure of each class looked like.
+    """
     if not console.is_terminal:
         console.width = _LOG_WIDTH
     table = Table(box=None, pad_edge=False)
@@ -113,7 +116,7 @@ def print_summary(console: Console, summary: Summary) -> None:
         latency: Latency = getattr(summary, name)
         table.add_row(word, *_percentiles(latency, summary.complete), Text(meaning, style="dim"))
     console.print(table)
-    for line in _counts(summary):
+    for line in _counts(summary, examples):
         console.print(Text(line), soft_wrap=True)
 
 
@@ -126,15 +129,14 @@ def _percentiles(latency: Latency, requests: int) -> Iterator[str]:
         yield f"needs >= {floor}" if few else seconds(getattr(latency, f"p{q}_seconds"))
 
 
-def _counts(summary: Summary) -> Iterator[str]:
+def _counts(summary: Summary, examples: Mapping[str, str]) -> Iterator[str]:
     yield (
         f"{summary.scheduled} requests in {summary.span_seconds:.1f} s: {summary.complete}"
         f" complete, {summary.failed} failed, {summary.censored} cut off by the end,"
         f" {summary.not_sent} not sent"
     )
-    if summary.failures:
-        found = ", ".join(f"{name} {count}" for name, count in sorted(summary.failures.items()))
-        yield f"failures: {found}"
+    for name, count in sorted(summary.failures.items()):
+        yield f"  {name} {count}, the first: {examples.get(name) or 'no details'}"
     yield (
         f"goodput {summary.goodput_per_second:.2f}/s, {summary.goodput_ratio:.2%} of all scheduled;"
         f" {summary.output_tokens} output tokens;"

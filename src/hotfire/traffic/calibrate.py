@@ -20,7 +20,8 @@ from hotfire.slo import e2e_seconds, tpot_seconds, ttft_seconds
 from hotfire.traffic import launch
 from hotfire.traffic.calibration import Calibration, Error, Host
 from hotfire.traffic.plan import LoadPlan
-from hotfire.traffic.request import Requests
+from hotfire.traffic.prompts import Prompts
+from hotfire.traffic.texts import Texts
 
 MODEL: Final = "tiny"
 LEAST_REQUESTS: Final = 100
@@ -42,10 +43,11 @@ def calibrate(plan: LoadPlan, *, engine_ttft: float, engine_tpot: float) -> Cali
         InstrumentError: fewer than a hundred requests can be compared with their truth.
     """
     with tempfile.TemporaryDirectory(prefix="hotfire-calibrate-") as folder:
-        with engine(
-            "--ttft-seconds", str(ttft_seconds), "--tpot-seconds", str(tpot_seconds)
-        ) as url:
-            here = plan.model_copy(update={"url": url, "model": MODEL})
+        times = ("--ttft-seconds", str(engine_ttft), "--tpot-seconds", str(engine_tpot))
+        with engine(*times) as url:
+            # Each prompt names its request: only so can the engine's record be told apart.
+            own = {"url": url, "model": MODEL, "prompts": Prompts(), "tenants": ()}
+            here = plan.model_copy(update=own)
             load = launch.start(
                 here, history=Path(folder, "load.jsonl"), log=Path(folder, "load.log")
             )
@@ -68,12 +70,12 @@ def compare(plan: LoadPlan, rows: Sequence[Request], truths: Truths, *, fit: boo
     Raises:
         InstrumentError: fewer than a hundred requests have a truth.
     """
-    requests = Requests(plan)
+    texts = Texts(plan)
     pairs = [
         (row, truth)
         for row in rows
         if row.complete
-        and (truth := truths.get(requests.prompt(row.prompt_id)[:_PROMPT_KEPT]))
+        and (truth := truths.get(texts.prompt(row.prompt_id)[:_PROMPT_KEPT]))
         and truth["first_ns"]
     ]
     if len(pairs) < LEAST_REQUESTS:
