@@ -132,7 +132,9 @@ def _measure(order: Order, task: Task, console: Console) -> Finding:
         if load.alive():
             load.kill()
     # A second interrupt may skip the witness, not the summary.
-    cross_check = compared(load, task.witness, before) if task.witness and not interrupted else None
+    cross_check = None
+    if task.witness and not interrupted:
+        cross_check = compared(load, task.witness, before, unheard=task.unheard)
     rows = [row for row in load.rows() if row.phase != "warmup"]
     found = Finding(
         run=run,

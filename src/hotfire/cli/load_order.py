@@ -19,6 +19,7 @@ from hotfire.traffic.witness import Witness, engine_at, prometheus_at
 
 _ANYTHING: Final = "http://127.0.0.1"
 _SECONDS: Final = 60.0
+_CANARY: Final = "canary"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,8 @@ class Task:
     budgets: Budgets | None
     """None: nothing was promised, so the load only measures."""
     witness: Witness | None
+    unheard: frozenset[str] = frozenset()
+    """Servers that the witness does not ask."""
     network_namespace: str | None = None
 
 
@@ -84,6 +87,8 @@ def understood(order: Order) -> Task:
         plan=plan,
         budgets=_budgets(order, profile),
         witness=_witness(order, profile, plan),
+        # The reference stack's canary is a scripted engine, which no Prometheus scrapes.
+        unheard=frozenset({_CANARY}) if profile and profile.stack.deploy else frozenset(),
         network_namespace=namespace,
     )
 

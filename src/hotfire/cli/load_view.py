@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Final
 
 from rich.console import Console
@@ -15,8 +16,9 @@ from hotfire.crosscheck import CrossCheck
 from hotfire.percentiles import SAMPLE_FLOORS
 from hotfire.slo import BudgetResult, Latency, Summary
 from hotfire.traffic.calibration import Calibration
+from hotfire.traffic.files import Files
 from hotfire.traffic.gates import GateResult
-from hotfire.traffic.live import Glimpse, Tail
+from hotfire.traffic.live import Glimpse, Tail, newest
 from hotfire.traffic.plan import GateLimits
 from hotfire.verdict import Verdict
 
@@ -56,6 +58,30 @@ class LiveView:
         self._looked = time.monotonic()
         if glimpse := self._tail.look():
             self._live.update(table_of(glimpse, self._limits), refresh=True)
+
+
+class RunningLoads:
+    """The load that runs now among those of a run, on one line, once a second."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._tail: Tail | None = None
+        self._history: Path | None = None
+        self._limits = GateLimits()
+        self._looked = 0.0
+
+    def look(self) -> str:
+        """Return how it goes; empty if none runs or a second has not passed."""
+        if time.monotonic() - self._looked < _LOOK_SECONDS:
+            return ""
+        self._looked = time.monotonic()
+        history = newest(self._folder)
+        if history is None or Files(history).ended.exists():
+            return ""
+        if history != self._history:
+            self._history, self._tail = history, Tail(Files(history))
+        glimpse = self._tail.look() if self._tail else None
+        return one_line(glimpse, self._limits) if glimpse else ""
 
 
 def table_of(glimpse: Glimpse, limits: GateLimits) -> Table:
