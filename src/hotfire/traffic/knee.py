@@ -13,8 +13,9 @@ from scipy.special import bdtr
 
 from hotfire.errors import InstrumentError, ProfileError
 from hotfire.history import Request
+from hotfire.percentiles import SAMPLE_FLOORS
 from hotfire.profile import Budgets
-from hotfire.slo import LATENCIES, SAMPLE_FLOORS, BudgetResult, judge_budgets
+from hotfire.slo import LATENCIES, BudgetResult, judge_budgets
 from hotfire.traffic.launch import MARGIN_SECONDS, running
 from hotfire.traffic.plan import LoadPlan
 from hotfire.verdict import Verdict, merge
