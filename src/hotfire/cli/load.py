@@ -209,7 +209,8 @@ def _tell(found: Finding, console: Console) -> None:
     for one in found.bench:
         console.print(Text(f"vllm bench {one.told()}"), soft_wrap=True)
     why = f": {'; '.join(found.doubts)}" if found.doubts else ""
-    console.print(Text(f"{found.verdict}{why}"), soft_wrap=True)
+    word = found.verdict if found.budgets or found.doubts else "measured; no budget was given"
+    console.print(Text(f"{word}{why}"), soft_wrap=True)
 
 
 def _document(found: Finding) -> dict[str, Any]:
