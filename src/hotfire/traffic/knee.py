@@ -23,6 +23,9 @@ from hotfire.verdict import Verdict, merge
 LEAST_SECONDS = 30.0
 FLOORS_PER_TRIAL = 3
 """Sample floors in a trial: at the floor itself five slow requests decide a p95."""
+SURE = 0.9
+LONGER = (2, 4)
+"""An unsure trial is repeated so many times as long; the last word counts."""
 HALVINGS = 6
 """A target that breaks at a 64th of the first rate has no knee worth the name."""
 DOUBLINGS = 12
@@ -99,23 +102,23 @@ def worst(trials: Sequence[Trial]) -> Trial | None:
     return min(trials, key=lambda trial: trial.rate_per_second, default=None)
 
 
-Measure = Callable[[float], Sequence[Request]]
+Measure = Callable[[float, int], Sequence[Request]]
+"""Sends at a rate, for so many times the usual length, and returns the rows."""
 
 
 def search(
     measure: Measure, budgets: Budgets, *, first_per_second: float, effort: Effort = Effort()
 ) -> Generator[Trial, None, Knee]:
-    """Yield each trial; return the knee. ``measure`` sends at a rate and returns the rows."""
+    """Yield each trial; return the knee."""
     trials: list[Trial] = []
     rate: float | None = min(first_per_second, effort.most_per_second)
     ended = ""
     while rate is not None:
         try:
-            trials.append(judged(rate, measure(rate), budgets))
+            trials.append((yield from decided(measure, rate, budgets)))
         except InstrumentError as error:
             ended = f"at {rate:.4g}/s the instrument gave out: {error}"
             break
-        yield trials[-1]
         rate, ended = following(trials, effort)
     held = best([trial for trial in trials if trial.held])
     broke = worst([trial for trial in trials if trial.verdict is Verdict.FAILED])
@@ -125,6 +128,20 @@ def search(
         trials=tuple(trials),
         ended=ended,
     )
+
+
+def decided(
+    measure: Measure, rate_per_second: float, budgets: Budgets
+) -> Generator[Trial, None, Trial]:
+    """Yield the trials at one rate, longer ones while chance may be at work; return the last."""
+    trial = judged(rate_per_second, measure(rate_per_second, 1), budgets)
+    yield trial
+    for length in LONGER:
+        if trial.confidence >= SURE or trial.verdict is Verdict.INCONCLUSIVE:
+            break
+        trial = judged(rate_per_second, measure(rate_per_second, length), budgets)
+        yield trial
+    return trial
 
 
 def following(trials: Sequence[Trial], effort: Effort) -> tuple[float | None, str]:
@@ -249,17 +266,22 @@ def knee_trials(
         raise ProfileError("budgets: set a ttft, tpot or e2e percentile or error_ratio")
     numbers = iter(range(1, 1000))
 
-    def measure(rate: float) -> Sequence[Request]:
+    def measure(rate: float, length: int) -> Sequence[Request]:
         precision = effort.precision_ratio
         lasting = effort.seconds or trial_seconds(budgets, rate, precision_ratio=precision)
-        changes = {"rate_per_second": rate, "rate_end_per_second": None, "nonce": ""}
-        changes["duration_seconds"] = lasting + plan.warmup_seconds
-        name = f"knee-{next(numbers):02}"
-        return rows_of(
-            plan.model_copy(update=changes),
-            folder / f"{name}.jsonl",
-            network_namespace=network_namespace,
+        number = next(numbers)
+        trial = plan.model_copy(
+            update={
+                "rate_per_second": rate,
+                "rate_end_per_second": None,
+                "duration_seconds": length * lasting + plan.warmup_seconds,
+                # No trial repeats another's arrivals or finds its prompts in a cache.
+                "seed": plan.seed + number,
+                "nonce": "",
+            }
         )
+        history = folder / f"knee-{number:02}.jsonl"
+        return rows_of(trial, history, network_namespace=network_namespace)
 
     return search(measure, budgets, first_per_second=plan.rate_per_second, effort=effort)
 

@@ -109,8 +109,8 @@ class Worker:
 class Outbox:
     """Rows on their way to the master."""
 
-    def __init__(self, runner: say.Runner) -> None:
-        self._runner = runner
+    def __init__(self, runner: say.Runner, *, again_seconds: float = AGAIN_SECONDS) -> None:
+        self._runner, self._again_seconds = runner, again_seconds
         self._lines: deque[bytes] = deque()
         self._sent: dict[int, tuple[float, bytes]] = {}
         self._next = 0
@@ -142,7 +142,7 @@ class Outbox:
             self._next += 1
         now = time.monotonic()
         for number, (sent, lines) in list(self._sent.items()):
-            if now >= sent + AGAIN_SECONDS or not sent:
+            if now >= sent + self._again_seconds or not sent:
                 self._sent[number] = (now, lines)
                 rows = say.Rows(number=number, lines=lines)
                 self._runner.send_message(say.ROWS, rows.model_dump())
