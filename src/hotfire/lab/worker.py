@@ -213,6 +213,8 @@ def _cni_config(machine: Machine) -> dict[str, object]:
                 },
             },
             {"type": "portmap", "capabilities": {"portMappings": True}},
+            # Last: a container starts once the network policies know its pod's address.
+            {"type": "hotfire-policy"},
         ],
     }
 
@@ -235,7 +237,7 @@ disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.tracing.processor
   restrict_oom_score_adj = true
   disable_apparmor = true
   [plugins."{cri}.runtime".cni]
-    bin_dirs = ["/usr/lib/cni"]
+    bin_dirs = ["/usr/lib/cni", "/usr/bin"]
     conf_dir = "/etc/cni/net.d"
   [plugins."{cri}.runtime".containerd]
     default_runtime_name = "runc"
