@@ -42,6 +42,7 @@ from hotfire.waiting import until
 
 _HERE = Path(__file__).parent
 _SHIMS = _HERE / "assets"
+_CNI_PLUGIN = _HERE / "network_policy" / "cni_plugin.py"
 _HELD = ("kubelet", "kube-proxy")
 
 
@@ -156,7 +157,9 @@ class Lab:
     def _write_shims(self) -> None:
         usr = self.state.home / "usr-layer"
         shutil.copytree(_SHIMS, usr / "bin", dirs_exist_ok=True)
-        (usr / "bin" / "nvidia-smi").chmod(0o755)
+        shutil.copy(_CNI_PLUGIN, usr / "bin" / "hotfire-policy")
+        for name in ("nvidia-smi", "hotfire-policy"):
+            (usr / "bin" / name).chmod(0o755)
 
     def _switch_on(self, topology: Topology, parts: Parts) -> None:
         python, pki = Path(sys.base_prefix), self.state.pki
@@ -285,7 +288,8 @@ class Lab:
     def collect_logs(self, directory: Path) -> None:
         """Copy every log of every machine below a directory."""
         for name in self.rack.names():
-            for log in (self.rack.var(name) / "log").glob("*.log"):
+            own = self.rack.var(name) / "log"
+            for log in (*own.glob("*.log"), *own.glob("kubernetes/*.log")):
                 (directory / name).mkdir(parents=True, exist_ok=True)
                 shutil.copy2(log, directory / name / log.name)
             logs.copy_pods(self.rack, name, directory / name / "pods")
