@@ -26,7 +26,8 @@ _COMMANDS = (
     "ip -j -4 route show proto bird",
     "birdc show protocols",
     "birdc show bfd sessions",
-    "nft -s list ruleset netdev; nft -s list ruleset inet; nft -s list table ip hotfire",
+    # Tables of pods come and go with them; ours are those of the fabric and of entries.
+    "nft -s list ruleset netdev; nft -s list table ip hotfire; nft list tables inet | grep hotfire_",
 )
 _SCRIPT = f"; echo; echo {_MARK}; ".join(f"{{ {each}; }} 2>/dev/null" for each in _COMMANDS)
 
