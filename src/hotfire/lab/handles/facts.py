@@ -26,8 +26,8 @@ _COMMANDS = (
     "ip -j -4 route show proto bird",
     "birdc show protocols",
     "birdc show bfd sessions",
-    # Tables of pods come and go with them; ours are those of the fabric and of entries.
-    "nft -s list ruleset netdev; nft -s list table ip hotfire; nft list tables inet | grep hotfire_",
+    # Of tables that follow pods and services only the names: their rules come and go.
+    "nft -s list ruleset netdev; nft -s list table ip hotfire; nft list tables inet",
 )
 _SCRIPT = f"; echo; echo {_MARK}; ".join(f"{{ {each}; }} 2>/dev/null" for each in _COMMANDS)
 
