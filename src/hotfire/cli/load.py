@@ -29,9 +29,10 @@ from hotfire.rundir import RunDirectory, RunInfo
 from hotfire.slo import BudgetResult, Summary, judge_budgets, summarise
 from hotfire.traffic import calibration, launch
 from hotfire.traffic.calibrate import calibrate
-from hotfire.traffic.knee import Effort, Trial, find_knee, knee_trials
+from hotfire.traffic.knee import Effort, find_knee, knee_trials
 from hotfire.traffic.launch import LoadReport, RunningLoad
 from hotfire.traffic.live import Tail
+from hotfire.traffic.trial import Trial
 from hotfire.traffic.witness import compared
 from hotfire.verdict import Verdict, merge
 from hotfire.waiting import until

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import gevent
-from locust import User, constant, events
+from locust import User, constant, events, task
 
 from hotfire.errors import HotfireError, ProfileError
 from hotfire.history import Request
@@ -172,8 +172,6 @@ class Resident(User):
 
     wait_time = constant(3600)
 
-    @staticmethod
-    def stay(_user: User) -> None:
+    @task
+    def stay(self) -> None:
         """Do nothing until the next wait."""
-
-    tasks = (stay,)

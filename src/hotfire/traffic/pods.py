@@ -118,9 +118,11 @@ def placement(profile: TargetProfile, pods: LoadPods) -> dict[str, Any]:
             for key, value in sorted(profile.accelerator.node_selector.items())
         ]
     }
+    tolerations: list[Document] = []
     if pods.off_accelerators == "required":
-        node = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [away]}}
-        tolerations = []
+        node: Document = {
+            "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [away]}
+        }
     else:
         preferred = [{"weight": 100, "preference": away}]
         node = {"preferredDuringSchedulingIgnoredDuringExecution": preferred}
