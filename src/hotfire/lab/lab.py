@@ -19,6 +19,7 @@ from hotfire.lab import (
     client,
     control_plane,
     credentials,
+    dependencies,
     fabric,
     readiness,
     remains,
@@ -139,7 +140,7 @@ class Lab:
             )
             self._join_nodes(topology, kubectl)
             progress.note("API server is ready; nodes join")
-            add_ons.apply_core(kubectl)
+            add_ons.apply_core(kubectl, topology)
             readiness.wait_nodes(topology, kubectl)
             progress.note(f"{topology.nodes} nodes Ready")
             definitions.result()
@@ -161,7 +162,6 @@ class Lab:
             binaries=parts.binaries,
             python=python,
             engine=parts.engine,
-            model=parts.model,
             tool=Path(sysconfig.get_path("purelib")),
             source=_HERE.parent.parent,
         )
@@ -173,7 +173,7 @@ class Lab:
                     for member in topology.members
                 ),
                 *(router.blueprint(topology, each) for each in topology.routers),
-                router.blueprint(topology, topology.store),
+                dependencies.blueprint(topology, python=python, model=parts.model),
                 client.blueprint(topology, python, relays),
                 *(
                     worker.blueprint(topology, node, pki / node.name, lent)

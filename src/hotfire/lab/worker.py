@@ -7,7 +7,7 @@ from pathlib import Path
 from hotfire.lab import cgroups, fabric
 from hotfire.lab.images import PAUSE_IMAGE
 from hotfire.lab.machines import BASE_ENV, Bind, Blueprint, Service
-from hotfire.lab.router import bird_service
+from hotfire.lab.router import machine_services
 from hotfire.lab.topology import (
     CLUSTER_DOMAIN,
     DNS_ADDRESS,
@@ -46,7 +46,6 @@ class Lent:
     binaries: Path
     python: Path
     engine: Path
-    model: Path
     tool: Path
     source: Path
 
@@ -56,7 +55,7 @@ def blueprint(topology: Topology, machine: Machine, pki_directory: Path, lent: L
     return Blueprint(
         machine=machine,
         services=(
-            bird_service(),
+            *machine_services(machine),
             Service(
                 name="containerd",
                 argv=("containerd", "-c", "/etc/containerd/config.toml"),
@@ -73,7 +72,6 @@ def blueprint(topology: Topology, machine: Machine, pki_directory: Path, lent: L
             Bind(source=str(lent.binaries), target="/opt/hotfire/bin"),
             Bind(source=str(lent.python), target="/opt/hotfire/python"),
             Bind(source=str(lent.engine), target="/opt/hotfire/engine"),
-            Bind(source=str(lent.model), target="/opt/hotfire/models/tiny"),
             Bind(source=str(lent.tool), target="/opt/hotfire/tool"),
             Bind(source=str(lent.source), target="/opt/hotfire/src"),
             Bind(source=str(pki_directory), target=_PKI),

@@ -35,10 +35,13 @@ class Alone:
         gevent.spawn(self._walk)
 
     def _walk(self) -> None:
+        # Whoever stopped the load does the rest; Locust's page may have begun the next one by now.
+        stopped = False
         try:
-            self.session.pump.run()
+            stopped = not self.session.pump.run()
         finally:
-            self._leave()
+            if not stopped:
+                self._leave()
 
     def stop(self) -> None:
         """Bring every planned request to its row and write the end; later calls wait for it."""

@@ -136,6 +136,11 @@ class Files:
         """The gates and their results."""
         return self.history.with_suffix(".instrument.json")
 
+    @property
+    def crosscheck(self) -> Path:
+        """The engines' own account against the client's."""
+        return self.history.with_suffix(".crosscheck.json")
+
 
 def line(request: Request) -> bytes:
     """Return one row as a line of JSON."""

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hotfire.errors import InstrumentError
+from hotfire.traffic.calibration import Calibration, remembered
 from hotfire.traffic.files import Ended, Measured, Record
 from hotfire.traffic.plan import GateLimits
 
@@ -27,6 +28,8 @@ class Instrument(Record):
     gates: tuple[GateResult, ...]
     measured: Measured | None
     """None: the load process did not live to tell."""
+    calibration: Calibration | None = None
+    """How exact it was when last measured on this machine; None: not calibrated."""
 
 
 def judge(ended: Ended, limits: GateLimits, *, rows: int) -> list[GateResult]:
@@ -73,8 +76,9 @@ def check(gates: Sequence[GateResult]) -> None:
 
 
 def write(path: Path, gates: Sequence[GateResult], measured: Measured | None) -> None:
-    """Write the gates and everything measured, whether they hold or not."""
-    Instrument(gates=tuple(gates), measured=measured).write(path)
+    """Write the gates, everything measured and the calibration, whether the gates hold or not."""
+    found = Instrument(gates=tuple(gates), measured=measured, calibration=remembered())
+    found.write(path)
 
 
 def _gate(name: str, measured: float, limit: float, *, holds: bool, reason: str) -> GateResult:

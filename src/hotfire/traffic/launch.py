@@ -17,10 +17,10 @@ from hotfire.history import Request, load, parse_lines
 from hotfire.traffic import gates
 from hotfire.traffic.files import Ended, Files, Started
 from hotfire.traffic.gates import GateResult
+from hotfire.traffic.join import LOCUSTFILE
 from hotfire.traffic.plan import LoadPlan, check_schedule
 from hotfire.waiting import until
 
-LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 START_SECONDS = 30.0
 MARGIN_SECONDS = 15.0
 

@@ -6,6 +6,8 @@ It works by itself as well, alone or distributed, with Locust's web page or with
     locust --master --expect-workers 2 -f locustfile.py --plan plan.json --history history.jsonl
     locust --worker --master-host HOST -f locustfile.py
 
+The plan of a master whose workers come from other machines has fleet.at = "elsewhere".
+
 Nothing else of hotfire imports this module: importing Locust patches the whole process.
 """
 
@@ -21,6 +23,7 @@ from locust import User, constant, events
 
 from hotfire.errors import HotfireError, ProfileError
 from hotfire.history import Request
+from hotfire.traffic import join
 from hotfire.traffic.alone import Alone
 from hotfire.traffic.files import Files
 from hotfire.traffic.fitness import die_with
@@ -60,9 +63,8 @@ class Process:
             return
         port = self.environment.runner.server.port
         for _ in range(plan.workers):
-            command = [sys.executable, "-P", "-m", "locust", "--worker", "--locustfile", __file__]
-            command += ["--master-host", "127.0.0.1", "--master-port", str(port)]
-            subprocess.Popen([*command, "--parent", str(os.getpid())])
+            options = ("--master-host", "127.0.0.1", "--master-port", str(port))
+            subprocess.Popen(join.command(*options, "--parent", str(os.getpid())))
 
     def start(self) -> None:
         """Begin the load; Locust's page may do so again after an end."""

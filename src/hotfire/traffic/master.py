@@ -112,7 +112,8 @@ class Master:
         while not all(member.over or self._gone(member) for member in self._members.values()):
             gevent.sleep(POLL_SECONDS)
         self._finish()
-        self._leave()
+        if self._stopped_ns is None:
+            self._leave()
 
     def _gone(self, member: Member) -> bool:
         """Return whether nothing more will come from a worker."""
