@@ -66,7 +66,7 @@ def test_the_bound_agrees_with_scipy_where_each_second_has_one_request() -> None
 
     found = equivalence("ttft", rows(before, per_second=1), rows(after, per_second=1))
 
-    def ratio(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:  # type: ignore[type-arg]
+    def ratio(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
         high = [np.percentile(v, 95, axis=axis, method="inverted_cdf") for v in (x, y)]
         return np.asarray(high[1] / high[0])
 

@@ -81,7 +81,7 @@ class Recovery:
         took = self.recovered_from_clearing_seconds
         if took is not None:
             verdict = Verdict.PASSED if took <= limit_seconds else Verdict.FAILED
-            return verdict, f"recovered {took:.0f} s after clearing, limit {limit_seconds:g} s"
+            return verdict, f"recovered {took:.1f} s after clearing, limit {limit_seconds:g} s"
         violated = self.last_violation_from_clearing_seconds
         if violated is not None and violated >= limit_seconds:
             seen = f"not as before {violated:.0f} s after clearing, limit {limit_seconds:g} s"

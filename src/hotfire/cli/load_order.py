@@ -13,6 +13,7 @@ from hotfire.errors import ProfileError
 from hotfire.lab import default_target
 from hotfire.profile import PRESETS, Budgets, TargetProfile
 from hotfire.prometheus import Prometheus
+from hotfire.traffic import vllm_bench
 from hotfire.traffic.plan import GateLimits, LoadPlan, check_schedule
 from hotfire.traffic.rated import rated_plan
 from hotfire.traffic.witness import Witness, engine_at, prometheus_at
@@ -141,6 +142,10 @@ def _changes(order: Order) -> dict[str, Any]:
         given |= {"process": "trace", "trace": order.trace}
     if order.concurrency is not None:
         given["mode"] = "closed"
+    if order.cross_check is not None:
+        # Refused before the load, not after it.
+        vllm_bench.site_packages()
+        given["path"] = vllm_bench.PATH
     if order.prompts is not None:
         known = order.prompts in {"words", "echo"}
         given["prompts"] = {"source": order.prompts} if known else {"file": order.prompts}

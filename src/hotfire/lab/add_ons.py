@@ -14,7 +14,7 @@ from hotfire.lab.topology import (
 )
 
 _MANIFESTS = Path(__file__).parent / "manifests"
-_CORE = ("10-core.yaml", "16-monitoring.yaml")
+_CORE = ("10-core.yaml", "12-gpus.yaml", "16-monitoring.yaml")
 _VALUES = {
     "CLUSTER_DOMAIN": CLUSTER_DOMAIN,
     "DNS_ADDRESS": DNS_ADDRESS,
@@ -24,7 +24,7 @@ _VALUES = {
 
 
 def apply_core(kubectl: Kubectl, topology: Topology) -> None:
-    """Apply DNS, device plugin and Prometheus."""
+    """Apply DNS, what nodes with GPUs run, and Prometheus."""
     manifests = [fill(_MANIFESTS / name, _VALUES) for name in _CORE]
     kubectl.apply_text("\n---\n".join([*manifests, monitoring.config_map(topology)]))
 

@@ -57,6 +57,11 @@ IMAGES = (
         command=("python3", "-m", "hotfire.lab.device_plugin"),
         env=_TOOL_ENV,
     ),
+    Image(
+        name="hotfire.lab/dcgm-exporter:1",
+        command=("python3", "-m", "hotfire.lab.dcgm_exporter"),
+        env=_TOOL_ENV,
+    ),
 )
 
 

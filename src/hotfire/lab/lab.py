@@ -227,7 +227,7 @@ class Lab:
         return Path(source)
 
     def _join_nodes(self, topology: Topology, kubectl: Kubectl) -> None:
-        items = [worker.node_object(node) for node in topology.workers]
+        items = [worker.node_object(topology, node) for node in topology.workers]
         items.append(control_plane.service_endpoints())
         rows = {"apiVersion": "v1", "kind": "List", "items": items}
         kubectl.run("create", "--filename=-", stdin=json.dumps(rows))

@@ -120,7 +120,7 @@ def make_device(path: str, mode: int, device: int) -> None:
 
 
 def make_devices(root: str, spec: Spec) -> None:
-    """Make a small /dev of its own; the GPUs are block devices whose first sector is their UUID."""
+    """Make a small /dev of its own; GPUs are block devices that say what they are."""
     dev = f"{root}/dev"
     mount("tmpfs", dev, "tmpfs", 0, "mode=755")
     for directory in ("net", "pts", "shm", "mqueue"):
@@ -131,9 +131,10 @@ def make_devices(root: str, spec: Spec) -> None:
     mount("tmpfs", f"{dev}/shm", "tmpfs", 0, "mode=1777")
     for name, target in DEVICE_LINKS.items():
         os.symlink(target, f"{dev}/{name}")
-    for index, image in enumerate(spec["gpu_images"]):
+    for name, image in spec["block_devices"].items():
+        os.makedirs(os.path.dirname(f"{dev}/{name}"), exist_ok=True)
         number = os.makedev(LOOP_MAJOR, attach_loop(image))
-        make_device(f"{dev}/nvidia{index}", 0o666 | stat.S_IFBLK, number)
+        make_device(f"{dev}/{name}", 0o666 | stat.S_IFBLK, number)
 
 
 def attach_loop(image: str) -> int:

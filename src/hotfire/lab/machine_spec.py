@@ -34,7 +34,8 @@ class Spec(TypedDict):
     cgroup_version: int
     cgroup_controllers: list[str]
     usr_layers: list[str]
-    gpu_images: list[str]
+    block_devices: dict[str, str]
+    """Where below /dev, and which of the host's files is its content."""
     binds: list[BindSpec]
     files: dict[str, str]
     directories: list[str]

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,6 +75,8 @@ class Blueprint:
     binds: tuple[Bind, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
     directories: tuple[str, ...] = ()
+    block_devices: Mapping[str, bytes] = field(default_factory=dict)
+    """Content of read-only block devices by their place below /dev."""
 
 
 class Rack:
@@ -146,20 +148,20 @@ class Rack:
             "cgroup_version": cgroups.version(),
             "cgroup_controllers": cgroups.controllers(),
             "usr_layers": [str(self._usr_layer), "/usr"],
-            "gpu_images": [str(path) for path in self._gpu_images(machine)],
+            "block_devices": self._write_images(blueprint),
             "binds": [bind.spec() for bind in (*binds, *blueprint.binds)],
             "files": _FILES | {"/etc/hostname": machine.name + "\n"} | blueprint.files,
             "directories": list(blueprint.directories),
             "services": [service.spec() for service in blueprint.services],
         }
 
-    def _gpu_images(self, machine: Machine) -> list[Path]:
-        """Write one small file per GPU; its first sector is the GPU's UUID."""
-        paths = []
-        for index, uuid in enumerate(machine.gpus):
-            path = self.home(machine.name) / f"gpu{index}.img"
-            path.write_bytes(uuid.encode().ljust(4096, b"\0"))
-            paths.append(path)
+    def _write_images(self, blueprint: Blueprint) -> dict[str, str]:
+        """Write a file for each block device and return where it lies."""
+        paths = {}
+        for name, content in blueprint.block_devices.items():
+            path = self.home(blueprint.machine.name) / f"{name.replace('/', '-')}.img"
+            path.write_bytes(content)
+            paths[name] = str(path)
         return paths
 
     def run(
