@@ -67,6 +67,13 @@ def health(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    path = tmp_path / "gpus.json"
+    path.write_text("{}")
+    return path
+
+
+@pytest.fixture
 def words(request: pytest.FixtureRequest) -> str:
     """How the node shares its GPUs; whole unless a test says otherwise."""
     given: str = getattr(request, "param", "whole")
@@ -74,11 +81,13 @@ def words(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def serving(kubelet: Kubelet, words: str, health: Path) -> Iterator[threading.Thread]:
+def serving(
+    kubelet: Kubelet, words: str, health: Path, settings: Path
+) -> Iterator[threading.Thread]:
     """Run the plugin as its pod does, until the test ends."""
     stop = threading.Event()
-    served = (plugins(words, health), stop, kubelet.directory)
-    thread = threading.Thread(target=serve, args=served)
+    where = {"directory": kubelet.directory, "settings": settings}
+    thread = threading.Thread(target=serve, args=(plugins(words, health), stop), kwargs=where)
     thread.start()
     yield thread
     stop.set()
@@ -254,9 +263,19 @@ def test_plugin_ends_when_the_kubelet_restarts(kubelet: Kubelet, serving: thread
     until(lambda: not serving.is_alive(), within_seconds=10, what="the plugin at its end")
 
 
+def test_plugin_starts_over_when_its_settings_change(
+    kubelet: Kubelet, serving: threading.Thread, settings: Path
+) -> None:
+    kubelet.registered.get(timeout=10)
+
+    settings.write_text('{"version": "v1"}')
+
+    until(lambda: not serving.is_alive(), within_seconds=10, what="the plugin at its end")
+
+
 def test_absent_kubelet_is_an_error_of_the_system(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        serve(plugins("whole", tmp_path), threading.Event(), tmp_path)
+        serve(plugins("whole", tmp_path), threading.Event(), directory=tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -9,96 +9,72 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+from hotfire.lab.messages import BOOL, INT32, INT64, MESSAGE, STRING, Field, make
 
 VERSION = "v1beta1"
 KUBELET_SOCKET = "kubelet.sock"
 Call = Callable[[Any, grpc.ServicerContext], Any]
 
-_STRING, _BOOL, _INT32, _INT64, _MESSAGE = 9, 8, 5, 3, 11
-# message: (field, number, type, repeated, message type); the part of the kubelet's v1beta1 API used
-# here. Made at run time, these messages have no static type: they are Any below.
-_SCHEMA: dict[str, tuple[tuple[str, int, int, bool, str], ...]] = {
+# The part of the API that is used here.
+_SCHEMA: dict[str, tuple[Field, ...]] = {
     "Empty": (),
     "DevicePluginOptions": (
-        ("pre_start_required", 1, _BOOL, False, ""),
-        ("get_preferred_allocation_available", 2, _BOOL, False, ""),
+        ("pre_start_required", 1, BOOL, False, ""),
+        ("get_preferred_allocation_available", 2, BOOL, False, ""),
     ),
     "RegisterRequest": (
-        ("version", 1, _STRING, False, ""),
-        ("endpoint", 2, _STRING, False, ""),
-        ("resource_name", 3, _STRING, False, ""),
-        ("options", 4, _MESSAGE, False, "DevicePluginOptions"),
+        ("version", 1, STRING, False, ""),
+        ("endpoint", 2, STRING, False, ""),
+        ("resource_name", 3, STRING, False, ""),
+        ("options", 4, MESSAGE, False, "DevicePluginOptions"),
     ),
-    "NUMANode": (("ID", 1, _INT64, False, ""),),
-    "TopologyInfo": (("nodes", 1, _MESSAGE, True, "NUMANode"),),
+    "NUMANode": (("ID", 1, INT64, False, ""),),
+    "TopologyInfo": (("nodes", 1, MESSAGE, True, "NUMANode"),),
     "Device": (
-        ("ID", 1, _STRING, False, ""),
-        ("health", 2, _STRING, False, ""),
-        ("topology", 3, _MESSAGE, False, "TopologyInfo"),
+        ("ID", 1, STRING, False, ""),
+        ("health", 2, STRING, False, ""),
+        ("topology", 3, MESSAGE, False, "TopologyInfo"),
     ),
-    "ListAndWatchResponse": (("devices", 1, _MESSAGE, True, "Device"),),
+    "ListAndWatchResponse": (("devices", 1, MESSAGE, True, "Device"),),
     "ContainerPreferredAllocationRequest": (
-        ("available_deviceIDs", 1, _STRING, True, ""),
-        ("must_include_deviceIDs", 2, _STRING, True, ""),
-        ("allocation_size", 3, _INT32, False, ""),
+        ("available_deviceIDs", 1, STRING, True, ""),
+        ("must_include_deviceIDs", 2, STRING, True, ""),
+        ("allocation_size", 3, INT32, False, ""),
     ),
     "PreferredAllocationRequest": (
-        ("container_requests", 1, _MESSAGE, True, "ContainerPreferredAllocationRequest"),
+        ("container_requests", 1, MESSAGE, True, "ContainerPreferredAllocationRequest"),
     ),
-    "ContainerPreferredAllocationResponse": (("deviceIDs", 1, _STRING, True, ""),),
+    "ContainerPreferredAllocationResponse": (("deviceIDs", 1, STRING, True, ""),),
     "PreferredAllocationResponse": (
-        ("container_responses", 1, _MESSAGE, True, "ContainerPreferredAllocationResponse"),
+        ("container_responses", 1, MESSAGE, True, "ContainerPreferredAllocationResponse"),
     ),
-    "ContainerAllocateRequest": (("devices_ids", 1, _STRING, True, ""),),
-    "AllocateRequest": (("container_requests", 1, _MESSAGE, True, "ContainerAllocateRequest"),),
+    "ContainerAllocateRequest": (("devices_ids", 1, STRING, True, ""),),
+    "AllocateRequest": (("container_requests", 1, MESSAGE, True, "ContainerAllocateRequest"),),
     "Mount": (
-        ("container_path", 1, _STRING, False, ""),
-        ("host_path", 2, _STRING, False, ""),
-        ("read_only", 3, _BOOL, False, ""),
+        ("container_path", 1, STRING, False, ""),
+        ("host_path", 2, STRING, False, ""),
+        ("read_only", 3, BOOL, False, ""),
     ),
     "DeviceSpec": (
-        ("container_path", 1, _STRING, False, ""),
-        ("host_path", 2, _STRING, False, ""),
-        ("permissions", 3, _STRING, False, ""),
+        ("container_path", 1, STRING, False, ""),
+        ("host_path", 2, STRING, False, ""),
+        ("permissions", 3, STRING, False, ""),
     ),
     "ContainerAllocateResponse": (
-        ("envs", 1, _MESSAGE, True, "ContainerAllocateResponse.EnvsEntry"),
-        ("mounts", 2, _MESSAGE, True, "Mount"),
-        ("devices", 3, _MESSAGE, True, "DeviceSpec"),
+        ("envs", 1, MESSAGE, True, "ContainerAllocateResponse.EnvsEntry"),
+        ("mounts", 2, MESSAGE, True, "Mount"),
+        ("devices", 3, MESSAGE, True, "DeviceSpec"),
     ),
-    "AllocateResponse": (("container_responses", 1, _MESSAGE, True, "ContainerAllocateResponse"),),
+    "ContainerAllocateResponse.EnvsEntry": (
+        ("key", 1, STRING, False, ""),
+        ("value", 2, STRING, False, ""),
+    ),
+    "AllocateResponse": (("container_responses", 1, MESSAGE, True, "ContainerAllocateResponse"),),
 }
 
 
-def _messages() -> dict[str, Any]:
-    file = descriptor_pb2.FileDescriptorProto(
-        name="deviceplugin.proto", package=VERSION, syntax="proto3"
-    )
-    for name, fields in _SCHEMA.items():
-        message = file.message_type.add(name=name)
-        if name == "ContainerAllocateResponse":
-            entry = message.nested_type.add(name="EnvsEntry")
-            entry.options.map_entry = True
-            entry.field.add(name="key", number=1, type=9, label=1)
-            entry.field.add(name="value", number=2, type=9, label=1)
-        for field, number, kind, repeated, type_name in fields:
-            message.field.add(
-                name=field,
-                number=number,
-                type=kind,
-                label=3 if repeated else 1,
-                type_name=f".{VERSION}.{type_name}" if type_name else None,
-            )
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return {
-        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{VERSION}.{name}"))
-        for name in _SCHEMA
-    }
-
-
-M = _messages()
+M = make(VERSION, _SCHEMA)
 
 
 def handler(

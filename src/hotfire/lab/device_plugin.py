@@ -142,22 +142,38 @@ class Plugin:
         return response
 
 
-def serve(plugins: list[Plugin], stop: threading.Event, directory: Path = _DIRECTORY) -> None:
-    """Serve until told to stop, or until the kubelet restarted, which makes it forget us."""
+def serve(
+    plugins: list[Plugin],
+    stop: threading.Event,
+    *,
+    directory: Path = _DIRECTORY,
+    settings: Path = _CONFIG,
+) -> None:
+    """Serve until told to stop, until the settings change, or until the kubelet forgets us.
+
+    It does when it starts: it empties its directory and makes its socket anew.
+    """
     kubelet = directory / KUBELET_SOCKET
-    sockets = [kubelet, *(directory / plugin.endpoint for plugin in plugins)]
+    kubelet.stat()
     with ExitStack() as servers:
-        registered_with = kubelet.stat().st_ino
         for plugin in plugins:
             servers.enter_context(_served(plugin, directory / plugin.endpoint))
+        watched = [kubelet, settings, *(directory / plugin.endpoint for plugin in plugins)]
+        before = list(map(_identity, watched))
+        for plugin in plugins:
             device_api.register(str(kubelet), resource=plugin.resource, endpoint=plugin.endpoint)
             _log.info("registered %s with the kubelet", plugin.resource)
         while not stop.wait(_POLL_SECONDS):
-            # The kubelet empties this directory when it starts.
-            if not all(socket.exists() for socket in sockets):
+            if list(map(_identity, watched)) != before:
                 break
-            if kubelet.stat().st_ino != registered_with:
-                break
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 @contextmanager

@@ -34,6 +34,9 @@ def labels(sharing: GpuSharing, gpus: int) -> dict[str, str]:
     if sharing.strategy is Strategy.EXCLUSIVE:
         # Feature discovery has no label for the compute mode.
         found["hotfire.lab/gpu.compute-mode"] = "Exclusive_Process"
+    if sharing.strategy is Strategy.DRA:
+        found |= {f"{RESOURCE}.deploy.device-plugin": "false"}
+        found |= {"nvidia.com/dra-kubelet-plugin": "true"}
     if sharing.strategy is Strategy.MIG:
         found |= {f"{RESOURCE}.replicas": "0", "nvidia.com/mig.strategy": "mixed"}
         for profile, count in Counter(sharing.instances).items():

@@ -27,6 +27,8 @@ class Strategy(StrEnum):
     EXCLUSIVE = "exclusive"
     TIME_SLICING = "time-slicing"
     MIG = "mig"
+    DRA = "dra"
+    """By resource claim; no device plugin runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,19 +47,21 @@ class GpuSharing:
             LabError: they name nothing that a GPU can do.
         """
         name, _, value = words.partition("=")
-        if name in ("", Strategy.WHOLE, Strategy.EXCLUSIVE) and not value:
+        if name in ("", Strategy.WHOLE, Strategy.EXCLUSIVE, Strategy.DRA) and not value:
             return cls(strategy=Strategy(name or Strategy.WHOLE))
         if name == Strategy.TIME_SLICING and value.isdigit() and int(value) > 1:
             return cls(strategy=Strategy.TIME_SLICING, replicas=int(value))
         if name == Strategy.MIG:
             return cls(strategy=Strategy.MIG, instances=mig.instances(value))
         raise LabError(
-            f"expected whole, exclusive, time-slicing=N with N > 1, or mig=PROFILE*COUNT+..., "
+            f"expected whole, exclusive, dra, time-slicing=N with N > 1, or mig=PROFILE*COUNT+..., "
             f"not {words!r}"
         )
 
     def resources(self, gpus: int) -> dict[str, int]:
-        """Return what a node with so many GPUs offers, by resource name."""
+        """Return what a node with so many GPUs offers by number, by resource name."""
+        if self.strategy is Strategy.DRA:
+            return {}
         names = Counter(MIG_RESOURCE_PREFIX + profile for profile in self.instances)
         each = names or {RESOURCE: self.replicas}
         return {name: gpus * count for name, count in each.items() if gpus}

@@ -37,6 +37,7 @@ LO_FLAGS_READ_ONLY, LO_FLAGS_AUTOCLEAR = 1, 4
 LOOP_MAJOR = 7
 RESTART_SECONDS = 1.0
 CONTROL = "/var/lib/hotfire/services"
+PIDS = "/run/hotfire"
 # name, permissions, major and minor number of the character devices that every machine has.
 CHARACTER_DEVICES = (
     ("null", 0o666, 1, 3),
@@ -242,6 +243,8 @@ class Service:
     def start(self) -> None:
         self.pid = os.fork()
         if self.pid:
+            with open(f"{PIDS}/{self.name}.pid", "w") as file:
+                file.write(str(self.pid))
             return
         try:
             self.become_program()
@@ -289,12 +292,14 @@ def reap(services: list[Service], now: float) -> None:
         for service in services:
             if service.pid == pid:
                 service.pid, service.start_at = 0, now + RESTART_SECONDS
+                os.unlink(f"{PIDS}/{service.name}.pid")
 
 
 def supervise(spec: Spec) -> None:
     """Keep the machine's services running; never returns."""
     services = [Service(each) for each in spec["services"]]
     os.makedirs(CONTROL, exist_ok=True)
+    os.makedirs(PIDS, exist_ok=True)
     watched = {signal.SIGCHLD, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1}
     signal.pthread_sigmask(signal.SIG_BLOCK, watched)
     while True:

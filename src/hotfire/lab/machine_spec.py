@@ -20,6 +20,7 @@ class ServiceSpec(TypedDict):
     log: str
     nice: int
     fds: list[int]
+    on_demand: bool
 
 
 class Spec(TypedDict):

@@ -162,7 +162,9 @@ def _kubelet_config(machine: Machine) -> dict[str, object]:
         # Root without CAP_SYS_RESOURCE cannot lower an OOM score.
         "oomScoreAdj": 0,
         "serializeImagePulls": False,
-        "nodeStatusUpdateFrequency": "4s",
+        # A GPU that fails is gone from allocatable in a second; else the status is sent as before.
+        "nodeStatusUpdateFrequency": "1s",
+        "nodeStatusReportFrequency": "4s",
         "evictionHard": {
             "memory.available": "100Mi",
             "nodefs.available": "1%",
@@ -211,6 +213,8 @@ def _cni_config(machine: Machine) -> dict[str, object]:
                 },
             },
             {"type": "portmap", "capabilities": {"portMappings": True}},
+            # Last: a container starts once the network policies know its pod's address.
+            {"type": "hotfire-policy"},
         ],
     }
 
@@ -233,7 +237,7 @@ disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.tracing.processor
   restrict_oom_score_adj = true
   disable_apparmor = true
   [plugins."{cri}.runtime".cni]
-    bin_dirs = ["/usr/lib/cni"]
+    bin_dirs = ["/usr/lib/cni", "/usr/bin"]
     conf_dir = "/etc/cni/net.d"
   [plugins."{cri}.runtime".containerd]
     default_runtime_name = "runc"
