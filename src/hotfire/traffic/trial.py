@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from scipy.special import bdtr
 
 from hotfire.history import Request
+from hotfire.percentiles import SAMPLE_FLOORS
 from hotfire.profile import Budgets
-from hotfire.slo import LATENCIES, SAMPLE_FLOORS, BudgetResult, judge_budgets
+from hotfire.slo import LATENCIES, BudgetResult, judge_budgets
 from hotfire.verdict import Verdict, merge
 
 LEAST_SECONDS = 30.0
