@@ -137,7 +137,7 @@ def recover(
         ),
         last_violation="; ".join(broken[-1].violations) if broken else "",
         windows=tuple(windows),
-        same=_same(columns, injected_ns, from_clearing, measurement),
+        same=_same(rows, injected_ns, from_clearing, measurement),
     )
 
 
@@ -190,15 +190,15 @@ def _goodput_lost(requests: Sequence[Request], bands: Bands, *, until_ns: int | 
 
 
 def _same(
-    rows: Columns, injected_ns: int, recovered_ns: int | None, measurement: Measurement
+    rows: Sequence[Request], injected_ns: int, recovered_ns: int | None, measurement: Measurement
 ) -> tuple[Equivalence, ...]:
     if recovered_ns is None:
         return ()
     end_ns = recovered_ns + round(
         (measurement.hold_seconds + measurement.window_seconds) * SECOND_NS
     )
-    before = rows.part(0, rows.place(injected_ns))
-    after = rows.part(rows.place(recovered_ns), rows.place(end_ns))
+    before = Columns.of([r for r in rows if r.sched_ns < injected_ns and r.phase != "warmup"])
+    after = Columns.of([r for r in rows if recovered_ns <= r.sched_ns < end_ns])
     found = (equivalence(name, before, after) for name in ("ttft", "tpot"))
     return tuple(each for each in found if each is not None)
 
