@@ -84,8 +84,9 @@ def test_a_stream_through_tls_is_read_as_in_plain_text(url: str, ca_file: str) -
     with driving(url, ca_file=ca_file) as driver:
         for _ in range(3):
             driver.send()
-            rows = driver.finish()
+            driver.finish()
 
+    rows = driver.rows
     assert [row.error_class for row in rows] == [None] * 3
     assert [row.conn_reused for row in rows] == [False, True, True]
     assert [len(row.gaps_us) for row in rows] == [7] * 3

@@ -60,22 +60,22 @@ class Alive:
         gevent.getcurrent().fresh = True
 
 
-class PlainPool(Alive, ConnectionPool):  # type: ignore[misc]
+class PlainPool(Alive, ConnectionPool):
     """Idle connections in plain text."""
 
 
-class SecurePool(Alive, SSLConnectionPool):  # type: ignore[misc]
+class SecurePool(Alive, SSLConnectionPool):
     """Idle connections through TLS."""
 
 
-class Reading(HTTPSocketPoolResponse):  # type: ignore[misc]
+class Reading(HTTPSocketPoolResponse):
     """One answer; the library reads it, and this keeps what the row needs."""
 
     def __init__(self, exchange: "Exchange[Told]", sock: Any, pool: ConnectionPool) -> None:  # noqa: ANN401
         self._told = exchange.answer
         super().__init__(sock, pool=pool, method="POST")
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: str | bytes) -> None:
         """Take what was received; nothing means that the peer has closed."""
         self._told.received |= bool(data)
         self._told.closed = not data
@@ -208,7 +208,7 @@ class Fallback:
         told.headers_ns = time.monotonic_ns()
         told.status = int(reading.status_code)
         names = ("x-served-by", "x-inference-pod")
-        told.served_by = next((reading[name] for name in names if name in reading), None)
+        told.served_by = next((str(reading[name]) for name in names if name in reading), None)
         if told.status >= 300:
             told.body = bytes(reading.read())
             return told.refusal()
