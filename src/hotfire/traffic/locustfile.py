@@ -32,6 +32,7 @@ from hotfire.traffic.plan import LoadPlan, check_schedule
 from hotfire.traffic.worker import Worker
 
 REPORT_SECONDS = 0.2
+LAST_MESSAGE_SECONDS = 0.2
 
 
 class Process:
@@ -46,6 +47,7 @@ class Process:
         if self.options.worker:
             self.load = worker = Worker(environment.runner, give_up)
             gevent.spawn(self.tell_locust, worker)
+            environment.events.quit.add_listener(on_quit)
         elif self.options.master:
             self.start_workers(self.plan())
 
@@ -157,6 +159,11 @@ def on_stop(environment: Any, **_: Any) -> None:  # noqa: ANN401 - Locust's
     """End the load in order."""
     if process := getattr(environment, "hotfire", None):
         process.stop()
+
+
+def on_quit(**_: Any) -> None:  # noqa: ANN401 - Locust's
+    """Let the last statistics leave: Locust hands them to a thread that ends with the process."""
+    gevent.sleep(LAST_MESSAGE_SECONDS)
 
 
 hooks: Any = events
