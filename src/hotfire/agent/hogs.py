@@ -91,20 +91,20 @@ class CgroupHog(Hog):
     def observe(self, entry: Entry) -> tuple[dict[str, Any], bool]:
         observed, ended = super().observe(entry)
         if ended and "oom" not in observed and "path" in entry.observed:
-            observed |= {"oom": self._killed_with_it(entry)}
+            observed |= self._killed_with_it(entry)
         return observed, ended
 
-    def _killed_with_it(self, entry: Entry) -> bool:
-        """Return whether the kernel counted a kill; asked where the hog could not tell any more.
+    def _killed_with_it(self, entry: Entry) -> dict[str, Any]:
+        """Return what the kernel counted; asked where the hog could not tell any more.
 
         Version 2 kills the whole container at once, the hog included; the pod's count remains.
         """
         seen, path = entry.observed, Path(entry.observed["path"])
         if seen.get("unified"):
-            pod = cgroup.MemoryCgroup(path.parent, unified=True)
-            return _oom_kills(pod) > int(seen["pod_oom_kills_before"])
-        group = cgroup.MemoryCgroup(path, unified=False)
-        return _oom_kills(group) > int(seen["oom_kills_before"])
+            kills, before = _oom_kills(path.parent, unified=True), seen["pod_oom_kills_before"]
+        else:
+            kills, before = _oom_kills(path, unified=False), seen["oom_kills_before"]
+        return {"oom": kills > int(before), "oom_kills": kills}
 
 
 class DeviceHog(Hog):
@@ -118,9 +118,9 @@ class DeviceHog(Hog):
         return {"uuid": uuid, "library": cuda.library(host)}
 
 
-def _oom_kills(group: cgroup.MemoryCgroup) -> int:
+def _oom_kills(path: Path, *, unified: bool) -> int:
     try:
-        return group.oom_kills
+        return cgroup.MemoryCgroup(path, unified).oom_kills
     except OSError:
         return 0  # the pod is gone, and its counter with it
 

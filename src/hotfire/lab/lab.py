@@ -287,8 +287,8 @@ class Lab:
     def collect_logs(self, directory: Path) -> None:
         """Copy every log of every machine below a directory."""
         for name in self.rack.names():
-            logs = self.rack.var(name) / "log"
-            for log in (*logs.glob("*.log"), *logs.glob("kubernetes/*.log")):
+            own = self.rack.var(name) / "log"
+            for log in (*own.glob("*.log"), *own.glob("kubernetes/*.log")):
                 (directory / name).mkdir(parents=True, exist_ok=True)
                 shutil.copy2(log, directory / name / log.name)
             logs.copy_pods(self.rack, name, directory / name / "pods")
