@@ -22,7 +22,6 @@ from hotfire.lab import (
     credentials,
     dependencies,
     fabric,
-    logs,
     readiness,
     remains,
     router,
