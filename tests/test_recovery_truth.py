@@ -73,7 +73,7 @@ KINDS = (hard_stop, brown_out, two_dips, slow_ramp, never)
 
 
 def history(shape: Shape, start: float, until: float, chance: random.Random) -> list[Request]:
-    rows = []
+    rows: list[Request] = []
     at = 0.0
     while (at := at + chance.expovariate(shape.rate)) < until:
         broken = start <= at and (shape.over is None or at < shape.over)

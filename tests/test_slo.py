@@ -11,6 +11,7 @@ from scipy.stats import binom
 from hotfire import slo
 from hotfire.errors import HistoryError
 from hotfire.history import FailureClass, Request
+from hotfire.percentiles import percentile
 from hotfire.profile import Budgets
 from hotfire.verdict import Verdict
 
@@ -49,21 +50,21 @@ def censored(seq: int) -> Request:
     st.sampled_from([50, 90, 95, 99, 100]),
 )
 def test_percentile_agrees_with_numpy(values: list[float], q: int) -> None:
-    assert slo.percentile(values, q) == np.percentile(values, q, method="inverted_cdf")
+    assert percentile(values, q) == np.percentile(values, q, method="inverted_cdf")
 
 
 @given(st.lists(st.floats(min_value=0), min_size=1, max_size=200), st.integers(1, 100))
 def test_percentile_is_the_smallest_value_that_enough_do_not_exceed(
     values: list[float], q: int
 ) -> None:
-    seen = slo.percentile(values, q)
+    seen = percentile(values, q)
 
     assert 100 * sum(v <= seen for v in values) >= q * len(values)
     assert 100 * sum(v < seen for v in values) < q * len(values)
 
 
 def test_percentile_of_nothing_is_nan() -> None:
-    assert math.isnan(slo.percentile([], 95))
+    assert math.isnan(percentile([], 95))
 
 
 @given(st.integers(0, 30), st.integers(1, 30), st.floats(0.001, 0.999))

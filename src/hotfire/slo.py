@@ -189,8 +189,8 @@ def summarise(requests: Sequence[Request], budgets: Budgets | None = None) -> Su
 
 def chunk_gaps_seconds(requests: Iterable[Request]) -> NDArray[np.float64]:
     """Return every pause between two output chunks of the same request, pooled."""
-    packed = b"".join(array("i", request.gaps_us) for request in requests)  # type: ignore[arg-type]
-    return np.frombuffer(packed, np.int32) * 1e-6
+    packed = b"".join(array("i", request.gaps_us) for request in requests)
+    return np.frombuffer(packed, np.int32).astype(np.float64) * 1e-6
 
 
 def _covered_seconds(span_seconds: float, count: int) -> float:

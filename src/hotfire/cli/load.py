@@ -3,7 +3,8 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -22,16 +23,20 @@ from hotfire.cli.load_view import (
     print_summary,
 )
 from hotfire.cli.project import project_root
+from hotfire.cluster import Cluster
 from hotfire.crosscheck import Agreement, CrossCheck
 from hotfire.errors import ProfileError
 from hotfire.history import Request
 from hotfire.rundir import RunDirectory, RunInfo
 from hotfire.slo import BudgetResult, Summary, judge_budgets, summarise
-from hotfire.traffic import calibration, launch
+from hotfire.traffic import calibration, launch, vllm_bench
 from hotfire.traffic.calibrate import calibrate
-from hotfire.traffic.knee import Effort, Trial, find_knee, knee_trials
+from hotfire.traffic.knee import Effort, find_knee, knee_trials
 from hotfire.traffic.launch import LoadReport, RunningLoad
 from hotfire.traffic.live import Tail
+from hotfire.traffic.pods import workers_on_pods
+from hotfire.traffic.trial import Trial
+from hotfire.traffic.vllm_bench import Compared
 from hotfire.traffic.witness import compared
 from hotfire.verdict import Verdict, merge
 from hotfire.waiting import until
@@ -52,6 +57,8 @@ class Finding:
     rows: Sequence[Request]
     report: LoadReport
     cross_check: CrossCheck | None
+    bench: Sequence[Compared]
+    """Another tool's figures beside ours; empty if it was not asked."""
     budgets: Sequence[BudgetResult]
     interrupted: bool
 
@@ -86,6 +93,7 @@ class Finding:
             found.append(self.cross_check.reason)
         if not any(row.complete for row in self.rows) and not self.budgets:
             found.append("no request was complete")
+        found += [f"vllm bench serve: {one.told()}" for one in self.bench if one.doubtful]
         if self.interrupted:
             found.append("interrupted by the operator")
         return found
@@ -119,18 +127,9 @@ def _measure(order: Order, task: Task, console: Console) -> Finding:
         Text(f"loading {task.name} {_planned(task)}; recorded in {run.root}"), soft_wrap=True
     )
     before = task.witness() if task.witness else None
-    load = launch.start(
-        task.plan,
-        history=run.history_path(_NAME),
-        log=run.log_path(f"{_NAME}.log"),
-        network_namespace=task.network_namespace,
-    )
-    try:
-        interrupted = _follow(load, console)
-        report = load.stop()
-    finally:
-        if load.alive():
-            load.kill()
+    with _workers(task, run):
+        load, interrupted = _run(task, run, console)
+    report = load.stop()
     # A second interrupt may skip the witness, not the summary.
     cross_check = None
     if task.witness and not interrupted:
@@ -141,12 +140,47 @@ def _measure(order: Order, task: Task, console: Console) -> Finding:
         rows=rows,
         report=report,
         cross_check=cross_check,
+        bench=_bench(task, rows, run) if order.cross_check and not interrupted else (),
         budgets=judge_budgets(rows, task.budgets) if task.budgets else (),
         interrupted=interrupted,
     )
     run.update_info(finished_at=datetime.now(UTC), notes=tuple(found.doubts))
     run.write_text("load.json", json.dumps(_document(found), indent=2) + "\n")
     return found
+
+
+def _run(task: Task, run: RunDirectory, console: Console) -> tuple[RunningLoad, bool]:
+    """Return the load at its end, and whether the operator ended it."""
+    load = launch.start(
+        task.plan,
+        history=run.history_path(_NAME),
+        log=run.log_path(f"{_NAME}.log"),
+        network_namespace=task.network_namespace,
+    )
+    try:
+        interrupted = _follow(load, console)
+        load.stop()
+    finally:
+        if load.alive():
+            load.kill()
+    return load, interrupted
+
+
+def _workers(task: Task, run: RunDirectory) -> AbstractContextManager[None]:
+    """Return the block in which workers run on pods, if the target file wants that."""
+    if task.profile is None or task.plan.fleet.at == "here":
+        return nullcontext()
+    cluster = Cluster.connect(task.profile)
+    run_id = run.info().run_id
+    return workers_on_pods(task.plan, profile=task.profile, cluster=cluster, run_id=run_id)
+
+
+def _bench(task: Task, rows: Sequence[Request], run: RunDirectory) -> list[Compared]:
+    folder = run.log_path("vllm-bench.json").parent
+    theirs = vllm_bench.measure(
+        task.plan, len(rows), folder, network_namespace=task.network_namespace
+    )
+    return vllm_bench.compare(rows, theirs)
 
 
 def _follow(load: RunningLoad, console: Console) -> bool:
@@ -193,8 +227,11 @@ def _tell(found: Finding, console: Console) -> None:
     print_instrument(console, found.report.instrument, calibration.remembered())
     if found.cross_check:
         print_cross_check(console, found.cross_check)
+    for one in found.bench:
+        console.print(Text(f"vllm bench {one.told()}"), soft_wrap=True)
     why = f": {'; '.join(found.doubts)}" if found.doubts else ""
-    console.print(Text(f"{found.verdict}{why}"), soft_wrap=True)
+    word = found.verdict if found.budgets or found.doubts else "measured; no budget was given"
+    console.print(Text(f"{word}{why}"), soft_wrap=True)
 
 
 def _document(found: Finding) -> dict[str, Any]:
@@ -209,6 +246,7 @@ def _document(found: Finding) -> dict[str, Any]:
         "gates": [gate.model_dump() for gate in found.report.instrument],
         "calibration": known.model_dump(mode="json") if known else None,
         "cross_check": found.cross_check.model_dump() if found.cross_check else None,
+        "vllm_bench": [asdict(one) for one in found.bench],
         "history": "history/load.jsonl",
         "run": str(found.run.root),
     }

@@ -54,6 +54,8 @@ class State:
         self.pki = home / "pki"
         self.kubeconfig = home / "kubeconfig"
         self.target = home / "target.yaml"
+        self.handles = home / "handles"
+        self.handles_log = self.handles / "handles.log"
         self._record = home / "lab.json"
 
     def read(self) -> Record | None:

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from hotfire.lab import cgroups, fabric
+from hotfire.lab import cgroups, fabric, gpu_device, gpu_labels, gpus
 from hotfire.lab.images import PAUSE_IMAGE
 from hotfire.lab.machines import BASE_ENV, Bind, Blueprint, Service
 from hotfire.lab.router import machine_services
@@ -52,6 +52,7 @@ class Lent:
 
 def blueprint(topology: Topology, machine: Machine, pki_directory: Path, lent: Lent) -> Blueprint:
     """Return a worker; ``pki_directory`` holds its kubeconfigs and certificates."""
+    devices = topology.sharing(machine).devices(machine.gpus)
     return Blueprint(
         machine=machine,
         services=(
@@ -77,22 +78,25 @@ def blueprint(topology: Topology, machine: Machine, pki_directory: Path, lent: L
             Bind(source=str(pki_directory), target=_PKI),
         ),
         files=_files(topology, machine),
+        block_devices={device.node: gpu_device.encode(device) for device in devices},
         directories=(
             "/run/bird",
             "/run/containerd",
             "/run/lock",
             "/run/netns",
+            *(str(gpu_device.LIVE / device.uuid) for device in devices),
             "/var/lib/containerd",
             "/var/lib/kubelet",
             "/var/lib/cni/networks",
-            "/var/lib/hotfire",
+            str(gpu_device.HEALTH),
             "/var/log/pods",
         ),
     )
 
 
-def node_object(machine: Machine) -> dict[str, object]:
+def node_object(topology: Topology, machine: Machine) -> dict[str, object]:
     """Return the Node to create beforehand: rack, GPU labels, taint, pod network are never late."""
+    sharing = topology.sharing(machine)
     return {
         "apiVersion": "v1",
         "kind": "Node",
@@ -101,15 +105,13 @@ def node_object(machine: Machine) -> dict[str, object]:
             "labels": {
                 "topology.kubernetes.io/zone": machine.rack,
                 "kubernetes.io/hostname": machine.name,
-                "nvidia.com/gpu.present": "true",
-                "nvidia.com/gpu.count": str(len(machine.gpus)),
-                "nvidia.com/gpu.product": "hotfire-lab-gpu",
+                **gpu_labels.labels(sharing, len(machine.gpus)),
             },
         },
         "spec": {
             "podCIDR": machine.pod_network,
             "podCIDRs": [machine.pod_network],
-            "taints": [GPU_TAINT],
+            "taints": [GPU_TAINT] if machine.gpus else [],
         },
     }
 
@@ -135,6 +137,7 @@ def _files(topology: Topology, machine: Machine) -> dict[str, str]:
         "/etc/containerd/config.toml": _containerd_config(machine),
         "/etc/cni/net.d/10-hotfire.conflist": json.dumps(_cni_config(machine)),
         _BASE_SPEC: json.dumps(_base_spec()),
+        gpus.CONFIG: json.dumps(topology.sharing(machine).plugin_config()),
     }
 
 
@@ -159,7 +162,9 @@ def _kubelet_config(machine: Machine) -> dict[str, object]:
         # Root without CAP_SYS_RESOURCE cannot lower an OOM score.
         "oomScoreAdj": 0,
         "serializeImagePulls": False,
-        "nodeStatusUpdateFrequency": "4s",
+        # A GPU that fails is gone from allocatable in a second; else the status is sent as before.
+        "nodeStatusUpdateFrequency": "1s",
+        "nodeStatusReportFrequency": "4s",
         "evictionHard": {
             "memory.available": "100Mi",
             "nodefs.available": "1%",
@@ -208,6 +213,8 @@ def _cni_config(machine: Machine) -> dict[str, object]:
                 },
             },
             {"type": "portmap", "capabilities": {"portMappings": True}},
+            # Last: a container starts once the network policies know its pod's address.
+            {"type": "hotfire-policy"},
         ],
     }
 
@@ -230,7 +237,7 @@ disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.tracing.processor
   restrict_oom_score_adj = true
   disable_apparmor = true
   [plugins."{cri}.runtime".cni]
-    bin_dirs = ["/usr/lib/cni"]
+    bin_dirs = ["/usr/lib/cni", "/usr/bin"]
     conf_dir = "/etc/cni/net.d"
   [plugins."{cri}.runtime".containerd]
     default_runtime_name = "runc"

@@ -105,7 +105,8 @@ def _true_ttft(row: Request, truth: Mapping[str, Any]) -> float:
 
 
 def _true_tpot(_row: Request, truth: Mapping[str, Any]) -> float:
-    return float(truth["last_ns"] - truth["first_ns"]) * _NANO / max(1, truth["tokens"] - 1)
+    steps = max(1, int(truth["tokens"]) - 1)
+    return float(truth["last_ns"] - truth["first_ns"]) * _NANO / steps
 
 
 def _true_e2e(row: Request, truth: Mapping[str, Any]) -> float:

@@ -119,7 +119,7 @@ class Tail:
         began, before = self._counts[0]
         elapsed = time.time_ns() - (self._started.t0_ns if self._started else 0)
         return Glimpse(
-            elapsed_seconds=elapsed / _NANO,
+            elapsed_seconds=max(0, elapsed) / _NANO,
             scheduled=self._due.until(elapsed, self._ended) if self._due else 0,
             ended=self._ended,
             ended_per_second=(self._ended - before) / max(1, now - began) * _NANO,

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gevent
@@ -58,8 +58,7 @@ class Master:
         Raises:
             InstrumentError: one of them cannot take part, or fell silent.
         """
-        joined = [client.id for client in self._runner.clients.ready][: self._plan.workers]
-        self._members = {each: Member(each, number) for number, each in enumerate(joined)}
+        self.admit([client.id for client in self._runner.clients.ready][: self._plan.workers])
         text = self._plan.model_dump_json()
         for member in self._members.values():
             self._measure_clock(member)
@@ -81,6 +80,10 @@ class Master:
             workers=tuple(member.record() for member in self._members.values()),
         ).write(self._files.started)
         gevent.spawn(self._watch)
+
+    def admit(self, client_ids: Sequence[str]) -> None:
+        """Take these clients of Locust's as the workers, numbered in their order."""
+        self._members = {each: Member(each, number) for number, each in enumerate(client_ids)}
 
     def stop(self) -> None:
         """End the load before its plan does, and wait until its end is written."""
