@@ -52,4 +52,4 @@ async def main() -> None:
 
 
 asyncio.run(main())
-Path(out).write_text(json.dumps({"ttft_ms": ttft_ms, "failed": len(failed)}))
+Path(out).write_text(json.dumps({"ttft_ms": ttft_ms, "failed": len(failed), "errors": failed[:3]}))

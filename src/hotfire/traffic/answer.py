@@ -66,19 +66,16 @@ class Answer:
         """Take what was received at that time; afterwards look at ``ended``."""
         plain = self._plain
         if plain is not None and self._between:
+            if plain.is_one(data):
+                self.said.another(now_ns)
+                return
             used, tokens = plain.take(data)
-            if tokens:
-                self._tokens(tokens, now_ns, thinking=plain.thinking)
+            for _ in range(tokens):
+                self.said.another(now_ns)
             if used == len(data):
                 return
             data = data[used:]
         self._parse(data, now_ns)
-
-    def _tokens(self, tokens: int, now_ns: int, *, thinking: bool) -> None:
-        said = self.said
-        said.output(now_ns, thinking=thinking)
-        if tokens > 1:
-            said.gaps_ns.extend([0] * (tokens - 1))
 
     def _parse(self, data: bytes, now_ns: int) -> None:
         self._now = now_ns

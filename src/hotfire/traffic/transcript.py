@@ -105,6 +105,11 @@ class Transcript:
             self.first_output_ns = now_ns
         self.last_ns = now_ns
 
+    def another(self, now_ns: int) -> None:
+        """Note a chunk like one before it; only where there has been one."""
+        self.gaps_ns.append(now_ns - (self.last_ns or now_ns))
+        self.last_ns = now_ns
+
     def _on_chunk(self, document: dict[str, Any], now_ns: int) -> None:
         if self._is_error(document):
             return
