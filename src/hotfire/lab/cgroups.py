@@ -99,9 +99,9 @@ def _groups(machine: str) -> Iterator[Path]:
         yield top
 
 
-def remove() -> None:
-    """Remove all empty groups of the lab; busy ones stay and show in `left`."""
-    for group in list(_groups("")):
+def remove(machine: str = "") -> None:
+    """Remove all empty groups of one machine, or of the lab; busy ones stay and show in `left`."""
+    for group in list(_groups(machine)):
         try:
             group.rmdir()
         except OSError:

@@ -2,13 +2,13 @@
 
 import contextlib
 import datetime
-import json
 import os
 import shutil
 import sys
 import sysconfig
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -20,6 +20,7 @@ from hotfire.lab import (
     control_plane,
     credentials,
     fabric,
+    joining,
     readiness,
     remains,
     router,
@@ -33,13 +34,11 @@ from hotfire.lab.machines import Rack
 from hotfire.lab.parts import Parts
 from hotfire.lab.progress import Progress
 from hotfire.lab.state import Ports, Record, State, cache_home, state_home
-from hotfire.lab.topology import Machine, Topology
+from hotfire.lab.topology import Topology
 from hotfire.lab.workshop import Workshop
-from hotfire.waiting import until
 
 _HERE = Path(__file__).parent
 _SHIMS = _HERE / "assets"
-_HELD = ("kubelet", "kube-proxy")
 
 
 class Lab:
@@ -157,8 +156,10 @@ class Lab:
 
     def _switch_on(self, topology: Topology, parts: Parts) -> None:
         python, pki = Path(sys.base_prefix), self.state.pki
+        self.state.add_ons.mkdir(exist_ok=True)
         lent = worker.Lent(
             binaries=parts.binaries,
+            add_ons=self.state.add_ons,
             python=python,
             engine=parts.engine,
             model=parts.model,
@@ -180,37 +181,13 @@ class Lab:
                     for node in topology.workers
                 ),
             ]
-            archive = self.state.home / "images.tar"
-            write_archive(archive, list(IMAGES))
+            write_archive(self.state.images, list(IMAGES))
             for node in topology.workers:
-                self._hold(node, archive)
+                joining.hold(self.rack, node)
+                joining.deliver_images(self.rack, node, self.state.images)
             with _pool(len(plans)) as pool:
                 list(pool.map(self.rack.switch_on, plans))
-                list(pool.map(self._import_images, topology.workers))
-
-    def _hold(self, node: Machine, archive: Path) -> None:
-        """Keep the kubelet back until its API server answers: its retries back off too far."""
-        for service in _HELD:
-            self.rack.hold(node.name, service)
-        destination = self.rack.var(node.name) / "lib" / "hotfire" / "images.tar"
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(archive, destination)
-
-    def _import_images(self, node: Machine) -> None:
-        until(
-            lambda: self._containerd_serves(node),
-            within_seconds=20,
-            what=f"containerd serving on {node.name}",
-            poll_seconds=0.05,
-        )
-        base = ["ctr", "--address", worker.CONTAINERD_SOCKET, "--namespace", "k8s.io"]
-        self.rack.run(node.name, [*base, "images", "import", "--local", worker.IMAGE_ARCHIVE])
-
-    def _containerd_serves(self, node: Machine) -> bool:
-        if self.rack.pid(node.name) is None:
-            raise LabError(f"machine {node.name} went off during its start")
-        log = self.rack.log(node.name, "containerd")
-        return log.exists() and "containerd successfully booted" in log.read_text()
+                list(pool.map(partial(joining.import_images, self.rack), topology.workers))
 
     def api_ready(self) -> bool:
         """Return whether the API server says ok to /readyz, asked from the host."""
@@ -222,18 +199,14 @@ class Lab:
         return Kubectl(directory / "kubectl", self.state.kubeconfig)
 
     def _binaries(self) -> Path:
-        spec = json.loads((self.rack.home("cp1") / "spec.json").read_text())
-        source = next(b["source"] for b in spec["binds"] if b["target"] == "/opt/hotfire/bin")
-        return Path(source)
+        binds = self.rack.spec("cp1")["binds"]
+        return Path(next(b["source"] for b in binds if b["target"] == "/opt/hotfire/bin"))
 
     def _join_nodes(self, topology: Topology, kubectl: Kubectl) -> None:
         items = [worker.node_object(node) for node in topology.workers]
-        items.append(control_plane.service_endpoints())
-        rows = {"apiVersion": "v1", "kind": "List", "items": items}
-        kubectl.run("create", "--filename=-", stdin=json.dumps(rows))
+        joining.create(kubectl, [*items, control_plane.service_endpoints()])
         for node in topology.workers:
-            for service in _HELD:
-                self.rack.release(node.name, service)
+            joining.release(self.rack, node)
 
     def _write_target(self, topology: Topology) -> None:
         document = target.document(topology, self.ports)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -132,6 +133,24 @@ class Rack:
         if done.returncode:
             said = (home / "init.log").read_text().strip().splitlines()
             raise LabError(f"machine {name} did not start: {said[-1] if said else done.returncode}")
+
+    def spec(self, name: str) -> Spec:
+        """Return what a machine was switched on with."""
+        found: Spec = json.loads((self.home(name) / "spec.json").read_text())
+        return found
+
+    def rewrite(self, name: str, path: str, text: str) -> None:
+        """Replace a file of a machine, for now and for its next start."""
+        spec = self.spec(name)
+        spec["files"][path] = text
+        (self.home(name) / "spec.json").write_text(json.dumps(spec, indent=1))
+        if pid := self.pid(name):
+            Path(f"/proc/{pid}/root{path}").write_text(text)
+
+    def discard(self, name: str) -> None:
+        """Forget a machine that is off: its disk and its control groups."""
+        shutil.rmtree(self.home(name), ignore_errors=True)
+        cgroups.remove(name)
 
     def _spec(self, blueprint: Blueprint) -> Spec:
         machine, home = blueprint.machine, self.home(blueprint.machine.name)

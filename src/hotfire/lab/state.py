@@ -54,6 +54,8 @@ class State:
         self.pki = home / "pki"
         self.kubeconfig = home / "kubeconfig"
         self.target = home / "target.yaml"
+        self.images = home / "images.tar"
+        self.add_ons = home / "add-ons"
         self._record = home / "lab.json"
 
     def read(self) -> Record | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hotfire.lab import cgroups, fabric
 from hotfire.lab.images import PAUSE_IMAGE
+from hotfire.lab.machine_spec import Spec
 from hotfire.lab.machines import BASE_ENV, Bind, Blueprint, Service
 from hotfire.lab.router import bird_service
 from hotfire.lab.topology import (
@@ -30,9 +31,20 @@ _LENT = (
     "/etc/ssl",
     "/etc/ld.so.cache",
     "/opt/hotfire/bin",
+    "/opt/hotfire/add-ons",
     "/opt/hotfire/python",
     "/opt/hotfire/engine",
 )
+# Where a worker sees what the host lends it.
+_PLACES = {
+    "binaries": "/opt/hotfire/bin",
+    "add_ons": "/opt/hotfire/add-ons",
+    "python": "/opt/hotfire/python",
+    "engine": "/opt/hotfire/engine",
+    "model": "/opt/hotfire/models/tiny",
+    "tool": "/opt/hotfire/tool",
+    "source": "/opt/hotfire/src",
+}
 _CAPABILITIES = (
     "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP "
     "NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE"
@@ -44,6 +56,7 @@ class Lent:
     """Where the host keeps what workers carry."""
 
     binaries: Path
+    add_ons: Path
     python: Path
     engine: Path
     model: Path
@@ -70,12 +83,10 @@ def blueprint(topology: Topology, machine: Machine, pki_directory: Path, lent: L
             ),
         ),
         binds=(
-            Bind(source=str(lent.binaries), target="/opt/hotfire/bin"),
-            Bind(source=str(lent.python), target="/opt/hotfire/python"),
-            Bind(source=str(lent.engine), target="/opt/hotfire/engine"),
-            Bind(source=str(lent.model), target="/opt/hotfire/models/tiny"),
-            Bind(source=str(lent.tool), target="/opt/hotfire/tool"),
-            Bind(source=str(lent.source), target="/opt/hotfire/src"),
+            *(
+                Bind(source=str(getattr(lent, name)), target=place)
+                for name, place in _PLACES.items()
+            ),
             Bind(source=str(pki_directory), target=_PKI),
         ),
         files=_files(topology, machine),
@@ -91,6 +102,12 @@ def blueprint(topology: Topology, machine: Machine, pki_directory: Path, lent: L
             "/var/log/pods",
         ),
     )
+
+
+def lent_to(spec: Spec) -> Lent:
+    """Return what a worker that was switched on with this specification carries."""
+    sources = {bind["target"]: Path(bind["source"]) for bind in spec["binds"]}
+    return Lent(**{name: sources[place] for name, place in _PLACES.items()})
 
 
 def node_object(machine: Machine) -> dict[str, object]:
