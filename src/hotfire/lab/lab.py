@@ -8,6 +8,7 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -121,6 +122,27 @@ class Lab:
                 ports=self.ports,
             )
         )
+
+    def topology(self) -> Topology:
+        """Return the shape of the standing lab.
+
+        Raises:
+            LabError: none stands, or it is another checkout's.
+        """
+        return topology_file.parse(self._own_record().topology)
+
+    def remember(self, topology: Topology) -> None:
+        """Write down that the standing lab has another shape now."""
+        changed = replace(self._own_record(), topology=topology_file.document(topology))
+        self.state.write(changed)
+
+    def _own_record(self) -> Record:
+        record = self.state.read()
+        if record is None or not record.complete:
+            raise LabError("no lab is up; `hotfire lab up` starts one")
+        if record.checkout != str(self.project):
+            raise LabError(f"the lab belongs to {record.checkout}")
+        return record
 
     def _bring_up(self, topology: Topology, parts: Parts, progress: Progress) -> None:
         routers = " and ".join(router.name for router in topology.routers)

@@ -1,6 +1,7 @@
 """A worker machine: containerd, kubelet, kube-proxy and BIRD, and the Node object it stands for."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,20 +111,24 @@ def lent_to(spec: Spec) -> Lent:
     return Lent(**{name: sources[place] for name, place in _PLACES.items()})
 
 
-def node_object(machine: Machine) -> dict[str, object]:
+def node_labels(machine: Machine) -> dict[str, str]:
+    return {
+        "topology.kubernetes.io/zone": machine.rack or "",
+        "kubernetes.io/hostname": machine.name,
+        "nvidia.com/gpu.present": "true",
+        "nvidia.com/gpu.count": str(len(machine.gpus)),
+        "nvidia.com/gpu.product": "hotfire-lab-gpu",
+    }
+
+
+def node_object(machine: Machine, labels: Mapping[str, str] | None = None) -> dict[str, object]:
     """Return the Node to create beforehand: rack, GPU labels, taint, pod network are never late."""
     return {
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {
             "name": machine.name,
-            "labels": {
-                "topology.kubernetes.io/zone": machine.rack,
-                "kubernetes.io/hostname": machine.name,
-                "nvidia.com/gpu.present": "true",
-                "nvidia.com/gpu.count": str(len(machine.gpus)),
-                "nvidia.com/gpu.product": "hotfire-lab-gpu",
-            },
+            "labels": {**node_labels(machine), **(labels or {})},
         },
         "spec": {
             "podCIDR": machine.pod_network,
