@@ -9,7 +9,8 @@ certify: .venv/.ready  ## Lab up, reference stack, verify, break, measure, repor
 test: .venv/.ready  ## The tests of the tool: the quick ones, then those that need the lab.
 	$(PY) -m pytest tests -m "not lab" -q
 	$(PY) -m hotfire lab build
-	$(PY) -m pytest tests -m lab -v
+	$(PY) -m pytest tests/lab -m lab -v
+	$(PY) -m pytest tests/topologies -m lab -v
 
 check: .venv/.ready  ## Format, lint, types, layers, quick tests.
 	.venv/bin/ruff format --check .

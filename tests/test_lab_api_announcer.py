@@ -48,8 +48,8 @@ def server(trust: ssl.SSLContext, tmp_path: Path) -> Iterator[Server]:
     server.server_close()
 
 
-@pytest.mark.parametrize(("status", "ready"), [(200, True), (500, False), (401, False), (0, None)])
-def test_only_ok_is_ready_and_silence_is_neither(
+@pytest.mark.parametrize(("status", "ready"), [(200, True), (500, None), (401, None), (0, None)])
+def test_only_ok_is_ready_and_anything_else_is_doubt(
     server: Server, trust: ssl.SSLContext, status: int, ready: bool | None
 ) -> None:
     server.status = status

@@ -13,18 +13,19 @@ import sys
 import time
 
 PERIOD_SECONDS = 0.25
-PATIENCE_SECONDS = 1.0
-"""A server that is busy for a moment keeps its clients; one that refuses loses them at once."""
+ASKING_SECONDS = 1.0
+PATIENCE_SECONDS = 2.0
+"""A server that is busy for a moment keeps its clients; one that is gone loses them at once."""
 
 
 def ready(port: int, context: ssl.SSLContext) -> bool | None:
-    """Return whether the server says it is ready; None: it did not say in time."""
+    """Return whether the server is ready; None: it is there, and did not say so this time."""
     connection = http.client.HTTPSConnection(
-        "127.0.0.1", port, timeout=PATIENCE_SECONDS, context=context
+        "127.0.0.1", port, timeout=ASKING_SECONDS, context=context
     )
     try:
         connection.request("GET", "/readyz")
-        return connection.getresponse().status == http.HTTPStatus.OK
+        return connection.getresponse().status == http.HTTPStatus.OK or None
     except TimeoutError:
         return None
     except (OSError, http.client.HTTPException):
@@ -56,15 +57,16 @@ class Address:
 def main() -> None:
     address, port, authority = Address(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     context = ssl.create_default_context(cafile=authority)
-    silent_since: float | None = None
+    doubted_at: float | None = None
     while True:
-        answer = ready(port, context)
-        now = time.monotonic()
-        silent_since = None if answer is not None else silent_since or now
+        answer, now = ready(port, context), time.monotonic()
+        if answer is None:
+            doubted_at = doubted_at or now
+            answer = False if now - doubted_at >= PATIENCE_SECONDS else None
+        else:
+            doubted_at = None
         if answer is not None:
             address.set(there=answer)
-        elif silent_since is not None and now - silent_since >= PATIENCE_SECONDS:
-            address.set(there=False)
         time.sleep(PERIOD_SECONDS)  # noqa: TID251 - a program of its own, without hotfire
 
 

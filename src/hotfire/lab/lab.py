@@ -152,7 +152,7 @@ class Lab:
         credentials.write(topology, self.state, api_port=self.ports.api)
         self._switch_on(topology, parts)
         progress.note(f"{len(topology.machines)} machines are on; waiting for the API server")
-        readiness.wait_api(self.state, self.ports.api)
+        readiness.wait_api(topology, self.state, self.ports.api)
         kubectl = self.kubectl(parts.binaries)
         with _pool(4) as pool:
             definitions = pool.submit(

@@ -4,9 +4,10 @@ import http.client
 import ssl
 from typing import Any
 
+from hotfire.lab import netns
 from hotfire.lab.kube import Kubectl, condition
 from hotfire.lab.state import State
-from hotfire.lab.topology import Topology
+from hotfire.lab.topology import API_ADDRESS, Topology
 from hotfire.waiting import until
 
 
@@ -24,13 +25,19 @@ def api_ready(state: State, port: int) -> bool:
         connection.close()
 
 
-def wait_api(state: State, port: int) -> None:
-    until(
-        lambda: api_ready(state, port),
-        within_seconds=60,
-        what="API server ready",
-        poll_seconds=0.1,
-    )
+def wait_api(topology: Topology, state: State, port: int) -> None:
+    """Wait until every member is ready and announced.
+
+    Before, each that joins makes the routers spread connections anew, and open ones are reset.
+    """
+    router = topology.routers[0].network_namespace
+    members = len(topology.members)
+
+    def ready() -> bool:
+        shown = netns.run(router, ["ip", "route", "show", API_ADDRESS])
+        return shown.count(" dev cp") == members and api_ready(state, port)
+
+    until(ready, within_seconds=60, what=f"{members} API server(s) ready", poll_seconds=0.1)
 
 
 def wait_nodes(topology: Topology, kubectl: Kubectl) -> None:
