@@ -47,7 +47,9 @@ class Idle:
 class Autoscaler:
     """Looks once a second; changes one worker at a time."""
 
-    def __init__(self, lab: Lab, pool: NodePool, limits: Limits, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, lab: Lab, pool: NodePool, limits: Limits, say: Callable[[str], None]
+    ) -> None:
         self._lab = lab
         self._pool = pool
         self._limits = limits
@@ -57,8 +59,8 @@ class Autoscaler:
         self._beyond_help: set[str] = set()
 
     def run(self) -> None:
-        """Look until the process is ended; a look that fails is told and repeated."""
-        while True:
+        """Look until the lab is down; a look that fails is told and repeated."""
+        while self._lab.state.read() is not None:
             try:
                 self.look()
             except HotfireError as error:

@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from hotfire.lab import nodes_cli
+
 if TYPE_CHECKING:  # `--help` stays instant
     from hotfire.lab.lab import Lab
     from hotfire.lab.state import Ports
@@ -18,6 +20,8 @@ app = typer.Typer(
     help="The embedded Kubernetes: real nodes, a real fabric, on this machine.",
     no_args_is_help=True,
 )
+app.add_typer(nodes_cli.app, name="nodes")
+app.command()(nodes_cli.pool)
 _console = Console(highlight=False)
 
 

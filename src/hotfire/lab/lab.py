@@ -33,6 +33,7 @@ from hotfire.lab.images import IMAGES, write_archive
 from hotfire.lab.kube import Kubectl
 from hotfire.lab.machines import Rack
 from hotfire.lab.parts import Parts
+from hotfire.lab.pool_process import PoolProcess
 from hotfire.lab.progress import Progress
 from hotfire.lab.state import Ports, Record, State, cache_home, state_home
 from hotfire.lab.topology import Topology
@@ -241,10 +242,12 @@ class Lab:
             LabError: it is another checkout's lab, or something could not be removed.
         """
         require_root()
+        record = self.state.read()
+        if record and record.checkout != str(self.project) and not any_checkout:
+            raise LabError(f"the lab belongs to {record.checkout}; `lab down --any` removes it")
+        # It may be in the middle of a change, which it undoes.
+        PoolProcess(self.state).stop()
         with self.state.locked():
-            record = self.state.read()
-            if record and record.checkout != str(self.project) and not any_checkout:
-                raise LabError(f"the lab belongs to {record.checkout}; `lab down --any` removes it")
             found = bool(record or self.rack.names() or self.leftovers())
             self._take_down(progress)
             left = self.leftovers()

@@ -137,4 +137,3 @@ def free_numbers(topology: Topology) -> list[int]:
     """Return the numbers that further workers may have, lowest first."""
     taken = {each.index for each in topology.workers}
     return [number for number in range(1, LAST_WORKER + 1) if number not in taken]
-

@@ -26,6 +26,12 @@ class Limits:
     most: int
     cooldown_seconds: float
 
+    def __str__(self) -> str:
+        return (
+            f"node pool of {self.least} to {self.most} workers, "
+            f"{self.cooldown_seconds:g} s cooldown"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class PoolProcess:

@@ -8,6 +8,7 @@ from hotfire.errors import LabError
 from hotfire.lab import cgroups, fabric
 from hotfire.lab.kube import condition
 from hotfire.lab.lab import Lab, standing
+from hotfire.lab.pool_process import PoolProcess
 from hotfire.lab.topology import Machine, Role, Topology
 
 
@@ -49,10 +50,19 @@ def look(lab: Lab) -> Status | None:
         f"  Prometheus http://127.0.0.1:{ports.prometheus}",
         f"memory {cgroups.memory_bytes() / 2**20:.0f} MiB, "
         f"CPU {cgroups.cpu_seconds():.0f} s so far",
+        *_pool(lab),
         f"export KUBECONFIG={lab.state.kubeconfig}",
     ]
     healthy = record.complete and all(row.healthy for row in rows)
     return Status(rows=rows, lines=lines, healthy=healthy)
+
+
+def _pool(lab: Lab) -> list[str]:
+    process = PoolProcess(lab.state)
+    if (limits := process.limits()) is None:
+        return []
+    pid = process.pid()
+    return [f"{limits}: {f'process {pid}' if pid else 'its process has ended'}, log {process.log}"]
 
 
 def _nodes(lab: Lab) -> dict[str, bool]:
