@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -20,8 +20,10 @@ from hotfire.lab import (
     client,
     control_plane,
     credentials,
+    extending,
     fabric,
     joining,
+    on_demand,
     readiness,
     remains,
     router,
@@ -29,9 +31,9 @@ from hotfire.lab import (
     topology_file,
     worker,
 )
-from hotfire.lab.images import IMAGES, write_archive
 from hotfire.lab.kube import Kubectl
 from hotfire.lab.machines import Rack
+from hotfire.lab.on_demand import AddOn
 from hotfire.lab.parts import Parts
 from hotfire.lab.pool_process import PoolProcess
 from hotfire.lab.progress import Progress
@@ -65,7 +67,10 @@ class Lab:
         require_root()
         with self.state.locked():
             self._clear_the_way(progress)
-            parts = Workshop(cache_home(), self.project, progress).everything()
+            asked = on_demand.resolve(topology.add_ons)
+            topology = replace(topology, add_ons=tuple(each.name for each in asked))
+            workshop = Workshop(cache_home(), self.project, progress)
+            parts = workshop.everything(extending.go_parts(asked))
             with client.relays(self.ports):
                 pass  # A port in use is told before anything is built.
             self._record(topology, complete=False)
@@ -171,6 +176,37 @@ class Lab:
         readiness.wait_add_ons(topology, kubectl)
         self._write_target(topology)
         progress.note("DNS, GPUs and Prometheus are ready")
+        if topology.add_ons:
+            self._start_add_ons(on_demand.resolve(topology.add_ons), parts.add_ons, progress)
+
+    def extend(self, names: Iterable[str], progress: Progress) -> None:
+        """Bring add-ons into the standing lab; those that are there already are left alone.
+
+        Raises:
+            LabError: no lab stands, there is no such add-on, or it did not become ready.
+        """
+        with self.state.locked():
+            topology = self.topology()
+            asked = on_demand.resolve(names)
+            new = [each for each in asked if each.name not in topology.add_ons]
+            workshop = Workshop(cache_home(), self.project, progress)
+            homes = {part.name: workshop.go(part) for part in extending.go_parts(new)}
+            grown = replace(topology, add_ons=(*topology.add_ons, *(each.name for each in new)))
+            extending.stock(self.state, grown.add_ons, homes)
+            for node in topology.workers:
+                joining.deliver_images(self.rack, node, self.state.images)
+                joining.import_images(self.rack, node)
+            self.remember(grown)
+            self._start_add_ons(new, homes, progress)
+
+    def _start_add_ons(
+        self, asked: Sequence[AddOn], homes: Mapping[str, Path], progress: Progress
+    ) -> None:
+        listed = ", ".join(each.name for each in asked)
+        with progress.step(f"starting {listed}"):
+            kubectl = self.kubectl()
+            extending.apply(kubectl, self.state, asked, homes)
+            readiness.wait_served(kubectl)
 
     def _write_shims(self) -> None:
         usr = self.state.home / "usr-layer"
@@ -179,7 +215,6 @@ class Lab:
 
     def _switch_on(self, topology: Topology, parts: Parts) -> None:
         python, pki = Path(sys.base_prefix), self.state.pki
-        self.state.add_ons.mkdir(exist_ok=True)
         lent = worker.Lent(
             binaries=parts.binaries,
             add_ons=self.state.add_ons,
@@ -204,7 +239,7 @@ class Lab:
                     for node in topology.workers
                 ),
             ]
-            write_archive(self.state.images, list(IMAGES))
+            extending.stock(self.state, topology.add_ons, parts.add_ons)
             for node in topology.workers:
                 joining.hold(self.rack, node)
                 joining.deliver_images(self.rack, node, self.state.images)

@@ -5,6 +5,7 @@ import ssl
 from typing import Any
 
 from hotfire.lab import netns
+from hotfire.errors import HarnessError, LabError
 from hotfire.lab.kube import Kubectl, condition
 from hotfire.lab.state import State
 from hotfire.lab.topology import API_ADDRESS, Topology
@@ -67,6 +68,29 @@ def wait_add_ons(topology: Topology, kubectl: Kubectl) -> None:
         return available and sum(map(gpus, kubectl.items("nodes"))) == wanted
 
     until(ready, within_seconds=90, what=f"add-ons available and {wanted} GPUs", poll_seconds=0.4)
+
+
+def wait_served(kubectl: Kubectl, *, within_seconds: float = 120) -> None:
+    """Wait until every deployment is available, and every API that one of them serves.
+
+    Raises:
+        LabError: one is not in time; the message names it.
+    """
+    try:
+        until(
+            lambda: not _unavailable(kubectl),
+            within_seconds=within_seconds,
+            what="every deployment and API available",
+            poll_seconds=0.5,
+        )
+    except HarnessError as error:
+        missing = ", ".join(_unavailable(kubectl))
+        raise LabError(f"not available after {within_seconds:g} s: {missing}") from error
+
+
+def _unavailable(kubectl: Kubectl) -> list[str]:
+    items = [*kubectl.items("deployments", "--all-namespaces"), *kubectl.items("apiservices")]
+    return [each["metadata"]["name"] for each in items if not condition(each, "Available")]
 
 
 def gpus(node: dict[str, Any]) -> int:
