@@ -88,10 +88,14 @@ def test_items_are_those_of_a_list_or_the_one_object(
     assert kubectl(f"echo '{json.dumps(answer)}'").items("node") == [READY]
 
 
+def apply_core(kubectl: Kubectl) -> None:
+    add_ons.apply_core(kubectl, Topology())
+
+
 @pytest.mark.parametrize(
     ("apply", "kinds"),
     [
-        (add_ons.apply_core, {"Deployment", "DaemonSet", "Service"}),
+        (apply_core, {"Deployment", "DaemonSet", "Service", "ConfigMap"}),
         (add_ons.apply_gateway, {"Gateway", "GatewayClass"}),
     ],
 )

@@ -13,6 +13,7 @@ from hotfire.lab import machines
 
 LAB = Path(machines.__file__).parent
 INIT, RELAY, SMI = LAB / "machine_init.py", LAB / "relay.py", LAB / "assets" / "nvidia-smi"
+STORE, CACHE = LAB / "model_store.py", LAB.parent / "engine" / "model_cache.py"
 Smi = Callable[[list[str], Path], int]
 
 
@@ -26,7 +27,7 @@ def imports(nodes: Iterable[ast.AST]) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("program", [INIT, RELAY, SMI], ids=lambda path: path.name)
+@pytest.mark.parametrize("program", [INIT, RELAY, SMI, STORE, CACHE], ids=lambda path: path.name)
 def test_program_needs_the_standard_library_only(program: Path) -> None:
     tree = ast.parse(program.read_text())
     tree.body = [node for node in tree.body if not isinstance(node, ast.If)]  # TYPE_CHECKING

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from hotfire.lab import monitoring
 from hotfire.lab.kube import Kubectl, fill
 from hotfire.lab.machines import Rack
 from hotfire.lab.topology import (
@@ -9,9 +10,11 @@ from hotfire.lab.topology import (
     DNS_ADDRESS,
     GATEWAY_ADDRESS,
     PROMETHEUS_ADDRESS,
+    Topology,
 )
 
 _MANIFESTS = Path(__file__).parent / "manifests"
+_CORE = ("10-core.yaml", "16-monitoring.yaml")
 _VALUES = {
     "CLUSTER_DOMAIN": CLUSTER_DOMAIN,
     "DNS_ADDRESS": DNS_ADDRESS,
@@ -20,9 +23,10 @@ _VALUES = {
 }
 
 
-def apply_core(kubectl: Kubectl) -> None:
+def apply_core(kubectl: Kubectl, topology: Topology) -> None:
     """Apply DNS, device plugin and Prometheus."""
-    kubectl.apply_text(fill(_MANIFESTS / "10-core.yaml", _VALUES))
+    manifests = [fill(_MANIFESTS / name, _VALUES) for name in _CORE]
+    kubectl.apply_text("\n---\n".join([*manifests, monitoring.config_map(topology)]))
 
 
 def create_gateway_controller(kubectl: Kubectl, rack: Rack, crds: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from hotfire.errors import LabError
 from hotfire.lab import fabric
 from hotfire.lab.machines import Bind, Blueprint, Service
-from hotfire.lab.router import bird_service
+from hotfire.lab.router import machine_services
 from hotfire.lab.state import Ports
 from hotfire.lab.topology import (
     API_ADDRESS,
@@ -43,7 +43,7 @@ def blueprint(topology: Topology, python: Path, relays: Iterable[Relay]) -> Blue
     )
     return Blueprint(
         machine=topology.client,
-        services=(bird_service(), service),
+        services=(*machine_services(topology.client), service),
         binds=(Bind(source=str(python), target="/opt/hotfire/python"),),
         files={
             fabric.BIRD_CONFIG: fabric.bird_config(topology, topology.client),

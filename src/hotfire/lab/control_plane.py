@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hotfire.lab import fabric, pki
 from hotfire.lab.machines import BASE_ENV, Bind, Blueprint, Service
-from hotfire.lab.router import bird_service
+from hotfire.lab.router import machine_services
 from hotfire.lab.topology import (
     API_ADDRESS,
     API_PORT,
@@ -24,6 +24,8 @@ _ANNOUNCER_PROGRAM = "/opt/hotfire/api_announcer.py"
 _PKI = "/etc/kubernetes/pki"
 _GATES = "GenericWorkload=true,GangScheduling=true"
 _GO_ENV = BASE_ENV | {"GOGC": "75"}
+# Whoever reads their metrics can verify these; those made at a start are anybody's.
+_METRICS_TLS = (f"--tls-cert-file={_PKI}/api.crt", f"--tls-private-key-file={_PKI}/api.key")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +41,7 @@ def blueprint(topology: Topology, machine: Machine, directory: Path, lent: Lent)
     return Blueprint(
         machine=machine,
         services=(
-            bird_service(),
+            *machine_services(machine),
             Service(name="etcd", argv=_etcd(topology, machine), env=_GO_ENV),
             Service(name="kube-apiserver", argv=_api_server(machine), env=_GO_ENV),
             Service(
@@ -113,6 +115,7 @@ def _etcd(topology: Topology, machine: Machine) -> tuple[str, ...]:
         f"--listen-peer-urls={peer}",
         f"--initial-advertise-peer-urls={peer}",
         f"--initial-cluster={cluster}",
+        f"--listen-metrics-urls=http://{machine.address}:2381",
         # The lab's data is worth nothing after it; the disk's fsync would cost a second at start.
         "--unsafe-no-fsync",
     )
@@ -169,6 +172,7 @@ def _controller_manager(topology: Topology) -> tuple[str, ...]:
         "--use-service-account-credentials=true",
         *_election(topology),
         f"--cluster-cidr={POD_NETWORK}",
+        *_METRICS_TLS,
         "--profiling=false",
     )
 
@@ -182,6 +186,7 @@ def _scheduler(topology: Topology) -> tuple[str, ...]:
         f"--authorization-kubeconfig={config}",
         f"--feature-gates={_GATES}",
         *_election(topology),
+        *_METRICS_TLS,
         "--profiling=false",
     )
 

@@ -20,6 +20,10 @@ PACKAGES = {
     "iproute2": "ip",
     "iptables": "iptables",
     "nftables": "nft",
+    "prometheus-bird-exporter": "prometheus-bird-exporter",
+    "prometheus-node-exporter": "prometheus-node-exporter",
+    "prometheus-redis-exporter": "prometheus-redis-exporter",
+    "redis-server": "redis-server",
     "runc": "runc",
 }
 _POLICY = Path("/usr/sbin/policy-rc.d")

@@ -20,6 +20,7 @@ from hotfire.lab import (
     client,
     control_plane,
     credentials,
+    dependencies,
     extending,
     fabric,
     joining,
@@ -166,7 +167,7 @@ class Lab:
             )
             self._join_nodes(topology, kubectl)
             progress.note("API server is ready; nodes join")
-            add_ons.apply_core(kubectl)
+            add_ons.apply_core(kubectl, topology)
             readiness.wait_nodes(topology, kubectl)
             progress.note(f"{topology.nodes} nodes Ready")
             definitions.result()
@@ -220,7 +221,6 @@ class Lab:
             add_ons=self.state.add_ons,
             python=python,
             engine=parts.engine,
-            model=parts.model,
             tool=Path(sysconfig.get_path("purelib")),
             source=_HERE.parent.parent,
         )
@@ -232,7 +232,7 @@ class Lab:
                     for member in topology.members
                 ),
                 *(router.blueprint(topology, each) for each in topology.routers),
-                router.blueprint(topology, topology.store),
+                dependencies.blueprint(topology, python=python, model=parts.model),
                 client.blueprint(topology, python, relays),
                 *(
                     worker.blueprint(topology, node, pki / node.name, lent)

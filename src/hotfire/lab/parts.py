@@ -71,7 +71,10 @@ GO_PARTS = (
     GoPart(name="coredns", programs={"coredns": "."}),
     GoPart(
         name="prometheus",
-        programs={"prometheus": "github.com/prometheus/prometheus/cmd/prometheus"},
+        programs={
+            name: f"github.com/prometheus/prometheus/cmd/{name}"
+            for name in ("prometheus", "promtool")
+        },
         # Debian's build knows no Kubernetes discovery; the full one carries thirty clouds.
         tags="remove_all_sd enable_kubernetes_sd",
         ldflags="-X github.com/prometheus/common/version.Version=3.15.0",

@@ -4,8 +4,8 @@ import http.client
 import ssl
 from typing import Any
 
-from hotfire.lab import netns
 from hotfire.errors import HarnessError, LabError
+from hotfire.lab import netns
 from hotfire.lab.kube import Kubectl, condition
 from hotfire.lab.state import State
 from hotfire.lab.topology import API_ADDRESS, Topology

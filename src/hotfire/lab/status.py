@@ -1,13 +1,15 @@
 """How the standing lab is: asked from its machines, not remembered."""
 
 import contextlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from hotfire.errors import LabError
-from hotfire.lab import cgroups, fabric
+from hotfire.lab import cgroups, dependencies, fabric
 from hotfire.lab.kube import condition
 from hotfire.lab.lab import Lab, standing
+from hotfire.lab.machine_spec import Spec
 from hotfire.lab.pool_process import PoolProcess
 from hotfire.lab.topology import Machine, Role, Topology
 
@@ -51,6 +53,8 @@ def look(lab: Lab) -> Status | None:
         f"memory {cgroups.memory_bytes() / 2**20:.0f} MiB, "
         f"CPU {cgroups.cpu_seconds():.0f} s so far",
         *_pool(lab),
+        f"model store {dependencies.model_url(topology)}  "
+        f"Redis {topology.store.address}:{dependencies.REDIS_PORT}",
         f"export KUBECONFIG={lab.state.kubeconfig}",
     ]
     healthy = record.complete and all(row.healthy for row in rows)
@@ -76,10 +80,10 @@ def _row(lab: Lab, topology: Topology, machine: Machine, nodes: dict[str, bool])
     on = lab.rack.pid(machine.name) is not None
     up, expected = _sessions(lab, machine) if on else 0, len(topology.links_of(machine))
     wanted = _services(lab, machine)
-    running = [name for name in wanted if name in _running(lab, machine)] if on else []
+    running = _running(lab, machine) if on else set()
     is_node = machine.role is Role.WORKER
     ready = nodes.get(machine.name, False)
-    missing = [name for name in wanted if name not in running]
+    missing = [name for name, argv in wanted.items() if argv not in running]
     return Row(
         name=machine.name,
         rack=machine.rack or "",
@@ -101,21 +105,22 @@ def _sessions(lab: Lab, machine: Machine) -> int:
     return sum("BGP" in line and "Established" in line for line in shown.splitlines())
 
 
-def _services(lab: Lab, machine: Machine) -> list[str]:
-    """Return the names of the machine's services; each has a log of that name."""
-    logs = (lab.rack.var(machine.name) / "log").glob("*.log")
-    return sorted(path.stem for path in logs if path.stem != "bird-trace")
+def _services(lab: Lab, machine: Machine) -> dict[str, tuple[str, ...]]:
+    """Return the command line of each of the machine's services by its name."""
+    try:
+        spec: Spec = json.loads((lab.rack.home(machine.name) / "spec.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return {service["name"]: tuple(service["argv"]) for service in spec["services"]}
 
 
-def _running(lab: Lab, machine: Machine) -> set[str]:
-    """Return the names of the programs that PID 1 of the machine has running as its children."""
+def _running(lab: Lab, machine: Machine) -> set[tuple[str, ...]]:
+    """Return the command lines that PID 1 of the machine has running as its children."""
     pid = lab.rack.pid(machine.name)
     children = Path(f"/proc/{pid}/task/{pid}/children")
-    names = set()
+    lines = set()
     for child in children.read_text().split() if children.exists() else []:
         with contextlib.suppress(OSError):
-            words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
-            text = [Path(word.decode()).name for word in words if word]
-            script = next((word for word in text if word.endswith(".py")), "")
-            names.add(script.removesuffix(".py").replace("_", "-") or (text[0] if text else ""))
-    return names
+            text = Path(f"/proc/{child}/cmdline").read_text()
+            lines.add(tuple(text.removesuffix("\0").split("\0")))
+    return lines

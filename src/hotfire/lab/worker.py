@@ -9,7 +9,7 @@ from hotfire.lab import cgroups, fabric
 from hotfire.lab.images import PAUSE_IMAGE
 from hotfire.lab.machine_spec import Spec
 from hotfire.lab.machines import BASE_ENV, Bind, Blueprint, Service
-from hotfire.lab.router import bird_service
+from hotfire.lab.router import machine_services
 from hotfire.lab.topology import (
     CLUSTER_DOMAIN,
     DNS_ADDRESS,
@@ -42,7 +42,6 @@ _PLACES = {
     "add_ons": "/opt/hotfire/add-ons",
     "python": "/opt/hotfire/python",
     "engine": "/opt/hotfire/engine",
-    "model": "/opt/hotfire/models/tiny",
     "tool": "/opt/hotfire/tool",
     "source": "/opt/hotfire/src",
 }
@@ -60,7 +59,6 @@ class Lent:
     add_ons: Path
     python: Path
     engine: Path
-    model: Path
     tool: Path
     source: Path
 
@@ -70,7 +68,7 @@ def blueprint(topology: Topology, machine: Machine, pki_directory: Path, lent: L
     return Blueprint(
         machine=machine,
         services=(
-            bird_service(),
+            *machine_services(machine),
             Service(
                 name="containerd",
                 argv=("containerd", "-c", "/etc/containerd/config.toml"),

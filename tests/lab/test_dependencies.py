@@ -1,0 +1,176 @@
+"""Engines take their model from the store, verified; Redis keeps what it is told."""
+
+import contextlib
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hotfire.errors import ClusterError
+from hotfire.lab import dependencies
+from hotfire.lab.lab import Lab
+from hotfire.waiting import until
+from tests.world import World
+
+pytestmark = pytest.mark.lab
+
+CACHE = Path("lib/hotfire/model-cache")
+NODES = ("n1", "n2", "n3")
+REDIS = ["redis-cli", "-h", "10.0.0.110"]
+
+
+@contextlib.contextmanager
+def mode(lab: Lab, text: str) -> Iterator[None]:
+    """Break the model store for the length of the block."""
+    path = lab.rack.var("store") / Path(dependencies.MODE_FILE).relative_to("/var")
+    path.write_text(text)
+    try:
+        yield
+    finally:
+        path.unlink()
+
+
+@contextlib.contextmanager
+def down(lab: Lab, service: str) -> Iterator[None]:
+    lab.rack.hold("store", service)
+    try:
+        yield
+    finally:
+        lab.rack.release("store", service)
+
+
+def empty_caches(lab: Lab) -> None:
+    for node in NODES:
+        shutil.rmtree(lab.rack.var(node) / CACHE, ignore_errors=True)
+
+
+def give_every_node_the_model(world: World, lab: Lab) -> None:
+    """Copy the model from a node that runs an engine to those that have had none."""
+    world.stack.wait_ready()
+    full = lab.rack.var(world.stack.engines()[0].node) / CACHE / "tiny"
+    for node in NODES:
+        shutil.copytree(full, lab.rack.var(node) / CACHE / "tiny", dirs_exist_ok=True)
+
+
+def replace_engine(world: World) -> str:
+    """Delete an engine and return the name of the pod that takes its place."""
+    before = {pod.name for pod in world.stack.engines()}
+    world.cluster.delete("Pod", world.profile.namespace, min(before), grace_seconds=0)
+
+    def successors() -> set[str]:
+        return {pod.name for pod in world.stack.engines()} - before
+
+    until(lambda: len(successors()) == 1, within_seconds=30, what="an engine in its place")
+    return successors().pop()
+
+
+def said(world: World, pod: str) -> str:
+    """Return what the engine's model cache has written so far."""
+    with contextlib.suppress(ClusterError):  # Its container is not there yet.
+        return world.cluster.logs(world.profile.namespace, pod, container="model-cache")
+    return ""
+
+
+def wait_said(world: World, pod: str, words: str) -> None:
+    until(lambda: words in said(world, pod), within_seconds=60, what=f"{pod} saying {words!r}")
+
+
+def ready(world: World, pod: str) -> bool:
+    return any(each.name == pod and each.ready for each in world.stack.engines())
+
+
+def test_manifest_has_the_checksums_of_the_stores_own_files(lab: Lab) -> None:
+    ask = (
+        "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=5).read().decode())"
+    )
+    url = "http://10.0.0.110:8080/models/tiny/manifest.json"
+    text = lab.rack.run("client", ["/opt/hotfire/python/bin/python3", "-c", ask, url])
+    files = json.loads(text)["files"]
+
+    listed = lab.rack.run("store", ["sh", "-c", "cd /opt/hotfire/models/tiny && sha256sum *"])
+
+    assert {(row["sha256"], row["path"]) for row in files} == {
+        tuple(line.split()) for line in listed.splitlines()
+    }
+    assert "model.safetensors" in listed
+
+
+def test_engines_nodes_hold_what_the_store_has(world: World, lab: Lab) -> None:
+    for pod in world.stack.engines():
+        held = lab.rack.var(pod.node) / CACHE / "tiny" / "model.safetensors"
+        stored = lab.rack.run("store", ["sha256sum", "/opt/hotfire/models/tiny/model.safetensors"])
+
+        assert hashlib.sha256(held.read_bytes()).hexdigest() == stored.split()[0]
+
+
+def test_node_that_has_the_model_fetches_nothing(world: World, lab: Lab) -> None:
+    give_every_node_the_model(world, lab)
+
+    pod = replace_engine(world)
+
+    wait_said(world, pod, ", 0 of them to fetch")
+    world.stack.wait_ready()
+
+
+def test_corrupt_store_keeps_the_engine_from_starting(world: World, lab: Lab) -> None:
+    world.stack.wait_ready()
+    with mode(lab, "corrupt"):
+        empty_caches(lab)
+        pod = replace_engine(world)
+        wait_said(world, pod, "refused, its SHA-256 is ")
+
+        assert not ready(world, pod)
+    wait_said(world, pod, "the cache is whole")
+    world.stack.wait_ready()
+
+
+def test_engine_waits_for_a_store_that_is_down(world: World, lab: Lab) -> None:
+    world.stack.wait_ready()
+    with down(lab, "model-store"):
+        empty_caches(lab)
+        pod = replace_engine(world)
+        wait_said(world, pod, "Connection refused; next try in 2 s")
+
+        assert not ready(world, pod)
+    wait_said(world, pod, "the cache is whole")
+    world.stack.wait_ready()
+
+
+def test_engine_with_a_whole_cache_starts_without_the_store(world: World, lab: Lab) -> None:
+    give_every_node_the_model(world, lab)
+    with down(lab, "model-store"):
+        pod = replace_engine(world)
+        wait_said(world, pod, "the cache is whole as of the last manifest and will do")
+        world.stack.wait_ready()
+
+
+def test_slow_store_delays_the_engine_and_no_more(world: World, lab: Lab) -> None:
+    world.stack.wait_ready()
+    with mode(lab, "slow 50000"):
+        empty_caches(lab)
+        pod = replace_engine(world)
+        wait_said(world, pod, "the cache is whole")
+        line = next(row for row in said(world, pod).splitlines() if "model.safetensors: " in row)
+        size, seconds = int(line.split()[2]), float(line.split()[5])
+
+        assert seconds == pytest.approx(size / 50_000, rel=0.3)
+    world.stack.wait_ready()
+
+
+def test_redis_answers_nodes_and_keeps_what_it_was_told(lab: Lab) -> None:
+    lab.rack.run("n1", [*REDIS, "set", "hotfire", "kept"])
+    with down(lab, "redis"):
+        until(
+            lambda: "refused" in lab.rack.run("n2", ["sh", "-c", f"{' '.join(REDIS)} ping 2>&1;:"]),
+            within_seconds=10,
+            what="Redis down",
+        )
+
+    until(
+        lambda: "kept" in lab.rack.run("n2", ["sh", "-c", f"{' '.join(REDIS)} get hotfire 2>&1;:"]),
+        within_seconds=20,
+        what="what was told before the restart",
+    )
