@@ -138,6 +138,8 @@ class Autoscaler:
                 for pod in helpless:
                     self._say(f"{_name(pod)} was not placed on {idle.name}, which stood empty")
                 self._say(f"{idle.name} had no GPU work for {now - idle.since:.0f} s")
+                # Should its pods refuse to go, it is asked again after another cooldown.
+                self._idle[idle.name] = replace(idle, since=now)
                 self._pool.remove(idle.name)
                 return
 
