@@ -25,7 +25,7 @@ from hotfire.lab.node_demand import (
     unschedulable,
 )
 from hotfire.lab.node_pool import POOL_LABEL, NodePool, free_numbers
-from hotfire.lab.pool_process import Limits
+from hotfire.lab.pool_process import AT_WORK, Limits
 from hotfire.lab.topology import Topology
 from hotfire.profile import TargetProfile
 from hotfire.waiting import pause
@@ -60,6 +60,7 @@ class Autoscaler:
 
     def run(self) -> None:
         """Look until the lab is down; a look that fails is told and repeated."""
+        self._say(f"{self._limits}, {AT_WORK}")
         while self._lab.state.read() is not None:
             try:
                 self.look()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from hotfire.errors import HarnessError, LabError
 from hotfire.lab import cgroups
@@ -15,7 +16,9 @@ from hotfire.lab.state import State
 from hotfire.waiting import until
 
 _GROUP = "node-pool"
+_START_SECONDS = 30.0
 _END_SECONDS = 15.0
+AT_WORK = "looking for pods that wait for GPUs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +54,10 @@ class PoolProcess:
         """Start the process, in place of a former one, and return its id.
 
         Raises:
-            LabError: it ended at once; the message carries what it said.
+            LabError: it ended instead; the message carries what it said.
         """
         self.stop()
+        self.log.unlink(missing_ok=True)
         words = [f"--min={limits.least}", f"--max={limits.most}"]
         words += [f"--cooldown-seconds={limits.cooldown_seconds:g}", "--foreground"]
         with self.log.open("ab") as log:
@@ -65,8 +69,12 @@ class PoolProcess:
                 start_new_session=True,
             )
         self._note.write_text(json.dumps({"pid": process.pid, **asdict(limits)}))
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=1.0)
+        until(
+            lambda: process.poll() is not None or AT_WORK in self.log.read_text(),
+            within_seconds=_START_SECONDS,
+            what="the node pool's process at work",
+        )
+        if process.poll() is not None:
             said = self.log.read_text().strip().splitlines()
             raise LabError(f"the node pool's process ended: {said[-1] if said else 'silently'}")
         return process.pid
@@ -112,9 +120,9 @@ class PoolProcess:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def _document(self) -> dict[str, float] | None:
+    def _document(self) -> dict[str, Any] | None:
         try:
-            found: dict[str, float] = json.loads(self._note.read_text())
+            found: dict[str, Any] = json.loads(self._note.read_text())
         except (OSError, ValueError):
             return None
         return found
