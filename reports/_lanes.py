@@ -9,10 +9,11 @@ from itertools import pairwise
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from hotfire.bands import Bands
 from hotfire.history import Request
-from hotfire.recovery import Bands
+from hotfire.percentiles import percentile
 from hotfire.rundir import Event
-from hotfire.slo import longest_stall_seconds, percentile, ttft_seconds
+from hotfire.slo import longest_stall_seconds, ttft_seconds
 from reports._words import seconds as words
 
 _BIN_SECONDS = 10

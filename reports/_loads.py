@@ -1,17 +1,18 @@
 """A recorded load as a page shows it: its figure, what was sent, how fit its instrument was."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from hotfire.bands import Bands
 from hotfire.history import Request, load
 from hotfire.profile import Budgets, Measurement
-from hotfire.recovery import Bands
 from hotfire.rundir import Event, RunDirectory
+from hotfire.traffic.calibration import Calibration
 from reports._lanes import figure
 from reports._words import counted, number, seconds
 from reports._words import figure as shown
@@ -22,6 +23,12 @@ _GATES = {
     "lateness_p99_seconds": "sends late, p99",
     "achieved_ratio": "planned requests sent, at least",
     "cpu_ratio": "CPU of one core",
+    "gc_pause_max_seconds": "longest garbage collection",
+    "throttled_seconds": "held back by a CPU quota",
+    "steal_ratio": "CPU time given to other machines",
+    "clock_drift_seconds": "epoch clock's drift",
+    "clock_step_seconds": "epoch clock's largest jump",
+    "workers_lost": "workers lost",
     "held_back_by_client_cap": "requests held back",
     "rows_accounted_for": "requests accounted for",
     "rows_recorded": "requests recorded",
@@ -41,6 +48,26 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Instrument:
+    """What measured one load, and how far it may be believed."""
+
+    name: str
+    """Of the load."""
+    error: str
+    """How exact it was; empty if it left no record."""
+    gates: tuple[Gate, ...]
+    calibration: str
+    """How exact it was when it was last measured; empty if nobody did."""
+    engines: str
+    """What the engines say of the same load; empty if they were not asked."""
+
+    @property
+    def fit(self) -> bool:
+        """Whether it was fit to measure."""
+        return bool(self.gates) and all(gate.holds for gate in self.gates)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
     """One load of a requirement."""
 
@@ -48,14 +75,7 @@ class Load:
     plot: str
     about: str
     """What was sent."""
-    error: str
-    """How exact the instrument was; empty if it left no record."""
-    gates: tuple[Gate, ...]
-
-    @property
-    def fit(self) -> bool:
-        """Whether the instrument was fit to measure."""
-        return bool(self.gates) and all(gate.holds for gate in self.gates)
+    instrument: Instrument
 
 
 def loads(
@@ -63,6 +83,16 @@ def loads(
 ) -> list[Load]:
     """Return the recorded loads of a requirement; ``recovered_seconds`` is since the clearing."""
     return [_read(run, path, name, events, recovered_seconds) for path in _histories(run, name)]
+
+
+def other_loads(run: RunDirectory, names: Iterable[str]) -> list[Load]:
+    """Return the loads that belong to none of these requirements, as ``hotfire load`` leaves."""
+    claimed = {path.stem for name in names for path in _histories(run, name)}
+    return [
+        _read(run, path, path.stem, (), None)
+        for path in _histories(run, "")
+        if path.stem not in claimed
+    ]
 
 
 def _histories(run: RunDirectory, name: str) -> list[Path]:
@@ -73,7 +103,9 @@ def _histories(run: RunDirectory, name: str) -> list[Path]:
         for path in sorted(run.path("history").glob(f"{name}*.{suffix}"))
     }
     return [
-        path for stem, path in sorted(files.items()) if stem == name or stem[len(name)] in "-_."
+        path
+        for stem, path in sorted(files.items())
+        if stem == name or not name or stem[len(name)] in "-_."
     ]
 
 
@@ -85,7 +117,6 @@ def _read(
     recovered_seconds: float | None,
 ) -> Load:
     requests = load(path)
-    instrument = _document(path.with_suffix(".instrument.json"))
     cleared_ns = _last(events, "verified-healed")
     recovered_ns = None
     if cleared_ns is not None and recovered_seconds is not None:
@@ -94,8 +125,23 @@ def _read(
         name=path.stem,
         plot=_plot(requests, events, _bands(run, name, requests, events), recovered_ns),
         about=_about(_document(path.with_suffix(".plan.json")), requests),
-        error=_error(instrument.get("measured") or {}),
-        gates=tuple(_gate(each) for each in instrument.get("gates") or ()),
+        instrument=_instrument(path),
+    )
+
+
+def instruments(run: RunDirectory) -> list[Instrument]:
+    """Return what measured each load of a run."""
+    return [_instrument(path) for path in _histories(run, "")]
+
+
+def _instrument(history: Path) -> Instrument:
+    found = _document(history.with_suffix(".instrument.json"))
+    return Instrument(
+        name=history.stem,
+        error=_error(found.get("measured") or {}),
+        gates=tuple(_gate(each) for each in found.get("gates") or ()),
+        calibration=_calibration(found.get("calibration")),
+        engines=_engines(_document(history.with_suffix(".crosscheck.json"))),
     )
 
 
@@ -151,6 +197,17 @@ def _error(measured: Mapping[str, Any]) -> str:
             p50, p99, most = (seconds(stamp) for stamp in stamps if stamp is not None)
             parts.append(f"{word} late by {p50} (median), {p99} (p99), {most} (max)")
     return "; ".join(parts)
+
+
+def _calibration(known: Mapping[str, Any] | None) -> str:
+    try:
+        return Calibration.model_validate(known).told() if known else ""
+    except ValidationError:
+        return ""
+
+
+def _engines(found: Mapping[str, Any]) -> str:
+    return f"{found['agreement']}: {found['reason']}" if found else ""
 
 
 def _gate(gate: Mapping[str, Any]) -> Gate:

@@ -13,7 +13,7 @@ from hotfire.outcome import Outcome, headline, outcomes
 from hotfire.rundir import BudgetRow, Event, Result, RunDirectory
 from reports import _words
 from reports._lanes import window
-from reports._loads import Load, loads
+from reports._loads import Load, loads, other_loads
 
 SUFFIX = ".html"
 # Told elsewhere on the page.
@@ -47,6 +47,9 @@ def render(run: RunDirectory) -> str:
     found = outcomes(run.results())
     events = run.events()
     sections = [section for outcome in found if (section := _section(run, outcome, events))]
+    drawn = [load for section in sections for load in section.loads]
+    others = other_loads(run, [outcome.first.id for outcome in found])
+    drawn += others
     page = _environment(run).get_template("report.html.j2")
     return page.render(
         info=info,
@@ -56,10 +59,11 @@ def render(run: RunDirectory) -> str:
         tally=_words.tally(found),
         outcomes=found,
         sections=sections,
+        others=others,
         faults=[section for section in sections if section.is_fault],
         linked={section.outcome.first.id for section in sections},
         duration=_duration(info.started_at, info.finished_at),
-        plotly_js=get_plotlyjs() if any(load.plot for s in sections for load in s.loads) else "",
+        plotly_js=get_plotlyjs() if any(load.plot for load in drawn) else "",
         logs=[name for name in ("logs/pytest.log", "timeline.jsonl") if run.path(name).exists()],
     )
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from hotfire.outcome import Outcome, headline, outcomes
 from hotfire.rundir import RunDirectory, RunInfo
 from hotfire.verdict import Verdict
+from reports._loads import instruments
 from reports._words import because, counted, figure, lead, portable
 
 SUFFIX = ".md"
@@ -25,6 +26,7 @@ def render(run: RunDirectory) -> str:
         "|---|---|---|---|---|",
         *(_row(outcome) for outcome in found),
         *_faults(found),
+        *_measured(run),
     ]
     if info.notes:
         lines += ["", *(f"- {_cell(note)}" for note in info.notes)]
@@ -69,6 +71,20 @@ def _faults(found: list[Outcome]) -> Iterator[str]:
         seen = outcome.decisive.figures
         cells = [figure(name, seen.get(name)) for name in (*names, "longest_stall_seconds")]
         yield f"| {outcome.first.id} | {' | '.join(cells)} |"
+
+
+def _measured(run: RunDirectory) -> Iterator[str]:
+    found = instruments(run)
+    if not found:
+        return
+    yield from ("", "| Load | Instrument | Because | Its error | Engines say |")
+    yield "|---|---|---|---|---|"
+    for one in found:
+        trouble = [gate.reason for gate in one.gates if not gate.holds]
+        because = "" if one.fit else "; ".join(trouble) or "it left no record"
+        error, engines = one.calibration or "not calibrated", one.engines or "not asked"
+        cells = (one.name, "fit" if one.fit else "**not fit**", because, error, engines)
+        yield f"| {' | '.join(map(_cell, cells))} |"
 
 
 def _cell(text: str) -> str:

@@ -24,7 +24,14 @@ FIT = {
 }
 
 
-def ended(*, planned: int = 1000, censored: int = 0, not_sent: int = 0, **changed: float) -> Ended:
+def ended(
+    *,
+    planned: int = 1000,
+    censored: int = 0,
+    not_sent: int = 0,
+    drift_ns: int = 0,
+    **changed: float | None,
+) -> Ended:
     return Ended(
         planned_until_stop=planned,
         received=1000 - censored,
@@ -32,7 +39,7 @@ def ended(*, planned: int = 1000, censored: int = 0, not_sent: int = 0, **change
         not_sent=not_sent,
         stopped_at_ns=2,
         t0_ns=1,
-        anchor=ClockAnchor(epoch_ns=1, monotonic_ns=1),
+        anchor=ClockAnchor(epoch_ns=1, monotonic_ns=1, drift_ns=drift_ns),
         measured=Measured.model_validate(FIT | changed),
     )
 
@@ -54,6 +61,11 @@ def test_a_fit_instrument_trips_nothing() -> None:
         (ended(lateness_p99_seconds=0.011), "lateness_p99_seconds"),
         (ended(dispatched=989), "achieved_ratio"),
         (ended(cpu_ratio=0.61), "cpu_ratio"),
+        (ended(gc_pause_max_seconds=0.06), "gc_pause_max_seconds"),
+        (ended(throttled_seconds=0.001), "throttled_seconds"),
+        (ended(steal_ratio=0.06), "steal_ratio"),
+        (ended(clock_step_seconds=0.06), "clock_step_seconds"),
+        (ended(drift_ns=-150_000_000), "clock_drift_seconds"),
         (ended(not_sent=1), "held_back_by_client_cap"),
     ],
 )
@@ -93,4 +105,5 @@ def test_what_was_measured_is_kept_whether_the_gates_hold_or_not(tmp_path: Path)
     kept = gates.Instrument.model_validate_json((tmp_path / "i.json").read_bytes())
 
     assert kept.measured == end.measured
-    assert len(kept.gates) == 7
+    assert [gate.name for gate in kept.gates if not gate.holds] == ["cpu_ratio"]
+    assert len(kept.gates) > 7

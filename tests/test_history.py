@@ -77,6 +77,31 @@ def test_parquet_and_jsonl_hold_the_same(tmp_path: Path) -> None:
     assert history.load(tmp_path / "h.parquet") == rows
 
 
+def test_packing_streams_more_rows_than_one_batch(tmp_path: Path) -> None:
+    rows = [Request(seq=i, sched_ns=10**18 + i, gaps_us=range(i % 7)) for i in range(9000)]
+    (tmp_path / "h.jsonl").write_text(text_of(rows))
+
+    assert history.to_parquet(tmp_path / "h.jsonl", tmp_path / "h.parquet") == 9000
+    assert history.load(tmp_path / "h.parquet") == rows
+
+
+def test_packing_refuses_two_rows_of_one_request(tmp_path: Path) -> None:
+    (tmp_path / "h.jsonl").write_text(text_of([Request(seq=3, sched_ns=1)] * 2))
+
+    with pytest.raises(HistoryError, match="request 3 has two rows"):
+        history.to_parquet(tmp_path / "h.jsonl", tmp_path / "h.parquet")
+
+
+def test_a_gap_beyond_32_bits_is_kept_as_the_longest_there_is() -> None:
+    assert list(Request(seq=0, sched_ns=1, gaps_us=(1, 2**40)).gaps_us) == [1, 2**31 - 1]
+
+
+def test_a_line_separator_inside_a_text_does_not_end_the_row() -> None:
+    row = json.dumps(history.to_row(Request(seq=0, sched_ns=1, detail="a\u2028b")))
+
+    assert history.parse_lines(row.replace("\\u2028", "\u2028") + "\n")[0].detail == "a\u2028b"
+
+
 def test_rows_come_in_scheduled_order(tmp_path: Path) -> None:
     rows = [Request(seq=1, sched_ns=20), Request(seq=0, sched_ns=10)]
     (tmp_path / "h.jsonl").write_text(text_of(rows))

@@ -1,5 +1,6 @@
 """The device plugin speaks the kubelet's API: over the wire, to a kubelet that only listens."""
 
+import json
 import queue
 import threading
 from collections.abc import Iterator
@@ -11,11 +12,16 @@ from typing import Any
 import grpc
 import pytest
 
-from hotfire.lab import device_plugin
-from hotfire.lab.device_plugin import M, Plugin, gpus, serve
+from hotfire.lab.device_api import M
+from hotfire.lab.device_plugin import Plugin, offers, replicas, serve
+from hotfire.lab.gpus import GpuSharing
 from hotfire.waiting import until
 
-DEVICES = {"GPU-a": Path("/dev/nvidia0"), "GPU-b": Path("/dev/nvidia1")}
+
+def plugins(words: str, health: Path) -> list[Plugin]:
+    sharing = GpuSharing.parse(words)
+    found = offers(sharing.devices(("GPU-a", "GPU-b")), replicas=sharing.replicas, numa_nodes=2)
+    return [Plugin(resource, shares, health) for resource, shares in found.items()]
 
 
 class Kubelet:
@@ -56,10 +62,32 @@ def kubelet(tmp_path: Path) -> Iterator[Kubelet]:
 
 
 @pytest.fixture
-def serving(kubelet: Kubelet) -> Iterator[threading.Thread]:
+def health(tmp_path: Path) -> Path:
+    return tmp_path / "health"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    path = tmp_path / "gpus.json"
+    path.write_text("{}")
+    return path
+
+
+@pytest.fixture
+def words(request: pytest.FixtureRequest) -> str:
+    """How the node shares its GPUs; whole unless a test says otherwise."""
+    given: str = getattr(request, "param", "whole")
+    return given
+
+
+@pytest.fixture
+def serving(
+    kubelet: Kubelet, words: str, health: Path, settings: Path
+) -> Iterator[threading.Thread]:
     """Run the plugin as its pod does, until the test ends."""
     stop = threading.Event()
-    thread = threading.Thread(target=serve, args=(Plugin(DEVICES), stop, kubelet.directory))
+    where = {"directory": kubelet.directory, "settings": settings}
+    thread = threading.Thread(target=serve, args=(plugins(words, health), stop), kwargs=where)
     thread.start()
     yield thread
     stop.set()
@@ -76,6 +104,14 @@ def call(kubelet: Kubelet, method: str, request: bytes) -> bytes:
         return rpc(request, timeout=10)
 
 
+def allocate(kubelet: Kubelet, *containers: list[str]) -> list[Any]:
+    request = M["AllocateRequest"]()
+    for device_ids in containers:
+        request.container_requests.add(devices_ids=device_ids)
+    answer = call(kubelet, "Allocate", request.SerializeToString())
+    return list(M["AllocateResponse"].FromString(answer).container_responses)
+
+
 @pytest.mark.usefixtures("serving")
 def test_plugin_registers_its_resource_and_socket(kubelet: Kubelet) -> None:
     request = kubelet.registered.get(timeout=10)
@@ -84,8 +120,9 @@ def test_plugin_registers_its_resource_and_socket(kubelet: Kubelet) -> None:
     assert (kubelet.directory / request.endpoint).is_socket()
 
 
-@pytest.mark.usefixtures("serving")
-def test_kubelet_is_told_of_every_gpu_as_healthy(kubelet: Kubelet) -> None:
+@contextmanager
+def watching(kubelet: Kubelet) -> Iterator[Iterator[Any]]:
+    """Follow what the plugin that registers first tells of its devices."""
     endpoint = kubelet.registered.get(timeout=10).endpoint
     with kubelet.channel(endpoint) as channel:
         rpc: grpc.UnaryStreamMultiCallable[bytes, Any] = channel.unary_stream(
@@ -93,24 +130,101 @@ def test_kubelet_is_told_of_every_gpu_as_healthy(kubelet: Kubelet) -> None:
             response_deserializer=M["ListAndWatchResponse"].FromString,
         )
         stream = rpc(b"", timeout=10)
-        devices = next(iter(stream)).devices
+        yield iter(stream)
         stream.cancel()
 
-    rows = [(device.ID, device.health) for device in devices]
-    assert rows == [("GPU-a", "Healthy"), ("GPU-b", "Healthy")]
+
+def told(stream: Iterator[Any]) -> dict[str, str]:
+    return {device.ID: device.health for device in next(stream).devices}
+
+
+@pytest.mark.usefixtures("serving")
+def test_kubelet_is_told_of_every_gpu_as_healthy(kubelet: Kubelet) -> None:
+    with watching(kubelet) as stream:
+        assert told(stream) == {"GPU-a": "Healthy", "GPU-b": "Healthy"}
+
+
+@pytest.mark.usefixtures("serving")
+def test_gpus_lie_spread_over_the_numa_nodes(kubelet: Kubelet) -> None:
+    with watching(kubelet) as stream:
+        devices = next(stream).devices
+
+    assert [[node.ID for node in device.topology.nodes] for device in devices] == [[0], [1]]
+
+
+@pytest.mark.usefixtures("serving")
+@pytest.mark.parametrize("words", ["whole", "time-slicing=2"], indirect=True)
+def test_xid_makes_one_gpu_unhealthy_with_all_its_replicas(kubelet: Kubelet, health: Path) -> None:
+    with watching(kubelet) as stream:
+        before = told(stream)
+        health.mkdir()
+        (health / "GPU-b").write_text("79")
+        broken = told(stream)
+        (health / "GPU-b").unlink()
+        after = told(stream)
+
+    assert broken == {name: "Unhealthy" if "-b" in name else "Healthy" for name in before}
+    assert set(before.values()) == {"Healthy"}
+    assert after == before
+
+
+@pytest.mark.usefixtures("serving")
+@pytest.mark.parametrize("words", ["mig=1g.10gb*2"], indirect=True)
+def test_xid_of_a_gpu_makes_its_mig_instances_unhealthy(kubelet: Kubelet, health: Path) -> None:
+    health.mkdir()
+    (health / "GPU-a").write_text("79")
+    with watching(kubelet) as stream:
+        states = list(told(stream).values())
+
+    assert states == ["Unhealthy", "Unhealthy", "Healthy", "Healthy"]
+
+
+@pytest.mark.usefixtures("serving")
+@pytest.mark.parametrize("words", ["mig=3g.40gb+1g.10gb"], indirect=True)
+def test_each_mig_profile_is_a_resource_of_its_own(kubelet: Kubelet) -> None:
+    names = {kubelet.registered.get(timeout=10).resource_name for _ in range(2)}
+
+    assert names == {"nvidia.com/mig-3g.40gb", "nvidia.com/mig-1g.10gb"}
+
+
+@pytest.mark.usefixtures("serving")
+@pytest.mark.parametrize("words", ["mig=1g.10gb*2"], indirect=True)
+def test_container_gets_the_node_of_its_mig_instance_only(kubelet: Kubelet) -> None:
+    device = GpuSharing.parse("mig=1g.10gb*2").devices(("GPU-a", "GPU-b"))[3]
+
+    [granted] = allocate(kubelet, [device.uuid])
+
+    assert [each.host_path for each in granted.devices] == ["/dev/nvidia-caps/nvidia-cap2"]
+    assert granted.envs["NVIDIA_VISIBLE_DEVICES"] == device.uuid
+
+
+@pytest.mark.usefixtures("serving")
+@pytest.mark.parametrize("words", ["time-slicing=4"], indirect=True)
+def test_replicas_of_one_gpu_are_one_device_to_a_container(kubelet: Kubelet) -> None:
+    [granted] = allocate(kubelet, ["GPU-b::0", "GPU-b::3"])
+
+    assert [each.host_path for each in granted.devices] == ["/dev/nvidia1"]
+    assert granted.envs["NVIDIA_VISIBLE_DEVICES"] == "GPU-b"
+
+
+@pytest.mark.usefixtures("serving")
+@pytest.mark.parametrize("words", ["time-slicing=3"], indirect=True)
+def test_replica_of_the_less_shared_gpu_is_preferred(kubelet: Kubelet) -> None:
+    request = M["PreferredAllocationRequest"]()
+    free = ["GPU-a::1", "GPU-b::0", "GPU-b::1", "GPU-b::2"]
+    request.container_requests.add(available_deviceIDs=free, allocation_size=2)
+
+    answer = M["PreferredAllocationResponse"].FromString(
+        call(kubelet, "GetPreferredAllocation", request.SerializeToString())
+    )
+
+    assert answer.container_responses[0].deviceIDs == ["GPU-b::0", "GPU-b::1"]
 
 
 @pytest.mark.usefixtures("serving")
 def test_container_gets_the_nodes_of_its_gpus_and_their_names(kubelet: Kubelet) -> None:
-    request = M["AllocateRequest"]()
-    request.container_requests.add(devices_ids=["GPU-b"])
-    request.container_requests.add(devices_ids=["GPU-a", "GPU-b"])
+    one, both = allocate(kubelet, ["GPU-b"], ["GPU-a", "GPU-b"])
 
-    answer = M["AllocateResponse"].FromString(
-        call(kubelet, "Allocate", request.SerializeToString())
-    )
-
-    one, both = answer.container_responses
     assert [device.host_path for device in one.devices] == ["/dev/nvidia1"]
     assert {device.permissions for device in both.devices} == {"r"}
     assert one.envs["NVIDIA_VISIBLE_DEVICES"] == "GPU-b"
@@ -118,17 +232,26 @@ def test_container_gets_the_nodes_of_its_gpus_and_their_names(kubelet: Kubelet) 
 
 
 @pytest.mark.usefixtures("serving")
-def test_unknown_gpu_is_not_granted(kubelet: Kubelet) -> None:
-    request = M["AllocateRequest"]()
-    request.container_requests.add(devices_ids=["GPU-z"])
+def test_container_sees_what_its_own_gpu_does_and_cannot_change_it(kubelet: Kubelet) -> None:
+    [granted] = allocate(kubelet, ["GPU-b"])
 
+    [mount] = granted.mounts
+    assert (mount.host_path, mount.container_path) == ("/run/hotfire/gpus/GPU-b",) * 2
+    assert mount.read_only
+
+
+@pytest.mark.usefixtures("serving")
+def test_unknown_gpu_is_not_granted(kubelet: Kubelet) -> None:
     with pytest.raises(grpc.RpcError):
-        call(kubelet, "Allocate", request.SerializeToString())
+        allocate(kubelet, ["GPU-z"])
 
 
 @pytest.mark.usefixtures("serving")
 def test_plugin_asks_for_no_call_before_a_container_starts(kubelet: Kubelet) -> None:
-    assert call(kubelet, "GetDevicePluginOptions", b"") == b""
+    options = M["DevicePluginOptions"].FromString(call(kubelet, "GetDevicePluginOptions", b""))
+
+    assert not options.pre_start_required
+    assert options.get_preferred_allocation_available
 
 
 def test_plugin_ends_when_the_kubelet_restarts(kubelet: Kubelet, serving: threading.Thread) -> None:
@@ -140,9 +263,19 @@ def test_plugin_ends_when_the_kubelet_restarts(kubelet: Kubelet, serving: thread
     until(lambda: not serving.is_alive(), within_seconds=10, what="the plugin at its end")
 
 
+def test_plugin_starts_over_when_its_settings_change(
+    kubelet: Kubelet, serving: threading.Thread, settings: Path
+) -> None:
+    kubelet.registered.get(timeout=10)
+
+    settings.write_text('{"version": "v1"}')
+
+    until(lambda: not serving.is_alive(), within_seconds=10, what="the plugin at its end")
+
+
 def test_absent_kubelet_is_an_error_of_the_system(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        serve(Plugin(DEVICES), threading.Event(), tmp_path)
+        serve(plugins("whole", tmp_path), threading.Event(), directory=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +286,22 @@ def test_absent_kubelet_is_an_error_of_the_system(tmp_path: Path) -> None:
             M["RegisterRequest"](version="v", endpoint="e", resource_name="r"),
             b"\x0a\x01v\x12\x01e\x1a\x01r",
         ),
-        (M["Device"](ID="i", health="h"), b"\x0a\x01i\x12\x01h"),
+        (
+            M["Device"](
+                ID="i", health="h", topology=M["TopologyInfo"](nodes=[M["NUMANode"](ID=1)])
+            ),
+            b"\x0a\x01i\x12\x01h\x1a\x04\x0a\x02\x08\x01",
+        ),
+        (
+            M["Mount"](container_path="c", host_path="h", read_only=True),
+            b"\x0a\x01c\x12\x01h\x18\x01",
+        ),
+        (
+            M["ContainerPreferredAllocationRequest"](
+                available_deviceIDs=["a"], must_include_deviceIDs=["m"], allocation_size=2
+            ),
+            b"\x0a\x01a\x12\x01m\x18\x02",
+        ),
         (M["ContainerAllocateRequest"](devices_ids=["a", "b"]), b"\x0a\x01a\x0a\x01b"),
         (
             M["DeviceSpec"](container_path="c", host_path="h", permissions="r"),
@@ -170,18 +318,13 @@ def test_messages_have_the_kubelets_field_numbers(message: Any, wire: bytes) -> 
     assert message.SerializeToString(deterministic=True) == wire
 
 
-def test_gpus_are_read_from_their_first_sector_in_order(tmp_path: Path) -> None:
-    for index, uuid in ((1, "GPU-b"), (0, "GPU-a")):
-        (tmp_path / f"nvidia{index}").write_bytes(uuid.encode().ljust(4096, b"\0"))
-    (tmp_path / "nvidiactl").touch()
+def test_settings_of_a_node_name_its_replicas(tmp_path: Path) -> None:
+    path = tmp_path / "gpus.json"
+    for words, number in (("whole", 1), ("time-slicing=4", 4), ("mig=1g.10gb", 1)):
+        path.write_text(json.dumps(GpuSharing.parse(words).plugin_config()))
 
-    found = gpus(tmp_path)
-
-    assert list(found.items()) == [
-        ("GPU-a", Path("/dev/nvidia0")),
-        ("GPU-b", Path("/dev/nvidia1")),
-    ]
+        assert replicas(path) == number
 
 
-def test_node_without_gpus_registers_none(tmp_path: Path) -> None:
-    assert device_plugin.gpus(tmp_path) == {}
+def test_node_without_gpus_offers_nothing() -> None:
+    assert offers([]) == {}

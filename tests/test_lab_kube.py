@@ -131,5 +131,7 @@ def test_nodes_are_awaited_until_all_are_ready(kubectl: MakeKubectl, tmp_path: P
 
 
 def test_node_without_a_device_plugin_offers_no_gpus() -> None:
-    assert readiness.gpus({"status": {"allocatable": {"cpu": "2"}}}) == 0
-    assert readiness.gpus({"status": {"allocatable": {"nvidia.com/gpu": "4"}}}) == 4
+    allocatable = {"cpu": "2", "nvidia.com/gpu": "0", "nvidia.com/mig-1g.10gb": "7"}
+
+    assert readiness.gpus({"status": {"allocatable": {"cpu": "2"}}}) == {}
+    assert readiness.gpus({"status": {"allocatable": allocatable}}) == {"nvidia.com/mig-1g.10gb": 7}

@@ -9,9 +9,9 @@ from hotfire.lab import worker
 from hotfire.lab.node_demand import Room, fits, quantity, request, unplaced, unschedulable
 from hotfire.lab.topology import Topology
 
-NODE = Topology().workers[0]
+TOPOLOGY = Topology()
 ROOM = Room(
-    labels=worker.node_labels(NODE),
+    labels=worker.node_labels(TOPOLOGY, TOPOLOGY.workers[0]),
     taints=[worker.GPU_TAINT],
     gpus=2,
     cores=2,

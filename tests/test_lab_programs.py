@@ -4,7 +4,7 @@ import ast
 import runpy
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,6 @@ from hotfire.lab import machines
 LAB = Path(machines.__file__).parent
 INIT, RELAY, SMI = LAB / "machine_init.py", LAB / "relay.py", LAB / "assets" / "nvidia-smi"
 STORE, CACHE = LAB / "model_store.py", LAB.parent / "engine" / "model_cache.py"
-Smi = Callable[[list[str], Path], int]
 
 
 def imports(nodes: Iterable[ast.AST]) -> set[str]:
@@ -56,77 +55,6 @@ def test_machine_init_finds_programs_along_the_path(tmp_path: Path) -> None:
 
     assert find_program("tool", path) == f"{tmp_path}/tool"
     assert find_program("absent", path) == "absent"
-
-
-@pytest.fixture
-def smi() -> Smi:
-    main: Smi = runpy.run_path(str(SMI))["main"]
-    return main
-
-
-@pytest.fixture
-def devices(tmp_path: Path) -> Path:
-    """A /dev with two GPUs and one that may not be opened."""
-    for index in (0, 2):
-        (tmp_path / f"nvidia{index}").write_bytes(f"GPU-{index}".encode().ljust(4096, b"\0"))
-    (tmp_path / "nvidia1").mkdir()
-    (tmp_path / "nvidiactl").touch()
-    return tmp_path
-
-
-def test_nvidia_smi_lists_the_gpus_it_may_open(
-    smi: Smi, devices: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert smi(["-L"], devices) == 0
-
-    lines = capsys.readouterr().out.splitlines()
-    assert lines == [
-        "GPU 0: hotfire-lab-gpu (UUID: GPU-0)",
-        "GPU 1: hotfire-lab-gpu (UUID: GPU-2)",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("options", "lines"),
-    [
-        (["--format=csv"], ["index, uuid", "0, GPU-0", "1, GPU-2"]),
-        (["--format=csv,noheader"], ["0, GPU-0", "1, GPU-2"]),
-    ],
-)
-def test_nvidia_smi_answers_queries_as_csv(
-    smi: Smi,
-    devices: Path,
-    capsys: pytest.CaptureFixture[str],
-    options: list[str],
-    lines: list[str],
-) -> None:
-    assert smi(["--query-gpu=index,uuid", *options], devices) == 0
-
-    assert capsys.readouterr().out.splitlines() == lines
-
-
-def test_nvidia_smi_refuses_an_unknown_field(
-    smi: Smi, devices: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert smi(["--query-gpu=uuid,colour"], devices) == 2
-
-    assert capsys.readouterr().out == 'Field "colour" is not a valid field to query.\n'
-
-
-def test_nvidia_smi_without_gpus_exits_as_the_real_one(
-    smi: Smi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert smi([], tmp_path) == 6
-
-    assert capsys.readouterr().out == "No devices were found\n"
-
-
-def test_nvidia_smi_starts_under_a_bare_python() -> None:
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", str(SMI), "-L"], capture_output=True, text=True, check=False
-    )
-
-    assert done.returncode in {0, 6}, done.stderr
 
 
 def test_help_of_the_command_line_imports_nothing_of_the_lab() -> None:

@@ -1,7 +1,6 @@
 """A plan is pure data: the same seed, the same arrivals, the same prompts."""
 
 import itertools
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from hotfire.errors import ProfileError
-from hotfire.traffic.plan import LoadPlan, body, prompt, request_bytes, schedule
+from hotfire.traffic.plan import LoadPlan, schedule
 
 
 def plan(**values: Any) -> LoadPlan:  # noqa: ANN401 - any field of the plan
@@ -59,45 +58,7 @@ def test_poisson_gaps_have_their_mean_and_spread() -> None:
     assert spread == pytest.approx(mean, rel=0.03)
 
 
-def test_prompts_are_reproducible_and_share_no_prefix() -> None:
-    loads = [plan(nonce="a"), plan(nonce="b")]
-    prompts = [prompt(load, number) for load in loads for number in range(50)]
-
-    assert prompt(loads[0], 7) == prompts[7]
-    assert len({text.split()[0] for text in prompts}) == 100
-    assert {len(text.split()) for text in prompts} == {33}
-
-
-def test_a_chat_body_asks_for_a_stream_with_usage() -> None:
-    document = json.loads(body(plan(max_tokens=9), 0))
-
-    assert document["messages"] == [{"role": "user", "content": prompt(plan(), 0)}]
-    assert document["stream"] is True
-    assert document["stream_options"] == {"include_usage": True}
-    assert (document["max_tokens"], document["temperature"]) == (9, 0)
-    assert document["ignore_eos"] is True
-
-
-def test_extra_body_wins_and_a_completion_has_a_prompt() -> None:
-    document = json.loads(body(plan(path="/v1/completions", extra_body={"temperature": 1}), 3))
-
-    assert document["temperature"] == 1
-    assert document["prompt"] == prompt(plan(), 3)
-    assert "ignore_eos" not in document
-
-
-def test_the_request_is_whole() -> None:
-    head, _, content = request_bytes(plan(headers={"X-Team": "a"}), 0).partition(b"\r\n\r\n")
-
-    lines = head.decode().split("\r\n")
-    assert lines[0] == "POST /v1/chat/completions HTTP/1.1"
-    assert {"host: gateway:8080", "accept-encoding: identity", "x-team: a"} <= set(lines)
-    assert f"content-length: {len(content)}" in lines
-    assert "connection: close" not in lines
-    assert b"connection: close" in request_bytes(plan(connection="fresh"), 0)
-
-
-@pytest.mark.parametrize("url", ["https://gateway", "gateway:80", "http://gateway/v1"])
+@pytest.mark.parametrize("url", ["ftp://gateway", "gateway:80", "http://gateway/v1"])
 def test_an_address_it_cannot_load_is_refused(url: str) -> None:
     with pytest.raises(ValidationError, match="expected http"):
         plan(url=url)

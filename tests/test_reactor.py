@@ -35,7 +35,7 @@ class Driver:
         self.rows: list[Request] = []
         now = time.monotonic_ns()
         self.reactor = Reactor(
-            plan, self.rows.append, address=plan.address, anchor=Anchor.now(), start_ns=now
+            plan, self.rows.append, addresses=[plan.address], anchor=Anchor.now(), start_ns=now
         )
         self.thread = threading.Thread(target=self.reactor.run, daemon=True)
         self.thread.start()

@@ -11,6 +11,7 @@ from scipy.stats import binom
 from hotfire import slo
 from hotfire.errors import HistoryError
 from hotfire.history import FailureClass, Request
+from hotfire.percentiles import percentile
 from hotfire.profile import Budgets
 from hotfire.verdict import Verdict
 
@@ -49,26 +50,71 @@ def censored(seq: int) -> Request:
     st.sampled_from([50, 90, 95, 99, 100]),
 )
 def test_percentile_agrees_with_numpy(values: list[float], q: int) -> None:
-    assert slo.percentile(values, q) == np.percentile(values, q, method="inverted_cdf")
+    assert percentile(values, q) == np.percentile(values, q, method="inverted_cdf")
 
 
 @given(st.lists(st.floats(min_value=0), min_size=1, max_size=200), st.integers(1, 100))
 def test_percentile_is_the_smallest_value_that_enough_do_not_exceed(
     values: list[float], q: int
 ) -> None:
-    seen = slo.percentile(values, q)
+    seen = percentile(values, q)
 
     assert 100 * sum(v <= seen for v in values) >= q * len(values)
     assert 100 * sum(v < seen for v in values) < q * len(values)
 
 
 def test_percentile_of_nothing_is_nan() -> None:
-    assert math.isnan(slo.percentile([], 95))
+    assert math.isnan(percentile([], 95))
 
 
 @given(st.integers(0, 30), st.integers(1, 30), st.floats(0.001, 0.999))
 def test_binomial_tail_agrees_with_scipy(k: int, n: int, p: float) -> None:
     assert slo.binomial_tail(k, n, p) == pytest.approx(binom.sf(k - 1, n, p), abs=1e-9)
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> tuple[Request, list[int]]:
+    """A complete request and its true token times, nanoseconds after its scheduled arrival."""
+    gaps = draw(st.lists(st.integers(1, 10**6), min_size=1, max_size=40))
+    sent = draw(st.integers(0, 10**6)) * 1000
+    times = list(np.cumsum([sent + 1000, *(gap * 1000 for gap in gaps)]))
+    stamps = [T0 + int(at) for at in times]
+    return Request(
+        seq=draw(st.integers(0, 10**6)), sched_ns=T0, send_ns=T0 + sent, first_ns=stamps[0],
+        last_ns=stamps[-1], end_ns=stamps[-1], n_out=len(stamps), gaps_us=tuple(gaps),
+    ), [int(at) for at in times]  # fmt: skip
+
+
+@given(streams())
+def test_every_latency_is_a_difference_of_true_times(made: tuple[Request, list[int]]) -> None:
+    request, times = made
+    sent = (request.send_ns or 0) - T0
+
+    assert slo.ttft_seconds(request) == pytest.approx(times[0] / 1e9)
+    assert slo.ttft_seconds(request, since="sent") == pytest.approx((times[0] - sent) / 1e9)
+    assert slo.tpot_seconds(request) == pytest.approx(np.diff(times).mean() / 1e9)
+    assert slo.longest_stall_seconds(request) == pytest.approx(np.diff(times).max() / 1e9)
+    assert slo.e2e_seconds(request) == pytest.approx(times[-1] / 1e9)
+
+
+@given(st.lists(streams(), min_size=1, max_size=8))
+def test_chunk_gaps_are_pooled_over_requests(made: list[tuple[Request, list[int]]]) -> None:
+    gaps = np.concatenate([np.diff(times) / 1e9 for _, times in made])
+
+    seen = slo.summarise([request for request, _ in made]).chunk_gap
+
+    assert seen.count == len(gaps)
+    assert seen.p95_seconds == pytest.approx(np.percentile(gaps, 95, method="inverted_cdf"))
+
+
+@given(st.lists(st.booleans(), min_size=2, max_size=60))
+def test_goodput_is_a_rate_over_every_scheduled_request(good: list[bool]) -> None:
+    rows = [served(i) if fine else failing(i) for i, fine in enumerate(good)]
+
+    summary = slo.summarise(rows)
+
+    assert summary.goodput_ratio == pytest.approx(np.mean(good))
+    assert summary.goodput_per_second == pytest.approx(10 * np.mean(good))
 
 
 def test_measures_of_one_request() -> None:

@@ -1,14 +1,17 @@
 """The recorded history of a load: one row per scheduled request, and how to read it back."""
 
-import itertools
+import io
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from hotfire.errors import HistoryError
+
+_LONGEST_GAP_US: Final = 2**31 - 1
 
 
 class FailureClass(StrEnum):
@@ -69,7 +72,8 @@ class Request:
     """One scheduled request. Stamps ``*_ns`` are epoch nanoseconds; None: it did not come so far.
 
     ``connect_ns`` is a duration: the wait for a new connection, None on a reused one. ``gaps_us``
-    are the pauses between output chunks in microseconds, as many as chunks less one.
+    are the pauses between output chunks in microseconds, as many as chunks less one; they are kept
+    as 32-bit numbers, since a history may hold ten million of them.
     """
 
     seq: int
@@ -99,12 +103,17 @@ class Request:
     served_by: str | None = None
     prompt_id: int = 0
     phase: str = "steady"
+    tenant: str = ""
+    """Who sent it, where the plan names tenants."""
     worker: int = 0
     conn_reused: bool = False
     connect_ns: int | None = None
-    gaps_us: tuple[int, ...] = ()
+    gaps_us: Sequence[int] = ()
     censored: bool = False
     """Ended by us before its outcome was known."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "gaps_us", _packed(self.gaps_us))
 
     @property
     def complete(self) -> bool:
@@ -127,12 +136,24 @@ class Request:
         return self.headers_ns is not None and self.error_class in STREAM_CUTS
 
 
-_FIELDS = fields(Request)
+def _packed(gaps_us: Sequence[int]) -> "array[int]":
+    if isinstance(gaps_us, array):
+        return gaps_us
+    try:
+        return array("i", gaps_us)
+    except OverflowError:
+        return array("i", (min(gap, _LONGEST_GAP_US) for gap in gaps_us))
+
+
+_NAMES: Final = tuple(field.name for field in fields(Request))
+_KNOWN: Final = frozenset(_NAMES)
 
 
 def to_row(request: Request) -> dict[str, Any]:
     """Return the JSON object of one row."""
-    return asdict(request)
+    row = {name: getattr(request, name) for name in _NAMES}
+    row["gaps_us"] = list(request.gaps_us)
+    return row
 
 
 def from_row(row: Mapping[str, Any]) -> Request:
@@ -141,8 +162,7 @@ def from_row(row: Mapping[str, Any]) -> Request:
     Raises:
         HistoryError: a field is missing or unknown, or the stamps contradict each other.
     """
-    unknown = row.keys() - {field.name for field in _FIELDS}
-    if unknown:
+    if unknown := row.keys() - _KNOWN:
         raise HistoryError(
             f"a history row has fields this version does not know: {sorted(unknown)}"
         )
@@ -150,7 +170,7 @@ def from_row(row: Mapping[str, Any]) -> Request:
     try:
         if values.get("error_class") is not None:
             values["error_class"] = FailureClass(values["error_class"])
-        values["gaps_us"] = tuple(values.get("gaps_us") or ())
+        values["gaps_us"] = values.get("gaps_us") or ()
         request = Request(**values)
     except (TypeError, ValueError) as error:
         raise HistoryError(f"a history row is not valid: {error}") from error
@@ -165,14 +185,20 @@ def checked(request: Request) -> Request:
     Raises:
         HistoryError: a stamp precedes the one before it.
     """
-    order = ("send_ns", "headers_ns", "first_ns", "last_ns", "end_ns")
-    stamps = [(name, at) for name in order if (at := getattr(request, name)) is not None]
     if request.send_ns is not None and request.send_ns < request.sched_ns - 1_000_000:
         raise HistoryError(f"request {request.seq}: sent before it was scheduled")
-    for (earlier, start), (later, end) in itertools.pairwise(stamps):
+    earlier, start = "", 0
+    for later in _ORDER:
+        end = getattr(request, later)
+        if end is None:
+            continue
         if end < start:
             raise HistoryError(f"request {request.seq}: {later} precedes {earlier}")
+        earlier, start = later, end
     return request
+
+
+_ORDER: Final = ("send_ns", "headers_ns", "first_ns", "last_ns", "end_ns")
 
 
 def parse_lines(text: str) -> list[Request]:
@@ -181,20 +207,21 @@ def parse_lines(text: str) -> list[Request]:
     Raises:
         HistoryError: any other line is not a row.
     """
-    lines = text.splitlines()
-    torn = bool(lines) and not text.endswith("\n")
-    requests = []
+    return list(_parsed(io.StringIO(text)))
+
+
+def _parsed(lines: Iterable[str]) -> Iterator[Request]:
+    """Yield one request per line; only a last one without its newline may be torn."""
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
         except ValueError as error:
-            if torn and number == len(lines):
-                break
+            if not line.endswith("\n"):
+                return
             raise HistoryError(f"line {number} of the history is not JSON: {error}") from error
-        requests.append(from_row(row))
-    return requests
+        yield from_row(row)
 
 
 def load(path: Path) -> list[Request]:
@@ -203,11 +230,25 @@ def load(path: Path) -> list[Request]:
     Raises:
         HistoryError: the file cannot be read or a row contradicts itself.
     """
+    return in_order(stream(path))
+
+
+def stream(path: Path) -> Iterator[Request]:
+    """Yield the requests of a history in the order of the file, a few thousand in memory at once.
+
+    Raises:
+        HistoryError: the file cannot be read or a row contradicts itself.
+    """
     try:
         if path.suffix == ".parquet":
-            return in_order(from_row(row) for row in _read_parquet(path))
-        return in_order(parse_lines(path.read_text(encoding="utf-8")))
-    except OSError as error:
+            # Not at the top: the load process reads this module too and has no use for Arrow.
+            from hotfire.parquet import read  # noqa: PLC0415
+
+            yield from map(from_row, read(path))
+            return
+        with path.open(encoding="utf-8") as file:
+            yield from _parsed(file)
+    except (OSError, UnicodeDecodeError) as error:
         raise HistoryError(f"{path}: cannot be read: {error}") from error
 
 
@@ -217,53 +258,24 @@ def in_order(requests: Iterable[Request]) -> list[Request]:
     Raises:
         HistoryError: a sequence number comes twice.
     """
-    ordered = sorted(requests, key=lambda request: (request.sched_ns, request.seq))
+    return sorted(_once(requests), key=lambda request: (request.sched_ns, request.seq))
+
+
+def _once(requests: Iterable[Request]) -> Iterator[Request]:
     seen: set[int] = set()
-    for request in ordered:
+    for request in requests:
         if request.seq in seen:
             raise HistoryError(f"request {request.seq} has two rows in the history")
         seen.add(request.seq)
-    return ordered
-
-
-_PARQUET_TYPES = {
-    "int32": {"n_in", "n_out", "n_first", "status", "worker"},
-    "string": {
-        *("token_source", "finish_reason", "error_class", "detail", "served_by", "phase"),
-    },
-    "bool": {"conn_reused", "censored"},
-    "list<int32>": {"gaps_us"},
-}
+        yield request
 
 
 def to_parquet(jsonl: Path, parquet: Path) -> int:
-    """Write a JSONL history as Parquet beside it; return the number of rows.
+    """Write a JSONL history as Parquet beside it, row by row; return the number of rows.
 
     Raises:
         HistoryError: the history cannot be read or the file cannot be written.
     """
-    # Not at the top: the load process reads this module too and has no use for 60 MB of Arrow.
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.parquet as pq  # noqa: PLC0415
+    from hotfire.parquet import write  # noqa: PLC0415 - as in stream
 
-    types = {"int32": pa.int32(), "string": pa.string(), "bool": pa.bool_()}
-    types["list<int32>"] = pa.list_(pa.int32())
-    kinds = {name: types[kind] for kind, names in _PARQUET_TYPES.items() for name in names}
-    schema = pa.schema([(field.name, kinds.get(field.name, pa.int64())) for field in _FIELDS])
-    rows = [to_row(request) for request in load(jsonl)]
-    try:
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema), parquet, compression="zstd")
-    except (OSError, pa.ArrowException) as error:
-        raise HistoryError(f"{parquet}: cannot be written: {error}") from error
-    return len(rows)
-
-
-def _read_parquet(path: Path) -> list[dict[str, Any]]:
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
-    try:
-        rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
-    except pa.ArrowException as error:
-        raise HistoryError(f"{path}: cannot be read: {error}") from error
-    return rows
+    return write(parquet, _once(stream(jsonl)), _NAMES)

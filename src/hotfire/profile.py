@@ -81,6 +81,26 @@ class StackChoice(Section):
     """Percent of requests that the canary should get, as declared; a usual first promotion step."""
 
 
+class LoadPods(Section):
+    """How workers of the load run as pods of the cluster."""
+
+    master_host: str = Field(min_length=1)
+    """Address of the machine that runs hotfire, as pods reach it."""
+    master_port: int = Field(default=5557, gt=0, lt=65536)
+    """Port the workers connect to there; Locust's own default."""
+    image: str = "docker.io/library/python:3.11-slim"
+    """Image with Python in which hotfire is installed, or that finds it in host_libraries."""
+    host_libraries: list[str] = []
+    """Directories of the nodes that are lent to the pods and hold Python packages, hotfire's
+    among them; for clusters that cannot pull an image that has them."""
+    off_accelerators: Literal["preferred", "required"] = "preferred"
+    """Whether the pods may use accelerator nodes where there are no others."""
+    cpu: str = "1"
+    """CPU a pod asks for; one process uses at most one core."""
+    memory: str = "256Mi"
+    """Memory a pod asks for; Locust and 800 streams need less than half of it."""
+
+
 class RatedLoad(Section):
     """The load the platform promises to carry, under which everything is measured."""
 
@@ -96,6 +116,8 @@ class RatedLoad(Section):
     """Longest pause within a stream before the client gives up; a user reloads by then."""
     workers: int = Field(default=1, gt=0)
     """Load processes; one carries about 15,000 tokens per second."""
+    pods: LoadPods | None = None
+    """Where the cluster's pods find the load's master; None: workers run beside hotfire."""
 
 
 class Budgets(Section):

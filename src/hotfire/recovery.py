@@ -1,28 +1,25 @@
-"""When users are served as before again: bands fixed before a fault, windows slid over it. Pure."""
+"""When users are served as before again: windows slid over the time after a fault. Pure."""
 
 import math
-from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist, linear_regression, median
+from functools import partial
+from statistics import NormalDist
 
+import numpy as np
+
+from hotfire.bands import Bands
+from hotfire.columns import Columns, Seconds
+from hotfire.equivalence import Equivalence, equivalence
 from hotfire.history import Request
-from hotfire.profile import Budgets, Measurement
-from hotfire.slo import (
-    NANO,
-    Latency,
-    longest_stall_seconds,
-    percentile,
-    tpot_seconds,
-    ttft_seconds,
-)
+from hotfire.profile import Measurement
+from hotfire.slo import NANO, Latency, longest_stall_seconds
 from hotfire.verdict import Verdict
 
 SECOND_NS = 1_000_000_000
 STEP_NS = SECOND_NS
-SUCCESS_RATIO = 0.99
-GOODPUT_FACTOR = 0.95
-TREND_FACTOR = 1.25
+BAD_SHARE = 0.2
+"""Share of bad requests from which a stretch belongs to the fault."""
 
 
 def wilson_lower(successes: int, trials: int, *, confidence: float = 0.95) -> float:
@@ -34,172 +31,6 @@ def wilson_lower(successes: int, trials: int, *, confidence: float = 0.95) -> fl
     centre = ratio + z * z / (2 * trials)
     spread = z * math.sqrt(ratio * (1 - ratio) / trials + z * z / (4 * trials * trials))
     return max(0.0, (centre - spread) / (1 + z * z / trials))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bands:
-    """What counts as "as before", fixed from the baseline before the fault.
-
-    A window holds if its success ratio is at least ``success_ratio``, p95 TTFT and p95 TPOT are
-    within their limits, and goodput is at least 0.95 of the baseline's.
-
-    Success is compared as counted, successes / n. A Wilson lower bound at 95 % of 100 requests
-    without any failure is 0.963, so a band "lower bound >= 0.99" could not be met below 381
-    requests; the bound is reported with each window, and the sample floor and the hold time are
-    what guard against luck.
-    """
-
-    success_ratio: float
-    ttft_p95_seconds: float | None
-    """None: the baseline had no TTFT at all, which is a problem of its own."""
-    tpot_p95_seconds: float | None
-    """None: the target does not report usage, so TPOT is not banded."""
-    goodput_ratio: float
-    problems: tuple[str, ...] = ()
-    """Why the baseline is no steady state; empty if it is one."""
-
-    @classmethod
-    def from_baseline(
-        cls, requests: Sequence[Request], budgets: Budgets, measurement: Measurement
-    ) -> "Bands":
-        """Return the bands of a baseline, warm-up rows left out.
-
-        A latency limit is min(budget, max(factor * baseline, baseline + floor)): without the
-        floor a few milliseconds of noise would violate a very fast baseline. The success ratio is
-        1 - error_ratio, but never below 0.99: an experiment's error budget pays for the fault, not
-        for the state after it.
-        """
-        rows = [r for r in requests if not r.censored and r.phase != "warmup"]
-        ttft = _p95([r for r in rows if r.complete], "ttft")
-        tpot = _p95([r for r in rows if r.complete], "tpot")
-        factor = measurement.band_factor
-        allowed = 1.0 if budgets.error_ratio is None else budgets.error_ratio
-        bands = cls(
-            success_ratio=max(SUCCESS_RATIO, 1 - allowed),
-            ttft_p95_seconds=_limit(
-                ttft, factor, measurement.band_floor_seconds, budgets.ttft_p95_seconds
-            ),
-            tpot_p95_seconds=_limit(
-                tpot, factor, measurement.band_floor_tpot_seconds, budgets.tpot_p95_seconds
-            ),
-            goodput_ratio=0.0,
-        )
-        goodput = _ratio(sum(bands.good(r) for r in rows), len(rows))
-        return cls(
-            success_ratio=bands.success_ratio,
-            ttft_p95_seconds=bands.ttft_p95_seconds,
-            tpot_p95_seconds=bands.tpot_p95_seconds,
-            goodput_ratio=GOODPUT_FACTOR * goodput,
-            problems=tuple(_baseline_problems(rows, bands, measurement)),
-        )
-
-    def good(self, request: Request) -> bool:
-        """Return whether one request is complete and within both latency limits."""
-        ttft, tpot = ttft_seconds(request), tpot_seconds(request)
-        slow = self.ttft_p95_seconds is None or ttft is None or ttft > self.ttft_p95_seconds
-        dragging = (
-            self.tpot_p95_seconds is not None and tpot is not None and tpot > self.tpot_p95_seconds
-        )
-        return request.complete and not slow and not dragging
-
-    def violations(self, requests: Sequence[Request]) -> list[str]:
-        """Return which bands some requests break, each as a sentence; empty: all hold."""
-        if not requests:
-            return ["no requests"]
-        found = []
-        success = _ratio(sum(r.complete for r in requests), len(requests))
-        if success < self.success_ratio:
-            found.append(f"success {success:.4f} below {self.success_ratio:g}")
-        for name, limit in (("ttft", self.ttft_p95_seconds), ("tpot", self.tpot_p95_seconds)):
-            seen = _p95(requests, name)
-            if limit is not None and seen is not None and seen > limit:
-                found.append(f"p95 {name} {seen:.4g} s above {limit:.4g} s")
-        goodput = _ratio(sum(self.good(r) for r in requests), len(requests))
-        if goodput < self.goodput_ratio:
-            found.append(f"goodput {goodput:.4f} below {self.goodput_ratio:.4f}")
-        return found
-
-
-def _limit(
-    baseline: float | None, factor: float, floor: float, budget: float | None
-) -> float | None:
-    if baseline is None:
-        return budget
-    return min(budget or math.inf, max(factor * baseline, baseline + floor))
-
-
-def _p95(requests: Iterable[Request], name: str) -> float | None:
-    """Return the p95 of a figure, failed requests infinite; None if nothing was measured."""
-    measure = {"ttft": ttft_seconds, "tpot": tpot_seconds}[name]
-    values = [measure(r) if r.complete else math.inf for r in requests]
-    known = [value for value in values if value is not None]
-    return percentile(known, 95) if known else None
-
-
-def _ratio(part: int, whole: int) -> float:
-    return part / whole if whole else 0.0
-
-
-def _baseline_problems(
-    rows: Sequence[Request], bands: Bands, measurement: Measurement
-) -> Iterable[str]:
-    span = (rows[-1].sched_ns - rows[0].sched_ns) * NANO if rows else 0.0
-    # Arrivals at a rate cover their duration but for about one gap at each end.
-    slack = 2 * span / len(rows) if rows else 0.0
-    if len(rows) < measurement.baseline_requests:
-        yield f"the baseline has {len(rows)} requests of {measurement.baseline_requests}"
-    if span + slack < measurement.baseline_seconds:
-        yield f"the baseline lasted {span:.1f} s of {measurement.baseline_seconds:g} s"
-    if not any(r.complete for r in rows):
-        yield "no request of the baseline was complete"
-    yield from bands.violations(rows)
-    if trend := _trend(rows, floor_seconds=measurement.band_floor_seconds):
-        yield trend
-
-
-def _trend(rows: Sequence[Request], *, floor_seconds: float) -> str | None:
-    """Return a sentence if TTFT drifts: a slope that is certain (95 %) and matters.
-
-    It matters from 25 % of the median on, but never below what a band forgives as noise.
-    """
-    points = [(r.sched_ns * NANO, t) for r in rows if (t := ttft_seconds(r)) is not None]
-    if len(points) < 30:
-        return None
-    start = points[0][0]
-    times, values = [at - start for at, _ in points], [value for _, value in points]
-    slope, intercept = linear_regression(times, values)
-    mean = math.fsum(times) / len(times)
-    spread = math.fsum((at - mean) ** 2 for at in times)
-    residual = math.fsum(
-        (v - intercept - slope * at) ** 2 for at, v in zip(times, values, strict=True)
-    )
-    error = math.sqrt(residual / (len(points) - 2) / spread)
-    certain = abs(slope) > NormalDist().inv_cdf(0.975) * error
-    drift = slope * times[-1]
-    if certain and abs(drift) > max((TREND_FACTOR - 1) * median(values), floor_seconds):
-        return f"TTFT drifts by {drift:+.3g} s over the baseline"
-    return None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Steady:
-    """Whether some requests show a steady state; true only if every band holds."""
-
-    holds: bool
-    reason: str
-
-    def __bool__(self) -> bool:
-        """Return whether it holds."""
-        return self.holds
-
-
-def steady(requests: Sequence[Request], bands: Bands) -> Steady:
-    """Return whether the baseline was steady and these requests lie within its bands."""
-    rows = [r for r in requests if not r.censored and r.phase != "warmup"]
-    problems = [*bands.problems, *bands.violations(rows)]
-    if problems:
-        return Steady(holds=False, reason="; ".join(dict.fromkeys(problems)))
-    return Steady(holds=True, reason=f"all bands hold over {len(rows)} requests")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,20 +63,25 @@ class Recovery:
     lost_requests: int
     lost_streams: int
     violating_requests: int
-    """Requests failed or slower than the bands: the area of the fault."""
+    """Requests failed or slower than the bands."""
+    goodput_lost_requests: float
+    """Area between the baseline's goodput and the one seen, from injection to recovery: requests
+    that would have been served well, and were not."""
     longest_stall_seconds: float
     ttft_during: Latency
     """Of the requests scheduled between injection and clearing, failed ones infinite."""
     last_violation: str
     """What the last window that did not hold broke; empty if every window held."""
     windows: tuple[Window, ...]
+    same: tuple[Equivalence, ...]
+    """Whether users were served the same after recovery as before the fault; empty before it."""
 
     def judge(self, limit_seconds: float) -> tuple[Verdict, str]:
         """Return the verdict on a recovery budget, counted from clearing, and its reason."""
         took = self.recovered_from_clearing_seconds
         if took is not None:
             verdict = Verdict.PASSED if took <= limit_seconds else Verdict.FAILED
-            return verdict, f"recovered {took:.0f} s after clearing, limit {limit_seconds:g} s"
+            return verdict, f"recovered {took:.1f} s after clearing, limit {limit_seconds:g} s"
         violated = self.last_violation_from_clearing_seconds
         if violated is not None and violated >= limit_seconds:
             seen = f"not as before {violated:.0f} s after clearing, limit {limit_seconds:g} s"
@@ -269,26 +105,23 @@ def recover(
 
     Requests are binned by scheduled time. A window starts each second after the injection and
     lasts ``window_seconds``, longer where it needs to reach ``window_requests``. Recovered is the
-    start of the first window from which on every window holds for ``hold_seconds``. Searched twice:
-    from the injection, and from the clearing, since undoing a fault may itself disturb.
+    start of the first window from which on every window holds for ``hold_seconds``, moved to the
+    first request served as before (see ``_boundary``). Searched twice: from the injection, and
+    from the clearing, since undoing a fault may itself disturb.
     """
     rows = _known(requests)
+    columns = Columns.of(rows)
     origin = injected_ns if cleared_ns is None else cleared_ns
-    windows = _windows(rows, bands, measurement, start_ns=injected_ns)
-    after = windows
-    if cleared_ns is not None:
-        after = _windows(rows, bands, measurement, start_ns=cleared_ns)
-    from_injection = _first_held(windows, measurement)
-    from_clearing = _first_held(after, measurement)
+    search = partial(_search, columns, bands, measurement)
+    windows, from_injection = search(injected_ns)
+    after, from_clearing = search(origin) if origin != injected_ns else (windows, from_injection)
     touched = [r for r in requests if (r.end_ns or r.sched_ns) >= injected_ns]
-    during = [r for r in rows if injected_ns <= r.sched_ns < origin]
-    last_ns = rows[-1].sched_ns if rows else origin
     broken = [window for window in after if window.violations]
     errors = [r.end_ns or r.sched_ns for r in touched if r.failed]
     return Recovery(
         recovered_from_injection_seconds=_since(from_injection, injected_ns),
         recovered_from_clearing_seconds=_since(from_clearing, origin),
-        censored_after_seconds=_since(last_ns, origin) if from_clearing is None else None,
+        censored_after_seconds=_censored(rows, origin) if from_clearing is None else None,
         last_violation_from_clearing_seconds=_since(
             broken[-1].start_ns if broken else None, origin
         ),
@@ -296,12 +129,86 @@ def recover(
         outage_seconds=float(_outage(r for r in rows if r.sched_ns >= injected_ns)),
         lost_requests=sum(r.failed for r in touched),
         lost_streams=sum(r.stream_lost for r in touched),
-        violating_requests=sum(not bands.good(r) for r in touched if not r.censored),
+        violating_requests=_violating(touched, bands),
+        goodput_lost_requests=_goodput_lost(touched, bands, until_ns=from_clearing),
         longest_stall_seconds=max((longest_stall_seconds(r) or 0.0 for r in touched), default=0.0),
-        ttft_during=Latency.of(_ttfts(during)),
+        ttft_during=Latency.of(
+            _measured(columns.part(columns.place(injected_ns), columns.place(origin)).ttft)
+        ),
         last_violation="; ".join(broken[-1].violations) if broken else "",
         windows=tuple(windows),
+        same=_same(columns, injected_ns, from_clearing, measurement),
     )
+
+
+def _search(
+    rows: Columns, bands: Bands, measurement: Measurement, start_ns: int
+) -> tuple[list[Window], int | None]:
+    """Return the windows from a moment on, and when users were served as before again."""
+    windows = _windows(rows, bands, measurement, start_ns=start_ns)
+    held = _first_held(windows, measurement)
+    if held is None:
+        return windows, None
+    return windows, _boundary(rows, bands, held, not_before_ns=start_ns)
+
+
+def _boundary(rows: Columns, bands: Bands, held: Window, *, not_before_ns: int) -> int:
+    """Return the moment within a second before, or inside, the first held window.
+
+    Windows start on whole seconds, and one may begin before the fault's end: it forgives a few
+    requests. So the end of the stretch in which more than a fifth of the requests are not good is
+    looked for, by the maximum of the cumulative sum of (bad - 1/5); recovered is the scheduled
+    time of the request after it. Before the window's own start this counts only if a window from
+    there holds as well.
+    """
+    first = rows.place(max(not_before_ns, held.start_ns - STEP_NS))
+    inside = rows.part(first, rows.place(held.end_ns))
+    sums = np.cumsum(~bands.good(inside) - BAD_SHARE)
+    if not len(sums):
+        return held.start_ns
+    last_bad = int(np.argmax(sums))
+    if sums[last_bad] <= 0 or last_bad + 1 == len(sums):
+        return held.start_ns
+    found = int(inside.sched_ns[last_bad + 1])
+    earlier = rows.part(rows.place(found), rows.place(found + held.end_ns - held.start_ns))
+    if found < held.start_ns and bands.violations(earlier):
+        return held.start_ns
+    return found
+
+
+def _violating(requests: Sequence[Request], bands: Bands) -> int:
+    known = Columns.of([r for r in requests if not r.censored])
+    return len(known) - int(bands.good(known).sum())
+
+
+def _goodput_lost(requests: Sequence[Request], bands: Bands, *, until_ns: int | None) -> float:
+    """Return how many fewer requests were good than at the baseline's goodput."""
+    during = [r for r in requests if r.sent and (until_ns is None or r.sched_ns < until_ns)]
+    columns = Columns.of([r for r in during if not r.censored])
+    expected = bands.baseline_goodput_ratio * len(columns)
+    return max(0.0, expected - float(bands.good(columns).sum()))
+
+
+def _same(
+    rows: Columns, injected_ns: int, recovered_ns: int | None, measurement: Measurement
+) -> tuple[Equivalence, ...]:
+    if recovered_ns is None:
+        return ()
+    end_ns = recovered_ns + round(
+        (measurement.hold_seconds + measurement.window_seconds) * SECOND_NS
+    )
+    before = rows.part(0, rows.place(injected_ns))
+    after = rows.part(rows.place(recovered_ns), rows.place(end_ns))
+    found = (equivalence(name, before, after) for name in ("ttft", "tpot"))
+    return tuple(each for each in found if each is not None)
+
+
+def _measured(values: Seconds) -> Seconds:
+    return values[~np.isnan(values)]
+
+
+def _censored(rows: Sequence[Request], origin_ns: int) -> float | None:
+    return _since(rows[-1].sched_ns if rows else origin_ns, origin_ns)
 
 
 def _known(requests: Sequence[Request]) -> list[Request]:
@@ -328,45 +235,39 @@ def _since(at_ns: int | None, origin_ns: int) -> float | None:
     return None if at_ns is None else max(0.0, (at_ns - origin_ns) * NANO)
 
 
-def _ttfts(requests: Iterable[Request]) -> list[float]:
-    values = (ttft_seconds(r) if r.complete else math.inf for r in requests)
-    return [value for value in values if value is not None]
-
-
 def _windows(
-    rows: Sequence[Request], bands: Bands, measurement: Measurement, *, start_ns: int
+    rows: Columns, bands: Bands, measurement: Measurement, *, start_ns: int
 ) -> list[Window]:
     """Return every window that the history covers to its end."""
-    stamps = [r.sched_ns for r in rows]
     width = round(measurement.window_seconds * SECOND_NS)
     windows: list[Window] = []
-    while stamps:
+    while len(rows):
         begin = start_ns + len(windows) * STEP_NS
-        first = bisect_left(stamps, begin)
-        last = max(bisect_left(stamps, begin + width), first + measurement.window_requests)
-        if last > len(stamps) or begin + width > stamps[-1]:
+        first = rows.place(begin)
+        last = max(rows.place(begin + width), first + measurement.window_requests)
+        if last > len(rows) or begin + width > rows.sched_ns[-1]:
             break
-        inside = rows[first:last]
+        inside = rows.part(first, last)
         windows.append(
             Window(
                 start_ns=begin,
-                end_ns=max(begin + width, inside[-1].sched_ns),
+                end_ns=max(begin + width, int(inside.sched_ns[-1])),
                 requests=len(inside),
-                success_wilson_lower=wilson_lower(sum(r.complete for r in inside), len(inside)),
+                success_wilson_lower=wilson_lower(int(inside.complete.sum()), len(inside)),
                 violations=tuple(bands.violations(inside)),
             )
         )
     return windows
 
 
-def _first_held(windows: Sequence[Window], measurement: Measurement) -> int | None:
-    """Return the start of the first window from which all hold for the hold time."""
+def _first_held(windows: Sequence[Window], measurement: Measurement) -> Window | None:
+    """Return the first window from which all hold for the hold time."""
     needed = math.ceil(measurement.hold_seconds * SECOND_NS / STEP_NS) + 1
     run = 0
-    for window in windows:
+    for place, window in enumerate(windows):
         run = 0 if window.violations else run + 1
         if run == needed:
-            return window.start_ns - (needed - 1) * STEP_NS
+            return windows[place - needed + 1]
     return None
 
 

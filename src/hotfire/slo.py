@@ -4,20 +4,22 @@ The one place where TTFT, TPOT, longest stall, E2E, complete and goodput are def
 """
 
 import math
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hotfire.errors import HistoryError
 from hotfire.history import Request
+from hotfire.percentiles import SAMPLE_FLOORS, percentile, place
 from hotfire.profile import Budgets
 from hotfire.verdict import Verdict
 
 NANO = 1e-9
-SAMPLE_FLOORS = {95: 100, 99: 1000}
-"""Fewest requests from which a percentile is believed."""
 CONFIDENCE = 0.95
 """Of the exact test that lets few requests exceed a ratio."""
 
@@ -81,18 +83,6 @@ def _seconds(start_ns: int | None, end_ns: int | None, request: Request) -> floa
     return max(0, end_ns - start_ns) * NANO
 
 
-def percentile(values: Iterable[float], q: float) -> float:
-    """Return the smallest value that at least q percent of all values do not exceed.
-
-    Exact, without interpolation, so that infinities are allowed; NaN for no values. q is 0-100.
-    """
-    ordered = sorted(values)
-    if not ordered:
-        return math.nan
-    rank = math.ceil(Fraction(str(q)) * len(ordered) / 100)
-    return ordered[max(rank, 1) - 1]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latency:
     """Percentiles of one figure, in seconds; NaN where there are no values."""
@@ -103,14 +93,14 @@ class Latency:
     p99_seconds: float
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> "Latency":
+    def of(cls, values: Sequence[float] | NDArray[np.float64]) -> "Latency":
         """Return the percentiles of some values."""
-        return cls(
-            count=len(values),
-            p50_seconds=percentile(values, 50),
-            p95_seconds=percentile(values, 95),
-            p99_seconds=percentile(values, 99),
+        ordered = np.sort(np.asarray(values, np.float64))
+        p50, p95, p99 = (
+            float(ordered[place(q, len(ordered))]) if len(ordered) else math.nan
+            for q in (50, 95, 99)
         )
+        return cls(count=len(ordered), p50_seconds=p50, p95_seconds=p95, p99_seconds=p99)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,10 +125,14 @@ class Summary:
     tpot_all: Latency
     e2e: Latency
     e2e_all: Latency
+    chunk_gap: Latency
+    """Pauses between output chunks of complete requests, pooled; no token times."""
     longest_stall_seconds: float
     lost_streams: int
     goodput_ratio: float
     """Complete and within the latency budgets, among all scheduled, 0-1."""
+    goodput_per_second: float
+    """The same as a rate over the scheduled arrivals; NaN for less than two requests."""
 
     def figures(self) -> dict[str, float | int]:
         """Return the flat figures of a report line; those without a value are left out."""
@@ -150,9 +144,10 @@ class Summary:
             "lost_streams": self.lost_streams,
             "error_ratio": self.error_ratio,
             "goodput_ratio": self.goodput_ratio,
+            "goodput_per_second": self.goodput_per_second,
             "longest_stall_seconds": self.longest_stall_seconds,
         }
-        for name in ("ttft", "tpot", "e2e"):
+        for name in ("ttft", "service_ttft", "tpot", "chunk_gap", "e2e"):
             latency: Latency = getattr(self, name)
             flat[f"{name}_p50_seconds"] = latency.p50_seconds
             flat[f"{name}_p95_seconds"] = latency.p95_seconds
@@ -166,6 +161,7 @@ def summarise(requests: Sequence[Request], budgets: Budgets | None = None) -> Su
     failed = [request for request in requests if request.failed]
     good = sum(meets(request, budgets) for request in complete)
     stamps = [request.sched_ns for request in requests]
+    span_seconds = (max(stamps) - min(stamps)) * NANO if stamps else 0.0
     return Summary(
         scheduled=len(requests),
         complete=len(complete),
@@ -174,7 +170,7 @@ def summarise(requests: Sequence[Request], budgets: Budgets | None = None) -> Su
         not_sent=sum(not request.sent for request in requests),
         failures=dict(Counter(str(r.error_class) for r in requests if r.error_class is not None)),
         error_ratio=_ratio(len(failed), len(failed) + len(complete)),
-        span_seconds=(max(stamps) - min(stamps)) * NANO if stamps else 0.0,
+        span_seconds=span_seconds,
         output_tokens=sum(request.n_out or 0 for request in requests),
         ttft=Latency.of(_values(complete, ttft_seconds)),
         ttft_all=Latency.of(_with_failures(requests, ttft_seconds)),
@@ -183,10 +179,23 @@ def summarise(requests: Sequence[Request], budgets: Budgets | None = None) -> Su
         tpot_all=Latency.of(_with_failures(requests, tpot_seconds)),
         e2e=Latency.of(_values(complete, e2e_seconds)),
         e2e_all=Latency.of(_with_failures(requests, e2e_seconds)),
+        chunk_gap=Latency.of(chunk_gaps_seconds(complete)),
         longest_stall_seconds=max(_values(requests, longest_stall_seconds), default=0.0),
         lost_streams=sum(request.stream_lost for request in requests),
         goodput_ratio=_ratio(good, len(requests)),
+        goodput_per_second=good / _covered_seconds(span_seconds, len(requests)),
     )
+
+
+def chunk_gaps_seconds(requests: Iterable[Request]) -> NDArray[np.float64]:
+    """Return every pause between two output chunks of the same request, pooled."""
+    packed = b"".join(array("i", request.gaps_us) for request in requests)
+    return np.frombuffer(packed, np.int32).astype(np.float64) * 1e-6
+
+
+def _covered_seconds(span_seconds: float, count: int) -> float:
+    """Return the time that arrivals stand for: each with the mean gap after it."""
+    return span_seconds * count / (count - 1) if span_seconds else math.nan
 
 
 Measure = Callable[[Request], float | None]

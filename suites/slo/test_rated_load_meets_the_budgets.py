@@ -5,19 +5,19 @@ client, and a request that never completes counts as infinitely late.
 """
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict
 
 import pytest
 
 from fixtures.stack import CANARY
 from hotfire import Evidence, Level, TargetProfile, Verdict, requirement
+from hotfire.crosscheck import Agreement
 from hotfire.errors import HarnessError
 from hotfire.history import Request
 from hotfire.prometheus import Prometheus
 from hotfire.slo import judge_budgets, summarise
 from hotfire.traffic.launch import RunningLoad
-from hotfire.waiting import until
+from hotfire.traffic.witness import compared, prometheus_at
 
 pytestmark = requirement(
     "SLO-001",
@@ -30,11 +30,6 @@ WARMUP_SECONDS = 5.0
 LATENCIES = ("ttft_p95_seconds", "tpot_p95_seconds", "e2e_p95_seconds")
 
 
-# Counted by the engines themselves; scraped every few seconds.
-ENGINES_COUNT = "vllm:request_success_total"
-SCRAPED_WITHIN_SECONDS = 20.0
-
-
 @pytest.fixture
 def measured(
     profile: TargetProfile,
@@ -45,32 +40,21 @@ def measured(
     """The rows of one rated load after its warm-up; an unfit instrument makes it inconclusive."""
     wanted = profile.measurement.slo_requests
     seconds = WARMUP_SECONDS + wanted * 1.1 / profile.load.rate_per_second
-    before = prometheus.total(ENGINES_COUNT) if prometheus else None
+    witness = prometheus_at(prometheus) if prometheus else None
+    before = witness() if witness else None
     running = load(name="SLO-001", duration_seconds=seconds, warmup_seconds=WARMUP_SECONDS)
     report = running.wait_finished(seconds + profile.load.deadline_seconds + 60)
     report.check()
-    if prometheus and before is not None:
-        asked = len([row for row in running.rows() if row.complete and row.served_by != CANARY])
-        evidence.record("requests_of_engines_by_client", asked)
-        counted = second_witness(prometheus, before, asked)
-        evidence.record("requests_of_engines_by_prometheus", counted)
+    if witness:
+        found = compared(running, witness, before, unheard=frozenset({CANARY}))
+        evidence.record("engines_say", found.model_dump(mode="json"))
+        if found.agreement is Agreement.MEASURING_FAULT:
+            raise HarnessError(found.reason)
     rows = [row for row in running.rows() if row.phase != "warmup"]
     evidence.record("requests", len(rows))
     if len(rows) < wanted:
         raise HarnessError(f"{len(rows)} requests after warm-up, {wanted} are needed")
     return rows
-
-
-def second_witness(prometheus: Prometheus, before: float, expected: int) -> float:
-    """Return what the engines counted meanwhile, once scraped; what is missing stays missing."""
-    with suppress(HarnessError):
-        until(
-            lambda: (prometheus.total(ENGINES_COUNT) or 0) - before >= expected,
-            within_seconds=SCRAPED_WITHIN_SECONDS,
-            what="the engines' own count",
-            poll_seconds=1.0,
-        )
-    return (prometheus.total(ENGINES_COUNT) or 0) - before
 
 
 def test_budgets_hold_and_could_be_broken(

@@ -74,6 +74,18 @@ def test_devices_are_told_by_pod_and_container(host: Host, kubelet: Kubelet) -> 
     ]
 
 
+def test_devices_by_claim_are_listed_with_their_driver(host: Host, kubelet: Kubelet) -> None:
+    cdi = field(1, field(1, b"nvidia.com/gpu=GPU-a"))
+    part = cdi + field(2, b"gpu.nvidia.com") + field(3, b"n1") + field(4, b"gpu-0")
+    claim = field(2, b"one-gpu-x7") + field(3, b"stack") + field(4, part)
+    container = field(1, b"vllm") + field(5, claim)
+    kubelet.answer = field(1, field(1, b"engine-0") + field(2, b"stack") + field(3, container))
+
+    [row] = pod_resources(host)
+
+    assert (row["resource"], row["device_ids"]) == ("gpu.nvidia.com", ["GPU-a"])
+
+
 def test_an_answer_larger_than_every_default_window_arrives_whole(
     host: Host, kubelet: Kubelet
 ) -> None:

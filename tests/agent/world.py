@@ -50,7 +50,7 @@ class Node:
             self.router,
         )
         for number, name in enumerate((self.name, self.router), start=1):
-            ip("-n", name, "addr", "add", f"10.99.0.{number}/24", "dev", LINK)
+            ip("-n", name, "addr", "add", f"10.99.0.{number}/30", "dev", LINK)
             ip("-n", name, "link", "set", LINK, "up")
             self._bird(name, address=f"10.99.0.{number}", neighbour=f"10.99.0.{3 - number}")
 
@@ -84,12 +84,15 @@ class Agent:
     folder: Path
     prefix: str = "nsenter --net=/proc/self/ns/net --"
     birdc: str = "birdc"
+    inside: str = ""
+    """The words that put the agent itself into a namespace."""
     process: subprocess.Popen[bytes] = field(init=False)
 
     def start(self) -> None:
         places = ["--state", str(self.folder / "state"), "--host-root", "/"]
         doors = ["--host-prefix", self.prefix, "--birdc", self.birdc]
-        self.process = subprocess.Popen([*self._program, "serve", *places, *doors])
+        words = [*self.inside.split(), *self._program, "serve", *places, *doors]
+        self.process = subprocess.Popen(words)
         until(self._socket.exists, within_seconds=10, what="the agent's socket", poll_seconds=0.02)
 
     def end(self, number: signal.Signals) -> None:

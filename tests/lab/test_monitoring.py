@@ -33,6 +33,9 @@ EXPECTED = {
     "model-store": {"store"},
     "redis": {"store"},
 }
+SILENT_LOSS = """
+table netdev lost { chain wire { type filter hook ingress device up1 priority 0; policy drop; }; }
+"""
 
 
 def ask(lab: Lab, path: str, **parameters: str) -> dict[str, Any]:
@@ -143,14 +146,24 @@ def test_dead_dependency_is_told(seen: Lab, machine: str, service: str, alert: s
         seen.rack.release(machine, service)
 
 
-def test_cut_uplink_is_told_by_its_link_and_by_bfd(seen: Lab) -> None:
+def test_link_that_goes_down_is_told(seen: Lab) -> None:
     seen.rack.run("n3", ["ip", "link", "set", "up1", "down"])
     try:
-        until(lambda: "UplinkDown" in firing(seen), within_seconds=60, what="UplinkDown firing")
-        with mending(seen, "BfdSessionDown"):
+        until(lambda: "BgpSessionDown" in firing(seen), within_seconds=60, what="BgpSessionDown")
+        with mending(seen, "UplinkDown"):
             seen.rack.run("n3", ["ip", "link", "set", "up1", "up"])
     finally:
         seen.rack.run("n3", ["ip", "link", "set", "up1", "up"])
+
+
+def test_path_that_dies_silently_is_told_by_bfd(seen: Lab) -> None:
+    seen.rack.run("n3", ["nft", "-f", "-"], stdin=SILENT_LOSS)
+    try:
+        with mending(seen, "BfdSessionDown"):
+            seen.rack.run("n3", ["nft", "delete", "table", "netdev", "lost"])
+    except BaseException:
+        seen.rack.run("n3", ["sh", "-c", "nft delete table netdev lost; true"])
+        raise
 
 
 def test_dead_scheduler_is_told(seen: Lab) -> None:

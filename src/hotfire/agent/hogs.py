@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hotfire.agent import cgroup, cuda, hog
+from hotfire.agent import cgroup, cuda, hog, processes
 from hotfire.agent.entries import Entry
 from hotfire.agent.host import Host, OperationError
 
@@ -52,7 +52,7 @@ class Hog:
         """Return what the process told since, and whether it has ended."""
         process = self._running.get(entry.id)
         if process is None:
-            return {}, not _processes(entry.id)
+            return {}, not processes.of_entry(hog.MODULE, entry.id)
         ended = process.poll() is not None
         observed = _read(process)
         if ended:
@@ -62,14 +62,13 @@ class Hog:
 
     def undo(self, host: Host, entry: Entry) -> None:
         """End the process, whoever started it; what it took goes back to the kernel with it."""
-        for pid in _processes(entry.id):
-            os.kill(pid, signal.SIGKILL)
+        processes.send(processes.of_entry(hog.MODULE, entry.id), signal.SIGKILL)
         if process := self._running.get(entry.id):
             process.wait(_END_SECONDS)
 
     def healed(self, host: Host, entry: Entry) -> bool:
         """Return whether no such process is left."""
-        return not _processes(entry.id)
+        return not processes.of_entry(hog.MODULE, entry.id)
 
 
 class CgroupHog(Hog):
@@ -144,17 +143,3 @@ def _waiting_bytes(process: subprocess.Popen[bytes]) -> bytes:
         return os.read(process.stdout.fileno(), _PIPE_BYTES)
     except BlockingIOError:
         return b""
-
-
-def _processes(entry_id: str) -> list[int]:
-    """Return the live hogs of one entry, also those a former agent started."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (folder / "cmdline").read_bytes().split(b"\0")
-            alive = (folder / "stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-        except OSError:
-            continue
-        if alive and hog.MODULE.encode() in words and entry_id.encode() in words:
-            found.append(int(folder.name))
-    return found

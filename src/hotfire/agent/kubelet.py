@@ -97,14 +97,25 @@ def _text(text: str) -> bytes:
 def _rows(message: bytes) -> Iterator[dict[str, Any]]:
     for pod in _submessages(message, 1):
         for container in _submessages(pod, 3):
-            for device in _submessages(container, 2):
+            for resource, device_ids in _grants(container):
                 yield {
                     "namespace": _string(pod, 2),
                     "pod": _string(pod, 1),
                     "container": _string(container, 1),
-                    "resource": _string(device, 1),
-                    "device_ids": [one.decode() for one in _submessages(device, 2)],
+                    "resource": resource,
+                    "device_ids": device_ids,
                 }
+
+
+def _grants(container: bytes) -> Iterator[tuple[str, list[str]]]:
+    """Yield what came by number from a device plugin, then what came by claim from a driver."""
+    for device in _submessages(container, 2):
+        yield _string(device, 1), [one.decode() for one in _submessages(device, 2)]
+    for claim in _submessages(container, 5):
+        for part in _submessages(claim, 4):
+            # A CDI device is named KIND=ID.
+            names = [_string(cdi, 1) for cdi in _submessages(part, 1)]
+            yield _string(part, 2), [name.rpartition("=")[2] for name in names]
 
 
 def _string(message: bytes, number: int) -> str:

@@ -4,7 +4,21 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Protocol
 
-from hotfire.agent import cgroup, cuda, kubelet, link
+from hotfire.agent import (
+    block,
+    carrier,
+    cgroup,
+    cuda,
+    delay,
+    disk,
+    kubelet,
+    link,
+    loss,
+    markers,
+    probe,
+    services,
+    signals,
+)
 from hotfire.agent.entries import HEALED, INJECTED, Entries, Entry
 from hotfire.agent.hogs import CgroupHog, DeviceHog, Hog
 from hotfire.agent.host import Host, OperationError
@@ -26,13 +40,29 @@ class Operations:
         self._host = host
         self._entries = entries
         self._faults: dict[str, Fault] = {
-            "link.silent_loss": link.SilentLoss(),
+            "link.silent_loss": loss.SilentLoss(),
+            "link.one_way_loss": loss.OneWayLoss(),
+            "link.packet_loss": loss.PacketLoss(),
+            "link.carrier_down": carrier.CarrierDown(),
+            "link.rate": carrier.Rate(),
+            "link.delay": delay.Delay(),
+            "net.block": block.Block(),
+            "service.stop": services.Stop(),
+            "process.signal": signals.Signal(),
+            "gpu.health": markers.GpuHealth(),
+            "store.mode": markers.StoreMode(),
+            "disk.fill": disk.Fill(),
             "cgroup.hog": CgroupHog(),
             "device.hog": DeviceHog(),
         }
         self._answers: dict[str, Callable[[dict[str, Any]], object]] = {
             "ping": lambda _: {"open": len(entries.open())},
             "link.state": lambda args: link.state(host, args),
+            "link.probe": lambda args: probe.frames(host, args),
+            "link.round_trip": lambda args: probe.round_trip(host, args),
+            "net.lookup": lambda args: probe.lookup(host, args),
+            "net.drops": lambda args: {"drops": block.drops(host, entries.get(str(args["id"])))},
+            "service.state": lambda args: services.state(host, args),
             "cgroup.state": lambda args: cgroup.state(host, args),
             "gpu.list": lambda _: cuda.gpus(host),
             "pod_resources": lambda _: kubelet.pod_resources(host),
@@ -64,6 +94,10 @@ class Operations:
             self._entries.renew(entry.id, ttl_seconds=0)
         self.tick()
         self._entries.forget_healed()
+
+    def idle(self) -> bool:
+        """Return whether nothing is broken here."""
+        return not self._entries.open()
 
     def tick(self) -> None:
         """Note what running faults told, and end those whose time is over."""

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from hotfire import history, recovery
+from hotfire import bands, history, recovery
 from hotfire.chaos import blast, heal
 from hotfire.chaos.agent_client import LinkState, Observed
 from hotfire.chaos.armed import Shot, tell
@@ -28,11 +28,11 @@ def slo_is_met() -> bool:
     injected_ns = _event_ns(shot, "injected") or time.time_ns()
     baseline = [row for row in rows if row.sched_ns < injected_ns]
     measurement = shot.profile.measurement
-    bands = recovery.Bands.from_baseline(baseline, shot.profile.budgets, measurement)
+    limits = bands.Bands.from_baseline(baseline, shot.profile.budgets, measurement)
     later = [row for row in rows if row.sched_ns >= injected_ns]
     window_ns = time.time_ns() - round(measurement.window_seconds * _SECOND_NS)
     recent = [row for row in later if row.sched_ns >= window_ns] if later else baseline
-    steady = recovery.steady(recent, bands)
+    steady = bands.steady(recent, limits)
     tell(
         shot.run,
         "steady-state",

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import typer
 
 from hotfire.cli.child import termination_as_interrupt
+from hotfire.cli.load_command import load
 from hotfire.errors import HotfireError, LabError, ProfileError
 from hotfire.lab.cli import app as lab_app
 
@@ -28,6 +29,7 @@ app = typer.Typer(
     "file, 255 hotfire itself failed.",
 )
 app.add_typer(lab_app, name="lab")
+app.command()(load)
 
 Target = Annotated[
     Path | None, typer.Option("--target", metavar="FILE", help="Target file; default: the lab.")

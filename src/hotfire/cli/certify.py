@@ -11,6 +11,7 @@ from rich.text import Text
 from hotfire.cli.catalogue import entries, refuse_unknown
 from hotfire.cli.child import Child, termination_as_interrupt, undisturbed
 from hotfire.cli.heal import heal_leftovers, refuse_leftovers, target_or_lab
+from hotfire.cli.lab_logs import LabLogs
 from hotfire.cli.progress import Progress
 from hotfire.cli.project import format_names, project_root
 from hotfire.cli.report import write_reports
@@ -59,7 +60,8 @@ def carry_out(order: Order) -> int:
         arguments = _arguments(order, target, run, root)
         child = Child.start(arguments, root=root, log=run.log_path("pytest.log"))
         progress = Progress(run, console)
-        status = _follow(child, progress)
+        lab_logs = LabLogs(run, profile)
+        status = _follow(child, progress, lab_logs)
     if status in _NEVER_BEGAN:
         raise ProfileError(child.complaint())
     stopped_itself = status == _STOPPED and run.info().conformance is not None
@@ -95,15 +97,21 @@ def _arguments(order: Order, target: Path, run: RunDirectory, root: Path) -> lis
     return [*folders, *_PYTEST, *options]
 
 
-def _follow(child: Child, progress: Progress) -> int | None:
+def _follow(child: Child, progress: Progress, lab_logs: LabLogs) -> int | None:
     """Return pytest's exit status; None when the operator ended the run."""
+
+    def look() -> None:
+        progress.look()
+        lab_logs.look()
+
     try:
         with progress:
-            status: int | None = child.follow(progress.look)
+            status: int | None = child.follow(look)
     except KeyboardInterrupt:
         with undisturbed():
             progress.say("interrupted: healing and cleaning up", style="yellow")
             child.stop()
+            lab_logs.look()
             status = None
     return status
 

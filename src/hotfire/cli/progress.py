@@ -1,12 +1,14 @@
 """What a run looks like while it is going on, read from what it has recorded so far."""
 
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self, TypeVar
 
 from rich.console import Console
 from rich.text import Text
 
+from hotfire.cli.load_view import RunningLoads
 from hotfire.cli.verdicts import STYLES
 from hotfire.rundir import Event, Result, RunDirectory
 
@@ -24,6 +26,9 @@ class Progress:
         self._sizes: dict[Path, int] = {}
         self._told: dict[str, int] = {"results": 0, "events": 0}
         self._began = time.monotonic()
+        self._now = "starting"
+        self._fault = ""
+        self._load = RunningLoads(run.path("history"))
 
     def __enter__(self) -> Self:
         self._status.start()
@@ -49,6 +54,8 @@ class Progress:
         for event in events:
             if event.what == _STARTED:
                 self._tell_start(event)
+        if self._console.is_terminal and (seen := self._load.look()):
+            self._show(f"{self._now}\n  {self._fault}{seen}")
 
     def _new_events(self) -> list[Event]:
         if not self._has_grown("timeline.jsonl"):
@@ -68,12 +75,19 @@ class Progress:
         return news
 
     def _tell_start(self, event: Event) -> None:
-        self._status.update(Text(f"{self._place()}{event.source}"))
+        self._now, self._fault = f"{self._place()}{event.source}", ""
+        self._show(self._now)
         if not self._console.is_terminal:
             # A log has no status line; whoever reads it must see that something goes on.
             self.say(f"{self._place()}{event.source.rpartition('/')[2]} ...")
 
+    def _show(self, text: str) -> None:
+        self._status.update(Text(text))
+
     def _tell_event(self, event: Event) -> None:
+        if event.kind == "fault":
+            since = datetime.fromtimestamp(event.at_ns * 1e-9, UTC)
+            self._fault = f"{event.what} at {since:%H:%M:%S}; "
         if event.kind in {"fault", "phase"}:
             self.say(f"  {event.experiment or ''} {event.what}", style="dim")
 

@@ -12,8 +12,10 @@ import argparse
 import asyncio
 import contextlib
 import dataclasses
+import gzip
 import hashlib
 import json
+import re
 import signal
 import socket
 import struct
@@ -51,14 +53,50 @@ MISBEHAVIOURS = {
     "rst": "resets the connection in the middle of a stream",
     "stall": "pauses for stall_seconds in the middle of a stream",
     "hang": "falls silent in the middle of a stream",
+    # HTTP and SSE in every form a server or a proxy may choose.
+    "crlf": "ends lines with CR and LF",
+    "no_space": "leaves out the space after data:",
+    "event_lines": "sends event: and id: lines with each event",
+    "split_character": "cuts a character of several bytes between two chunks",
+    "half_character": "sends half a character in each event",
+    "control_character": "sends a NUL inside a JSON string",
+    "dribble": "writes each byte by itself",
+    "interim": "sends an interim answer first",
+    "extensions": "gives each chunk an extension",
+    "trailers": "sends trailers after the last chunk",
+    "length": "announces the body's length instead of chunks",
+    "http10": "answers in HTTP/1.0",
+    "gzip": "compresses, although nobody accepts that",
+    "redirect": "redirects to another path",
+    "html": "answers 200 with a page",
+    "pipelined": "sends a second answer nobody asked for",
+    "endless": "never stops generating",
+    "long_line": "sends an event of a megabyte",
+    "cut_headers": "closes in the middle of the headers",
+    "hang_headers": "falls silent in the middle of the headers",
+    "hang_chunk": "falls silent between a chunk's size and its data",
+    "hang_event": "falls silent in the middle of an event",
+    "hang_before_done": "falls silent before [DONE]",
+    "hang_after_done": "falls silent after [DONE], before the last chunk",
 }
+# With misbehaviour "mixed" one generation after the other takes the next of these.
+MIXED = [name for name in MISBEHAVIOURS if name != "stale"]
 REFUSALS = {
     "refuse": (503, "The engine refuses by script.", "ServiceUnavailableError"),
     "too_many": (429, "Too many requests by script.", "RateLimitError"),
     "internal_error": (500, "The engine fails by script.", "InternalServerError"),
 }
+# What stands for the mark behind each token.
+SPOILED = {
+    "split_character": "é".encode(),
+    "half_character": "é".encode()[:1],
+    "control_character": b"\0",
+}
+STREAM_TYPE = "text/event-stream; charset=utf-8"
+PAGE = b"<!doctype html><title>Welcome</title><h1>It works</h1>"
 REASONS = {
     200: "OK",
+    302: "Found",
     400: "Bad Request",
     404: "Not Found",
     405: "Method Not Allowed",
@@ -69,7 +107,7 @@ REASONS = {
 }
 WORDS = ["the", "hot", "fire", "test", "burns", "for", "its", "full", "time", "on", "a", "stand"]
 BODY_LIMIT_BYTES = 8 << 20
-RECORDS_KEPT = 10_000
+RECORDS_KEPT = 20_000
 LATENCY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -99,8 +137,8 @@ class Script:
             if isinstance(value, bool) or not isinstance(value, accepted):
                 message = f"{name} must be {known[name].__name__}, not {value!r}"
                 raise ValueError(message)  # noqa: TRY004 - a wrong value for the caller
-        if values.get("misbehaviour", "ok") not in MISBEHAVIOURS:
-            raise ValueError(f"misbehaviour must be one of {', '.join(MISBEHAVIOURS)}")
+        if values.get("misbehaviour", "ok") not in {*MISBEHAVIOURS, "mixed"}:
+            raise ValueError(f"misbehaviour must be one of {', '.join(MISBEHAVIOURS)}, mixed")
         return dataclasses.replace(self, **values)
 
 
@@ -127,6 +165,10 @@ class Truth:
     last_ns: int = 0
     end_ns: int = 0
     tokens: int = 0
+    chunks: int = 0  # events with tokens in them
+    n_in: int = 0
+    usage: int | None = None  # completion_tokens as sent
+    finish_reason: str | None = None  # as sent
     outcome: str = "running"
 
 
@@ -171,6 +213,11 @@ class Engine:
     def ready(self) -> bool:
         return not self.stopping and time.monotonic() >= self.ready_at
 
+    @property
+    def full(self) -> bool:
+        limit = self.script.max_waiting
+        return bool(limit) and len(self.waiting) >= limit
+
     def next_misbehaviour(self) -> str:
         """Count one generation and return what it shall do."""
         self.counters["generations"] += 1
@@ -180,6 +227,8 @@ class Engine:
         if script.misbehaviour == "ok" or not (due and left):
             return "ok"
         self.counters["misbehaved"] += 1
+        if script.misbehaviour == "mixed":
+            return MIXED[self.counters["misbehaved"] % len(MIXED)]
         return script.misbehaviour
 
     async def admitted(self) -> None:
@@ -352,10 +401,15 @@ def length(document: Json, n_in: int, script: Script) -> tuple[int, str]:
     return script.natural_tokens, "stop"
 
 
-def words(prompt: str, count: int) -> list[str]:
-    """Return that many tokens, always the same ones for a prompt."""
+def word(prompt: str, index: int) -> str:
+    """Return one token, always the same one for a prompt."""
     start = hashlib.sha256(prompt.encode()).digest()[0]
-    return [(" " if index else "") + WORDS[(start + index) % len(WORDS)] for index in range(count)]
+    return (" " if index else "") + WORDS[(start + index) % len(WORDS)]
+
+
+def words(prompt: str, count: int) -> list[str]:
+    """Return the first tokens of an answer."""
+    return [word(prompt, index) for index in range(count)]
 
 
 class Stream:
@@ -394,7 +448,18 @@ class Stream:
 
     async def send(self, document: Json | bytes) -> None:
         text = document if isinstance(document, bytes) else dumps(document)
-        await self.connection.body(b"data: " + text + b"\n\n")
+        await self.connection.body(self.event(text))
+
+    def event(self, text: bytes) -> bytes:
+        """Return one event in the form the script wants."""
+        match self.truth.misbehaviour:
+            case "crlf":
+                return b"data: " + text + b"\r\n\r\n"
+            case "no_space":
+                return b"data:" + text + b"\n\n"
+            case "event_lines":
+                return b"event: message\nid: 7\ndata: " + text + b"\n\n"
+        return b"data: " + text + b"\n\n"
 
     async def run(self) -> None:
         """Generate and, where the script says so, misbehave."""
@@ -414,8 +479,10 @@ class Stream:
         message = {"role": "assistant", "content": text}
         choice |= {"message": message} if self.asked.chat else {"text": text}
         document = self.envelope([choice], streamed=False)
+        self.truth.finish_reason = self.asked.finish_reason
         if fate != "no_usage":
             document["usage"] = self.usage(self.asked.n_out)
+            self.truth.usage = self.asked.n_out
         body = dumps(document)
         if fate in ("fin", "rst", "truncate", "hang"):
             self.connection.start(200, "application/json", length=len(body))
@@ -425,7 +492,7 @@ class Stream:
 
     async def streamed(self) -> None:
         fate, asked = self.truth.misbehaviour, self.asked
-        self.connection.start(200, "text/event-stream; charset=utf-8", framed=fate != "unframed")
+        await self.start()
         if asked.chat and fate != "no_role":
             choice = {"index": 0, "delta": {"role": "assistant", "content": ""}}
             choice |= {"logprobs": None, "finish_reason": None}
@@ -436,25 +503,63 @@ class Stream:
             await self.tokens()
         finish = None if fate == "no_finish_reason" else asked.finish_reason
         await self.send(self.chunk("", finish=finish))
+        self.truth.finish_reason = finish
         if asked.include_usage and fate != "no_usage":
             document = self.envelope([], streamed=True)
             await self.send(document | {"usage": self.usage(self.truth.tokens)})
+            self.truth.usage = self.truth.tokens
+        await self.end()
+
+    async def start(self) -> None:
+        """Write the headers, or a whole answer of another kind."""
+        fate, connection = self.truth.misbehaviour, self.connection
+        headers: dict[str, str] = {}
+        if fate in ("redirect", "html"):
+            status = 200 if fate == "html" else 302
+            await connection.answer(status, PAGE, "text/html", {"location": "/elsewhere"})
+            await self.break_off(fate)
+        if fate in ("cut_headers", "hang_headers"):
+            connection.write(b"HTTP/1.1 200 OK\r\ncontent-ty")
+            await self.break_off(fate)
+        if fate == "interim":
+            connection.write(b"HTTP/1.1 103 Early Hints\r\nlink: </style.css>\r\n\r\n")
+        if fate == "gzip":
+            headers["content-encoding"] = "gzip"
+        length = None
+        if fate == "length":
+            length = connection.room = 4096 + 512 * self.asked.n_out
+        framed = fate not in ("unframed", "http10")
+        connection.style = fate
+        connection.start(200, STREAM_TYPE, length=length, framed=framed, headers=headers)
+
+    async def end(self) -> None:
+        """Write [DONE] and the end of the body."""
+        fate = self.truth.misbehaviour
+        if fate == "hang_before_done":
+            await self.break_off(fate)
         await self.send(b"[DONE]")
         self.truth.end_ns = time.time_ns()
+        if fate == "hang_after_done":
+            await self.break_off(fate)
         await self.connection.finish()
+        if fate == "pipelined":
+            await self.connection.answer(200, PAGE, "text/html")
+            self.connection.keep = False
 
     async def tokens(self) -> None:
         """Write the tokens, each at its time."""
         fate, n_out = self.truth.misbehaviour, self.asked.n_out
         together = 3 if fate == "multi_token" else 1
-        texts = words(self.asked.prompt, n_out)
+        mark = "@" if fate in SPOILED else ""
         half = max(1, n_out // 2)
-        for index in range(0, n_out, together):
-            group = texts[index : index + together]
+        for index in range(0, sys.maxsize if fate == "endless" else n_out, together):
+            places = range(index, min(index + together, max(n_out, index + 1)))
+            group = [word(self.asked.prompt, place) + mark for place in places]
             await self.token_time(index + len(group) - 1, tokens=len(group))
             thinking = fate == "reasoning" and index < half
             part = "reasoning_content" if thinking else "content"
-            await self.send(self.chunk("".join(group), part=part))
+            await self.send(self.spoiled(dumps(self.chunk("".join(group), part=part))))
+            self.truth.chunks += 1
             if fate == "comments":
                 await self.connection.body(b": keep-alive\n\n")
             if index < half <= index + len(group):
@@ -464,16 +569,28 @@ class Stream:
         """Misbehave once, after half of the tokens."""
         if fate == "invalid_json":
             await self.send(b'{"choices": [')
+        if fate == "long_line":
+            await self.send(self.chunk("x" * (1 << 20)))
         if fate == "stall":
             self.began += self.engine.script.stall_seconds
-        if fate in ("sse_error", "truncate", "fin", "rst", "hang"):
+        if fate in ("hang_chunk", "hang_event"):
+            event = self.event(dumps(self.chunk(" lost")))
+            part = b"" if fate == "hang_chunk" else event[: len(event) // 2]
+            self.connection.write(b"%x\r\n%s" % (len(event), part))
+        if fate in ("sse_error", "truncate", "fin", "rst", "hang", "hang_chunk", "hang_event"):
             await self.break_off(fate)
+
+    def spoiled(self, text: bytes) -> bytes:
+        """Return a token's JSON with what its mark stands for."""
+        return text.replace(b"@", SPOILED.get(self.truth.misbehaviour, b"@"))
 
     async def break_off(self, fate: str) -> None:
         """End the answer in one of the wrong ways."""
         self.truth.outcome = fate
-        if fate == "hang":
+        if fate.startswith("hang"):
             await self.silence()
+        if fate in ("redirect", "html"):
+            raise BrokenOffError
         if fate == "sse_error":
             error = {"message": "EngineCore encountered an issue.", "type": "InternalServerError"}
             await self.send({"error": error | {"param": None, "code": 500}})
@@ -523,8 +640,10 @@ class Connection:
         self, engine: Engine, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         self.engine, self.reader, self.writer = engine, reader, writer
-        self.framed = True
+        self.chunked = True
         self.keep = True
+        self.style = "ok"
+        self.room = 0
         engine.counters["connections"] += 1
         raw: socket.socket = writer.get_extra_info("socket")
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -550,13 +669,21 @@ class Connection:
         self.writer.write(data)
 
     def start(
-        self, status: int, content_type: str, *, length: int | None = None, framed: bool = True
+        self,
+        status: int,
+        content_type: str,
+        *,
+        length: int | None = None,
+        framed: bool = True,
+        headers: dict[str, str] | None = None,
     ) -> None:
         """Write the status line and the headers."""
-        self.framed = framed
+        self.chunked = framed and length is None
         self.keep = self.keep and framed
-        head = [f"HTTP/1.1 {status} {REASONS.get(status, 'Unknown')}"]
+        version = "1.0" if self.style == "http10" else "1.1"
+        head = [f"HTTP/{version} {status} {REASONS.get(status, 'Unknown')}"]
         head += [f"content-type: {content_type}", f"x-served-by: {self.engine.name}"]
+        head += [f"{name}: {value}" for name, value in (headers or {}).items()]
         if length is not None:
             head.append(f"content-length: {length}")
         elif framed:
@@ -569,20 +696,46 @@ class Connection:
         """Write one piece of a streamed body."""
         if self.gone:
             raise ConnectionResetError("the client has gone")
-        self.writer.write(b"%x\r\n%s\r\n" % (len(data), data) if self.framed else data)
-        await self.writer.drain()
+        if self.style == "gzip":
+            data = gzip.compress(data)
+        parts = [data]
+        if self.style == "split_character":
+            parts = re.split(rb"(?<=\xc3)", data)
+        for part in parts:
+            self.room -= len(part)
+            self.put(self.framed(part) if self.chunked else part)
+            await self.writer.drain()
+
+    def framed(self, data: bytes) -> bytes:
+        """Return one chunk."""
+        extension = b';signature="a;b"' if self.style == "extensions" else b""
+        return b"%x%s\r\n%s\r\n" % (len(data), extension, data)
+
+    def put(self, data: bytes) -> None:
+        """Write bytes, one at a time if so scripted."""
+        step = 1 if self.style == "dribble" else len(data)
+        for start in range(0, len(data), step):
+            self.writer.write(data[start : start + step])
 
     async def finish(self) -> None:
         """End a streamed body cleanly."""
-        if self.framed:
-            self.writer.write(b"0\r\n\r\n")
+        if self.chunked:
+            trailer = b"x-checksum: 7\r\n" if self.style == "trailers" else b""
+            self.put(b"0\r\n%s\r\n" % trailer)
+        elif self.style == "length":
+            self.put(b":".ljust(self.room - 1, b".") + b"\n")
         await self.writer.drain()
 
     async def answer(
-        self, status: int, body: bytes, content_type: str = "application/json"
+        self,
+        status: int,
+        body: bytes,
+        content_type: str = "application/json",
+        headers: dict[str, str] | None = None,
     ) -> None:
         """Write a whole answer."""
-        self.start(status, content_type, length=len(body))
+        self.style = "ok"
+        self.start(status, content_type, length=len(body), headers=headers)
         self.writer.write(body)
         await self.writer.drain()
 
@@ -686,10 +839,13 @@ async def generate(engine: Engine, connection: Connection, call: Call, *, chat: 
     if not engine.ready:
         raise BadRequestError(503, "The engine is not ready.", "ServiceUnavailableError")
     asked = validated(parsed(call.body), chat=chat, script=engine.script)
-    fate = await preflight(engine, connection, call)
+    if engine.full:
+        raise BadRequestError(503, "The queue is full.", "ServiceUnavailableError")
+    fate = engine.next_misbehaviour()
     name = f"{'chatcmpl' if chat else 'cmpl'}-{engine.name}-{engine.counters['generations']}"
-    record = Truth(name, asked.prompt[:80], fate, arrival_ns)
+    record = Truth(name, asked.prompt[:80], fate, arrival_ns, n_in=asked.n_in)
     engine.records.append(record)
+    await preflight(connection, call, record)
     engine.counters["prompt_tokens"] += asked.n_in
     await engine.admitted()
     try:
@@ -709,18 +865,16 @@ async def generate(engine: Engine, connection: Connection, call: Call, *, chat: 
         close_books(engine, record)
 
 
-async def preflight(engine: Engine, connection: Connection, call: Call) -> str:
-    """Return the fate of a generation that may start; refuse or cut the others."""
-    limit = engine.script.max_waiting
-    if limit and len(engine.waiting) >= limit:
-        raise BadRequestError(503, "The queue is full.", "ServiceUnavailableError")
-    fate = engine.next_misbehaviour()
+async def preflight(connection: Connection, call: Call, record: Truth) -> None:
+    """Refuse or cut a generation that is not to start."""
+    fate = record.misbehaviour
     if fate in REFUSALS:
+        record.outcome = "refused"
         raise BadRequestError(*REFUSALS[fate])
     if fate == "stale" and call.nth_on_connection > 1:
+        record.outcome = "cut"
         await connection.cut(reset=False)
         raise BrokenOffError
-    return fate
 
 
 def close_books(engine: Engine, record: Truth) -> None:

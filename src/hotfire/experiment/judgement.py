@@ -6,10 +6,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from hotfire.bands import Bands
 from hotfire.experiment.document import IS_HEALED, TOOK_EFFECT
 from hotfire.history import Request
 from hotfire.profile import Budgets, Measurement
-from hotfire.recovery import Bands, Recovery, recover
+from hotfire.recovery import Recovery, recover
 from hotfire.rundir import Event
 from hotfire.slo import BudgetResult, judge_budgets, summarise
 from hotfire.verdict import Verdict, merge
@@ -214,10 +215,22 @@ def _figures(record: Record, recovery: Recovery | None) -> Figures:
         "lost_requests": recovery.lost_requests,
         "lost_streams": recovery.lost_streams,
         "violating_requests": recovery.violating_requests,
+        "goodput_lost_requests": round(recovery.goodput_lost_requests, 1),
         "longest_stall_seconds": recovery.longest_stall_seconds,
         "ttft_during_p95_seconds": recovery.ttft_during.p95_seconds,
+        **_same_as_before(recovery),
         **_ready_endpoints(record),
     }
+
+
+def _same_as_before(recovery: Recovery) -> Figures:
+    """Return what the equivalence test after recovery showed; nothing without recovery."""
+    found: Figures = {}
+    for one in recovery.same:
+        found[f"{one.name}_p95_after_to_before_ratio"] = one.ratio
+        found[f"{one.name}_p95_after_to_before_upper_ratio"] = one.upper_ratio
+        found[f"{one.name}_shown_same_as_before"] = one.same
+    return found
 
 
 def _ready_endpoints(record: Record) -> Figures:

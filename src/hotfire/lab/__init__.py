@@ -38,3 +38,14 @@ def kubectl_of_standing_lab() -> Path | None:
 
     lab = Lab(project_root())
     return lab.kubectl().binary if lab.state.read() else None
+
+
+def collect_logs(kubeconfig: Path, directory: Path) -> bool:
+    """Copy the standing lab's logs below a directory; False: that kubeconfig is not the lab's."""
+    from hotfire.lab.lab import Lab  # noqa: PLC0415
+
+    lab = Lab(project_root())
+    if lab.state.read() is None or kubeconfig.resolve() != lab.state.kubeconfig.resolve():
+        return False
+    lab.collect_logs(directory)
+    return True

@@ -3,9 +3,12 @@
 from pathlib import Path
 
 from hotfire.lab import monitoring
+from hotfire.lab.gpus import Strategy
 from hotfire.lab.kube import Kubectl, fill
 from hotfire.lab.machines import Rack
 from hotfire.lab.topology import (
+    API_ADDRESS,
+    API_PORT,
     CLUSTER_DOMAIN,
     DNS_ADDRESS,
     GATEWAY_ADDRESS,
@@ -14,8 +17,10 @@ from hotfire.lab.topology import (
 )
 
 _MANIFESTS = Path(__file__).parent / "manifests"
-_CORE = ("10-core.yaml", "16-monitoring.yaml")
+_CORE = ("10-core.yaml", "12-gpus.yaml", "14-policy.yaml", "16-monitoring.yaml")
 _VALUES = {
+    "API_ADDRESS": API_ADDRESS,
+    "API_PORT": str(API_PORT),
     "CLUSTER_DOMAIN": CLUSTER_DOMAIN,
     "DNS_ADDRESS": DNS_ADDRESS,
     "GATEWAY_ADDRESS": GATEWAY_ADDRESS,
@@ -24,8 +29,10 @@ _VALUES = {
 
 
 def apply_core(kubectl: Kubectl, topology: Topology) -> None:
-    """Apply DNS, device plugin and Prometheus."""
-    manifests = [fill(_MANIFESTS / name, _VALUES) for name in _CORE]
+    """Apply DNS, what nodes with GPUs run, Prometheus, and what enforces network policies."""
+    sharings = {topology.sharing(worker).strategy for worker in topology.workers}
+    names = [*_CORE, *(("14-gpus-dra.yaml",) if Strategy.DRA in sharings else ())]
+    manifests = [fill(_MANIFESTS / name, _VALUES) for name in names]
     kubectl.apply_text("\n---\n".join([*manifests, monitoring.config_map(topology)]))
 
 

@@ -102,12 +102,13 @@ class Autoscaler:
         return None
 
     def _room_of_new(self, topology: Topology, number: int) -> Room:
-        node = replace(topology, pool_nodes=(*topology.pool_nodes, number)).machine(f"n{number}")
+        grown = replace(topology, pool_nodes=(*topology.pool_nodes, number))
+        node = grown.machine(f"n{number}")
         # All workers are of one kind: the first one tells what a further one would have.
         like = self._cluster.get("Node", None, topology.workers[0].name) or {}
         return replace(
             _room(like),
-            labels={**worker.node_labels(node), **POOL_LABEL},
+            labels={**worker.node_labels(grown, node), **POOL_LABEL},
             taints=[worker.GPU_TAINT],
             gpus=len(node.gpus),
         )

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hotfire.lab import nodes_cli
+from hotfire.lab.handles import cli as handles_cli
 
 if TYPE_CHECKING:  # `--help` stays instant
     from hotfire.lab.lab import Lab
@@ -129,9 +130,11 @@ def status() -> None:
     if seen is None:
         _say("no lab is up; `hotfire lab up` starts one")
         raise typer.Exit(1)
-    table = Table("machine", "rack", "address", "BGP sessions", "services", "node")
+    table = Table("machine", "rack", "address", "BGP sessions", "services", "node", "on for")
     for row in seen.rows:
-        table.add_row(row.name, row.rack, row.address, row.sessions, row.services, row.node)
+        table.add_row(
+            row.name, row.rack, row.address, row.sessions, row.services, row.node, row.age
+        )
     _console.print(table)
     for line in seen.lines:
         _say(line)
@@ -169,3 +172,6 @@ def kubeconfig(
     if not state.kubeconfig.exists():
         raise LabError("no lab is up; `hotfire lab up` starts one")
     _say(str(state.kubeconfig) if path else state.kubeconfig.read_text())
+
+
+handles_cli.add_to(app)

@@ -7,7 +7,7 @@ reach the API servers under one address, which each member announces while its o
 from dataclasses import dataclass
 from pathlib import Path
 
-from hotfire.lab import fabric, pki
+from hotfire.lab import api_policy, fabric, pki
 from hotfire.lab.machines import BASE_ENV, Bind, Blueprint, Service
 from hotfire.lab.router import machine_services
 from hotfire.lab.topology import (
@@ -58,8 +58,9 @@ def blueprint(topology: Topology, machine: Machine, directory: Path, lent: Lent)
         files={
             fabric.BIRD_CONFIG: fabric.bird_config(topology, machine),
             _ANNOUNCER_PROGRAM: _ANNOUNCER.read_text(),
+            **api_policy.files(),
         },
-        directories=("/run/bird", "/var/lib/etcd"),
+        directories=("/run/bird", "/var/lib/etcd", api_policy.AUDIT_DIRECTORY),
     )
 
 
@@ -154,6 +155,7 @@ def _api_server(machine: Machine) -> tuple[str, ...]:
         f"--proxy-client-key-file={_PKI}/api-client.key",
         f"--feature-gates={_GATES}",
         "--runtime-config=scheduling.k8s.io/v1alpha2=true",
+        *api_policy.arguments(_PKI),
         "--profiling=false",
     )
 
@@ -172,6 +174,8 @@ def _controller_manager(topology: Topology) -> tuple[str, ...]:
         "--use-service-account-credentials=true",
         *_election(topology),
         f"--cluster-cidr={POD_NETWORK}",
+        # Its controllers let PodGroups go again.
+        f"--feature-gates={_GATES}",
         *_METRICS_TLS,
         "--profiling=false",
     )

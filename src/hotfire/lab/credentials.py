@@ -2,7 +2,7 @@
 
 import shutil
 
-from hotfire.lab import control_plane, pki
+from hotfire.lab import api_policy, control_plane, pki
 from hotfire.lab.state import State
 from hotfire.lab.topology import API_ADDRESS, SERVICE_NETWORK, Machine, Topology
 
@@ -15,6 +15,7 @@ def write(topology: Topology, state: State, *, api_port: int) -> None:
     addresses = [API_ADDRESS, _SERVICE_API_ADDRESS, *(each.address for each in topology.members)]
     first = state.pki / topology.members[0].name
     authority = pki.write_control_plane(first, addresses=addresses)
+    api_policy.write_encryption(first)
     for member in topology.members[1:]:
         # Every member signs and serves with the same keys: a token of one is good at all.
         shutil.copytree(first, state.pki / member.name)

@@ -5,7 +5,9 @@ BFD finds dead paths and both uplinks carry traffic (ECMP). Pod and service addr
 to end without NAT on the way.
 """
 
+import socket
 from ipaddress import IPv4Interface
+from typing import Any
 
 from pyroute2 import IPRoute
 
@@ -85,6 +87,36 @@ def _create(machine: Machine) -> None:
         loopback = routes.link_lookup(ifname="lo")[0]
         routes.addr("add", index=loopback, address=machine.address, prefixlen=32)
         routes.link("set", index=loopback, state="up")
+
+
+def reset(topology: Topology, machine: Machine) -> None:
+    """Leave of a machine's network what is there before it boots: cables, addresses, rules.
+
+    Its namespace outlives a power cut, and with it what its kernel would have forgotten.
+    """
+    space, uplinks = machine.network_namespace, [each.uplink for each in topology.links_of(machine)]
+    netns.run(space, ["nft", "flush", "ruleset"])
+    netns.run(space, ["conntrack", "-F"])
+    with netns.inside(space), IPRoute() as routes:
+        for link in routes.get_links():
+            _forget(routes, link, machine, uplinks)
+    if machine.role is Role.WORKER:
+        netns.run(space, ["nft", "-f", "-"], stdin=_node_rules(machine))
+
+
+def _forget(routes: IPRoute, link: Any, machine: Machine, uplinks: list[str]) -> None:  # noqa: ANN401
+    name, index = link.get_attr("IFLA_IFNAME"), link["index"]
+    if name == "lo":
+        for row in routes.get_addr(index=index, family=socket.AF_INET):
+            address = row.get_attr("IFA_ADDRESS")
+            if address not in {machine.address, "127.0.0.1"}:
+                routes.addr("del", index=index, address=address, prefixlen=row["prefixlen"])
+    elif name in uplinks:
+        # Down and up: its routes and neighbours are gone, its address stays.
+        routes.link("set", index=index, state="down")
+        routes.link("set", index=index, state="up")
+    else:
+        routes.link("del", index=index)
 
 
 def _cable(routes: IPRoute, link: Link) -> None:

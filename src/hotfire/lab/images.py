@@ -30,6 +30,7 @@ _PATH = (
     "/usr/sbin:/usr/bin:/sbin:/bin"
 )
 _TOOL_ENV = {"PYTHONPATH": "/opt/hotfire/tool:/opt/hotfire/src", "PYTHONDONTWRITEBYTECODE": "1"}
+_POLICY_ENV = {"PYTHONPATH": "/opt/hotfire/network-policy", "PYTHONDONTWRITEBYTECODE": "1"}
 _ENGINE_ENV = {"PYTHONPATH": "/opt/hotfire/engine", "PYTHONDONTWRITEBYTECODE": "1"}
 PAUSE_IMAGE = "registry.k8s.io/pause:3.10"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -56,6 +57,21 @@ IMAGES = (
     Image(
         name="hotfire.lab/device-plugin:1",
         command=("python3", "-m", "hotfire.lab.device_plugin"),
+        env=_TOOL_ENV,
+    ),
+    Image(
+        name="hotfire.lab/dra-driver:1",
+        command=("python3", "-m", "hotfire.lab.dra_driver"),
+        env=_TOOL_ENV,
+    ),
+    Image(
+        name="hotfire.lab/network-policy:1",
+        command=("python3", "-S", "-m", "network_policy"),
+        env=_POLICY_ENV,
+    ),
+    Image(
+        name="hotfire.lab/dcgm-exporter:1",
+        command=("python3", "-m", "hotfire.lab.dcgm_exporter"),
         env=_TOOL_ENV,
     ),
 )

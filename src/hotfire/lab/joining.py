@@ -23,7 +23,7 @@ def hold(rack: Rack, node: Machine) -> None:
 
 def deliver_images(rack: Rack, node: Machine, archive: Path) -> None:
     """Put an archive of images on a worker's disk; it may be off."""
-    destination = Path(f"{rack.home(node.name)}{worker.IMAGE_ARCHIVE}")
+    destination = rack.inside(node.name, worker.IMAGE_ARCHIVE)
     destination.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy2(archive, destination)
 

@@ -17,6 +17,7 @@ import yaml
 from hotfire.errors import LabError
 from hotfire.lab import (
     add_ons,
+    cgroups,
     client,
     control_plane,
     credentials,
@@ -24,6 +25,7 @@ from hotfire.lab import (
     extending,
     fabric,
     joining,
+    logs,
     on_demand,
     readiness,
     remains,
@@ -44,6 +46,7 @@ from hotfire.lab.workshop import Workshop
 
 _HERE = Path(__file__).parent
 _SHIMS = _HERE / "assets"
+_CNI_PLUGIN = _HERE / "network_policy" / "cni_plugin.py"
 
 
 class Lab:
@@ -212,7 +215,9 @@ class Lab:
     def _write_shims(self) -> None:
         usr = self.state.home / "usr-layer"
         shutil.copytree(_SHIMS, usr / "bin", dirs_exist_ok=True)
-        (usr / "bin" / "nvidia-smi").chmod(0o755)
+        shutil.copy(_CNI_PLUGIN, usr / "bin" / "hotfire-policy")
+        for name in ("nvidia-smi", "hotfire-policy"):
+            (usr / "bin" / name).chmod(0o755)
 
     def _switch_on(self, topology: Topology, parts: Parts) -> None:
         python, pki = Path(sys.base_prefix), self.state.pki
@@ -261,7 +266,7 @@ class Lab:
         return Path(next(b["source"] for b in binds if b["target"] == "/opt/hotfire/bin"))
 
     def _join_nodes(self, topology: Topology, kubectl: Kubectl) -> None:
-        items = [worker.node_object(node) for node in topology.workers]
+        items = [worker.node_object(topology, node) for node in topology.workers]
         joining.create(kubectl, [*items, control_plane.service_endpoints()])
         for node in topology.workers:
             joining.release(self.rack, node)
@@ -292,6 +297,8 @@ class Lab:
 
     def _take_down(self, progress: Progress) -> None:
         with remains.no_interrupts():
+            # First who would switch machines on again.
+            remains.end(lambda: cgroups.processes("warden"))
             for name in self.rack.names():
                 self.rack.cut_power(name)
             remains.clear()
@@ -314,12 +321,16 @@ class Lab:
     def collect_logs(self, directory: Path) -> None:
         """Copy every log of every machine below a directory."""
         for name in self.rack.names():
-            for log in (self.rack.var(name) / "log").glob("*.log"):
+            own = self.rack.var(name) / "log"
+            for log in (*own.glob("*.log"), *own.glob("kubernetes/*.log")):
                 (directory / name).mkdir(parents=True, exist_ok=True)
                 shutil.copy2(log, directory / name / log.name)
+            logs.copy_pods(self.rack, name, directory / name / "pods")
             init = self.rack.home(name) / "init.log"
             if init.exists() and (directory / name).is_dir():
                 shutil.copy2(init, directory / name / "init.log")
+        if self.state.handles_log.exists():
+            shutil.copy2(self.state.handles_log, directory / "handles.log")
 
 
 def require_root() -> None:

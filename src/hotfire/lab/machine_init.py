@@ -37,6 +37,7 @@ LO_FLAGS_READ_ONLY, LO_FLAGS_AUTOCLEAR = 1, 4
 LOOP_MAJOR = 7
 RESTART_SECONDS = 1.0
 CONTROL = "/var/lib/hotfire/services"
+PIDS = "/run/hotfire"
 # name, permissions, major and minor number of the character devices that every machine has.
 CHARACTER_DEVICES = (
     ("null", 0o666, 1, 3),
@@ -120,7 +121,7 @@ def make_device(path: str, mode: int, device: int) -> None:
 
 
 def make_devices(root: str, spec: Spec) -> None:
-    """Make a small /dev of its own; the GPUs are block devices whose first sector is their UUID."""
+    """Make a small /dev of its own; GPUs are block devices that say what they are."""
     dev = f"{root}/dev"
     mount("tmpfs", dev, "tmpfs", 0, "mode=755")
     for directory in ("net", "pts", "shm", "mqueue"):
@@ -131,9 +132,10 @@ def make_devices(root: str, spec: Spec) -> None:
     mount("tmpfs", f"{dev}/shm", "tmpfs", 0, "mode=1777")
     for name, target in DEVICE_LINKS.items():
         os.symlink(target, f"{dev}/{name}")
-    for index, image in enumerate(spec["gpu_images"]):
+    for name, image in spec["block_devices"].items():
+        os.makedirs(os.path.dirname(f"{dev}/{name}"), exist_ok=True)
         number = os.makedev(LOOP_MAJOR, attach_loop(image))
-        make_device(f"{dev}/nvidia{index}", 0o666 | stat.S_IFBLK, number)
+        make_device(f"{dev}/{name}", 0o666 | stat.S_IFBLK, number)
 
 
 def attach_loop(image: str) -> int:
@@ -241,6 +243,8 @@ class Service:
     def start(self) -> None:
         self.pid = os.fork()
         if self.pid:
+            with open(f"{PIDS}/{self.name}.pid", "w") as file:
+                file.write(str(self.pid))
             return
         try:
             self.become_program()
@@ -288,12 +292,14 @@ def reap(services: list[Service], now: float) -> None:
         for service in services:
             if service.pid == pid:
                 service.pid, service.start_at = 0, now + RESTART_SECONDS
+                os.unlink(f"{PIDS}/{service.name}.pid")
 
 
 def supervise(spec: Spec) -> None:
     """Keep the machine's services running; never returns."""
     services = [Service(each) for each in spec["services"]]
     os.makedirs(CONTROL, exist_ok=True)
+    os.makedirs(PIDS, exist_ok=True)
     watched = {signal.SIGCHLD, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1}
     signal.pthread_sigmask(signal.SIG_BLOCK, watched)
     while True:

@@ -20,6 +20,7 @@ class ServiceSpec(TypedDict):
     log: str
     nice: int
     fds: list[int]
+    on_demand: bool
 
 
 class Spec(TypedDict):
@@ -34,7 +35,8 @@ class Spec(TypedDict):
     cgroup_version: int
     cgroup_controllers: list[str]
     usr_layers: list[str]
-    gpu_images: list[str]
+    block_devices: dict[str, str]
+    """Where below /dev, and which of the host's files is its content."""
     binds: list[BindSpec]
     files: dict[str, str]
     directories: list[str]

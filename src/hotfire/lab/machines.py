@@ -7,7 +7,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,6 +40,8 @@ class Service:
     env: dict[str, str] = field(default_factory=lambda: dict(BASE_ENV))
     nice: int = 0
     fds: tuple[int, ...] = ()
+    on_demand: bool = False
+    """Started when somebody releases it, not with the machine."""
 
     @property
     def log(self) -> str:
@@ -51,6 +54,7 @@ class Service:
             "env": self.env,
             "nice": self.nice,
             "fds": list(self.fds),
+            "on_demand": self.on_demand,
             "log": self.log,
         }
 
@@ -76,6 +80,32 @@ class Blueprint:
     binds: tuple[Bind, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
     directories: tuple[str, ...] = ()
+    block_devices: Mapping[str, bytes] = field(default_factory=dict)
+    """Content of read-only block devices by their place below /dev."""
+
+
+# The node agent, as `lab break` uses it: it runs while something is broken, and PID 1 starts it
+# again if it dies. A namespace package of its own: the tool's own imports need installing.
+AGENT_SOCKET, AGENT_STATE = "/run/hotfire/agent.sock", "/var/lib/hotfire/handles"
+CONTROL = "/var/lib/hotfire/services"
+_AGENT_PACKAGE = "/opt/hotfire/agent"
+_AGENT_WORDS = ("--socket", AGENT_SOCKET, "serve", "--state", AGENT_STATE, "--host-prefix", "")
+AGENT = Service(
+    name="agent",
+    argv=(
+        "/opt/hotfire/python/bin/python3",
+        *("-S", "-B", "-m", "hotfire.agent.program"),
+        *_AGENT_WORDS,
+        *("--host-root", "/", "--retire", f"{CONTROL}/agent.down"),
+    ),
+    env=BASE_ENV | {"PYTHONPATH": _AGENT_PACKAGE},
+    nice=-10,
+    on_demand=True,
+)
+_AGENT_BINDS = (
+    Bind(source=sys.base_prefix, target="/opt/hotfire/python"),
+    Bind(source=str(Path(__file__).parents[1] / "agent"), target=f"{_AGENT_PACKAGE}/hotfire/agent"),
+)
 
 
 class Rack:
@@ -91,6 +121,10 @@ class Rack:
     def var(self, name: str) -> Path:
         """Return the machine's /var as the host sees it."""
         return self.home(name) / "var"
+
+    def inside(self, name: str, path: str) -> Path:
+        """Return a path below the machine's /var as the host sees it."""
+        return self.var(name) / Path(path).relative_to("/var")
 
     def log(self, name: str, service: str) -> Path:
         return self.var(name) / "log" / f"{service}.log"
@@ -110,23 +144,41 @@ class Rack:
         # The id may belong to somebody else by now.
         return pid if str(self.home(name)).encode() in environment else None
 
+    def age_seconds(self, name: str) -> float | None:
+        """Return how long a machine has been on; None: it is off."""
+        try:
+            stat = Path(f"/proc/{self.pid(name)}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return None
+        began = int(stat[19]) / os.sysconf("SC_CLK_TCK")
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - began
+
     def switch_on(self, blueprint: Blueprint) -> None:
         """Start a machine; returns once its PID 1 exists."""
         name = blueprint.machine.name
-        home = self.home(name)
         self.var(name).mkdir(parents=True, exist_ok=True)
-        (home / "root").mkdir(exist_ok=True)
+        (self.home(name) / "root").mkdir(exist_ok=True)
+        self._spec_file(name).write_text(json.dumps(self._spec(blueprint), indent=1))
+        self.start(name)
+
+    def start(self, name: str) -> None:
+        """Start a machine as it was last written down; returns once its PID 1 exists.
+
+        Raises:
+            LabError: it did not start.
+        """
+        home, services = self.home(name), self.spec(name)["services"]
         (home / "pid").unlink(missing_ok=True)
-        spec = home / "spec.json"
-        spec.write_text(json.dumps(self._spec(blueprint), indent=1))
-        fds = [fd for service in blueprint.services for fd in service.fds]
+        for service in services:
+            if service["on_demand"]:
+                self.hold(name, service["name"])
         with (home / "init.log").open("ab") as log:
             done = subprocess.run(
-                [sys.executable, "-I", "-S", str(_INIT), str(spec)],
+                [sys.executable, "-I", "-S", str(_INIT), str(self._spec_file(name))],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                pass_fds=fds,
+                pass_fds=[fd for service in services for fd in service["fds"]],
                 timeout=20,
                 check=False,
             )
@@ -135,15 +187,29 @@ class Rack:
             raise LabError(f"machine {name} did not start: {said[-1] if said else done.returncode}")
 
     def spec(self, name: str) -> Spec:
-        """Return what a machine was switched on with."""
-        found: Spec = json.loads((self.home(name) / "spec.json").read_text())
-        return found
+        """Return what was written down about a machine when it was first switched on."""
+        spec: Spec = json.loads(self._spec_file(name).read_text())
+        return spec
+
+    def services(self, name: str) -> list[str]:
+        """Return the services that run as long as a machine is on."""
+        return [each["name"] for each in self.spec(name)["services"] if not each["on_demand"]]
+
+    def service_pid(self, name: str, service: str) -> int | None:
+        """Return the host's id of a service's process; None: it does not run."""
+        init = self.pid(name)
+        try:
+            inner = int(Path(f"/proc/{init}/root/run/hotfire/{service}.pid").read_text())
+            children = Path(f"/proc/{init}/task/{init}/children").read_text().split()
+        except (OSError, ValueError):
+            return None
+        return next((int(one) for one in children if _innermost_pid(int(one)) == inner), None)
 
     def rewrite(self, name: str, path: str, text: str) -> None:
         """Replace a file of a machine, for now and for its next start."""
         spec = self.spec(name)
         spec["files"][path] = text
-        (self.home(name) / "spec.json").write_text(json.dumps(spec, indent=1))
+        self._spec_file(name).write_text(json.dumps(spec, indent=1))
         if pid := self.pid(name):
             Path(f"/proc/{pid}/root{path}").write_text(text)
 
@@ -152,9 +218,13 @@ class Rack:
         shutil.rmtree(self.home(name), ignore_errors=True)
         cgroups.remove(name)
 
+    def _spec_file(self, name: str) -> Path:
+        return self.home(name) / "spec.json"
+
     def _spec(self, blueprint: Blueprint) -> Spec:
         machine, home = blueprint.machine, self.home(blueprint.machine.name)
-        binds = [Bind(source=path, target=path) for path in _HOST_ETC]
+        common = [Bind(source=path, target=path) for path in _HOST_ETC]
+        binds = {bind.target: bind for bind in (*common, *_AGENT_BINDS, *blueprint.binds)}
         return {
             "hostname": machine.name,
             "root": str(home / "root"),
@@ -165,20 +235,20 @@ class Rack:
             "cgroup_version": cgroups.version(),
             "cgroup_controllers": cgroups.controllers(),
             "usr_layers": [str(self._usr_layer), "/usr"],
-            "gpu_images": [str(path) for path in self._gpu_images(machine)],
-            "binds": [bind.spec() for bind in (*binds, *blueprint.binds)],
+            "block_devices": self._write_images(blueprint),
+            "binds": [bind.spec() for bind in binds.values()],
             "files": _FILES | {"/etc/hostname": machine.name + "\n"} | blueprint.files,
             "directories": list(blueprint.directories),
-            "services": [service.spec() for service in blueprint.services],
+            "services": [service.spec() for service in (*blueprint.services, AGENT)],
         }
 
-    def _gpu_images(self, machine: Machine) -> list[Path]:
-        """Write one small file per GPU; its first sector is the GPU's UUID."""
-        paths = []
-        for index, uuid in enumerate(machine.gpus):
-            path = self.home(machine.name) / f"gpu{index}.img"
-            path.write_bytes(uuid.encode().ljust(4096, b"\0"))
-            paths.append(path)
+    def _write_images(self, blueprint: Blueprint) -> dict[str, str]:
+        """Write a file for each block device and return where it lies."""
+        paths = {}
+        for name, content in blueprint.block_devices.items():
+            path = self.home(blueprint.machine.name) / f"{name.replace('/', '-')}.img"
+            path.write_bytes(content)
+            paths[name] = str(path)
         return paths
 
     def run(
@@ -231,7 +301,7 @@ class Rack:
         self._wake(name)
 
     def _control(self, name: str) -> Path:
-        return self.var(name) / "lib" / "hotfire" / "services"
+        return self.inside(name, CONTROL)
 
     def _wake(self, name: str) -> None:
         if pid := self.pid(name):
@@ -243,3 +313,12 @@ class Rack:
         if pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+
+def _innermost_pid(pid: int) -> int | None:
+    """Return a process's id as its own machine sees it."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:  # It ended while we looked.
+        return None
+    return next(int(line.split()[-1]) for line in lines if line.startswith("NSpid:"))

@@ -18,7 +18,7 @@ from hotfire.lab.topology import Machine, Topology
 from hotfire.lab.topology_file import LAST_WORKER
 from hotfire.waiting import until
 
-POOL_LABEL = {"hotfire.dev/node-pool": "stand-in"}
+POOL_LABEL = {"hotfire.lab/node-pool": "stand-in"}
 
 
 class NodePool:
@@ -78,18 +78,19 @@ class NodePool:
         joining.deliver_images(self._rack, node, self._state.images)
         self._rack.switch_on(worker.blueprint(topology, node, self._state.pki / node.name, lent))
         joining.import_images(self._rack, node)
-        joining.create(kubectl, [worker.node_object(node, POOL_LABEL)])
+        joining.create(kubectl, [worker.node_object(topology, node, POOL_LABEL)])
         joining.release(self._rack, node)
         until(
-            lambda: self._serves(node),
+            lambda: self._serves(topology, node),
             within_seconds=60,
             what=f"{node.name} Ready with {len(node.gpus)} GPUs",
             poll_seconds=0.3,
         )
 
-    def _serves(self, node: Machine) -> bool:
+    def _serves(self, topology: Topology, node: Machine) -> bool:
+        wanted = topology.sharing(node).resources(len(node.gpus))
         (found,) = self._lab.kubectl().items("node", node.name)
-        return condition(found, "Ready") and readiness.gpus(found) == len(node.gpus)
+        return condition(found, "Ready") and readiness.gpus(found) == wanted
 
     def _drain(self, name: str, within_seconds: float) -> None:
         kubectl = self._lab.kubectl()

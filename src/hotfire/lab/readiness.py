@@ -6,6 +6,7 @@ from typing import Any
 
 from hotfire.errors import HarnessError, LabError
 from hotfire.lab import netns
+from hotfire.lab.gpus import MIG_RESOURCE_PREFIX, RESOURCE
 from hotfire.lab.kube import Kubectl, condition
 from hotfire.lab.state import State
 from hotfire.lab.topology import API_ADDRESS, Topology
@@ -60,14 +61,16 @@ def wait_gateway(kubectl: Kubectl) -> None:
 
 def wait_add_ons(topology: Topology, kubectl: Kubectl) -> None:
     """Wait until every deployment is available and the kubelets offer every GPU."""
-    wanted = sum(len(worker.gpus) for worker in topology.workers)
+    workers = topology.workers
+    wanted = {each.name: topology.sharing(each).resources(len(each.gpus)) for each in workers}
 
     def ready() -> bool:
         deployments = kubectl.items("deployments", "--all-namespaces")
         available = all(condition(each, "Available") for each in deployments)
-        return available and sum(map(gpus, kubectl.items("nodes"))) == wanted
+        offered = {node["metadata"]["name"]: gpus(node) for node in kubectl.items("nodes")}
+        return available and all(offered.get(name) == those for name, those in wanted.items())
 
-    until(ready, within_seconds=90, what=f"add-ons available and {wanted} GPUs", poll_seconds=0.4)
+    until(ready, within_seconds=90, what="add-ons available and every GPU", poll_seconds=0.4)
 
 
 def wait_served(kubectl: Kubectl, *, within_seconds: float = 120) -> None:
@@ -93,6 +96,8 @@ def _unavailable(kubectl: Kubectl) -> list[str]:
     return [each["metadata"]["name"] for each in items if not condition(each, "Available")]
 
 
-def gpus(node: dict[str, Any]) -> int:
-    """Return how many GPUs a Node object offers."""
-    return int(node.get("status", {}).get("allocatable", {}).get("nvidia.com/gpu", "0"))
+def gpus(node: dict[str, Any]) -> dict[str, int]:
+    """Return how many GPUs and MIG instances a Node object offers, by resource name."""
+    offered = node.get("status", {}).get("allocatable", {})
+    names = [name for name in offered if name == RESOURCE or name.startswith(MIG_RESOURCE_PREFIX)]
+    return {name: int(offered[name]) for name in names if int(offered[name])}

@@ -1,15 +1,13 @@
 """How the standing lab is: asked from its machines, not remembered."""
 
 import contextlib
-import json
 from dataclasses import dataclass
-from pathlib import Path
 
 from hotfire.errors import LabError
 from hotfire.lab import cgroups, dependencies, fabric
+from hotfire.lab.handles import breaking
 from hotfire.lab.kube import condition
 from hotfire.lab.lab import Lab, standing
-from hotfire.lab.machine_spec import Spec
 from hotfire.lab.pool_process import PoolProcess
 from hotfire.lab.topology import Machine, Role, Topology
 
@@ -24,6 +22,7 @@ class Row:
     sessions: str
     services: str
     node: str
+    age: str
     healthy: bool
 
 
@@ -56,6 +55,7 @@ def look(lab: Lab) -> Status | None:
         f"model store {dependencies.model_url(topology)}  "
         f"Redis {topology.store.address}:{dependencies.REDIS_PORT}",
         f"export KUBECONFIG={lab.state.kubeconfig}",
+        *breaking.in_words(lab),
     ]
     healthy = record.complete and all(row.healthy for row in rows)
     return Status(rows=rows, lines=lines, healthy=healthy)
@@ -79,11 +79,11 @@ def _nodes(lab: Lab) -> dict[str, bool]:
 def _row(lab: Lab, topology: Topology, machine: Machine, nodes: dict[str, bool]) -> Row:
     on = lab.rack.pid(machine.name) is not None
     up, expected = _sessions(lab, machine) if on else 0, len(topology.links_of(machine))
-    wanted = _services(lab, machine)
-    running = _running(lab, machine) if on else set()
+    wanted = lab.rack.services(machine.name) if on else []
+    running = [name for name in wanted if lab.rack.service_pid(machine.name, name)]
     is_node = machine.role is Role.WORKER
     ready = nodes.get(machine.name, False)
-    missing = [name for name, argv in wanted.items() if argv not in running]
+    missing = [name for name in wanted if name not in running]
     return Row(
         name=machine.name,
         rack=machine.rack or "",
@@ -91,6 +91,7 @@ def _row(lab: Lab, topology: Topology, machine: Machine, nodes: dict[str, bool])
         sessions=f"{up}/{expected}",
         services="off" if not on else ("missing: " + ", ".join(missing) if missing else "all run"),
         node=("Ready" if ready else "not Ready") if is_node else "",
+        age=_duration(lab.rack.age_seconds(machine.name)),
         healthy=on and up == expected and not missing and (ready or not is_node),
     )
 
@@ -105,22 +106,12 @@ def _sessions(lab: Lab, machine: Machine) -> int:
     return sum("BGP" in line and "Established" in line for line in shown.splitlines())
 
 
-def _services(lab: Lab, machine: Machine) -> dict[str, tuple[str, ...]]:
-    """Return the command line of each of the machine's services by its name."""
-    try:
-        spec: Spec = json.loads((lab.rack.home(machine.name) / "spec.json").read_text())
-    except (OSError, ValueError):
-        return {}
-    return {service["name"]: tuple(service["argv"]) for service in spec["services"]}
-
-
-def _running(lab: Lab, machine: Machine) -> set[tuple[str, ...]]:
-    """Return the command lines that PID 1 of the machine has running as its children."""
-    pid = lab.rack.pid(machine.name)
-    children = Path(f"/proc/{pid}/task/{pid}/children")
-    lines = set()
-    for child in children.read_text().split() if children.exists() else []:
-        with contextlib.suppress(OSError):
-            text = Path(f"/proc/{child}/cmdline").read_text()
-            lines.add(tuple(text.removesuffix("\0").split("\0")))
-    return lines
+def _duration(seconds: float | None) -> str:
+    """Return a time span in the two largest of its units."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

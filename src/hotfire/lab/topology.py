@@ -6,6 +6,8 @@ from enum import StrEnum
 from functools import cached_property
 from ipaddress import IPv4Interface, IPv4Network
 
+from hotfire.lab.gpus import GpuSharing
+
 POD_NETWORK = IPv4Network("10.244.0.0/16")
 SERVICE_NETWORK = IPv4Network("10.96.0.0/16")
 # Announced by those members of the control plane whose API server is ready, and by nobody else.
@@ -108,6 +110,14 @@ class Topology:
 
     def _rack(self, number: int) -> str:
         return f"rack-{(number - 1) % self.racks + 1}"
+
+    def sharing(self, worker: Machine) -> GpuSharing:
+        """Return how a worker's GPUs are shared.
+
+        Raises:
+            LabError: its words in ``gpu_sharing`` name nothing that a GPU can do.
+        """
+        return GpuSharing.parse(self.gpu_sharing.get(worker.name, ""))
 
     @cached_property
     def members(self) -> tuple[Machine, ...]:

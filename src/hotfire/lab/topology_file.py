@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hotfire.errors import LabError
+from hotfire.lab.gpus import GpuSharing
 from hotfire.lab.topology import Topology
 
 MOST_NODES = 8
@@ -35,6 +36,8 @@ class _Shape(BaseModel):
             raise ValueError(f"gpu_sharing names {', '.join(unknown)}, and there is no such worker")
         if any(not self.nodes < number <= LAST_WORKER for number in self.pool_nodes):
             raise ValueError(f"pool_nodes must lie between nodes and {LAST_WORKER}")
+        for words in self.gpu_sharing.values():
+            GpuSharing.parse(words)
         return self
 
 

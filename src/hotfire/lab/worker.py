@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hotfire.lab import cgroups, fabric
+from hotfire.lab import cgroups, fabric, gpu_device, gpu_labels, gpus
 from hotfire.lab.images import PAUSE_IMAGE
 from hotfire.lab.machine_spec import Spec
 from hotfire.lab.machines import BASE_ENV, Bind, Blueprint, Service
@@ -65,6 +65,7 @@ class Lent:
 
 def blueprint(topology: Topology, machine: Machine, pki_directory: Path, lent: Lent) -> Blueprint:
     """Return a worker; ``pki_directory`` holds its kubeconfigs and certificates."""
+    devices = topology.sharing(machine).devices(machine.gpus)
     return Blueprint(
         machine=machine,
         services=(
@@ -89,15 +90,17 @@ def blueprint(topology: Topology, machine: Machine, pki_directory: Path, lent: L
             Bind(source=str(pki_directory), target=_PKI),
         ),
         files=_files(topology, machine),
+        block_devices={device.node: gpu_device.encode(device) for device in devices},
         directories=(
             "/run/bird",
             "/run/containerd",
             "/run/lock",
             "/run/netns",
+            *(str(gpu_device.LIVE / device.uuid) for device in devices),
             "/var/lib/containerd",
             "/var/lib/kubelet",
             "/var/lib/cni/networks",
-            "/var/lib/hotfire",
+            str(gpu_device.HEALTH),
             "/var/log/pods",
         ),
     )
@@ -109,29 +112,30 @@ def lent_to(spec: Spec) -> Lent:
     return Lent(**{name: sources[place] for name, place in _PLACES.items()})
 
 
-def node_labels(machine: Machine) -> dict[str, str]:
+def node_labels(topology: Topology, machine: Machine) -> dict[str, str]:
+    """Return what the worker's Node says of its place and its GPUs from the start."""
     return {
         "topology.kubernetes.io/zone": machine.rack or "",
         "kubernetes.io/hostname": machine.name,
-        "nvidia.com/gpu.present": "true",
-        "nvidia.com/gpu.count": str(len(machine.gpus)),
-        "nvidia.com/gpu.product": "hotfire-lab-gpu",
+        **gpu_labels.labels(topology.sharing(machine), len(machine.gpus)),
     }
 
 
-def node_object(machine: Machine, labels: Mapping[str, str] | None = None) -> dict[str, object]:
+def node_object(
+    topology: Topology, machine: Machine, labels: Mapping[str, str] | None = None
+) -> dict[str, object]:
     """Return the Node to create beforehand: rack, GPU labels, taint, pod network are never late."""
     return {
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {
             "name": machine.name,
-            "labels": {**node_labels(machine), **(labels or {})},
+            "labels": {**node_labels(topology, machine), **(labels or {})},
         },
         "spec": {
             "podCIDR": machine.pod_network,
             "podCIDRs": [machine.pod_network],
-            "taints": [GPU_TAINT],
+            "taints": [GPU_TAINT] if machine.gpus else [],
         },
     }
 
@@ -157,6 +161,7 @@ def _files(topology: Topology, machine: Machine) -> dict[str, str]:
         "/etc/containerd/config.toml": _containerd_config(machine),
         "/etc/cni/net.d/10-hotfire.conflist": json.dumps(_cni_config(machine)),
         _BASE_SPEC: json.dumps(_base_spec()),
+        gpus.CONFIG: json.dumps(topology.sharing(machine).plugin_config()),
     }
 
 
@@ -181,7 +186,9 @@ def _kubelet_config(machine: Machine) -> dict[str, object]:
         # Root without CAP_SYS_RESOURCE cannot lower an OOM score.
         "oomScoreAdj": 0,
         "serializeImagePulls": False,
-        "nodeStatusUpdateFrequency": "4s",
+        # A GPU that fails is gone from allocatable in a second; else the status is sent as before.
+        "nodeStatusUpdateFrequency": "1s",
+        "nodeStatusReportFrequency": "4s",
         "evictionHard": {
             "memory.available": "100Mi",
             "nodefs.available": "1%",
@@ -230,6 +237,8 @@ def _cni_config(machine: Machine) -> dict[str, object]:
                 },
             },
             {"type": "portmap", "capabilities": {"portMappings": True}},
+            # Last: a container starts once the network policies know its pod's address.
+            {"type": "hotfire-policy"},
         ],
     }
 
@@ -252,7 +261,7 @@ disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.tracing.processor
   restrict_oom_score_adj = true
   disable_apparmor = true
   [plugins."{cri}.runtime".cni]
-    bin_dirs = ["/usr/lib/cni"]
+    bin_dirs = ["/usr/lib/cni", "/usr/bin"]
     conf_dir = "/etc/cni/net.d"
   [plugins."{cri}.runtime".containerd]
     default_runtime_name = "runc"

@@ -1,59 +1,83 @@
-"""One answer, read as its bytes arrive: HTTP/1.1 by httptools, SSE and OpenAI chunks by hand."""
+"""One answer, read as its bytes arrive: HTTP/1.1 by httptools, its events by ``hotfire.sse``.
 
-import json
-from array import array
+Most of a stream is chunks that hold plain tokens; ``plain`` recognises those, and httptools, which
+stands between two chunks then, never sees them.
+"""
+
 from typing import Any
 
 import httptools
 
 from hotfire.history import FailureClass
+from hotfire.sse import Parser
+from hotfire.traffic.plain import Template, learn
+from hotfire.traffic.transcript import DETAIL_LIMIT, Outcome, Transcript
 
-BODY_LIMIT_BYTES = 65_536
-DETAIL_LIMIT = 200
+HEADERS_LIMIT_BYTES = 65_536
+"""Headers, trailers, chunk extensions: what may come without a byte of body in between."""
+EVENT_LIMIT_BYTES = 262_144
+"""An event longer than this is no chunk of tokens; a chunk with many logprobs has a few KB."""
+BODY_LIMIT_BYTES = 8 << 20
+"""A whole answer of a long context has a megabyte."""
+LESSONS = 8
 SERVED_BY = (b"x-served-by", b"x-inference-pod")
 STATUS_CLASSES = {429: FailureClass.HTTP_429, 503: FailureClass.HTTP_503}
-
-Outcome = tuple[FailureClass | None, str]
 
 
 class Answer:
     """What one response has shown so far; stamps are the monotonic times given to ``feed``."""
 
     __slots__ = (
-        "_broken", "_data", "_framed", "_keep", "_line", "_now", "_parser", "_text", "done",
-        "ended", "error", "finish_reason", "first_ns", "first_output_ns", "gaps_ns", "headers_ns",
-        "last_ns", "n_first", "n_in", "n_out", "received", "served_by", "status",
+        "_between", "_body", "_body_bytes", "_content_type", "_events", "_framed", "_keep",
+        "_lessons", "_now", "_overrun", "_parser", "_plain", "_since_body", "_streamed",
+        "_transfer", "ended", "headers_ns", "received", "said", "served_by", "status",
     )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, *, streamed: bool = True, short_cut: bool = True) -> None:
         self._parser = httptools.HttpResponseParser(self)
+        self._streamed = streamed
         self._now = 0
         self._framed = False
         self._keep = False
-        self._line = b""
-        self._data: list[bytes] = []
-        self._text = b""
-        self._broken = ""
+        self._overrun = False
+        self._between = False
+        self._since_body = 0
+        self._content_type = ""
+        self._transfer = b""
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+        self._events = Parser()
+        self._plain: Template | None = None
+        self._lessons = LESSONS if short_cut else 0
+        self.said = Transcript()
         self.received = False
         self.ended = False
-        self.done = False
-        self.error = ""
         self.status: int | None = None
         self.served_by: str | None = None
-        self.finish_reason: str | None = None
         self.headers_ns: int | None = None
-        self.first_ns: int | None = None
-        self.first_output_ns: int | None = None
-        self.last_ns: int | None = None
-        self.gaps_ns = array("q")
-        self.n_in: int | None = None
-        self.n_out: int | None = None
-        self.n_first = 1
 
     def feed(self, data: bytes, now_ns: int) -> None:
         """Take what was received at that time; afterwards look at ``ended``."""
+        plain = self._plain
+        if plain is not None and self._between:
+            used, tokens = plain.take(data)
+            if tokens:
+                self._tokens(tokens, now_ns, thinking=plain.thinking)
+            if used == len(data):
+                return
+            data = data[used:]
+        self._parse(data, now_ns)
+
+    def _tokens(self, tokens: int, now_ns: int, *, thinking: bool) -> None:
+        said = self.said
+        said.output(now_ns, thinking=thinking)
+        if tokens > 1:
+            said.gaps_ns.extend([0] * (tokens - 1))
+
+    def _parse(self, data: bytes, now_ns: int) -> None:
         self._now = now_ns
         self.received = True
+        self._since_body += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError:
@@ -61,37 +85,39 @@ class Answer:
             raise
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if self.ended:
-                self._framed = False  # more than was announced: do not reuse
+                self._overrun = True
             else:
-                self._broken = self._broken or f"not HTTP: {error}"
-                self.ended = True
+                self._break(f"not HTTP: {error}")
+        if self._since_body > HEADERS_LIMIT_BYTES and not self.ended:
+            self._break(f"{self._since_body} bytes of headers, extensions or trailers")
+        self._between = self._between and data.endswith(b"\r\n") and self._events.fresh
+
+    def _break(self, why: str) -> None:
+        """End the answer here: nothing that follows can be understood."""
+        self.said.broken = self.said.broken or why
+        self.ended = True
+        self._keep = False
 
     def closed(self) -> bool:
         """Note that the peer closed; return whether that is how this body ends."""
-        if self.headers_ns is not None and not self._framed and not self._broken:
-            self.ended = True
+        if self.headers_ns is not None and not self._framed and not self.ended:
+            self._on_end()
         return self.ended
 
     @property
     def reusable(self) -> bool:
         """Whether the connection may carry another request."""
-        return self.ended and not self._broken and self._framed and self._keep
+        return self.ended and self._framed and self._keep and not self._overrun
 
     def outcome(self) -> Outcome:
         """Return what kind of answer an ended one was; (None, "") for a complete one."""
         if self.status is not None and self.status >= 300:
             return self.refusal()
-        chunks = len(self.gaps_ns) + (self.first_ns is not None)
-        for wrong, kind, detail in (
-            (self._broken, FailureClass.MALFORMED, self._broken),
-            (self.error, FailureClass.SSE_ERROR, self.error),
-            (not self.done, FailureClass.TRUNCATED_NO_DONE, f"ended after {chunks} chunks"),
-            (self.first_ns is None, FailureClass.MALFORMED, "no output"),
-            (self.finish_reason is None, FailureClass.MALFORMED, "no finish_reason"),
-        ):
-            if wrong:
-                return kind, detail[:DETAIL_LIMIT]
-        return None, ""
+        kind, detail = self.said.outcome(streamed=self._streamed)
+        if kind is FailureClass.TRUNCATED_NO_DONE and self._is_no_stream():
+            detail = f"expected an event stream, got {self._content_type}: {self._excerpt()}"
+            return FailureClass.MALFORMED, detail[:DETAIL_LIMIT]
+        return kind, detail
 
     def refusal(self) -> Outcome:
         """Return the class of a status that is not 2xx."""
@@ -101,117 +127,100 @@ class Answer:
         return kind, f"{status}: {self._excerpt()}"[:DETAIL_LIMIT]
 
     def _excerpt(self) -> str:
-        return self._text[:DETAIL_LIMIT].decode(errors="replace")
+        return b"".join(self._body)[:DETAIL_LIMIT].decode(errors="replace")
+
+    def _is_no_stream(self) -> bool:
+        silent = self.said.last_ns is None and self.said.finish_reason is None
+        return silent and bool(self._content_type) and "event-stream" not in self._content_type
 
     # httptools calls these.
 
+    def on_message_begin(self) -> None:
+        """Begin an answer; an interim one (1xx) may have come before it."""
+        if self.ended:
+            self._overrun = True
+            return
+        self._framed = False
+        self._content_type = ""
+        self._transfer = b""
+
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self.ended or self.headers_ns is not None:
+            return  # of an answer nobody asked for, or a trailer
         name = name.lower()
         if name in SERVED_BY:
-            self.served_by = value.decode(errors="replace")
-        elif name == b"content-length" or (
-            name == b"transfer-encoding" and b"chunked" in value.lower()
-        ):
+            self.served_by = value.decode(errors="replace")[:DETAIL_LIMIT]
+        elif name == b"content-length":
             self._framed = True
+        elif name == b"transfer-encoding":
+            self._framed = b"chunked" in value.lower()
+            self._transfer += value.lower().replace(b"chunked", b"").strip(b" ,")
+        elif name == b"content-encoding":
+            self._transfer += value.lower().replace(b"identity", b"").strip(b" ,")
+        elif name == b"content-type":
+            self._content_type = value.decode(errors="replace")[:DETAIL_LIMIT].lower()
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
-        if status >= 200:
-            self.status = status
-            self.headers_ns = self._now
-            # Once the message is complete the parser has forgotten.
-            self._keep = self._parser.should_keep_alive()
+        if self.ended or status < 200:
+            return
+        self.status = status
+        self.headers_ns = self._now
+        # Once the message is complete the parser has forgotten.
+        self._keep = self._parser.should_keep_alive()
+        if self._transfer and status < 300:
+            coding = self._transfer.decode(errors="replace")
+            self._break(f"encoded as {coding}, although identity was asked for")
+
+    def on_chunk_header(self) -> None:
+        self._between = False
+
+    def on_chunk_complete(self) -> None:
+        self._between = True
 
     def on_body(self, data: bytes) -> None:
-        if len(self._text) < DETAIL_LIMIT:
-            self._text += data[:DETAIL_LIMIT]
-        if self.status is None or self.status >= 300:
+        if self.ended:
             return
-        *lines, self._line = (self._line + data).split(b"\n")
-        for line in lines:
-            self._on_line(line.removesuffix(b"\r"))
+        self._since_body = 0
+        streamed = self._streamed and self.status is not None and self.status < 300
+        if not streamed or self._body_bytes < DETAIL_LIMIT:
+            kept = data[:DETAIL_LIMIT] if streamed else data
+            self._body.append(kept)
+            self._body_bytes += len(kept)
+        if streamed:
+            self._on_events(data)
+        elif self._body_bytes > BODY_LIMIT_BYTES:
+            self._break(f"a body of more than {BODY_LIMIT_BYTES} bytes")
+
+    def _on_events(self, data: bytes) -> None:
+        for event in self._events.feed(data):
+            self._on_event(event.data, event.name)
+        if self._events.held_bytes > EVENT_LIMIT_BYTES:
+            self._break(f"an event of more than {EVENT_LIMIT_BYTES} bytes")
+
+    def _on_event(self, data: str, name: str) -> None:
+        document = self.said.take(data, self._now, name)
+        if self.said.done:
+            self._plain = None
+            self._lessons = 0
+        elif document and self._lessons and self.said.last_ns == self._now:
+            self._learn(data, document)
+
+    def _learn(self, data: str, document: dict[str, Any]) -> None:
+        if self._plain is None or not self._plain.fits(data.encode()):
+            self._lessons -= 1
+            self._plain = learn(data, document) or self._plain
 
     def on_message_complete(self) -> None:
         # An interim answer (1xx) is a message too.
-        self.ended = self.status is not None
+        if self.status is not None and not self.ended:
+            self._on_end()
 
-    # Server-sent events.
-
-    def _on_line(self, line: bytes) -> None:
-        if line.startswith(b"data:"):
-            self._data.append(line[5:].removeprefix(b" "))
-        elif not line and self._data:
-            data, self._data = b"\n".join(self._data), []
-            self._on_event(data)
-
-    def _on_event(self, data: bytes) -> None:
-        if data == b"[DONE]":
-            self.done = True
-        elif self.first_ns is not None and plain_token(data):
-            self._output()
-        else:
-            self._on_json(data)
-
-    def _on_json(self, data: bytes) -> None:
-        try:
-            document = json.loads(data)
-            if not isinstance(document, dict):
-                raise TypeError(document)  # noqa: TRY301 - handled like any other wrong shape
-            self._on_document(document)
-        except (ValueError, TypeError, AttributeError, KeyError) as error:
-            shown = data[:80].decode(errors="replace")
-            self._broken = self._broken or f"event is no chunk: {error!r} in {shown}"
-
-    def _on_document(self, document: dict[str, Any]) -> None:
-        if document.get("error") or document.get("object") == "error":
-            self.error = self.error or json.dumps(document.get("error") or document)
+    def _on_end(self) -> None:
+        self.ended = True
+        if self.status is None or self.status >= 300:
             return
-        before = self.first_ns
-        for choice in document.get("choices") or ():
-            self._on_choice(choice)
-        if usage := document.get("usage"):
-            self.n_in = _count(usage.get("prompt_tokens"))
-            self.n_out = _count(usage.get("completion_tokens"))
-            if before is None and self.first_ns is not None and self.n_out:
-                self.n_first = self.n_out
-
-    def _on_choice(self, choice: dict[str, Any]) -> None:
-        delta = choice.get("delta") or {}
-        finish = choice.get("finish_reason")
-        answer = delta.get("content") or delta.get("tool_calls") or choice.get("text")
-        thought = delta.get("reasoning") or delta.get("reasoning_content")
-        empty = delta.get("content") == "" or choice.get("text") == ""
-        special = empty and "role" not in delta and not finish and not thought
-        if answer or thought or special:
-            self._output(thinking=bool(thought) and not answer)
-        self.finish_reason = str(finish) if finish else self.finish_reason
-
-    def _output(self, *, thinking: bool = False) -> None:
-        now = self._now
-        if self.last_ns is None:
-            self.first_ns = now
-        else:
-            self.gaps_ns.append(now - self.last_ns)
-        if not thinking and self.first_output_ns is None:
-            self.first_output_ns = now
-        self.last_ns = now
-
-
-def _count(value: object) -> int | None:
-    """Return a number of tokens, None for anything else."""
-    return value if isinstance(value, int) and 0 <= value < 2**31 else None
-
-
-def plain_token(data: bytes) -> bool:
-    """Return whether an event is surely a chunk of text and nothing else, without parsing it.
-
-    Quotes inside a JSON string are escaped, so these patterns cannot be part of the text.
-    """
-    return (
-        b'"finish_reason":null' in data
-        and (b'"delta":{"content":"' in data or b'"text":"' in data)
-        and b'"content":""' not in data
-        and b'"text":""' not in data
-        and b'"usage":{' not in data
-        and b'"error":' not in data
-    )
+        if not self._streamed:
+            self.said.take_whole(b"".join(self._body), self._now)
+        for event in self._events.end():
+            self._on_event(event.data, event.name)

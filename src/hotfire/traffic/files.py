@@ -31,6 +31,23 @@ class ClockAnchor(Record):
     """How far the epoch clock had moved against the monotonic one at the end."""
 
 
+class Worker(Record):
+    """One process of a distributed load, as its master knows it."""
+
+    worker: int
+    """Number in the history's rows; it takes the arrivals whose seq leaves this remainder."""
+    name: str
+    """Host and process."""
+    pid: int
+    """Process, on its own machine."""
+    clock_error_seconds: float
+    """Half the shortest round trip of a clock exchange: how far its stamps may be off."""
+    clock_offset_seconds: float
+    """Its epoch clock less the master's; the rows' stamps are on the master's."""
+    clock_drift_seconds: float = 0.0
+    """How far its clock moved against the master's from the start to the end of the load."""
+
+
 class Started(Record):
     """Written when the first arrival is about to be due."""
 
@@ -40,6 +57,8 @@ class Started(Record):
     address: tuple[str, int]
     """Where the gateway's name resolved to; it is resolved once."""
     anchor: ClockAnchor
+    workers: tuple[Worker, ...] = ()
+    """The processes of a distributed load."""
 
 
 class Measured(Record):
@@ -59,6 +78,14 @@ class Measured(Record):
     """Priority the process really had."""
     realtime: bool = False
     """Whether it was scheduled ahead of all ordinary processes."""
+    throttled_count: int | None = None
+    """How often a CPU quota held the process back; None: this machine does not tell."""
+    throttled_seconds: float | None = None
+    """How long it did; None: this machine does not tell."""
+    steal_ratio: float | None = None
+    """Share of the machine's CPU time that a hypervisor gave to others; None: not told."""
+    clock_step_seconds: float = 0.0
+    """Largest jump of the epoch clock against the monotonic one."""
 
 
 class Ended(Record):
@@ -76,6 +103,11 @@ class Ended(Record):
     t0_ns: int
     anchor: ClockAnchor
     measured: Measured
+    """Of several workers: the worst of each figure, and the sum of what they dispatched."""
+    workers: tuple[Worker, ...] = ()
+    """The processes of a distributed load, their clocks measured again."""
+    lost_workers: tuple[str, ...] = ()
+    """Those that fell silent or left early; the load had another shape from then on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +136,17 @@ class Files:
         """The gates and their results."""
         return self.history.with_suffix(".instrument.json")
 
+    @property
+    def crosscheck(self) -> Path:
+        """The engines' own account against the client's."""
+        return self.history.with_suffix(".crosscheck.json")
+
+
+def line(request: Request) -> bytes:
+    """Return one row as a line of JSON."""
+    text = json.dumps(to_row(request), separators=(",", ":"), ensure_ascii=False)
+    return text.encode(errors="replace") + b"\n"
+
 
 class HistoryWriter:
     """Appends rows, each with one write, so that a crash loses at most the last one."""
@@ -113,8 +156,11 @@ class HistoryWriter:
 
     def append(self, request: Request) -> None:
         """Write one row."""
-        line = json.dumps(to_row(request), separators=(",", ":"), ensure_ascii=False)
-        os.write(self._fd, line.encode(errors="replace") + b"\n")
+        os.write(self._fd, line(request))
+
+    def append_lines(self, lines: bytes) -> None:
+        """Write rows that are lines already."""
+        os.write(self._fd, lines)
 
     def close(self) -> None:
         """Make what was written durable."""

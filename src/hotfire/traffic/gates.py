@@ -1,10 +1,11 @@
 """Was the load generator fit to measure? A tripped gate makes a run inconclusive, never failed."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hotfire.errors import InstrumentError
+from hotfire.traffic.calibration import Calibration, remembered
 from hotfire.traffic.files import Ended, Measured, Record
 from hotfire.traffic.plan import GateLimits
 
@@ -27,6 +28,8 @@ class Instrument(Record):
     gates: tuple[GateResult, ...]
     measured: Measured | None
     """None: the load process did not live to tell."""
+    calibration: Calibration | None = None
+    """How exact it was when last measured on this machine; None: not calibrated."""
 
 
 def judge(ended: Ended, limits: GateLimits, *, rows: int) -> list[GateResult]:
@@ -42,9 +45,17 @@ def judge(ended: Ended, limits: GateLimits, *, rows: int) -> list[GateResult]:
         ),
         _at_least("achieved_ratio", achieved, limits.achieved_ratio),
         _at_most("cpu_ratio", measured.cpu_ratio, limits.cpu_ratio),
+        _at_most("gc_pause_max_seconds", measured.gc_pause_max_seconds, limits.gc_pause_seconds),
+        *_if_told("throttled_seconds", measured.throttled_seconds, limits.throttled_seconds),
+        *_if_told("steal_ratio", measured.steal_ratio, limits.steal_ratio),
+        _at_most(
+            "clock_drift_seconds", abs(ended.anchor.drift_ns) * 1e-9, limits.clock_drift_seconds
+        ),
+        _at_most("clock_step_seconds", measured.clock_step_seconds, limits.clock_step_seconds),
         _at_most("held_back_by_client_cap", ended.not_sent, 0),
         _equal("rows_accounted_for", accounted, planned),
         _equal("rows_recorded", rows, planned),
+        *([_none_lost(ended.lost_workers)] if ended.workers or ended.lost_workers else []),
     ]
 
 
@@ -65,8 +76,9 @@ def check(gates: Sequence[GateResult]) -> None:
 
 
 def write(path: Path, gates: Sequence[GateResult], measured: Measured | None) -> None:
-    """Write the gates and everything measured, whether they hold or not."""
-    Instrument(gates=tuple(gates), measured=measured).write(path)
+    """Write the gates, everything measured and the calibration, whether the gates hold or not."""
+    found = Instrument(gates=tuple(gates), measured=measured, calibration=remembered())
+    found.write(path)
 
 
 def _gate(name: str, measured: float, limit: float, *, holds: bool, reason: str) -> GateResult:
@@ -78,9 +90,20 @@ def _at_most(name: str, measured: float, limit: float) -> GateResult:
     return _gate(name, measured, limit, holds=holds, reason=f"{name} {measured:.4g} of {limit:g}")
 
 
+def _if_told(name: str, measured: float | None, limit: float) -> Iterator[GateResult]:
+    """Yield the gate of a figure that not every machine tells; lag and CPU see its harm too."""
+    if measured is not None:
+        yield _at_most(name, measured, limit)
+
+
 def _at_least(name: str, measured: float, limit: float) -> GateResult:
     reason = f"{name} {measured:.4g}, at least {limit:g}"
     return _gate(name, measured, limit, holds=measured >= limit, reason=reason)
+
+
+def _none_lost(names: Sequence[str]) -> GateResult:
+    reason = f"workers lost: {', '.join(names)}" if names else "no worker lost"
+    return _gate("workers_lost", len(names), 0, holds=not names, reason=reason)
 
 
 def _equal(name: str, measured: int, limit: int) -> GateResult:

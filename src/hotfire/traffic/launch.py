@@ -17,10 +17,11 @@ from hotfire.history import Request, load, parse_lines
 from hotfire.traffic import gates
 from hotfire.traffic.files import Ended, Files, Started
 from hotfire.traffic.gates import GateResult
-from hotfire.traffic.plan import LoadPlan
+from hotfire.traffic.join import LOCUSTFILE
+from hotfire.traffic.plan import LoadPlan, check_schedule
 from hotfire.waiting import until
 
-LOCUSTFILE = Path(__file__).with_name("locustfile.py")
+START_SECONDS = 30.0
 MARGIN_SECONDS = 15.0
 
 
@@ -61,16 +62,17 @@ class RunningLoad:
         self._read_to = 0
         self._report: LoadReport | None = None
 
-    def wait_started(self, within_seconds: float = 30.0) -> None:
-        """Wait until the first arrival is about to be due.
+    def wait_started(self, within_seconds: float | None = None) -> None:
+        """Wait until the first arrival is about to be due; default: 30 s, and for the workers.
 
         Raises:
             InstrumentError: the process died or did not get so far; the message shows its log.
         """
+        joining = self.plan.fleet.join_seconds if self.plan.workers > 1 else 0.0
         try:
             until(
                 lambda: self.files.started.exists() or not self.alive(),
-                within_seconds=within_seconds,
+                within_seconds=within_seconds or START_SECONDS + joining,
                 what="the load process to start",
                 poll_seconds=0.05,
             )
@@ -123,7 +125,9 @@ class RunningLoad:
         says so. A tripped gate is no exception here: see ``LoadReport.check``.
         """
         if self._report is None:
-            limit = within_seconds or self.plan.grace_seconds + MARGIN_SECONDS
+            # A master waits for its workers' last rows as well.
+            margin = MARGIN_SECONDS if self.plan.workers == 1 else 5 * MARGIN_SECONDS
+            limit = within_seconds or self.plan.grace_seconds + margin
             forced = self._end_process(limit)
             self._report = self._read_report(forced)
         return self._report
@@ -189,19 +193,22 @@ def start(
 
     Raises:
         InstrumentError: the process could not be started, or the history exists already.
+        ProfileError: a file of the plan cannot be read, or the plan holds no request.
     """
     files = Files(history)
     if history.exists():
         raise InstrumentError(f"{history} exists; each load needs a history of its own")
     history.parent.mkdir(parents=True, exist_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)
+    plan = plan.self_contained()
+    check_schedule(plan)
     if not plan.nonce:
         plan = plan.model_copy(update={"nonce": f"{time.time_ns():x}"})
     files.plan.write_text(plan.model_dump_json(indent=1) + "\n", encoding="utf-8")
     try:
         with log.open("ab") as output:
             process = subprocess.Popen(
-                command(files, network_namespace=network_namespace),
+                command(plan, files, network_namespace=network_namespace),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -229,13 +236,25 @@ def running(
             load_.kill()
 
 
-def command(files: Files, *, network_namespace: str | None) -> list[str]:
+def command(plan: LoadPlan, files: Files, *, network_namespace: str | None) -> list[str]:
     """Return the argument list of the load process."""
     inside = ["nsenter", f"--net=/run/netns/{network_namespace}"] if network_namespace else []
     return [
         *inside,
         *(sys.executable, "-P", "-m", "locust", "--headless", "--locustfile", str(LOCUSTFILE)),
-        *("--users", "1", "--spawn-rate", "1", "--only-summary"),
+        *("--users", str(plan.workers), "--spawn-rate", str(plan.workers), "--only-summary"),
         *("--plan", str(files.plan.resolve()), "--history", str(files.history.resolve())),
         *("--parent", str(os.getpid())),
+        *(master_options(plan) if plan.workers > 1 or plan.fleet.at == "elsewhere" else []),
+    ]
+
+
+def master_options(plan: LoadPlan) -> list[str]:
+    """Return the options that make Locust wait for workers and lead them."""
+    fleet = plan.fleet
+    return [
+        *("--master", "--master-bind-host", fleet.bind_host),
+        *("--master-bind-port", str(fleet.bind_port)),
+        *("--expect-workers", str(plan.workers)),
+        *("--expect-workers-max-wait", str(round(fleet.join_seconds))),
     ]

@@ -1,236 +1,126 @@
-"""The load as a locustfile: an open-loop pump of one user around one reactor thread.
+"""The load as a locustfile: Locust starts, distributes, shows and stops; the pump asks.
 
-It works by itself as well:
+It works by itself as well, alone or distributed, with Locust's web page or without:
 
     locust --headless -f locustfile.py --plan plan.json --history history.jsonl
+    locust --master --expect-workers 2 -f locustfile.py --plan plan.json --history history.jsonl
+    locust --worker --master-host HOST -f locustfile.py
+
+The plan of a master whose workers come from other machines has fleet.at = "elsewhere".
 
 Nothing else of hotfire imports this module: importing Locust patches the whole process.
 """
 
-import contextlib
-import ctypes
-import gc
 import os
-import signal
-import socket
+import subprocess
 import sys
-import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import gevent
-from gevent import monkey
-from gevent.threadpool import ThreadPool
-from locust import User, constant, events, task
+from locust import User, constant, events
 
-from hotfire.errors import HotfireError
+from hotfire.errors import HotfireError, ProfileError
 from hotfire.history import Request
-from hotfire.slo import percentile
-from hotfire.traffic.files import ClockAnchor, Ended, Files, HistoryWriter, Measured, Started
-from hotfire.traffic.plan import Arrival, LoadPlan, schedule
-from hotfire.traffic.reactor import NANO, Anchor, Order, Reactor
+from hotfire.traffic import join
+from hotfire.traffic.alone import Alone
+from hotfire.traffic.files import Files
+from hotfire.traffic.fitness import die_with
+from hotfire.traffic.master import Master
+from hotfire.traffic.plan import LoadPlan, check_schedule
+from hotfire.traffic.worker import Worker
 
-LEAD_SECONDS = 0.2
-POLL_SECONDS = 0.05
-PR_SET_PDEATHSIG = 1
+REPORT_SECONDS = 0.2
 
 
-class Load:
-    """One load from its start to its last row."""
+class Process:
+    """What this process is to the load: all of it, its master or one of its workers."""
 
-    def __init__(self, plan: LoadPlan, files: Files) -> None:
-        self.plan, self.files = plan, files
-        self.arrivals = schedule(plan)
-        self.history = HistoryWriter(files.history)
-        self.reported: deque[Request] = deque()
-        self.received = self.censored = self.not_sent = 0
-        self.dispatched = 0
-        self.stopped_ns: int | None = None
-        self.nice = renice(plan.nice)
-        self.realtime = plan.realtime and go_realtime()
-        self.gc_pauses = watch_gc()
-        self.anchor = Anchor.now()
-        self.t0_ns = self.anchor.monotonic_ns + round(LEAD_SECONDS * NANO)
-        self.cpu = time.process_time()
-        address = resolve(*plan.address)
-        self.reactor = Reactor(
-            plan,
-            self.record,
-            address=address,
-            anchor=self.anchor,
-            start_ns=self.t0_ns,
-            epoll=monkey.get_original("select", "epoll"),
-        )
-        self.thread = ThreadPool(1).spawn(self.reactor.run)
-        self.ended = gevent.event.Event()
-        self.draining = False
-        Started(
-            t0_ns=self.anchor.stamp(self.t0_ns),
-            pid=os.getpid(),
-            address=address,
-            anchor=clock(self.anchor),
-        ).write(files.started)
+    def __init__(self, environment: Any) -> None:  # noqa: ANN401 - Locust's
+        self.environment = environment
+        self.options = environment.parsed_options
+        self.load: Alone | Master | Worker | None = None
+        if self.options.parent:
+            die_with(self.options.parent)
+        if self.options.worker:
+            self.load = worker = Worker(environment.runner, give_up)
+            gevent.spawn(self.tell_locust, worker)
+        elif self.options.master:
+            self.start_workers(self.plan())
 
-    def record(self, request: Request) -> None:
-        """Keep one row; the reactor's thread calls this."""
-        self.history.append(request)
-        self.received += not request.censored
-        self.censored += request.censored
-        self.not_sent += not request.sent
-        self.reported.append(request)
+    def plan(self) -> LoadPlan:
+        """Return the plan with the contents of its files."""
+        if not self.options.plan or not self.options.history:
+            raise ProfileError("--plan and --history are required; a plan is a JSON file")
+        plan = LoadPlan.read(Path(self.options.plan)).self_contained()
+        check_schedule(plan)
+        return plan
 
-    def pump(self) -> None:
-        """Hand each arrival to the reactor at its time, whatever became of those before."""
-        for arrival in self.arrivals:
-            due = self.t0_ns + arrival.offset_ns
-            while (left := due - time.monotonic_ns()) > 0:
-                if self.stopped_ns is not None:
-                    return
-                self.check()
-                gevent.sleep(min(left / NANO, POLL_SECONDS))
-            if self.stopped_ns is not None:
-                return
-            self.reactor.submit(self.order(arrival))
-            self.dispatched += 1
-
-    def order(self, arrival: Arrival) -> Order:
-        """Return what the reactor is to send."""
-        return Order(arrival.seq, self.t0_ns + arrival.offset_ns, arrival.prompt_id)
-
-    def check(self) -> None:
-        """Raise what the reactor's thread died of, if it did."""
-        if self.thread.ready():
-            self.thread.get()
-
-    def drain(self) -> None:
-        """Stop sending, wait for what is in flight, write the rest as censored and the end."""
-        if self.draining:
-            self.ended.wait()
+    def start_workers(self, plan: LoadPlan) -> None:
+        """Start the workers of this machine; they end with this process."""
+        if plan.fleet.at == "elsewhere":
             return
-        self.draining = True
-        try:
-            self.finish()
-        finally:
-            self.ended.set()
+        port = self.environment.runner.server.port
+        for _ in range(plan.workers):
+            options = ("--master-host", "127.0.0.1", "--master-port", str(port))
+            subprocess.Popen(join.command(*options, "--parent", str(os.getpid())))
 
-    def finish(self) -> None:
-        """Bring every planned request to its row."""
-        self.stopped_ns = time.monotonic_ns()
-        give_up = self.stopped_ns + self.plan.grace_seconds * NANO
-        while self.reactor.busy and time.monotonic_ns() < give_up and not self.thread.ready():
-            gevent.sleep(POLL_SECONDS)
-        self.reactor.abandon()
-        self.thread.get()
-        planned = [a for a in self.arrivals if self.t0_ns + a.offset_ns <= self.stopped_ns]
-        for arrival in planned[self.dispatched :]:
-            sched_ns = self.anchor.stamp(self.t0_ns + arrival.offset_ns)
-            self.record(Request(seq=arrival.seq, sched_ns=sched_ns, censored=True))
-        self.history.close()
-        self.write_end(planned=len(planned))
-
-    def write_end(self, *, planned: int) -> None:
-        """Write the record that says all rows are there."""
-        stopped = self.stopped_ns or 0
-        Ended(
-            planned_until_stop=planned,
-            received=self.received,
-            censored=self.censored,
-            not_sent=self.not_sent,
-            stopped_at_ns=self.anchor.stamp(stopped),
-            t0_ns=self.anchor.stamp(self.t0_ns),
-            anchor=clock(self.anchor),
-            measured=self.measured(),
-        ).write(self.files.ended)
-
-    def measured(self) -> Measured:
-        """Return the figures of the gates."""
-        wall = (time.monotonic_ns() - self.anchor.monotonic_ns) / NANO
-        lag = seconds(self.reactor.measured.lag_us)
-        lateness = seconds(self.reactor.measured.lateness_us)
-        return Measured(
-            dispatched=self.dispatched,
-            lag_p50_seconds=percentile(lag, 50),
-            lag_p99_seconds=percentile(lag, 99),
-            lag_max_seconds=max(lag),
-            lateness_p50_seconds=percentile(lateness, 50),
-            lateness_p99_seconds=percentile(lateness, 99),
-            lateness_max_seconds=max(lateness),
-            cpu_ratio=(time.process_time() - self.cpu) / wall,
-            gc_pause_max_seconds=max(self.gc_pauses),
-            nice=self.nice,
-            realtime=self.realtime,
-        )
-
-
-def seconds(values: Any) -> list[float]:  # noqa: ANN401 - array.array is not generic at run time
-    """Return microseconds as seconds; never empty, since a gate needs a figure."""
-    return [value * 1e-6 for value in values] or [0.0]
-
-
-def clock(anchor: Anchor) -> ClockAnchor:
-    """Return the anchor with the drift until now."""
-    drift = time.time_ns() - anchor.stamp(time.monotonic_ns())
-    return ClockAnchor(epoch_ns=anchor.epoch_ns, monotonic_ns=anchor.monotonic_ns, drift_ns=drift)
-
-
-def resolve(host: str, port: int) -> tuple[str, int]:
-    """Return the first address of a name."""
-    address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4]
-    return str(address[0]), int(address[1])
-
-
-def renice(nice: int) -> int:
-    """Set the priority if permitted; return the one in force."""
-    with contextlib.suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, nice)
-    return os.getpriority(os.PRIO_PROCESS, 0)
-
-
-def go_realtime() -> bool:
-    """Ask for round-robin real-time scheduling; return whether it is in force."""
-    with contextlib.suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
-    return os.sched_getscheduler(0) == os.SCHED_RR
-
-
-def watch_gc() -> list[float]:
-    """Keep the start-up's objects out of collections, and the longest pauses in a list."""
-    gc.collect()
-    gc.freeze()
-    pauses = [0.0]
-    begun = [0.0]
-
-    def note(phase: str, _info: dict[str, int]) -> None:
-        if phase == "start":
-            begun[0] = time.perf_counter()
+    def start(self) -> None:
+        """Begin the load; Locust's page may do so again after an end."""
+        if self.options.worker:
+            return
+        plan, files = self.plan(), Files(unused(Path(self.options.history)))
+        if self.options.master:
+            master = Master(self.environment.runner, plan, files, leave=self.leave_soon)
+            self.load = master
+            master.start()
         else:
-            pauses[0] = max(pauses[0], time.perf_counter() - begun[0])
+            self.load = alone = Alone(plan, files, self.leave_soon)
+            gevent.spawn(self.tell_locust, alone)
 
-    gc.callbacks.append(note)
-    return pauses
+    def stop(self) -> None:
+        """Drain before Locust kills its users: SIGTERM, SIGINT and the plan's end come here."""
+        if self.load:
+            self.load.stop()
+            if not isinstance(self.load, Master):
+                self.fire_all(self.load.reports())
+            # Failed requests are the target's matter; this process did what it should.
+            self.environment.process_exit_code = 0
+
+    def leave_soon(self) -> None:
+        """End the test from a greenlet that its end does not wait for."""
+        runner = self.environment.runner
+        gevent.spawn(runner.stop if self.environment.web_ui else runner.quit)
+
+    def tell_locust(self, load: Alone | Worker) -> None:
+        """Fire one event per finished request, off the pump's path."""
+        while self.load is load:
+            self.fire_all(load.reports())
+            gevent.sleep(REPORT_SECONDS)
+
+    def fire_all(self, requests: Iterator[Request]) -> None:
+        """Tell Locust of requests, for its statistics and its web page."""
+        for request in requests:
+            if not request.censored:
+                end = request.end_ns or request.sched_ns
+                self.environment.events.request.fire(
+                    request_type="LLM",
+                    name=request.tenant or "requests",
+                    response_time=(end - request.sched_ns) / 1e6,
+                    response_length=request.n_out or 0,
+                    exception=str(request.error_class) if request.error_class else None,
+                    context={},
+                )
 
 
-def die_with(parent: int) -> None:
-    """End with the process that started us, however it ends."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
-
-
-def fire(environment: Any, name: str, request: Request) -> None:  # noqa: ANN401 - Locust's
-    """Tell Locust of one request, for its statistics and its web page."""
-    end = request.end_ns or request.sched_ns
-    environment.events.request.fire(
-        request_type="LLM",
-        name=name,
-        response_time=(end - request.sched_ns) / 1e6,
-        response_length=request.n_out or 0,
-        exception=str(request.error_class) if request.error_class else None,
-        context={},
-    )
+def unused(history: Path) -> Path:
+    """Return this path, or the next one like it that does not exist."""
+    candidate, number = history, 1
+    while candidate.exists():
+        number += 1
+        candidate = history.with_stem(f"{history.stem}-{number}")
+    return candidate
 
 
 def add_options(parser: Any) -> None:  # noqa: ANN401 - Locust's
@@ -240,69 +130,50 @@ def add_options(parser: Any) -> None:  # noqa: ANN401 - Locust's
     parser.add_argument("--parent", type=int, default=0, help="process to end with")
 
 
-def on_start(environment: Any, **_: Any) -> None:  # noqa: ANN401 - Locust's
-    """Prepare the load before the pump user starts; end the process where that is not possible."""
-    options = environment.parsed_options
+def on_init(environment: Any, **_: Any) -> None:  # noqa: ANN401 - Locust's
+    """Become what the options say."""
     try:
-        if options.parent:
-            die_with(options.parent)
-        plan = LoadPlan.read(Path(options.plan))
-        environment.hotfire_load = Load(plan, Files(Path(options.history)))
+        environment.hotfire = Process(environment)
+    except (HotfireError, OSError) as error:
+        give_up(error)
+
+
+def on_start(environment: Any, **_: Any) -> None:  # noqa: ANN401 - Locust's
+    """Begin the load; end the process where that is not possible."""
+    try:
+        environment.hotfire.start()
     except (HotfireError, OSError, TypeError) as error:
-        # Locust would log it and go on without a load.
-        sys.stderr.write(f"no load: {error}\n")
-        sys.stderr.flush()
-        os._exit(1)
-    gevent.spawn(tell_locust, environment)
+        give_up(error)
 
 
-def tell_locust(environment: Any) -> None:  # noqa: ANN401 - Locust's
-    """Fire one event per finished request, off the pump's path."""
-    load: Load = environment.hotfire_load
-    while not load.ended.is_set():
-        fire_all(environment, load)
-        gevent.sleep(4 * POLL_SECONDS)
-
-
-def fire_all(environment: Any, load: Load) -> None:  # noqa: ANN401 - Locust's
-    """Fire what has been reported since the last call."""
-    while load.reported:
-        request = load.reported.popleft()
-        if not request.censored:
-            fire(environment, load.plan.path, request)
+def give_up(why: object) -> None:
+    """End the process at once; Locust would log it and go on without a load."""
+    sys.stderr.write(f"no load: {why}\n")
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def on_stop(environment: Any, **_: Any) -> None:  # noqa: ANN401 - Locust's
-    """Drain before Locust kills its users; SIGTERM, SIGINT and the plan's end all come here."""
-    load: Load | None = getattr(environment, "hotfire_load", None)
-    if load is None:
-        return
-    load.drain()
-    fire_all(environment, load)
-    # Failed requests are the target's matter; this process did what it should.
-    environment.process_exit_code = 0
+    """End the load in order."""
+    if process := getattr(environment, "hotfire", None):
+        process.stop()
 
 
 hooks: Any = events
 hooks.init_command_line_parser.add_listener(add_options)
+hooks.init.add_listener(on_init)
 hooks.test_start.add_listener(on_start)
 hooks.test_stopping.add_listener(on_stop)
 hooks.quitting.add_listener(on_stop)
 
 
-class Pump(User):
-    """The one user: it walks the plan."""
+class Resident(User):
+    """The user Locust wants to see: idle, since the pump asks on its own clock."""
 
-    fixed_count = 1
-    wait_time = constant(0)
+    wait_time = constant(3600)
 
-    @task
-    def walk(self) -> None:
-        """Walk the plan to its end, then end the test."""
-        load: Load = self.environment.hotfire_load
-        try:
-            load.pump()
-        finally:
-            quit_later: Callable[[], None] = self.environment.runner.quit
-            gevent.spawn(quit_later)
-        gevent.sleep(load.plan.grace_seconds + load.plan.deadline_seconds)
+    @staticmethod
+    def stay(_user: User) -> None:
+        """Do nothing until the next wait."""
+
+    tasks = (stay,)

@@ -1,27 +1,30 @@
 """What a load sends and when: pure data, computed before the first request."""
 
-import hashlib
-import json
-import math
-import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from hotfire.errors import ProfileError
+from hotfire.traffic import arrivals
+from hotfire.traffic.arrivals import Arrival, Process, Step, Stretch
+from hotfire.traffic.prompts import Lengths, Prompts, Spec, Tenant
+from hotfire.traffic.trace import MOONCAKE_BLOCK_TOKENS, TraceRow, read_trace
+
+NANO = 1_000_000_000
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Ratio = Annotated[float, Field(gt=0, le=1)]
-
-WORDS = (  # noqa: SIM905 - fifty quoted words read worse
-    "engine fire test stand valve pump line fuel tank nozzle thrust burn flow heat gauge record"
-    " signal launch count hold start stop cold hot wind cloud river stone paper light sound wave"
-    " north south early late quick slow small large open close bring carry write read learn teach"
-).split()
 
 
 class GateLimits(BaseModel):
@@ -39,6 +42,30 @@ class GateLimits(BaseModel):
     """Requests dispatched among those planned."""
     cpu_ratio: Ratio = 0.60
     """CPU time of the process per second on one core; beyond it, queueing sets in."""
+    gc_pause_seconds: Seconds = 0.050
+    """Longest garbage collection; every token that comes meanwhile is stamped after it."""
+    throttled_seconds: float = Field(default=0.0, ge=0)
+    """Time a CPU quota held the process back; none is harmless, since it stops in mid-stream."""
+    steal_ratio: Ratio = 0.05
+    """CPU time that a hypervisor gave to others, among all."""
+    clock_drift_seconds: Seconds = 0.1
+    """How far the epoch clock may move against the monotonic one over the load: rows and faults
+    meet on the epoch clock, and recovery is told to half a second."""
+    clock_step_seconds: Seconds = 0.05
+    """Largest jump of the epoch clock between two looks; slewing by NTP stays far below."""
+
+
+class Fleet(Spec):
+    """Where the workers of a distributed load run and how they find its master."""
+
+    at: Literal["here", "elsewhere"] = "here"
+    """Here: started with the load. Elsewhere: pods or machines that come to the master."""
+    bind_host: str = "127.0.0.1"
+    """Address the master listens on; 0.0.0.0 for workers elsewhere."""
+    bind_port: int = Field(default=0, ge=0, lt=65536)
+    """Its port; 0 takes any free one."""
+    join_seconds: Seconds = 120.0
+    """Longest wait for every worker to come; an image is pulled in that time."""
 
 
 class LoadPlan(BaseModel):
@@ -47,7 +74,13 @@ class LoadPlan(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     url: str
-    """Gateway, scheme and authority, e.g. http://10.96.0.80."""
+    """Gateway, scheme and authority, e.g. http://10.96.0.80 or https://llm.example.org."""
+    ca_file: str = ""
+    """PEM file of the authorities that may vouch for an https gateway; empty: the machine's."""
+    server_name: str = ""
+    """Name the gateway's certificate must bear; empty: the host of ``url``."""
+    client: Literal["reactor", "geventhttpclient"] = "reactor"
+    """What reads the streams: our own loop, or a library's client to check it against."""
     path: str = Field(default="/v1/chat/completions", pattern="^/")
     """Endpoint; prompts become messages if it ends in /chat/completions."""
     model: str = Field(min_length=1)
@@ -56,10 +89,31 @@ class LoadPlan(BaseModel):
     """Decides arrivals and prompts."""
     nonce: str = ""
     """Starts every prompt; a load that is started fills it in, so that no two share a prefix."""
-    process: Literal["constant", "poisson"] = "poisson"
+    mode: Literal["open", "closed"] = "open"
+    """Open: requests come when they are due. Closed: as many at a time as ``concurrency``, for
+    capacity only, since an outage stops the asking."""
+    concurrency: int = Field(default=1, gt=0)
+    """Closed: requests at a time."""
+    start_spread_seconds: float = Field(default=0.0, ge=0)
+    """Closed: time over which the first requests start; 0 starts all streams in step."""
+    process: Process = "poisson"
     """How arrivals are spread; independent users make a Poisson process."""
-    rate_per_second: float = Field(default=5.0, gt=0)
+    burstiness: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """Shape of the gamma process: 1 is Poisson, less is burstier, more is more even."""
+    rate_per_second: float = Field(default=5.0, gt=0, allow_inf_nan=False)
     """Mean arrivals per second."""
+    rate_end_per_second: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """The rate goes from ``rate_per_second`` to this one over the duration."""
+    steps: tuple[Step, ...] = ()
+    """Stretches of one rate each, instead of the rates above; the load ends with the last."""
+    trace: Path | None = None
+    """Traffic to replay (process trace): Mooncake's JSON lines, or Azure's CSV or JSON lines."""
+    trace_speed: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """The trace runs so many times as fast."""
+    trace_rows: tuple[TraceRow, ...] = ()
+    """What the trace holds; filled in when the load starts, so that the plan keeps it."""
+    trace_block_tokens: int = Field(default=MOONCAKE_BLOCK_TOKENS, gt=0)
+    """Length of the prompt block that a hash id of the trace names."""
     duration_seconds: Seconds = 3600.0
     """Upper bound; a load is usually stopped earlier."""
     warmup_seconds: float = Field(default=0.0, ge=0)
@@ -68,6 +122,16 @@ class LoadPlan(BaseModel):
     """Output tokens asked for."""
     prompt_words: int = Field(default=32, gt=0)
     """Words in each prompt, the nonce not counted."""
+    input_words: Lengths | None = None
+    """Words in each prompt where they differ; a trace's tokens become as many words."""
+    output_tokens: Lengths | None = None
+    """Output tokens asked for where they differ."""
+    prompts: Prompts = Prompts()
+    """Where prompts come from."""
+    tenants: tuple[Tenant, ...] = ()
+    """Who sends, in parts by weight; none: one sender without a name."""
+    stream: bool = True
+    """Ask for a stream of tokens; a whole answer has an E2E time only."""
     extra_body: dict[str, Any] = {"ignore_eos": True}
     """Merged into each request body; vLLM's ignore_eos keeps output lengths steady."""
     headers: dict[str, str] = {}
@@ -91,22 +155,56 @@ class LoadPlan(BaseModel):
     realtime: bool = True
     """Run ahead of everything of ordinary priority where permitted: the load uses a few percent of
     a core, and on a machine it shares with a starting engine nothing less keeps its clock."""
+    workers: int = Field(default=1, gt=0)
+    """Processes that share the load; one carries about 15,000 tokens per second."""
+    fleet: Fleet = Fleet()
+    """Where the workers run if there are more than one."""
     gates: GateLimits = GateLimits()
     """What the load generator must prove of itself."""
 
     @field_validator("url")
     @classmethod
-    def _plain_http(cls, value: str) -> str:
+    def _authority_only(cls, value: str) -> str:
         parts = urlsplit(value)
-        if parts.scheme != "http" or not parts.hostname or parts.path.strip("/"):
-            raise ValueError("expected http://host[:port]; the load does not speak TLS yet")
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
+            raise ValueError("expected http://host[:port] or https://host[:port]")
         return value.rstrip("/")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_ignore_eos(cls, value: object) -> object:
+        """Let an answer end by itself where its content is what counts."""
+        if not isinstance(value, dict) or "extra_body" in value:
+            return value
+        prompts = Prompts.model_validate(value.get("prompts", {}))
+        free = prompts.source != "echo" and prompts.json_schema is None
+        return value if free else {**value, "extra_body": {}}
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        if self.process == "trace" and not (self.trace or self.trace_rows):
+            raise ValueError("process trace needs `trace`, the file to replay")
+        if self.mode == "closed" and self.concurrency > self.in_flight_cap:
+            raise ValueError("concurrency is above in_flight_cap; raise in_flight_cap")
+        if self.steps and self.rate_end_per_second is not None:
+            raise ValueError("steps and rate_end_per_second exclude each other; drop one")
+        return self
 
     @property
     def address(self) -> tuple[str, int]:
         """Host and port to connect to."""
         parts = urlsplit(self.url)
-        return parts.hostname or "", parts.port or 80
+        return parts.hostname or "", parts.port or (443 if self.secure else 80)
+
+    @property
+    def secure(self) -> bool:
+        """Whether the gateway is spoken to through TLS."""
+        return self.url.startswith("https:")
+
+    @property
+    def peer_name(self) -> str:
+        """Name the gateway's certificate must bear."""
+        return self.server_name or self.address[0]
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -120,77 +218,61 @@ class LoadPlan(BaseModel):
         except (OSError, ValidationError) as error:
             raise ProfileError(f"{path}: not a load plan: {error}") from error
 
+    def self_contained(self) -> Self:
+        """Return the plan with the contents of its files, so that it can be replayed anywhere.
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """One request of a plan; ``offset_ns`` counts from the load's start."""
+        Raises:
+            ProfileError: a file cannot be read or is empty.
+        """
+        rows = read_trace(self.trace) if self.trace else self.trace_rows
+        changes = {"trace": None, "trace_rows": rows, "prompts": self.prompts.read()}
+        return self.model_copy(update=changes)
 
-    seq: int
-    offset_ns: int
-    prompt_id: int
+    def stretches(self) -> Iterator[Stretch]:
+        """Return the rate over time."""
+        if not self.steps:
+            begin, end = self.rate_per_second, self.rate_end_per_second
+            yield Stretch(self.duration_seconds, begin, begin if end is None else end)
+        for step in self.steps:
+            yield Stretch(step.seconds, step.rate_per_second, step.rate_per_second)
+
+
+def arrivals_of(plan: LoadPlan, *, worker: int = 0, workers: int = 1) -> Iterator[Arrival]:
+    """Return the arrivals of one worker, made one by one: those with seq mod workers = worker."""
+    end_ns = round(plan.duration_seconds * NANO)
+    offsets = takewhile(lambda offset: offset < end_ns, _offsets_ns(plan))
+    for seq, offset in enumerate(offsets):
+        if seq % workers == worker:
+            yield Arrival(seq, offset, seq)
 
 
 def schedule(plan: LoadPlan) -> list[Arrival]:
-    """Return every arrival of the plan, in order; nothing is rescaled to hit a count."""
-    offsets = _constant(plan) if plan.process == "constant" else _poisson(plan)
-    return [Arrival(seq, round(offset * 1e9), seq) for seq, offset in enumerate(offsets)]
+    """Return every arrival of the plan, in order; nothing is rescaled to hit a count.
+
+    Raises:
+        ProfileError: there is none.
+    """
+    check_schedule(plan)
+    return list(arrivals_of(plan))
 
 
-def _constant(plan: LoadPlan) -> Iterator[float]:
-    for seq in range(math.ceil(plan.duration_seconds * plan.rate_per_second)):
-        if (offset := seq / plan.rate_per_second) < plan.duration_seconds:
-            yield offset
+def check_schedule(plan: LoadPlan) -> None:
+    """Accept a plan that sends something.
+
+    Raises:
+        ProfileError: it sends nothing; the message names the field and the remedy.
+    """
+    if next(arrivals_of(plan), None) is None:
+        expected = sum(stretch.expected for stretch in plan.stretches())
+        raise ProfileError(
+            f"duration_seconds: {plan.duration_seconds:g} s of this plan (seed {plan.seed}) hold"
+            f" no request, {expected:.3g} were expected; make it longer or the rate higher"
+        )
 
 
-def _poisson(plan: LoadPlan) -> Iterator[float]:
-    # Explicit inversion: random() is stable over Python versions, expovariate() need not be.
-    chance = random.Random(plan.seed)  # noqa: S311 - reproducible, not secret
-    offset = 0.0
-    while (offset := offset - math.log(1.0 - chance.random()) / plan.rate_per_second) < (
-        plan.duration_seconds
-    ):
-        yield offset
-
-
-def prompt(plan: LoadPlan, prompt_id: int) -> str:
-    """Return a prompt that starts with a nonce, so that a prefix cache cannot flatten TTFT."""
-    key = f"{plan.nonce}:{plan.seed}:{prompt_id}"
-    chance = random.Random(key)  # noqa: S311 - reproducible, not secret
-    nonce = hashlib.sha256(key.encode()).hexdigest()[:12]
-    return " ".join([nonce, *chance.choices(WORDS, k=plan.prompt_words)])
-
-
-def body(plan: LoadPlan, prompt_id: int) -> bytes:
-    """Return the JSON body of one request."""
-    text = prompt(plan, prompt_id)
-    document: dict[str, Any] = {
-        "model": plan.model,
-        "max_tokens": plan.max_tokens,
-        "temperature": 0,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
-    if plan.path.endswith("/chat/completions"):
-        document["messages"] = [{"role": "user", "content": text}]
-    else:
-        document["prompt"] = text
-    return json.dumps(document | plan.extra_body, separators=(",", ":")).encode()
-
-
-def request_bytes(plan: LoadPlan, prompt_id: int) -> bytes:
-    """Return one whole HTTP/1.1 request."""
-    content = body(plan, prompt_id)
-    headers = {
-        "host": urlsplit(plan.url).netloc,
-        "user-agent": "hotfire",
-        "content-type": "application/json",
-        "content-length": str(len(content)),
-        "accept": "text/event-stream",
-        # A compressed stream holds tokens back until a block is full.
-        "accept-encoding": "identity",
-    }
-    if plan.connection == "fresh":
-        headers["connection"] = "close"
-    headers |= {name.lower(): value for name, value in plan.headers.items()}
-    lines = [f"POST {plan.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode() + content
+def _offsets_ns(plan: LoadPlan) -> Iterator[int]:
+    if plan.process == "trace":
+        rows = plan.trace_rows or plan.self_contained().trace_rows
+        return (round(row.offset_ns / plan.trace_speed) for row in rows)
+    units = arrivals.unit_times(plan.process, seed=plan.seed, burstiness=plan.burstiness)
+    return (round(at * NANO) for at in arrivals.on_the_clock(units, plan.stretches()))

@@ -17,6 +17,7 @@ def rated_plan(profile: TargetProfile, **changes: object) -> LoadPlan:
         "prompt_words": load.prompt_words,
         "deadline_seconds": load.deadline_seconds,
         "stall_seconds": load.stall_seconds,
+        "workers": load.workers,
         "gates": GateLimits(tpot_budget_seconds=profile.budgets.tpot_p95_seconds),
     }
     return LoadPlan.model_validate(fields | changes)

@@ -1,0 +1,289 @@
+"""``hotfire load``: a load on a target, measured, judged against its budgets, and told."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.text import Text
+
+from hotfire.cli.child import termination_as_interrupt
+from hotfire.cli.load_order import Order, Task, understood
+from hotfire.cli.load_view import (
+    LiveView,
+    print_budgets,
+    print_cross_check,
+    print_instrument,
+    print_summary,
+)
+from hotfire.cli.project import project_root
+from hotfire.crosscheck import Agreement, CrossCheck
+from hotfire.errors import ProfileError
+from hotfire.history import Request
+from hotfire.rundir import RunDirectory, RunInfo
+from hotfire.slo import BudgetResult, Summary, judge_budgets, summarise
+from hotfire.traffic import calibration, launch, vllm_bench
+from hotfire.traffic.calibrate import calibrate
+from hotfire.traffic.knee import Effort, Trial, find_knee, knee_trials
+from hotfire.traffic.launch import LoadReport, RunningLoad
+from hotfire.traffic.live import Tail
+from hotfire.traffic.vllm_bench import Compared
+from hotfire.traffic.witness import compared
+from hotfire.verdict import Verdict, merge
+from hotfire.waiting import until
+
+__all__ = ["Order", "carry_out"]
+
+_NAME: Final = "load"
+_EXIT_CODES: Final = {Verdict.PASSED: 0, Verdict.FAILED: 1, Verdict.INCONCLUSIVE: 2}
+_CALIBRATION_TTFT: Final = 0.2
+_CALIBRATION_TPOT: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One load, measured and judged."""
+
+    run: RunDirectory
+    rows: Sequence[Request]
+    report: LoadReport
+    cross_check: CrossCheck | None
+    bench: Sequence[Compared]
+    """Another tool's figures beside ours; empty if it was not asked."""
+    budgets: Sequence[BudgetResult]
+    interrupted: bool
+
+    @property
+    def summary(self) -> Summary:
+        """What users experienced."""
+        return summarise(self.rows)
+
+    @property
+    def examples(self) -> dict[str, str]:
+        """What the first failure of each class looked like."""
+        found: dict[str, str] = {}
+        for row in self.rows:
+            if row.error_class is not None:
+                found.setdefault(str(row.error_class), row.detail)
+        return found
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of the budgets, unless the instrument decides otherwise."""
+        return (
+            Verdict.INCONCLUSIVE
+            if self.doubts
+            else merge([Verdict.PASSED, *(one.verdict for one in self.budgets)])
+        )
+
+    @property
+    def doubts(self) -> list[str]:
+        """Why nothing may be concluded, whatever was measured."""
+        found = [gate.reason for gate in self.report.instrument if not gate.holds]
+        if self.cross_check and self.cross_check.agreement is Agreement.MEASURING_FAULT:
+            found.append(self.cross_check.reason)
+        if not any(row.complete for row in self.rows) and not self.budgets:
+            found.append("no request was complete")
+        found += [f"vllm bench serve: {one.told()}" for one in self.bench if one.doubtful]
+        if self.interrupted:
+            found.append("interrupted by the operator")
+        return found
+
+
+def carry_out(order: Order) -> int:
+    """Run the load asked for, tell what users experienced, and return the exit code.
+
+    Raises:
+        ProfileError: an option, the target file or the target's name forbids it.
+        InstrumentError: the load did not start.
+    """
+    # With --json standard output is the document's alone.
+    console = Console(highlight=False, stderr=order.json)
+    task = understood(order)
+    if order.calibrate:
+        return _calibrate(task, console)
+    if order.find_rate:
+        return _find_rate(order, task, console)
+    with termination_as_interrupt():
+        found = _measure(order, task, console)
+    _tell(found, console)
+    if order.json:
+        Console(highlight=False, soft_wrap=True).print_json(data=_document(found))
+    return _EXIT_CODES[found.verdict]
+
+
+def _measure(order: Order, task: Task, console: Console) -> Finding:
+    run = _create_run(order, task)
+    console.print(
+        Text(f"loading {task.name} {_planned(task)}; recorded in {run.root}"), soft_wrap=True
+    )
+    before = task.witness() if task.witness else None
+    load = launch.start(
+        task.plan,
+        history=run.history_path(_NAME),
+        log=run.log_path(f"{_NAME}.log"),
+        network_namespace=task.network_namespace,
+    )
+    try:
+        interrupted = _follow(load, console)
+        report = load.stop()
+    finally:
+        if load.alive():
+            load.kill()
+    # A second interrupt may skip the witness, not the summary.
+    cross_check = None
+    if task.witness and not interrupted:
+        cross_check = compared(load, task.witness, before, unheard=task.unheard)
+    rows = [row for row in load.rows() if row.phase != "warmup"]
+    found = Finding(
+        run=run,
+        rows=rows,
+        report=report,
+        cross_check=cross_check,
+        bench=_bench(task, rows, run) if order.cross_check and not interrupted else (),
+        budgets=judge_budgets(rows, task.budgets) if task.budgets else (),
+        interrupted=interrupted,
+    )
+    run.update_info(finished_at=datetime.now(UTC), notes=tuple(found.doubts))
+    run.write_text("load.json", json.dumps(_document(found), indent=2) + "\n")
+    return found
+
+
+def _bench(task: Task, rows: Sequence[Request], run: RunDirectory) -> list[Compared]:
+    folder = run.log_path("vllm-bench.json").parent
+    theirs = vllm_bench.measure(
+        task.plan, len(rows), folder, network_namespace=task.network_namespace
+    )
+    return vllm_bench.compare(rows, theirs)
+
+
+def _follow(load: RunningLoad, console: Console) -> bool:
+    """Watch the load to its plan's end; return whether the operator ended it before."""
+    load.wait_started()
+    plan = load.plan
+    within = plan.duration_seconds + plan.deadline_seconds + plan.grace_seconds
+    try:
+        with LiveView(console, Tail(load.files), plan.gates) as view:
+
+            def over() -> bool:
+                view.look()
+                return not load.alive()
+
+            until(over, within_seconds=within, what="the load plan to end")
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+def _create_run(order: Order, task: Task) -> RunDirectory:
+    now = datetime.now(UTC)
+    info = RunInfo.begin(
+        command=("hotfire", "load"), target_name=task.name, tool_version=version("hotfire")
+    )
+    root = order.run_dir or project_root() / "runs" / f"load-{now:%Y%m%dT%H%M%SZ}"
+    if (root / "run.json").exists():
+        raise ProfileError(f"{root} holds a run already; name another --run-dir")
+    return RunDirectory.create_at(root.resolve(), info)
+
+
+def _planned(task: Task) -> str:
+    plan = task.plan
+    if plan.mode == "closed":
+        return f"with {plan.concurrency} requests at a time for {plan.duration_seconds:g} s"
+    mean = sum(stretch.expected for stretch in plan.stretches()) / plan.duration_seconds
+    rate = "as its trace" if plan.process == "trace" else f"at {mean:.4g}/s ({plan.process})"
+    return f"{rate} for {plan.duration_seconds:g} s"
+
+
+def _tell(found: Finding, console: Console) -> None:
+    print_summary(console, found.summary, found.examples)
+    print_budgets(console, found.budgets)
+    print_instrument(console, found.report.instrument, calibration.remembered())
+    if found.cross_check:
+        print_cross_check(console, found.cross_check)
+    for one in found.bench:
+        console.print(Text(f"vllm bench {one.told()}"), soft_wrap=True)
+    why = f": {'; '.join(found.doubts)}" if found.doubts else ""
+    word = found.verdict if found.budgets or found.doubts else "measured; no budget was given"
+    console.print(Text(f"{word}{why}"), soft_wrap=True)
+
+
+def _document(found: Finding) -> dict[str, Any]:
+    """Return the finding as JSON has it; what is infinite is told as text."""
+    known, summary = calibration.remembered(), found.summary
+    return {
+        "verdict": found.verdict,
+        "doubts": found.doubts,
+        "figures": summary.figures(),
+        "failures": summary.failures,
+        "budgets": [_budget(one) for one in found.budgets],
+        "gates": [gate.model_dump() for gate in found.report.instrument],
+        "calibration": known.model_dump(mode="json") if known else None,
+        "cross_check": found.cross_check.model_dump() if found.cross_check else None,
+        "vllm_bench": [asdict(one) for one in found.bench],
+        "history": "history/load.jsonl",
+        "run": str(found.run.root),
+    }
+
+
+def _budget(one: BudgetResult) -> dict[str, Any]:
+    measured = one.measured
+    if measured is not None and not math.isfinite(measured):
+        measured = None
+    return {
+        "name": one.name,
+        "limit": one.limit,
+        "measured": measured,
+        "verdict": one.verdict,
+        "reason": one.reason,
+    }
+
+
+def _calibrate(task: Task, console: Console) -> int:
+    plan = task.plan
+    console.print(
+        Text(f"calibrating at {plan.rate_per_second:g}/s for {plan.duration_seconds:g} s")
+    )
+    found = calibrate(plan, engine_ttft=_CALIBRATION_TTFT, engine_tpot=_CALIBRATION_TPOT)
+    if not found.fit:
+        console.print(Text("not kept: a gate tripped meanwhile; try again on a quieter machine"))
+        return _EXIT_CODES[Verdict.INCONCLUSIVE]
+    path = calibration.remember(found)
+    console.print(Text(f"error: {found.told()}"), soft_wrap=True)
+    console.print(Text(f"kept in {_short(path)}, and told with every load of this machine"))
+    return 0
+
+
+def _short(path: Path) -> str:
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
+
+
+def _find_rate(order: Order, task: Task, console: Console) -> int:
+    if task.budgets is None:
+        raise ProfileError("--find-rate needs a budget: --budget ttft_p95_seconds=1, or a target")
+    run = _create_run(order, task)
+    console.print(Text(f"searching from {task.plan.rate_per_second:g}/s; recorded in {run.root}"))
+    trials = knee_trials(
+        task.plan,
+        task.budgets,
+        run.history_path(_NAME).parent,
+        effort=Effort(seconds=order.duration),
+        network_namespace=task.network_namespace,
+    )
+
+    def tell(trial: Trial) -> None:
+        line = f"{trial.rate_per_second:8.4g}/s  {trial.verdict:<13} {trial.reason}"
+        console.print(Text(line), soft_wrap=True)
+
+    knee = find_knee(trials, tell)
+    console.print(Text(knee.statement), soft_wrap=True)
+    run.update_info(finished_at=datetime.now(UTC), notes=(knee.statement,))
+    if knee.rate_per_second:
+        return 0
+    return _EXIT_CODES[Verdict.FAILED if knee.broken_at_per_second else Verdict.INCONCLUSIVE]

@@ -1,0 +1,205 @@
+"""What an operator asked ``hotfire load`` for, as a plan, budgets and a witness."""
+
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+
+from hotfire.errors import ProfileError
+from hotfire.lab import default_target
+from hotfire.profile import PRESETS, Budgets, TargetProfile
+from hotfire.prometheus import Prometheus
+from hotfire.traffic import vllm_bench
+from hotfire.traffic.plan import GateLimits, LoadPlan, check_schedule
+from hotfire.traffic.rated import rated_plan
+from hotfire.traffic.witness import Witness, engine_at, prometheus_at
+
+_ANYTHING: Final = "http://127.0.0.1"
+_SECONDS: Final = 60.0
+_CANARY: Final = "canary"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """The options of ``hotfire load``, one by one."""
+
+    target: Path | None = None
+    url: str | None = None
+    model: str | None = None
+    rate: float | None = None
+    process: str | None = None
+    burstiness: float | None = None
+    duration: float | None = None
+    warmup: float = 0.0
+    ramp: float | None = None
+    steps: str | None = None
+    trace: Path | None = None
+    concurrency: int | None = None
+    workers: int | None = None
+    prompts: str | None = None
+    prompt_words: int | None = None
+    max_tokens: int | None = None
+    seed: int = 0
+    budget: list[str] | None = None
+    metrics: str | None = None
+    run_dir: Path | None = None
+    json: bool = False
+    calibrate: bool = False
+    find_rate: bool = False
+    cross_check: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """The order, understood."""
+
+    name: str
+    """Of the target, in reports."""
+    plan: LoadPlan
+    budgets: Budgets | None
+    """None: nothing was promised, so the load only measures."""
+    witness: Witness | None
+    unheard: frozenset[str] = frozenset()
+    """Servers that the witness does not ask."""
+    network_namespace: str | None = None
+
+
+def understood(order: Order) -> Task:
+    """Return what to do.
+
+    Raises:
+        ProfileError: an option or the target file forbids it; the message says what to write.
+    """
+    profile = _profile(order)
+    try:
+        plan = _plan(order, profile)
+    except ValidationError as error:
+        raise ProfileError(_explained(error)) from error
+    check_schedule(plan)
+    namespace = profile.gateway.network_namespace if profile else None
+    if namespace is None and not order.calibrate:
+        _resolve(plan)
+    return Task(
+        name=profile.name if profile else plan.url,
+        plan=plan,
+        budgets=_budgets(order, profile),
+        witness=_witness(order, profile, plan),
+        # The reference stack's canary is a scripted engine, which no Prometheus scrapes.
+        unheard=frozenset({_CANARY}) if profile and profile.stack.deploy else frozenset(),
+        network_namespace=namespace,
+    )
+
+
+def _profile(order: Order) -> TargetProfile | None:
+    if order.calibrate:
+        return None
+    if order.url is not None:
+        if order.target is not None:
+            raise ProfileError("--target and --url exclude each other; drop one")
+        if order.model is None:
+            raise ProfileError("--url needs --model, the name under which the model is served")
+        return None
+    path = order.target or default_target()
+    if order.target is None and not path.exists():
+        raise ProfileError("no lab stands: name a target by --target FILE, or --url and --model")
+    return TargetProfile.read(path)
+
+
+def _plan(order: Order, profile: TargetProfile | None) -> LoadPlan:
+    changes = _changes(order)
+    if profile is not None:
+        return rated_plan(profile, **changes)
+    gates = GateLimits(tpot_budget_seconds=(_budgets(order, None) or Budgets()).tpot_p95_seconds)
+    named = {"url": order.url or _ANYTHING, "model": order.model or "tiny", "gates": gates}
+    return LoadPlan.model_validate(named | changes)
+
+
+def _changes(order: Order) -> dict[str, Any]:
+    """Return the plan's fields that options name."""
+    fields: dict[str, Any] = {
+        "rate_per_second": order.rate,
+        "process": order.process,
+        "burstiness": order.burstiness,
+        "duration_seconds": order.duration or _SECONDS,
+        "warmup_seconds": order.warmup,
+        "rate_end_per_second": order.ramp,
+        "concurrency": order.concurrency,
+        "workers": order.workers,
+        "prompt_words": order.prompt_words,
+        "max_tokens": order.max_tokens,
+        "seed": order.seed,
+        "model": order.model,
+    }
+    given = {name: value for name, value in fields.items() if value is not None}
+    if order.steps is not None:
+        given["steps"] = list(_steps(order.steps))
+        given["duration_seconds"] = sum(step["seconds"] for step in given["steps"])
+    if order.trace is not None:
+        given |= {"process": "trace", "trace": order.trace}
+    if order.concurrency is not None:
+        given["mode"] = "closed"
+    if order.cross_check is not None:
+        # Refused before the load, not after it.
+        vllm_bench.site_packages()
+        given["path"] = vllm_bench.PATH
+    if order.prompts is not None:
+        known = order.prompts in {"words", "echo"}
+        given["prompts"] = {"source": order.prompts} if known else {"file": order.prompts}
+    return given
+
+
+def _steps(text: str) -> Iterator[dict[str, float]]:
+    for part in text.split(","):
+        rate, _, seconds = part.strip().partition("x")
+        try:
+            yield {"rate_per_second": float(rate), "seconds": float(seconds)}
+        except ValueError as error:
+            raise ProfileError(
+                f"--steps: {part!r} is not RATExSECONDS; write e.g. 5x30,10x30"
+            ) from error
+
+
+def _budgets(order: Order, profile: TargetProfile | None) -> Budgets | None:
+    found: dict[str, Any] = profile.budgets.model_dump() if profile else {}
+    for text in order.budget or ():
+        name, given, limit = text.partition("=")
+        if not given and name not in PRESETS:
+            presets = ", ".join(sorted(PRESETS))
+            raise ProfileError(f"--budget: {text!r} is neither NAME=LIMIT nor one of {presets}")
+        if given and name not in Budgets.model_fields:
+            known = ", ".join(Budgets.model_fields)
+            raise ProfileError(f"--budget: no budget {name!r}; there are {known}")
+        found |= {name: limit} if given else PRESETS[name].model_dump()
+    try:
+        return Budgets.model_validate(found) if found else None
+    except ValidationError as error:
+        raise ProfileError(f"--budget: {_explained(error)}") from error
+
+
+def _witness(order: Order, profile: TargetProfile | None, plan: LoadPlan) -> Witness | None:
+    if order.metrics is not None:
+        return engine_at(order.metrics)
+    if profile is not None and profile.prometheus_url:
+        return prometheus_at(Prometheus(profile.prometheus_url))
+    # An engine that is asked directly has its page beside the API; behind a gateway it is silent.
+    return engine_at(plan.url) if profile is None and plan.url.startswith("http:") else None
+
+
+def _resolve(plan: LoadPlan) -> None:
+    host, port = plan.address
+    try:
+        socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        shown = urlsplit(plan.url).netloc
+        raise ProfileError(f"{shown}: the name does not resolve: {error}; check the URL") from error
+
+
+def _explained(error: ValidationError) -> str:
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{field}: {message}" if field else message

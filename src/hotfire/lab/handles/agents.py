@@ -1,0 +1,70 @@
+"""Asking the agent inside a machine; it is started for the first question."""
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+from hotfire.agent import program
+from hotfire.errors import HarnessError
+from hotfire.lab.machines import AGENT, AGENT_SOCKET, AGENT_STATE, Rack
+from hotfire.waiting import until
+
+_START_SECONDS = 15.0
+
+
+def ask(rack: Rack, machine: str, op: str, **args: object) -> Any:  # noqa: ANN401 - JSON
+    """Return what a machine's agent answers.
+
+    Raises:
+        HarnessError: the machine is off, its agent does not start, or it refused.
+    """
+    _awake(rack, machine)
+    reply = _reply(rack, machine, {"op": op, **args})
+    if reply is None:
+        raise HarnessError(f"the agent of {machine} went away while it was asked for {op}")
+    if not reply["ok"]:
+        raise HarnessError(f"the agent of {machine} refused {op}: {reply['error']}")
+    return reply["result"]
+
+
+def open_entries(rack: Rack, machine: str) -> bool:
+    """Return whether a machine's disk holds something that waits for its undo."""
+    texts = []
+    for path in rack.inside(machine, AGENT_STATE).glob("*.json"):
+        with contextlib.suppress(FileNotFoundError):
+            texts.append(path.read_text())
+    return any(json.loads(text)["state"] != "healed" for text in texts)
+
+
+def wake(rack: Rack, machine: str) -> None:
+    """Let the agent of a machine start, if it rests; it mends what it finds."""
+    rack.release(machine, AGENT.name)
+
+
+def _awake(rack: Rack, machine: str) -> None:
+    def answers() -> bool:
+        if rack.pid(machine) is None:
+            raise HarnessError(f"machine {machine} is off")
+        reply = _reply(rack, machine, {"op": "ping"})
+        if reply is None:
+            wake(rack, machine)
+        return reply is not None
+
+    until(
+        answers,
+        within_seconds=_START_SECONDS,
+        what=f"an answer of the agent of {machine}",
+        poll_seconds=0.1,
+    )
+
+
+def _reply(rack: Rack, machine: str, request: dict[str, object]) -> dict[str, Any] | None:
+    """Return the agent's reply; None: nobody answers."""
+    path = Path(f"/proc/{rack.pid(machine)}/root{AGENT_SOCKET}")
+    try:
+        said = program.ask(path, json.dumps(request))
+    except OSError:
+        return None
+    reply: dict[str, Any] | None = json.loads(said) if said else None
+    return reply

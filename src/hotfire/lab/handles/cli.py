@@ -1,0 +1,175 @@
+"""``hotfire lab break``, ``mend``, ``handles``, ``logs`` and ``token``."""
+
+import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:  # `--help` stays instant
+    from hotfire.lab.handles import names
+    from hotfire.lab.lab import Lab
+
+_console = Console(highlight=False)
+_DEFAULT_SECONDS = 120.0
+_TOKEN_SECONDS = 600.0
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to those of the lab."""
+    app.command("break")(break_)
+    app.command()(mend)
+    app.command()(handles)
+    app.command()(logs)
+    app.command()(token)
+
+
+def break_(
+    handle: Annotated[str, typer.Argument(help="One of `hotfire lab handles`, e.g. n1/up1.")],
+    *,
+    for_seconds: Annotated[
+        float, typer.Option("--for", help="Seconds until it mends itself.")
+    ] = _DEFAULT_SECONDS,
+    how: Annotated[
+        str | None, typer.Option(help="In which of its ways; without it the first one listed.")
+    ] = None,
+    amount: Annotated[
+        float | None,
+        typer.Option(help="loss: ratio 0-1; delay: seconds; rate: bit/s; slow: bytes/s."),
+    ] = None,
+    xid: Annotated[int, typer.Option(help="The error code a GPU fails with.")] = 79,
+) -> None:
+    """Break a part of the lab, prove it, and let it mend itself when the time is over."""
+    from hotfire.lab.handles import breaking, names, records  # noqa: PLC0415
+    from hotfire.lab.handles.plan import Order  # noqa: PLC0415
+
+    lab = _lab()
+    found = names.find(_handles(lab), handle)
+    order = Order(
+        how=names.way(found, how),
+        for_seconds=records.seconds(for_seconds),
+        amount=amount,
+        xid=xid,
+    )
+    done = breaking.break_(lab, found, order)
+    ends = datetime.datetime.now().astimezone() + datetime.timedelta(
+        seconds=done.broken.left_seconds
+    )
+    _say(f"{found.name} is broken ({done.broken.how}) until {ends:%H:%M:%S}")
+    for line in done.proof:
+        _say(f"  {line}")
+
+
+def mend(
+    handle: Annotated[str | None, typer.Argument(help="Without it everything is mended.")] = None,
+) -> None:
+    """Mend now what `break` broke, and prove that everything is as it was before."""
+    from hotfire.errors import ProfileError  # noqa: PLC0415
+    from hotfire.lab.handles import breaking, mending  # noqa: PLC0415
+
+    lab = _lab()
+    records = breaking.of_lab(lab)
+    names = [each.name for each in records.all() if handle in {None, each.name}]
+    if handle is not None and not names:
+        raise ProfileError(f"{handle} is not broken; `hotfire lab handles` shows what is")
+    # The youngest first, as it was built upon the older ones.
+    for name in reversed(names):
+        mended = mending.mend(lab, records, name)
+        if mended:
+            _say(f"{name} is mended after {mended.seconds:.1f} s: {_compared(mended.compared)}")
+    if not names:
+        _say("nothing is broken")
+
+
+def handles() -> None:
+    """List what can be broken, in which ways, and what is broken now."""
+    from hotfire.lab.handles import breaking, names  # noqa: PLC0415
+
+    lab = _lab()
+    table = Table("kind", "ways (--how)", "handles")
+    found = _handles(lab)
+    for kind in names.Kind:
+        listed = [each.name for each in found.values() if each.kind is kind]
+        if listed:
+            table.add_row(kind.value, " ".join(names.WAYS[kind]), " ".join(listed))
+    _console.print(table)
+    broken = breaking.of_lab(lab).all()
+    for line in breaking.in_words(lab):
+        _say(line)
+    if not broken:
+        _say("nothing is broken")
+
+
+def logs(
+    part: Annotated[
+        str | None,
+        typer.Argument(help="n1/kubelet, or kubelet on all machines, or a pod such as coredns."),
+    ] = None,
+    *,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more.")] = False,
+    lines: Annotated[int, typer.Option(help="Last lines of each log.")] = 40,
+) -> None:
+    """Show the last lines of a part's log; without a part, list the parts."""
+    from hotfire.lab import logs as lab_logs  # noqa: PLC0415
+
+    lab = _lab()
+    if part is None:
+        for name in lab_logs.parts(lab.rack):
+            _say(name)
+        return
+    found = lab_logs.find(lab.rack, part)
+    if follow:
+        lab_logs.follow(found, lines)
+    for name, path in found:
+        _say(f"== {name}")
+        for line in lab_logs.tail(path, lines):
+            _say(line)
+
+
+def token(
+    account: Annotated[
+        str, typer.Argument(help="NAMESPACE/NAME of the service account.")
+    ] = "default/default",
+    *,
+    shift: Annotated[
+        float, typer.Option(help="Seconds by which its clock is ahead; negative: behind.")
+    ] = 0.0,
+    lifetime: Annotated[float, typer.Option(help="Seconds it is valid.")] = _TOKEN_SECONDS,
+) -> None:
+    """Print a service account's token as a clock would date it that is wrong by --shift.
+
+    The lab has one clock, so clock skew is played by tokens: the API server judges this one's
+    times by the right clock. It ends by itself; nothing needs mending.
+    """
+    from hotfire.lab.tokens import token as made  # noqa: PLC0415
+
+    _say(made(_lab(), account, shift_seconds=shift, lifetime_seconds=lifetime))
+
+
+def _compared(count: int) -> str:
+    if count:
+        return f"{count} facts are as before"
+    return "what it shares with other broken handles is compared when the last is mended"
+
+
+def _handles(lab: "Lab") -> "dict[str, names.Handle]":
+    from hotfire.errors import LabError  # noqa: PLC0415
+    from hotfire.lab.handles import names  # noqa: PLC0415
+    from hotfire.lab.lab import standing  # noqa: PLC0415
+
+    record = lab.state.read()
+    if record is None:
+        raise LabError("no lab is up; `hotfire lab up` starts one")
+    return names.of_lab(standing(record), lab.rack)
+
+
+def _lab() -> "Lab":
+    from hotfire.lab import project_root  # noqa: PLC0415
+    from hotfire.lab.lab import Lab  # noqa: PLC0415
+
+    return Lab(project_root())
+
+
+def _say(text: str) -> None:
+    _console.print(text, markup=False, soft_wrap=True)

@@ -1,0 +1,134 @@
+"""What is so on a machine at one moment, as sentences to compare: links, sessions, services ..."""
+
+import json
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from hotfire.agent.link import bfd_sessions
+from hotfire.agent.processes import alive, state
+from hotfire.errors import LabError
+from hotfire.lab import readiness
+from hotfire.lab.kube import condition
+from hotfire.lab.lab import Lab
+from hotfire.lab.topology import Topology
+
+Facts = dict[str, str]
+GONE = "gone"
+_MARK = "--next--"
+_COMMANDS = (
+    "ip -j link show",
+    "ip -j -4 route show proto bird",
+    "birdc show protocols",
+    "birdc show bfd sessions",
+    "nft -s list ruleset netdev; nft -s list ruleset inet; nft -s list table ip hotfire",
+)
+_SCRIPT = f"; echo; echo {_MARK}; ".join(f"{{ {each}; }} 2>/dev/null" for each in _COMMANDS)
+
+
+def everything(lab: Lab, topology: Topology) -> Facts:
+    """Return the facts of every machine and of the cluster."""
+    return of_machines(lab, [machine.name for machine in topology.machines]) | cluster(lab)
+
+
+def of_machines(lab: Lab, names: Iterable[str]) -> Facts:
+    """Return the facts of some machines; each begins with the machine's name."""
+    with ThreadPoolExecutor(4) as pool:
+        parts = list(pool.map(lambda name: of_machine(lab, name), names))
+    return {key: value for part in parts for key, value in part.items()}
+
+
+def of_machine(lab: Lab, name: str) -> Facts:
+    """Return links, routes, sessions, packet filter and services of one machine."""
+    if lab.rack.pid(name) is None:
+        return {f"{name} power": "off"}
+    try:
+        shown = lab.rack.run(name, ["sh", "-c", f"{_SCRIPT}; true"])
+    except LabError:
+        return {f"{name} power": "off"}
+    links, routes, protocols, bfd, rules = shown.split(_MARK)
+    found = {
+        "power": "on",
+        **_links(json.loads(links)),
+        "routes": _routes(json.loads(routes or "[]")),
+        **_sessions(protocols),
+        **{f"bfd {one['interface']}": one["state"] for one in bfd_sessions(bfd)},
+        "packet filter": " ".join(rules.split()),
+        **{f"service {each}": service(lab, name, each) for each in lab.rack.services(name)},
+    }
+    return {f"{name} {key}": value for key, value in found.items()}
+
+
+def service(lab: Lab, machine: str, name: str) -> str:
+    """Return in a word whether a service runs."""
+    pid = lab.rack.service_pid(machine, name)
+    if pid is None or not alive(pid):
+        return GONE
+    return "stands still" if state(pid) == "T" else "runs"
+
+
+def cluster(lab: Lab) -> Facts:
+    """Return whether the API answers, and of each node whether it is Ready and its GPUs."""
+    if not lab.api_ready():
+        return {"api": "not ready"}
+    try:
+        nodes = lab.kubectl().items("nodes", "--request-timeout=5s")
+    except LabError:
+        return {"api": "not ready"}
+    found = {f"{node['metadata']['name']} node": _node(node) for node in nodes}
+    return {"api": "ready", **found}
+
+
+def differences(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """Return in words what is not as it was."""
+    return [
+        f"{key}: {_short(before.get(key))} before, {_short(after.get(key))} now"
+        for key in sorted({*before, *after})
+        if before.get(key) != after.get(key)
+    ]
+
+
+def of_names(found: Mapping[str, str], names: Iterable[str]) -> Facts:
+    """Return the facts of some machines only."""
+    wanted = set(names)
+    return {key: value for key, value in found.items() if key.split()[0] in wanted}
+
+
+def _links(rows: list[dict[str, Any]]) -> Facts:
+    # Pods come and go, and their links with them.
+    return {
+        f"link {row['ifname']}": f"{_flags(row)}, mtu {row['mtu']}, queue {row['qdisc']}"
+        for row in rows
+        if not row["ifname"].startswith("veth")
+    }
+
+
+def _flags(row: Mapping[str, Any]) -> str:
+    up, carrier = "UP" in row["flags"], "LOWER_UP" in row["flags"]
+    return f"{'up' if up else 'down'}, {'carrier' if carrier else 'no carrier'}"
+
+
+def _routes(rows: list[dict[str, Any]]) -> str:
+    return "; ".join(sorted(_route(row) for row in rows))
+
+
+def _route(row: Mapping[str, Any]) -> str:
+    hops = [*row.get("nexthops", []), *([row] if "gateway" in row else [])]
+    ways = sorted(f"{hop['gateway']} {hop['dev']} {hop.get('flags', [])}" for hop in hops)
+    return f"{row['dst']} {row.get('type', '')} {row.get('prefsrc', '')} via {', '.join(ways)}"
+
+
+def _sessions(shown: str) -> Facts:
+    rows = [line.split() for line in shown.splitlines()]
+    return {f"bgp {row[0]}": row[-1] for row in rows if len(row) > 3 and row[1] == "BGP"}
+
+
+def _node(node: dict[str, Any]) -> str:
+    gpus = ", ".join(f"{name} {count}" for name, count in sorted(readiness.gpus(node).items()))
+    return f"{'Ready' if condition(node, 'Ready') else 'not Ready'}, {gpus or 'no GPU'}"
+
+
+def _short(value: str | None) -> str:
+    if value is None:
+        return "absent"
+    return value if len(value) < 60 else f"{value[:57]}..."

@@ -1,0 +1,136 @@
+"""Undoing what was broken, and proving that everything is as it was before."""
+
+from dataclasses import dataclass
+from functools import partial
+from time import monotonic
+
+from hotfire.errors import HarnessError, HotfireError, RollbackFailed
+from hotfire.lab.handles import agents, facts, power
+from hotfire.lab.handles.records import Broken, Entry, Records
+from hotfire.lab.lab import Lab, standing
+from hotfire.lab.topology import Topology
+from hotfire.waiting import until
+
+# Sessions return within 5 s, a service within 10; a machine boots and its node gets Ready.
+_SAME_SECONDS, _BOOT_SECONDS = 60.0, 120.0
+_UNDO_SECONDS = 15.0
+_FROM_AFAR = (" routes", " node")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mended:
+    """A handle that was put back."""
+
+    name: str
+    seconds: float
+    compared: int
+    """How many facts were found as before."""
+
+
+def mend(lab: Lab, records: Records, name: str, *, because: str = "asked to") -> Mended | None:
+    """Undo one broken handle and prove it; None: somebody else did meanwhile.
+
+    Raises:
+        RollbackFailed: it is not as before; the record then stays and tells why.
+    """
+    with records.alone(name):
+        broken = records.get(name)
+        if broken is None:
+            return None
+        began = monotonic()
+        try:
+            topology = _topology(lab)
+            undo(lab, topology, broken)
+            compared = _await_same(lab, topology, records, broken)
+            # One at a time from here: whoever finds no other broken handle compares everything.
+            with records.alone("the last one"):
+                compared = _await_same(lab, topology, records, broken) or compared
+                records.remove(broken)
+        except (HotfireError, OSError) as error:
+            records.note(broken, str(error))
+            records.log(handle=name, event="not mended", because=because, problem=str(error))
+            raise RollbackFailed(f"{name}: {error}") from error
+        mended = Mended(name=name, seconds=monotonic() - began, compared=compared)
+        records.log(
+            handle=name,
+            event="mended",
+            because=because,
+            took_seconds=round(mended.seconds, 3),
+            facts_as_before=compared,
+        )
+        return mended
+
+
+def undo(lab: Lab, topology: Topology, broken: Broken) -> None:
+    """Undo the power first, then what the agents did, last one first.
+
+    Raises:
+        HarnessError: an agent could not undo its part.
+    """
+    if broken.powerless:
+        power.on(lab, topology, broken.powerless)
+    for entry in reversed(broken.entries):
+        until(
+            partial(_healed, lab, entry),
+            within_seconds=_UNDO_SECONDS,
+            what=f"{entry.op} undone on {entry.machine}",
+            poll_seconds=0.3,
+        )
+
+
+def expected(records: Records, broken: Broken) -> facts.Facts:
+    """Return the facts that must be as before, though other handles may still be broken.
+
+    What others break too, and what follows from afar (routes, nodes), is left to whoever is last.
+    """
+    before = records.sound() or {}
+    others = [one for one in records.all() if one.name != broken.name]
+    if not others:
+        return before
+    shared = {name for one in others for name in one.machines}
+    own = facts.of_names(before, [name for name in broken.machines if name not in shared])
+    return {key: value for key, value in own.items() if not key.endswith(_FROM_AFAR)}
+
+
+def _await_same(lab: Lab, topology: Topology, records: Records, broken: Broken) -> int:
+    """Wait until the expected facts hold; return how many they are."""
+    names = [machine.name for machine in topology.machines]
+    wanted: facts.Facts = {}
+    different: list[str] = []
+
+    def same() -> bool:
+        wanted.clear()
+        wanted.update(expected(records, broken))
+        concerned = [name for name in names if facts.of_names(wanted, [name])]
+        seen = facts.of_machines(lab, concerned) | (facts.cluster(lab) if "api" in wanted else {})
+        new = facts.of_names({k: v for k, v in seen.items() if k not in wanted}, concerned)
+        here = {key: value for key, value in seen.items() if key in wanted}
+        here |= {key: value for key, value in new.items() if not key.endswith(_FROM_AFAR)}
+        different[:] = facts.differences(wanted, here)
+        return not different
+
+    try:
+        until(
+            same,
+            within_seconds=_BOOT_SECONDS if broken.powerless else _SAME_SECONDS,
+            what="everything as before",
+            poll_seconds=0.3,
+        )
+    except HarnessError as error:
+        raise HarnessError(f"not as before: {'; '.join(different)}") from error
+    return len(wanted)
+
+
+def _topology(lab: Lab) -> Topology:
+    record = lab.state.read()
+    if record is None:
+        raise HarnessError("no lab is up any more")
+    return standing(record)
+
+
+def _healed(lab: Lab, entry: Entry) -> bool:
+    known = agents.ask(lab.rack, entry.machine, "list")
+    if entry.id not in {one["id"] for one in known if one["state"] != "healed"}:
+        return True  # It was never armed, or its time is over.
+    answer = agents.ask(lab.rack, entry.machine, "heal", id=entry.id)
+    return not answer["problems"]

@@ -1,0 +1,152 @@
+"""What is broken, on the host's disk: written before anything is broken, removed when mended."""
+
+import contextlib
+import datetime
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hotfire.errors import ProfileError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One undo entry that an agent keeps inside its machine."""
+
+    machine: str
+    id: str
+    op: str
+    args: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """One broken handle."""
+
+    name: str
+    how: str
+    """In words, with the amount."""
+    began_at: str
+    """UTC."""
+    expires_at: float
+    """Seconds on the boot-time clock."""
+    machines: list[str]
+    """Those whose state is compared when it is mended."""
+    entries: list[Entry]
+    powerless: str = ""
+    """The machine that was switched off."""
+    problem: str = ""
+    """Why it could not be mended, or how it is not as before."""
+
+    @property
+    def left_seconds(self) -> float:
+        """How long it stays broken; negative: it should be mended already."""
+        return self.expires_at - boot_seconds()
+
+
+class Records:
+    """The broken handles of one lab."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def all(self) -> list[Broken]:
+        """Return what is broken, longest broken first."""
+        found = [self._read(path) for path in self.folder.glob("*.broken.json")]
+        return sorted((one for one in found if one), key=lambda one: (one.began_at, one.name))
+
+    def get(self, name: str) -> Broken | None:
+        """Return one broken handle; None: it is not broken (any more)."""
+        return self._read(self._path(name))
+
+    def write(self, broken: Broken) -> None:
+        """Put a record on disk; only after this may anything be broken."""
+        write(self._path(broken.name), asdict(broken))
+
+    def note(self, broken: Broken, problem: str) -> None:
+        """Keep with the record why it is not mended."""
+        self.write(replace(broken, problem=problem))
+
+    def remove(self, broken: Broken) -> None:
+        """Forget what is mended."""
+        self._path(broken.name).unlink(missing_ok=True)
+        if not self.all():
+            self._sound.unlink(missing_ok=True)
+
+    def sound(self) -> dict[str, str] | None:
+        """Return the facts of the lab from when nothing was broken."""
+        try:
+            found: dict[str, str] = json.loads(self._sound.read_text())
+        except FileNotFoundError:
+            return None
+        return found
+
+    def keep_sound(self, found: Mapping[str, str]) -> None:
+        """Remember how the lab is, before the first handle is broken."""
+        write(self._sound, found)
+
+    def log(self, **line: object) -> None:
+        """Add a line to the log of everything that was broken and mended."""
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+        with (self.folder / "handles.log").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"at": now, **line}) + "\n")
+
+    @contextlib.contextmanager
+    def alone(self, name: str) -> Iterator[None]:
+        """Keep other processes from breaking or mending the same handle meanwhile."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / f"{slug(name)}.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    @property
+    def _sound(self) -> Path:
+        return self.folder / "sound.json"
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{slug(name)}.broken.json"
+
+    def _read(self, path: Path) -> Broken | None:
+        try:
+            document = json.loads(path.read_text())
+        except FileNotFoundError:
+            return None
+        entries = [Entry(**one) for one in document["entries"]]
+        return Broken(**{**document, "entries": entries})
+
+
+def write(path: Path, document: object) -> None:
+    """Replace a file at once and see it on the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".new")
+    with draft.open("w", encoding="utf-8") as file:
+        json.dump(document, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def slug(name: str) -> str:
+    """Return a handle's name as a file's."""
+    return name.replace("/", "-")
+
+
+def boot_seconds() -> float:
+    """Return the time since boot, suspended time included, as the agents count it."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def seconds(text: float) -> float:
+    """Return how long something may stay broken.
+
+    Raises:
+        ProfileError: it is no time an agent grants.
+    """
+    if not 1 <= text <= 3000:
+        raise ProfileError(f"--for takes 1 to 3000 seconds, not {text:g}")
+    return text

@@ -1,0 +1,132 @@
+"""The process that mends when the time is over: `python -m hotfire.lab.handles.warden HOME`.
+
+It lives while anything is broken. A second one waits behind it for the lock and takes its place if
+it is killed. Both are in the lab's own control group, so that `lab down` ends them.
+"""
+
+import fcntl
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hotfire.lab.lab import Lab
+
+MODULE = "hotfire.lab.handles.warden"
+_POLL_SECONDS = 0.3
+_AT_ONCE = 8
+_START_SECONDS = 10.0
+_CGROUP = "warden"
+
+
+def ensure(home: Path) -> None:
+    """See to it that a warden lives; returns once one holds the lock.
+
+    Raises:
+        HarnessError: none started; what it said is in its log.
+    """
+    from hotfire.waiting import until  # noqa: PLC0415 - the waiting warden must stay small
+
+    if not lives(home):
+        start(home)
+    until(
+        lambda: lives(home),
+        within_seconds=_START_SECONDS,
+        what=f"a warden (its log: {_log(home)})",
+        poll_seconds=0.05,
+    )
+
+
+def lives(home: Path) -> bool:
+    """Return whether a warden is at work."""
+    path = _lock(home)
+    if not path.exists():
+        return False
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def start(home: Path) -> None:
+    """Start one that belongs to nobody."""
+    _lock(home).parent.mkdir(parents=True, exist_ok=True)
+    with _log(home).open("ab") as log:
+        subprocess.Popen(
+            [sys.executable, "-m", MODULE, str(home)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+            start_new_session=True,
+        )
+
+
+def main(argv: list[str]) -> int:
+    """Wait for the lock, then mend what is due until nothing is broken."""
+    home = Path(argv[0])
+    _enter_cgroup()
+    with _lock(home).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if _anything(home):
+            start(home)
+            _watch(home)
+    return 0
+
+
+def _watch(home: Path) -> None:
+    from concurrent.futures import Future, ThreadPoolExecutor  # noqa: PLC0415 - see above
+
+    from hotfire.lab import project_root  # noqa: PLC0415
+    from hotfire.lab.handles import breaking  # noqa: PLC0415
+    from hotfire.lab.lab import Lab  # noqa: PLC0415
+    from hotfire.waiting import pause  # noqa: PLC0415
+
+    lab = Lab(project_root(), home=home)
+    records = breaking.of_lab(lab)
+    at_work: dict[str, Future[None]] = {}
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        while open_ := [one for one in records.all() if not one.problem]:
+            for name in [one.name for one in open_ if one.left_seconds <= 0]:
+                if name not in at_work or at_work[name].done():
+                    at_work[name] = pool.submit(_mend, lab, name)
+            pause(_POLL_SECONDS, why="the next look for what is due")
+
+
+def _mend(lab: "Lab", name: str) -> None:
+    from hotfire.errors import RollbackFailed  # noqa: PLC0415 - see above
+    from hotfire.lab.handles import breaking, mending  # noqa: PLC0415
+
+    try:
+        mending.mend(lab, breaking.of_lab(lab), name, because="its time is over")
+    except RollbackFailed as error:
+        # Its record tells everybody; trying again is up to `hotfire lab mend`.
+        sys.stderr.write(f"{error}\n")
+
+
+def _anything(home: Path) -> bool:
+    return any((home / "handles").glob("*.broken.json"))
+
+
+def _enter_cgroup() -> None:
+    from hotfire.lab import cgroups  # noqa: PLC0415 - see above
+
+    for procs in cgroups.create(_CGROUP):
+        procs.write_text(str(os.getpid()))
+
+
+def _lock(home: Path) -> Path:
+    return home / "handles" / "warden.lock"
+
+
+def _log(home: Path) -> Path:
+    return home / "handles" / "warden.log"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

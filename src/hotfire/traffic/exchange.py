@@ -1,0 +1,170 @@
+"""One request on its way: what was ordered, how it ended, and the row it becomes."""
+
+import os
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from hotfire.history import FailureClass, Request
+from hotfire.traffic.clock import NANO, Anchor
+from hotfire.traffic.plan import LoadPlan
+from hotfire.traffic.transcript import DETAIL_LIMIT, Outcome, Transcript
+
+STALE_NS = NANO
+GAPS_LIMIT = 1_000_000
+"""A stream of more chunks has no end; its times would fill the memory."""
+
+
+class Order(NamedTuple):
+    """One request to be sent now; ``sched_ns`` is monotonic."""
+
+    seq: int
+    sched_ns: int
+    prompt_id: int
+
+
+class Answered(Protocol):
+    """What a client knows of an answer, however it reads it."""
+
+    said: Transcript
+    received: bool
+    status: int | None
+    served_by: str | None
+    headers_ns: int | None
+
+    def refusal(self) -> Outcome:
+        """Return the class of a status that is not 2xx."""
+
+
+Read_co = TypeVar("Read_co", bound=Answered, covariant=True)
+
+
+@dataclass(slots=True, eq=False)
+class Exchange(Generic[Read_co]):
+    """One request on its way. Stamps are monotonic."""
+
+    order: Order
+    dispatched_ns: int
+    answer: Read_co
+    reused: bool = False
+    connect_ns: int | None = None
+    send_ns: int | None = None
+    shaking: bool = False
+    """A connection is there, but its TLS handshake has not ended."""
+
+
+class Rows:
+    """Makes the row of each exchange that has ended and hands it on."""
+
+    def __init__(
+        self,
+        plan: LoadPlan,
+        sink: Callable[[Request], None],
+        *,
+        anchor: Anchor,
+        start_ns: int,
+        tenant: Callable[[int], str],
+    ) -> None:
+        self.reported = 0
+        self._sink, self._anchor, self._tenant = sink, anchor, tenant
+        self._warm_ns = start_ns + round(plan.warmup_seconds * NANO)
+
+    def report(
+        self,
+        exchange: Exchange[Answered],
+        outcome: Outcome,
+        end_ns: int | None,
+        *,
+        censored: bool = False,
+    ) -> None:
+        """Hand on one row."""
+        kind, detail = outcome
+        row = self._row(exchange, kind, detail, end_ns=end_ns, censored=censored)
+        self._sink(row)
+        self.reported += 1
+
+    def _row(
+        self,
+        exchange: Exchange[Answered],
+        kind: FailureClass | None,
+        detail: str,
+        *,
+        end_ns: int | None,
+        censored: bool,
+    ) -> Request:
+        epoch = self._anchor.epoch
+        answer, said, order = exchange.answer, exchange.answer.said, exchange.order
+        return Request(
+            seq=order.seq,
+            sched_ns=self._anchor.stamp(order.sched_ns),
+            send_ns=epoch(exchange.send_ns),
+            headers_ns=epoch(answer.headers_ns),
+            first_ns=epoch(said.first_ns),
+            first_output_ns=epoch(said.first_output_ns),
+            last_ns=epoch(said.last_ns),
+            end_ns=epoch(end_ns),
+            n_in=said.n_in,
+            n_out=said.n_out,
+            n_first=said.n_first,
+            token_source="chunks" if said.n_out is None else "usage",
+            finish_reason=said.finish_reason,
+            status=answer.status,
+            error_class=kind,
+            detail=detail[:DETAIL_LIMIT],
+            served_by=answer.served_by,
+            prompt_id=order.prompt_id,
+            tenant=self._tenant(order.prompt_id),
+            phase="warmup" if order.sched_ns < self._warm_ns else "steady",
+            conn_reused=exchange.reused,
+            connect_ns=exchange.connect_ns,
+            gaps_us=tuple([(gap + 500) // 1000 for gap in said.gaps_ns]),
+            censored=censored,
+        )
+
+
+def overdue(plan: LoadPlan, exchange: Exchange[Answered], now: int) -> Outcome | None:
+    """Return why an exchange is given up at this moment, if it is."""
+    answer = exchange.answer
+    if len(answer.said.gaps_ns) > GAPS_LIMIT:
+        return FailureClass.MALFORMED, f"more than {GAPS_LIMIT} chunks and no end"
+    late = _late(plan, exchange, now)
+    if late is None:
+        return None
+    if answer.status is not None and answer.status >= 300:
+        return answer.refusal()[0] or late, f"{answer.status}, and its body never ended"
+    return late, "given up by the client"
+
+
+def _late(plan: LoadPlan, exchange: Exchange[Answered], now: int) -> FailureClass | None:
+    """Return the class of the limit that has passed."""
+    answer, start = exchange.answer, exchange.order.sched_ns
+    last_ns = answer.said.last_ns
+    if now >= start + plan.deadline_seconds * NANO:
+        return FailureClass.DEADLINE
+    if exchange.send_ns is None:
+        if now < exchange.dispatched_ns + plan.connect_seconds * NANO:
+            return None
+        return FailureClass.TLS if exchange.shaking else FailureClass.CONNECT
+    if last_ns is not None:
+        passed = now >= last_ns + plan.stall_seconds * NANO
+        return FailureClass.STALL_TIMEOUT if passed else None
+    if plan.ttft_seconds is None or now < start + plan.ttft_seconds * NANO:
+        return None
+    return FailureClass.HEADER_TIMEOUT if answer.headers_ns is None else FailureClass.TTFT_TIMEOUT
+
+
+def cut(exchange: Exchange[Answered], error: OSError | None, now: int) -> Outcome:
+    """Return the class of a connection that ended under its exchange, by FIN if no error."""
+    answer = exchange.answer
+    detail = "closed by the peer" if error is None else os.strerror(error.errno or 0)
+    if answer.status is not None and answer.status >= 300:
+        return answer.refusal()[0] or FailureClass.MALFORMED, detail
+    if exchange.shaking or isinstance(error, ssl.SSLError):
+        return FailureClass.TLS, str(error or detail)
+    young = now - (exchange.send_ns or now) < STALE_NS
+    if exchange.reused and not answer.received and young:
+        return FailureClass.STALE_KEEPALIVE, detail
+    if error is None:
+        return FailureClass.FIN_MIDSTREAM, detail
+    return FailureClass.RESET_MIDSTREAM, detail

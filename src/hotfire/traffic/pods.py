@@ -1,0 +1,138 @@
+"""Workers of a distributed load as pods of a Job, off the accelerators where that is possible.
+
+Plan, clock and rows travel over Locust's connection, which the pods open: they must reach this
+machine at ``load.pods.master_host``, and nothing has to reach them.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hotfire.cluster import RUN_LABEL, Cluster, Document
+from hotfire.errors import ProfileError
+from hotfire.profile import LoadPods, TargetProfile
+from hotfire.traffic.launch import RunningLoad, start
+from hotfire.traffic.plan import Fleet, LoadPlan
+
+NAME = "hotfire-load"
+LABELS = {"app.kubernetes.io/name": NAME}
+MARGIN_SECONDS = 300
+
+
+@contextmanager
+def running_on_pods(
+    plan: LoadPlan, *, profile: TargetProfile, cluster: Cluster, run_id: str, history: Path
+) -> Iterator[RunningLoad]:
+    """Run a load on pods for the length of a block; the Job goes with it, whatever happens.
+
+    Raises:
+        InstrumentError: the pods did not join, or could not take part.
+        ProfileError: the target file does not say where pods find this machine.
+    """
+    pods = profile.load.pods
+    if pods is None:
+        raise ProfileError("load.pods: required for workers in the cluster; give master_host")
+    fleet = Fleet(at="elsewhere", bind_host="0.0.0.0", bind_port=pods.master_port)  # noqa: S104
+    plan = plan.model_copy(update={"fleet": fleet})
+    namespace = profile.system_namespace
+    had_namespace = cluster.get("Namespace", None, namespace) is not None
+    load = start(
+        plan,
+        history=history,
+        log=history.with_suffix(".log"),
+        network_namespace=profile.gateway.network_namespace,
+    )
+    try:
+        if not had_namespace:
+            labels = {"pod-security.kubernetes.io/enforce": "privileged"}
+            cluster.create_namespace(namespace, run_id=run_id, labels=labels)
+        cluster.apply([job(plan, profile, pods, run_id=run_id)], namespace=namespace)
+        load.wait_started()
+        yield load
+        load.stop()
+    finally:
+        if load.alive():
+            load.kill()
+        cluster.delete("Job", namespace, NAME, api_version="batch/v1")
+        if not had_namespace:
+            cluster.delete_namespace(namespace, pods_grace_seconds=1)
+
+
+def job(plan: LoadPlan, profile: TargetProfile, pods: LoadPods, *, run_id: str) -> Document:
+    """Return the Job: as many pods as workers, none of them started twice."""
+    last = plan.duration_seconds + plan.grace_seconds + plan.fleet.join_seconds + MARGIN_SECONDS
+    labels = LABELS | {RUN_LABEL: run_id}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": NAME, "namespace": profile.system_namespace, "labels": labels},
+        "spec": {
+            "parallelism": plan.workers,
+            "completions": plan.workers,
+            # A worker that was lost has made the load invalid; a new one could not mend it.
+            "backoffLimit": 0,
+            "activeDeadlineSeconds": round(last),
+            "ttlSecondsAfterFinished": MARGIN_SECONDS,
+            "template": {"metadata": {"labels": labels}, "spec": pod_spec(profile, pods)},
+        },
+    }
+
+
+def pod_spec(profile: TargetProfile, pods: LoadPods) -> Document:
+    """Return one worker's pod. It asks for a core and has no CPU limit: a throttled clock lies."""
+    environment = {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    if pods.host_libraries:
+        environment["PYTHONPATH"] = ":".join(pods.host_libraries)
+    command = ["python3", "-m", "hotfire.traffic.join", "--master-host", pods.master_host]
+    container: Document = {
+        "name": "load",
+        "image": pods.image,
+        "command": [*command, "--master-port", str(pods.master_port)],
+        "env": [{"name": name, "value": value} for name, value in environment.items()],
+        "resources": {"requests": {"cpu": pods.cpu, "memory": pods.memory}},
+        "volumeMounts": [
+            {"name": f"library-{number}", "mountPath": path, "readOnly": True}
+            for number, path in enumerate(pods.host_libraries)
+        ],
+    }
+    return {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 5,
+        "containers": [container],
+        "volumes": [
+            {"name": f"library-{number}", "hostPath": {"path": path, "type": "Directory"}}
+            for number, path in enumerate(pods.host_libraries)
+        ],
+        **placement(profile, pods),
+    }
+
+
+def placement(profile: TargetProfile, pods: LoadPods) -> dict[str, Any]:
+    """Return where the pods go: off the accelerator nodes, one to a node as far as possible."""
+    away = {
+        "matchExpressions": [
+            {"key": key, "operator": "NotIn", "values": [value]}
+            for key, value in sorted(profile.accelerator.node_selector.items())
+        ]
+    }
+    if pods.off_accelerators == "required":
+        node = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [away]}}
+        tolerations = []
+    else:
+        preferred = [{"weight": 100, "preference": away}]
+        node = {"preferredDuringSchedulingIgnoredDuringExecution": preferred}
+        tolerations = [{"key": profile.accelerator.taint_key, "operator": "Exists"}]
+    spread = {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": LABELS},
+    }
+    return {
+        "affinity": {"nodeAffinity": node},
+        "tolerations": tolerations,
+        "topologySpreadConstraints": [spread],
+    }

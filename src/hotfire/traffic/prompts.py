@@ -1,0 +1,139 @@
+"""What a load says: where prompts come from, how long they are, and on whose behalf they come."""
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from struct import Struct
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from hotfire.errors import ProfileError
+
+Count = Annotated[int, Field(gt=0)]
+
+
+class Spec(BaseModel):
+    """A part of the plan: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Lengths(Spec):
+    """How long something is, drawn anew for each request."""
+
+    distribution: Literal["constant", "uniform", "lognormal", "trace"] = "constant"
+    """``trace`` draws from the lengths of the plan's trace; a replayed trace needs no Lengths."""
+    typical: Count = 32
+    """The constant, or the median of the lognormal distribution."""
+    spread: float = Field(default=0.5, ge=0, allow_inf_nan=False)
+    """Standard deviation of the logarithm; 0.5 puts 95 % within a factor of 2.7."""
+    least: Count = 1
+    """Lower end, both of the uniform distribution and of what the others may yield."""
+    most: Count = 32_768
+    """Upper end of the same."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.least > self.most:
+            raise ValueError(f"least {self.least} is above most {self.most}; swap them")
+        return self
+
+    def draw(self, chance: float, other: float) -> int:
+        """Return the length that two uniform variates in [0, 1) stand for."""
+        if self.distribution == "uniform":
+            return self.least + int(chance * (self.most - self.least + 1))
+        length = float(self.typical)
+        if self.distribution == "lognormal":
+            normal = math.sqrt(-2 * math.log(1.0 - chance)) * math.cos(2 * math.pi * other)
+            length *= math.exp(self.spread * normal)
+        return min(max(round(length), self.least), self.most)
+
+
+class Prompts(Spec):
+    """Where the prompts come from."""
+
+    source: Literal["words", "texts", "echo"] = "words"
+    """Random words; texts of the operator, in turn; or a nonce to repeat, whose answer is known."""
+    texts: tuple[str, ...] = ()
+    """Texts in turn; a file's are filled in when the load starts, so that the plan keeps them."""
+    file: Path | None = None
+    """Texts instead, one per line; a line that is a JSON object gives its field ``prompt``."""
+    prefix_ratio: float = Field(default=0.0, ge=0, le=1)
+    """Part of the words that a prompt shares with the others of its group."""
+    prefix_groups: Count = 1
+    """Number of different shared prefixes."""
+    turns: Count = 1
+    """Requests of one conversation; each contains the former turns with made-up answers."""
+    conversations: Count = 8
+    """Conversations under way at a time: their turns alternate, so a user thinks for as many
+    arrivals."""
+    json_schema: dict[str, Any] | None = None
+    """The answer has to match this schema (``response_format``)."""
+
+    def read(self) -> Self:
+        """Return the same with the file's texts in it.
+
+        Raises:
+            ProfileError: the file cannot be read or holds no text.
+        """
+        if self.file is None:
+            return self
+        try:
+            lines = self.file.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ProfileError(f"prompts.file: {self.file} cannot be read: {error}") from error
+        texts = tuple(_text(self.file, line) for line in lines if line.strip())
+        if not texts:
+            raise ProfileError(f"prompts.file: {self.file} is empty; give one prompt per line")
+        return self.model_copy(update={"source": "texts", "texts": texts, "file": None})
+
+
+def _text(path: Path, line: str) -> str:
+    if not line.lstrip().startswith("{"):
+        return line
+    try:
+        return str(json.loads(line)["prompt"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ProfileError(
+            f"prompts.file: {path}: expected an object with the field prompt, not {line[:80]!r}"
+        ) from error
+
+
+class Tenant(Spec):
+    """One of those who share the platform."""
+
+    name: str = Field(min_length=1)
+    """Written to the history's rows."""
+    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """Its part of the requests, relative to the others' weights."""
+    headers: dict[str, str] = {}
+    """Added to its requests; never a secret, since the plan is kept with the run."""
+    model: str | None = None
+    """Model it asks for; default: the plan's."""
+
+
+class Draws(NamedTuple):
+    """What chance decides about one request; the numbers are uniform in [0, 1)."""
+
+    nonce: str
+    words: float
+    input_length: float
+    input_other: float
+    output_length: float
+    output_other: float
+    tenant: float
+    group: float
+
+
+_NUMBERS = Struct("<7Q")
+_DIGEST_BYTES = _NUMBERS.size + 6
+_UNIT = 2.0**-53
+
+
+def draws(key: str) -> Draws:
+    """Return the chance of one key; one hash costs a tenth of seeding a generator."""
+    digest = hashlib.blake2b(key.encode(), digest_size=_DIGEST_BYTES).digest()
+    numbers = _NUMBERS.unpack_from(digest)
+    return Draws(digest[-6:].hex(), *[(number >> 11) * _UNIT for number in numbers])

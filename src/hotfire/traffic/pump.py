@@ -1,0 +1,131 @@
+"""What makes requests due: the plan's clock (open loop), or the end of the one before (closed)."""
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from itertools import chain, count
+from typing import TYPE_CHECKING, Protocol
+
+import gevent
+
+from hotfire.history import Request
+from hotfire.traffic.arrivals import Arrival
+from hotfire.traffic.plan import NANO, arrivals_of
+
+if TYPE_CHECKING:
+    from hotfire.traffic.session import Session
+
+POLL_SECONDS = 0.05
+REST_NS = NANO // 10
+"""Pause of a slot after a failure: a target that refuses at once must not be asked in a spin."""
+
+
+class Pump(Protocol):
+    """Submits requests until the plan ends or the session is stopped."""
+
+    unsent_count: int
+
+    def run(self) -> bool:
+        """Submit what is due; return whether the plan came to its end."""
+
+    def on_end(self, request: Request) -> None:
+        """Hear of a request's end, in the reactor's thread."""
+
+    def unsent(self, stopped_ns: int) -> Iterator[Arrival]:
+        """Return, and count, what was due before the stop and not submitted any more."""
+
+
+class OpenPump:
+    """Hands each arrival to the reactor at its time, whatever became of those before."""
+
+    def __init__(self, session: "Session") -> None:
+        self._session = session
+        share = session.share
+        self._arrivals = arrivals_of(session.plan, worker=share.worker, workers=share.workers)
+        self._waiting: list[Arrival] = []
+        self.unsent_count = 0
+
+    def run(self) -> bool:
+        """Submit what is due; return whether the plan came to its end."""
+        session = self._session
+        for arrival in self._arrivals:
+            due = session.t0_ns + arrival.offset_ns
+            if not wait_until(session, due):
+                self._waiting.append(arrival)
+                return False
+            session.submit(arrival.seq, due)
+        return True
+
+    def on_end(self, request: Request) -> None:
+        """An open loop does not care."""
+
+    def unsent(self, stopped_ns: int) -> Iterator[Arrival]:
+        """Return, and count, what was due before the stop and not submitted any more."""
+        for arrival in chain(self._waiting, self._arrivals):
+            if self._session.t0_ns + arrival.offset_ns > stopped_ns:
+                return
+            self.unsent_count += 1
+            yield arrival
+
+
+class ClosedPump:
+    """Keeps a number of slots busy: a request is due at the moment its slot became free."""
+
+    unsent_count = 0
+
+    def __init__(self, session: "Session") -> None:
+        self._session = session
+        plan, share = session.plan, session.share
+        self._slots = range(share.worker, plan.concurrency, share.workers)
+        # Both threads take from it; a count hands out each number once.
+        self._seqs = count(share.worker, share.workers)
+        self._resting: deque[int] = deque()
+        self._end_ns = session.t0_ns + round(plan.duration_seconds * NANO)
+
+    def run(self) -> bool:
+        """Start the slots, then those that rest; return whether the plan came to its end."""
+        session = self._session
+        spread = session.plan.start_spread_seconds / session.plan.concurrency
+        starts = deque(session.t0_ns + round(slot * spread * NANO) for slot in self._slots)
+        while session.stopped_ns is None and time.monotonic_ns() < self._end_ns:
+            for queue in (starts, self._resting):
+                while queue and queue[0] <= time.monotonic_ns():
+                    self._submit(queue.popleft())
+            nearest = min((queue[0] for queue in (starts, self._resting) if queue), default=None)
+            wait_until(session, min(nearest or self._end_ns, soon()))
+        return session.stopped_ns is None
+
+    def on_end(self, request: Request) -> None:
+        """Use the free slot again."""
+        session = self._session
+        free_ns = time.monotonic_ns()
+        if request.end_ns is not None:
+            free_ns = request.end_ns - session.anchor.stamp(0)
+        if session.stopped_ns is not None or request.censored or free_ns >= self._end_ns:
+            return
+        if request.complete:
+            self._submit(free_ns)
+        else:
+            self._resting.append(free_ns + REST_NS)
+
+    def _submit(self, sched_ns: int) -> None:
+        self._session.submit(next(self._seqs), sched_ns)
+
+    def unsent(self, stopped_ns: int) -> Iterator[Arrival]:
+        """Return nothing: what was not submitted was not due."""
+        return iter(())
+
+
+def soon() -> int:
+    """Return when to look again."""
+    return time.monotonic_ns() + round(POLL_SECONDS * NANO)
+
+
+def wait_until(session: "Session", due_ns: int) -> bool:
+    """Let greenlets run until a moment; return whether it came before the session was stopped."""
+    while (left := due_ns - time.monotonic_ns()) > 0:
+        if session.stopped_ns is not None:
+            return False
+        session.check()
+        gevent.sleep(min(left / NANO, POLL_SECONDS))
+    return session.stopped_ns is None

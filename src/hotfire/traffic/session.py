@@ -1,0 +1,127 @@
+"""One process's share of a load: a reactor thread, the pump that feeds it, and its rows."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import gevent
+from gevent import monkey
+from gevent.event import Event
+from gevent.threadpool import ThreadPool
+
+from hotfire.history import Request
+from hotfire.traffic.arrivals import Arrival
+from hotfire.traffic.files import Ended
+from hotfire.traffic.fitness import Fitness, clock, resolve
+from hotfire.traffic.plan import NANO, LoadPlan
+from hotfire.traffic.pump import POLL_SECONDS, ClosedPump, OpenPump
+from hotfire.traffic.reactor import Anchor, Order, Reactor
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Which part of the arrivals this process takes: those with seq mod workers = worker."""
+
+    worker: int = 0
+    workers: int = 1
+
+
+class Session:
+    """One process's share from its start to its last row.
+
+    ``keep`` is called with every row, in the reactor's thread. ``t0_ns`` is monotonic.
+    """
+
+    def __init__(
+        self,
+        plan: LoadPlan,
+        keep: Callable[[Request], None],
+        *,
+        anchor: Anchor,
+        t0_ns: int,
+        share: Share = Share(),
+    ) -> None:
+        self.plan, self.keep, self.anchor, self.t0_ns, self.share = plan, keep, anchor, t0_ns, share
+        self.reported: deque[Request] = deque()
+        self.received = self.censored = self.not_sent = self.dispatched = 0
+        self.stopped_ns: int | None = None
+        self.ended = Event()
+        self._draining = False
+        # The reactor's thread submits too where a slot becomes free; gevent's lock is not for it.
+        self._lock = monkey.get_original("_thread", "allocate_lock")()
+        self.pump = (ClosedPump if plan.mode == "closed" else OpenPump)(self)
+        self.fitness = Fitness.prepare(plan)
+        self.addresses = resolve(*plan.address)
+        self.reactor = Reactor(
+            plan,
+            self.record,
+            addresses=self.addresses,
+            anchor=anchor,
+            start_ns=t0_ns,
+            epoll=monkey.get_original("select", "epoll"),
+        )
+        self._thread = ThreadPool(1).spawn(self.reactor.run)
+
+    def record(self, request: Request) -> None:
+        """Keep one row; the reactor's thread calls this."""
+        self.pump.on_end(request)
+        if self.share.worker:
+            request = replace(request, worker=self.share.worker)
+        self.keep(request)
+        self.received += not request.censored
+        self.censored += request.censored
+        self.not_sent += not request.sent
+        self.reported.append(request)
+
+    def submit(self, seq: int, sched_ns: int) -> None:
+        """Hand one request to the reactor."""
+        with self._lock:
+            self.reactor.submit(Order(seq, sched_ns, seq))
+            self.dispatched += 1
+
+    def check(self) -> None:
+        """Raise what the reactor's thread died of, if it did; look at the surroundings."""
+        self.fitness.surroundings.look()
+        if self._thread.ready():
+            self._thread.get()
+
+    def drain(self) -> None:
+        """Stop sending, wait for what is in flight, keep the rest as censored rows."""
+        if self._draining:
+            self.ended.wait()
+            return
+        self._draining = True
+        try:
+            self._finish()
+        finally:
+            self.ended.set()
+
+    def _finish(self) -> None:
+        """Bring every planned request to its row."""
+        self.stopped_ns = time.monotonic_ns()
+        give_up = self.stopped_ns + self.plan.grace_seconds * NANO
+        while self.reactor.busy and time.monotonic_ns() < give_up and not self._thread.ready():
+            gevent.sleep(POLL_SECONDS)
+        self.reactor.abandon()
+        self._thread.get()
+        for arrival in self.pump.unsent(self.stopped_ns):
+            self.record(self._censored(arrival))
+
+    def _censored(self, arrival: Arrival) -> Request:
+        sched_ns = self.anchor.stamp(self.t0_ns + arrival.offset_ns)
+        prompt_id = arrival.prompt_id
+        return Request(seq=arrival.seq, sched_ns=sched_ns, prompt_id=prompt_id, censored=True)
+
+    def end(self) -> Ended:
+        """Return the record that says all rows are there."""
+        return Ended(
+            planned_until_stop=self.dispatched + self.pump.unsent_count,
+            received=self.received,
+            censored=self.censored,
+            not_sent=self.not_sent,
+            stopped_at_ns=self.anchor.stamp(self.stopped_ns or 0),
+            t0_ns=self.anchor.stamp(self.t0_ns),
+            anchor=clock(self.anchor),
+            measured=self.fitness.measured(self.reactor.measured, dispatched=self.dispatched),
+        )

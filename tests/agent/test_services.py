@@ -1,0 +1,165 @@
+"""Services and processes, on a node whose supervisor is played by this test."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hotfire.agent import processes
+from hotfire.agent.entries import Entries
+from hotfire.agent.host import Host, OperationError
+from hotfire.agent.operations import Operations
+
+PROGRAM = [sys.executable, "-c", "import signal; signal.pause()"]
+
+
+class Supervisor(threading.Thread):
+    """Does for one service what PID 1 of a lab machine does, within a hundredth of a second."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self.over = threading.Event()
+        self.pid_file = root / "run/hotfire/kubelet.pid"
+        self.hold = root / "var/lib/hotfire/services/kubelet.down"
+        for path in (self.pid_file, self.hold):
+            path.parent.mkdir(parents=True)
+        self.process = self._launch()
+
+    def run(self) -> None:
+        while not self.over.wait(0.01):
+            if self.hold.exists():
+                self.process.kill()
+            gone = self.process.poll() is not None
+            if gone and not self.hold.exists():
+                self.process = self._launch()
+            elif gone:
+                self.pid_file.unlink(missing_ok=True)
+        self.process.kill()
+        self.process.wait(5)
+
+    def _launch(self) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(PROGRAM)
+        self.pid_file.write_text(str(process.pid))
+        return process
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
+    supervisor = Supervisor(tmp_path)
+    supervisor.start()
+    yield supervisor
+    supervisor.over.set()
+    supervisor.join()
+
+
+@pytest.fixture
+def operations(tmp_path: Path) -> Operations:
+    return Operations(Host((), tmp_path), Entries(tmp_path / "state"))
+
+
+def state(operations: Operations) -> dict[str, object]:
+    answer = operations.answer({"op": "service.state", "service": "kubelet"})
+    assert isinstance(answer, dict)
+    return answer
+
+
+def test_stopped_service_stays_stopped_until_it_is_healed(
+    operations: Operations, supervisor: Supervisor
+) -> None:
+    request = {"op": "service.stop", "id": "u-1", "ttl_seconds": 60, "service": "kubelet"}
+    operations.answer(request)
+    stopped = state(operations)
+
+    problems = operations.heal_all()
+
+    assert (stopped["pid"], stopped["held"]) == (None, True)
+    assert problems == []
+    assert state(operations)["pid"] == supervisor.process.pid
+
+
+def test_a_service_that_does_not_run_is_refused(
+    operations: Operations, supervisor: Supervisor
+) -> None:
+    request = {"op": "service.stop", "id": "u-1", "ttl_seconds": 60, "service": "etcd"}
+
+    with pytest.raises(OperationError, match="does not run here"):
+        operations.answer(request)
+
+
+def test_hanging_service_stands_still_until_it_is_healed(
+    operations: Operations, supervisor: Supervisor
+) -> None:
+    what = {"op": "process.signal", "service": "kubelet", "signal": "STOP"}
+    operations.answer({**what, "id": "u-1", "ttl_seconds": 60})
+    standing = processes.state(supervisor.process.pid)
+
+    problems = operations.heal_all()
+
+    assert standing == "T"
+    assert problems == []
+    assert processes.state(supervisor.process.pid) in {"S", "R"}
+
+
+def test_killed_service_gets_another_process(
+    operations: Operations, supervisor: Supervisor
+) -> None:
+    former = supervisor.process.pid
+    what = {"op": "process.signal", "service": "kubelet", "signal": "KILL"}
+    answer = operations.answer({**what, "id": "u-1", "ttl_seconds": 60})
+    assert isinstance(answer, dict)
+
+    former_process = processes.state(former)
+
+    assert answer["observed"] == {"pids": [former]}
+    assert former_process in {"", "Z", "X"}
+
+
+@pytest.fixture
+def container() -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    """A memory cgroup with two processes, named as the kubelet names a container's."""
+    root = Path("/sys/fs/cgroup/memory")
+    if os.geteuid() != 0 or not root.is_dir():
+        pytest.skip("needs root and cgroup v1")
+    name = f"hotfire-signal-{os.getpid()}"
+    path = root / "podp-1" / name
+    path.mkdir(parents=True)
+    pair = [subprocess.Popen([*PROGRAM, role]) for role in ("engine-core", "api-server")]
+    for process in pair:
+        (path / "cgroup.procs").write_text(str(process.pid))
+    yield name, pair
+    for process in pair:
+        process.kill()
+        process.wait(5)
+    for folder in (path, path.parent):
+        folder.rmdir()
+
+
+def test_only_the_named_process_of_a_container_stands_still(
+    tmp_path: Path, container: tuple[str, list[subprocess.Popen[bytes]]]
+) -> None:
+    name, (engine, api) = container
+    operations = Operations(Host((), Path("/")), Entries(tmp_path))
+    what = {"op": "process.signal", "signal": "STOP", "process": "engine-core"}
+    ids = {"container_id": name, "pod_uid": "p-1", "id": "u-1", "ttl_seconds": 60}
+    operations.answer({**what, **ids})
+    states = processes.state(engine.pid), processes.state(api.pid)
+
+    operations.heal_all()
+
+    assert states[0] == "T"
+    assert states[1] != "T"
+    assert processes.state(engine.pid) in {"R", "S"}
+
+
+def test_signals_other_than_stop_and_kill_are_refused(
+    operations: Operations, supervisor: Supervisor
+) -> None:
+    what = {"op": "process.signal", "service": "kubelet", "signal": signal.SIGTERM.name}
+
+    with pytest.raises(OperationError, match="signal is one of KILL, STOP"):
+        operations.answer({**what, "id": "u-1", "ttl_seconds": 60})

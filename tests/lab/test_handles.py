@@ -1,0 +1,202 @@
+"""Every kind of handle breaks what it says, proves it, and leaves everything as it was."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from hotfire.lab import cgroups
+from hotfire.lab.handles import breaking
+from hotfire.lab.lab import Lab
+from hotfire.waiting import until
+
+pytestmark = pytest.mark.lab
+
+# handle, way, machine to ask, what to ask it, what it says only while the handle is broken
+CASES = [
+    ("n1/up1", "silent", "r1", "birdc show bfd sessions | grep -w n1", "Down"),
+    ("n1/up2", "carrier", "n1", "ip link show up2", "NO-CARRIER"),
+    ("n2/up1", "one-way-in", "r1", "birdc show bfd sessions | grep -w n2", "Down"),
+    ("n2/up2", "one-way-out", "n2", "birdc show bfd sessions | grep -w up2", "Down"),
+    ("client/up1", "loss", "client", "nft list ruleset netdev", "numgen random"),
+    ("cp1/up2", "delay", "cp1", "ip link show", "hfd-up2"),
+    ("n3/up1", "rate", "r1", "tc qdisc show dev n3", "tbf"),
+    ("r2", "silent", "n3", "birdc show bfd sessions | grep -w up2", "Down"),
+    ("n1/kubelet", "stop", "n1", "pidof kubelet || echo none", "none"),
+    ("n2/containerd", "stop", "n2", "pidof containerd || echo none", "none"),
+    ("n3/bird", "stop", "r1", "birdc show protocols to_n3 | grep -c Established", "0"),
+    ("cp1/kube-scheduler", "hang", "cp1", "cat /proc/$(pidof kube-scheduler)/stat", ") T "),
+    ("cp1/kube-apiserver", "stop", "cp1", "pidof kube-apiserver || echo none", "none"),
+    ("cp1/etcd", "stop", "cp1", "pidof etcd || echo none", "none"),
+    ("n1/gpu0", "unhealthy", "n1", "ls /var/lib/hotfire/gpu-health", "GPU-"),
+    ("store/model-store", "corrupt", "store", "ls /var/lib/hotfire/model-store", "mode"),
+    ("store/model-store", "slow", "store", "ls /var/lib/hotfire/model-store", "mode"),
+    ("store/redis", "hang", "store", "cat /proc/$(pidof redis-server)/stat", ") T "),
+    ("dns", "drop", "n2", "nft list tables inet", "hotfire_dns"),
+]
+
+
+def hotfire(*words: str, within_seconds: float = 150) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "hotfire", "lab", *words]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=within_seconds, check=False)
+
+
+def asked(lab: Lab, machine: str, command: str) -> str:
+    return lab.rack.run(machine, ["sh", "-c", f"{command}; true"])
+
+
+def events(lab: Lab, handle: str) -> list[dict[str, Any]]:
+    lines = lab.state.handles_log.read_text().splitlines() if lab.state.handles_log.exists() else []
+    return [event for event in map(json.loads, lines) if event["handle"] == handle]
+
+
+def await_mended(lab: Lab, handle: str, *, within_seconds: float) -> dict[str, Any]:
+    """Wait until nothing is broken; return how the handle was mended."""
+    until(
+        lambda: not breaking.of_lab(lab).all(),
+        within_seconds=within_seconds,
+        what=f"{handle} mended by itself",
+    )
+    return events(lab, handle)[-1]
+
+
+@pytest.mark.parametrize(("handle", "how", "machine", "command", "word"), CASES)
+def test_handle_breaks_and_mends(
+    lab: Lab, handle: str, how: str, machine: str, command: str, word: str
+) -> None:
+    assert word not in asked(lab, machine, command)
+
+    broken = hotfire("break", handle, "--how", how)
+    seen = asked(lab, machine, command)
+    mended = hotfire("mend", handle)
+
+    assert broken.returncode == 0, broken.stderr
+    assert word in seen
+    assert mended.returncode == 0, mended.stderr
+    assert "facts are as before" in mended.stdout
+    assert word not in asked(lab, machine, command)
+
+
+def test_killed_service_is_proven_by_its_process(lab: Lab) -> None:
+    former = asked(lab, "n2", "pidof kube-proxy").strip()
+
+    broken = hotfire("break", "n2/kube-proxy", "--how", "kill")
+    mended = hotfire("mend")
+
+    assert "was killed" in broken.stdout, broken.stderr
+    assert mended.returncode == 0, mended.stderr
+    assert asked(lab, "n2", "pidof kube-proxy").strip() != former
+
+
+def test_what_is_broken_mends_itself_in_time(lab: Lab) -> None:
+    hotfire("break", "n1/up1", "--for", "4")
+    assert "n1/up1 is broken (silent)" in hotfire("status").stdout
+
+    mended = await_mended(lab, "n1/up1", within_seconds=40)
+
+    assert mended["because"] == "its time is over"
+    assert mended["facts_as_before"] > 100
+
+
+def test_a_command_killed_while_it_breaks_leaves_nothing_broken(lab: Lab) -> None:
+    argv = [sys.executable, "-m", "hotfire", "lab", "break", "n3/up2", "--for", "6"]
+    command = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
+    records = breaking.of_lab(lab)
+    until(lambda: records.get("n3/up2"), within_seconds=30, what="the record", poll_seconds=0.01)
+
+    command.send_signal(signal.SIGKILL)
+    command.wait(10)
+
+    assert await_mended(lab, "n3/up2", within_seconds=60)["event"] == "mended"
+    assert "hotfire" not in asked(lab, "n3", "nft list tables netdev")
+
+
+def test_a_killed_warden_has_a_successor(lab: Lab) -> None:
+    hotfire("break", "n2/kubelet", "--for", "8")
+    until(
+        lambda: len(cgroups.processes("warden")) == 2,
+        within_seconds=20,
+        what="a warden and one that waits behind it",
+    )
+
+    os.kill(min(cgroups.processes("warden")), signal.SIGKILL)
+
+    mended = await_mended(lab, "n2/kubelet", within_seconds=60)
+    assert (mended["event"], mended["because"]) == ("mended", "its time is over")
+    until(lambda: not cgroups.processes("warden"), within_seconds=20, what="no warden left")
+
+
+def test_a_killed_agent_mends_when_it_is_started_again(lab: Lab) -> None:
+    hotfire("break", "n1/up2", "--how", "delay", "--for", "60")
+
+    asked(lab, "n1", "kill -9 $(cat /run/hotfire/agent.pid)")
+
+    until(
+        lambda: "hfd-up2" not in asked(lab, "n1", "ip link show; nft list ruleset netdev"),
+        within_seconds=20,
+        what="no delay line",
+    )
+    assert hotfire("mend").returncode == 0
+
+
+def test_power_of_a_node_comes_back_as_after_a_boot(lab: Lab) -> None:
+    before = lab.rack.pid("n3")
+
+    broken = hotfire("break", "n3/power", "--for", "5")
+    assert lab.rack.pid("n3") is None
+    mended = await_mended(lab, "n3/power", within_seconds=150)
+
+    assert "no process on n3" in broken.stdout, broken.stderr
+    assert mended["event"] == "mended"
+    assert lab.rack.pid("n3") not in {None, before}
+    assert hotfire("status").returncode == 0
+
+
+def test_two_at_once_are_proven_by_whoever_is_mended_last(lab: Lab) -> None:
+    for handle in ("n1/up1", "n2/up2"):
+        hotfire("break", handle)
+
+    mended = hotfire("mend")
+
+    first, last = mended.stdout.splitlines()
+    assert "n2/up2 is mended" in first
+    assert "n1/up1 is mended" in last
+    assert events(lab, "n1/up1")[-1]["facts_as_before"] > 100
+
+
+def test_what_is_broken_already_is_refused(lab: Lab) -> None:
+    hotfire("break", "n1/up1")
+
+    again = hotfire("break", "n1/up1", "--how", "carrier")
+
+    assert again.returncode == 254
+    assert "is broken already" in again.stderr
+    assert hotfire("mend").returncode == 0
+
+
+def test_logs_of_a_pod_are_found_by_its_name(lab: Lab) -> None:
+    shown = hotfire("logs", "coredns", "--lines", "3")
+
+    assert shown.stdout.count("/coredns\n") == 2
+    assert "CoreDNS" in hotfire("logs", "coredns").stdout
+
+
+@pytest.mark.parametrize(("shift", "accepted"), [("0", True), ("-3600", False), ("3600", False)])
+def test_tokens_of_a_wrong_clock_are_refused(lab: Lab, shift: str, accepted: bool) -> None:
+    token = hotfire("token", "kube-system/default", f"--shift={shift}").stdout.strip()
+
+    kubectl = [str(lab.kubectl().binary), f"--kubeconfig={lab.state.kubeconfig}"]
+    words = [f"--token={token}", "--client-certificate=", "--client-key="]
+    done = subprocess.run(
+        [*kubectl, "auth", "whoami", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+    assert ("system:serviceaccount:kube-system:default" in done.stdout) is accepted, done.stderr

@@ -1,0 +1,124 @@
+"""``hotfire load`` measures, judges and says; whatever is asked wrongly is one line and 254."""
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hotfire import cli
+from hotfire.cli.load_order import Order, understood
+from tests.engine_process import EngineProcess, running_engine
+
+
+@pytest.fixture(scope="module")
+def process() -> Iterator[EngineProcess]:
+    with running_engine("--ttft-seconds", "0.02", "--tpot-seconds", "0.002") as engine:
+        yield engine
+
+
+@pytest.fixture
+def engine(process: EngineProcess) -> Iterator[EngineProcess]:
+    yield process
+    process.script(misbehaviour="ok", every=1, times=0)
+
+
+def load(url: str, folder: Path, *options: str) -> int:
+    quick = ["--rate", "80", "--duration", "2", "--run-dir", str(folder / "run"), "--json"]
+    return cli.run(["load", "--url", url, "--model", "tiny", *quick, *options])
+
+
+def told(folder: Path) -> dict[str, object]:
+    document: dict[str, object] = json.loads((folder / "run/load.json").read_text())
+    return document
+
+
+def test_a_kept_budget_is_exit_code_0(engine: EngineProcess, tmp_path: Path) -> None:
+    assert load(engine.url, tmp_path, "--budget", "ttft_p95_seconds=5") in {0, 2}
+
+    found = told(tmp_path)
+    assert [one["verdict"] for one in found["budgets"]] == ["passed"]  # type: ignore[attr-defined]
+    assert found["verdict"] == ("inconclusive" if found["doubts"] else "passed")
+
+
+def test_a_broken_budget_is_exit_code_1(
+    engine: EngineProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine.script(misbehaviour="refuse", every=2)
+
+    load(engine.url, tmp_path, "--budget", "error_ratio=0.1")
+
+    output = capsys.readouterr()
+    assert json.loads(output.out)["budgets"][0]["verdict"] == "failed"
+    assert "http_503" in output.err
+    assert "The engine refuses by script" in output.err
+
+
+def test_too_few_requests_for_a_budget_are_inconclusive(
+    engine: EngineProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = load(engine.url, tmp_path, "--rate", "10", "--budget", "ttft_p95_seconds=5")
+
+    assert code == 2
+    assert "needs >= 100" in capsys.readouterr().err
+
+
+def test_the_engines_own_count_is_asked_for(engine: EngineProcess, tmp_path: Path) -> None:
+    load(engine.url, tmp_path)
+
+    found = told(tmp_path)["cross_check"]
+
+    assert found["agreement"] == "agrees", found  # type: ignore[index]
+
+
+def test_a_port_where_nobody_listens_is_a_class_of_its_own(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+    code = load(f"http://127.0.0.1:{port}", tmp_path)
+
+    assert code == 2
+    assert set(told(tmp_path)["failures"]) == {"connect"}  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--url", "http://no-such.invalid", "--model", "m"], "does not resolve"),
+        (["--url", "http://h/v1", "--model", "m"], "expected http://host"),
+        (["--url", "ftp://h", "--model", "m"], "expected http://host"),
+        (["--url", "http://127.0.0.1"], "needs --model"),
+        (["--url", "http://h", "--target", "t.yaml"], "exclude each other"),
+        (["--target", "no-such.yaml"], "no-such.yaml"),
+        (["--url", "http://127.0.0.1", "--model", "m", "--steps", "5y3"], "RATExSECONDS"),
+        (["--url", "http://127.0.0.1", "--model", "m", "--rate", "1e-9"], "no request"),
+        (["--url", "http://127.0.0.1", "--model", "m", "--rate", "-1"], "rate_per_second"),
+        (["--url", "http://127.0.0.1", "--model", "m", "--budget", "speed=1"], "no budget 'speed'"),
+        (["--url", "http://127.0.0.1", "--model", "m", "--budget", "fast"], "mlperf"),
+        (["--url", "http://127.0.0.1", "--model", "m", "--budget", "lost_streams=x"], "lost_"),
+        (["--url", "http://127.0.0.1", "--model", "m", "--prompts", "/no/file"], "cannot be read"),
+        (["--url", "http://127.0.0.1", "--model", "m", "--find-rate"], "needs a budget"),
+        (["--url", "http://127.0.0.1", "--model", "m", "--process", "odd"], "process"),
+    ],
+)
+def test_bad_input_is_one_line_and_254(
+    options: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["load", *options]) == 254
+
+    complaint = capsys.readouterr().err
+    assert words in complaint
+    assert len(complaint.strip().splitlines()) == 1
+
+
+def test_options_become_the_plan() -> None:
+    order = Order(
+        url="http://127.0.0.1", model="m", steps="5x10,2.5x20", seed=3, max_tokens=8, workers=2
+    )
+
+    plan = understood(order).plan
+
+    assert [(step.rate_per_second, step.seconds) for step in plan.steps] == [(5, 10), (2.5, 20)]
+    assert (plan.duration_seconds, plan.seed, plan.max_tokens, plan.workers) == (30, 3, 8, 2)
+    assert understood(Order(url="http://127.0.0.1", model="m", concurrency=4)).plan.mode == "closed"

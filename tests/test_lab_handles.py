@@ -1,0 +1,253 @@
+"""Names, plans and records of what can be broken in a lab."""
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+from hotfire.errors import ProfileError
+from hotfire.lab import logs, router, tokens
+from hotfire.lab.handles import facts, mending, names, plan
+from hotfire.lab.handles.names import WAYS, Handle, Kind
+from hotfire.lab.handles.plan import Order
+from hotfire.lab.handles.records import Broken, Records, boot_seconds, seconds
+from hotfire.lab.machines import AGENT, Rack, Service
+from hotfire.lab.topology import Topology
+
+TOPOLOGY = Topology(nodes=2, racks=2, gpus_per_node=1)
+
+
+@pytest.fixture
+def rack(tmp_path: Path) -> Rack:
+    """Machines as they are written down when switched on; none of them is on."""
+    rack = Rack(tmp_path / "machines", usr_layer=tmp_path)
+    for machine in TOPOLOGY.machines:
+        services = [*router.machine_services(machine), AGENT]
+        if machine.name == "store":
+            services.append(Service(name="model-store", argv=("python3",)))
+        if machine.name == "client":
+            services.append(Service(name="relay", argv=("python3",), fds=(3,)))
+        rack.home(machine.name).mkdir(parents=True)
+        document = {"services": [service.spec() for service in services]}
+        (rack.home(machine.name) / "spec.json").write_text(json.dumps(document))
+    return rack
+
+
+@pytest.fixture
+def handles(rack: Rack) -> dict[str, Handle]:
+    return names.of_lab(TOPOLOGY, rack)
+
+
+def test_every_part_has_a_handle_named_after_its_place(handles: dict[str, Handle]) -> None:
+    wanted = {"n1/power", "n2/up2", "r1", "r2/bird", "cp1/bird", "n2/gpu0", "store/up1", "dns"}
+
+    assert wanted <= set(handles)
+    assert handles["n2/gpu0"].part == TOPOLOGY.machine("n2").gpus[0]
+    assert handles["store/model-store"].kind is Kind.STORE
+
+
+def test_what_cannot_be_put_back_has_no_handle(handles: dict[str, Handle]) -> None:
+    assert "client/up1" in handles
+    assert "client/power" not in handles
+    assert "r1/power" not in handles
+    assert not [name for name in handles if name.endswith("/agent")]
+
+
+def test_unknown_handle_is_told_with_those_of_its_machine(handles: dict[str, Handle]) -> None:
+    with pytest.raises(ProfileError, match=r"no handle 'r1/up1'; there are r1, r1/bird"):
+        names.find(handles, "r1/up1")
+
+
+def test_way_that_a_kind_does_not_have_is_refused(handles: dict[str, Handle]) -> None:
+    with pytest.raises(ProfileError, match="n1/up1 can be broken by --how silent, carrier"):
+        names.way(handles["n1/up1"], "stop")
+
+
+def orders() -> list[tuple[str, str]]:
+    usual = {Kind.POWER: "n1/power", Kind.ROUTER: "r1", Kind.LINK: "n1/up1", Kind.DNS: "dns"}
+    others = {Kind.SERVICE: "n1/bird", Kind.GPU: "n1/gpu0", Kind.STORE: "store/model-store"}
+    return [(name, how) for kind, name in (usual | others).items() for how in WAYS[kind]]
+
+
+@pytest.mark.parametrize(("name", "how"), orders())
+def test_every_way_is_an_operation_on_machines_that_are_compared(
+    handles: dict[str, Handle], name: str, how: str
+) -> None:
+    order = Order(how=how, for_seconds=10)
+
+    actions = plan.actions(TOPOLOGY, handles[name], order)
+
+    assert actions
+    assert {each.machine for each in actions} <= set(plan.machines(TOPOLOGY, handles[name]))
+
+
+def test_carrier_is_taken_at_the_routers_end(handles: dict[str, Handle]) -> None:
+    order = Order(how="carrier", for_seconds=10)
+
+    (action,) = plan.actions(TOPOLOGY, handles["n1/up2"], order)
+
+    assert (action.machine, action.op, action.args["link"]) == ("r2", "link.carrier_down", "n1")
+
+
+def test_delay_and_rate_act_on_both_ends(handles: dict[str, Handle]) -> None:
+    order = Order(how="delay", for_seconds=10, amount=0.5)
+
+    actions = plan.actions(TOPOLOGY, handles["n1/up2"], order)
+
+    assert [(each.machine, each.args) for each in actions] == [
+        ("n1", {"seconds": 0.5, "link": "up2"}),
+        ("r2", {"seconds": 0.5, "link": "n1"}),
+    ]
+
+
+def test_power_is_cut_behind_silent_links(handles: dict[str, Handle]) -> None:
+    order = Order(how="off", for_seconds=10)
+
+    actions = plan.actions(TOPOLOGY, handles["n1/power"], order)
+
+    assert [(each.machine, each.op) for each in actions] == [
+        ("r1", "link.silent_loss"),
+        ("r2", "link.silent_loss"),
+    ]
+
+
+@pytest.mark.parametrize("text", [0.5, 3001])
+def test_times_that_no_agent_grants_are_refused(text: float) -> None:
+    with pytest.raises(ProfileError, match="--for takes 1 to 3000 seconds"):
+        seconds(text)
+
+
+def broken(name: str, *machines: str) -> Broken:
+    return Broken(
+        name=name,
+        how="silent",
+        began_at="2026-01-01T00:00:00+00:00",
+        expires_at=boot_seconds() + 60,
+        machines=list(machines),
+        entries=[],
+    )
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Records:
+    return Records(tmp_path / "handles")
+
+
+def test_record_survives_whoever_wrote_it(records: Records) -> None:
+    first = broken("n1/up1", "n1", "r1")
+    records.write(first)
+
+    assert Records(records.folder).all() == [first]
+    assert Records(records.folder).get("n1/up1") == first
+    assert 55 < first.left_seconds <= 60
+
+
+def test_the_sound_state_goes_with_the_last_record(records: Records) -> None:
+    pair = broken("n1/up1", "n1"), broken("n2/up1", "n2")
+    records.keep_sound({"n1 power": "on"})
+    for each in pair:
+        records.write(each)
+
+    records.remove(pair[0])
+    kept = records.sound()
+    records.remove(pair[1])
+
+    assert kept == {"n1 power": "on"}
+    assert records.sound() is None
+
+
+SOUND = {"n1 power": "on", "n1 routes": "a", "n2 power": "on", "r1 power": "on", "api": "ready"}
+
+
+def test_the_last_mended_compares_everything(records: Records) -> None:
+    records.keep_sound(SOUND)
+    records.write(broken("n1/up1", "n1", "r1"))
+
+    assert mending.expected(records, broken("n1/up1", "n1", "r1")) == SOUND
+
+
+def test_what_another_breaks_too_is_not_expected_yet(records: Records) -> None:
+    records.keep_sound(SOUND)
+    records.write(broken("n1/up1", "n1", "r1"))
+    records.write(broken("n2/up1", "n2", "r1"))
+
+    assert mending.expected(records, broken("n1/up1", "n1", "r1")) == {"n1 power": "on"}
+
+
+def test_differences_name_what_went_and_what_came() -> None:
+    found = facts.differences({"a x": "1", "b x": "1"}, {"b x": "2", "c x": "3"})
+
+    assert found == [
+        "a x: 1 before, absent now",
+        "b x: 1 before, 2 now",
+        "c x: absent before, 3 now",
+    ]
+
+
+def unpacked(part: str) -> bytes:
+    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+
+
+def test_token_is_signed_as_rfc_7518_says() -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+
+    head, claims, signature = tokens.sign(key, {"sub": "me", "exp": 5}).split(".")
+
+    numbers = unpacked(signature)
+    pair = int.from_bytes(numbers[:32], "big"), int.from_bytes(numbers[32:], "big")
+    signed = f"{head}.{claims}".encode()
+    key.public_key().verify(encode_dss_signature(*pair), signed, ec.ECDSA(hashes.SHA256()))
+    assert json.loads(unpacked(head))["alg"] == "ES256"
+    assert json.loads(unpacked(claims)) == {"sub": "me", "exp": 5}
+
+
+@pytest.fixture
+def logged(rack: Rack) -> Rack:
+    """Logs of two services and of a pod whose container was started twice."""
+    for name in ("n1", "n2"):
+        rack.log(name, "kubelet").parent.mkdir(parents=True)
+        rack.log(name, "kubelet").write_text("one\ntwo\nthree\n")
+    pod = rack.var("n1") / "log/pods/kube-system_coredns-5d-x7_1234/coredns"
+    pod.mkdir(parents=True)
+    (pod / "0.log").write_text("former\n")
+    (pod / "10.log").write_text("present\n")
+    return rack
+
+
+@pytest.mark.parametrize(
+    ("part", "found"),
+    [
+        ("n1/kubelet", ["n1/kubelet"]),
+        ("kubelet", ["n1/kubelet", "n2/kubelet"]),
+        ("coredns", ["n1/kube-system/coredns-5d-x7/coredns"]),
+        ("n1/kube-system/coredns-5d-x7/coredns", ["n1/kube-system/coredns-5d-x7/coredns"]),
+    ],
+)
+def test_logs_are_found_by_machine_service_or_pod(
+    logged: Rack, part: str, found: list[str]
+) -> None:
+    assert [name for name, _ in logs.find(logged, part)] == found
+
+
+def test_log_of_nothing_is_refused(logged: Rack) -> None:
+    with pytest.raises(ProfileError, match="no log of 'core'"):
+        logs.find(logged, "core")
+
+
+def test_newest_log_of_a_container_is_shown_from_its_end(logged: Rack) -> None:
+    ((_, newest),) = logs.find(logged, "coredns")
+    ((_, service),) = logs.find(logged, "n2/kubelet")
+
+    assert logs.tail(newest, 5) == ["present"]
+    assert logs.tail(service, 2) == ["two", "three"]
+
+
+def test_logs_of_pods_are_copied_by_their_names(logged: Rack, tmp_path: Path) -> None:
+    logs.copy_pods(logged, "n1", tmp_path / "copy")
+
+    copied = tmp_path / "copy/kube-system/coredns-5d-x7/coredns.10.log"
+    assert copied.read_text() == "present\n"

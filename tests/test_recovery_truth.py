@@ -1,0 +1,140 @@
+"""Recovery is found within half a second of the scripted truth, whatever the shape of the fault.
+
+Arrivals are Poisson at 20 or 50 per second: between two arrivals a history knows nothing.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from hotfire.bands import Bands
+from hotfire.history import FailureClass, Request
+from hotfire.profile import Budgets, Measurement
+from hotfire.recovery import Recovery, recover
+
+T0 = 1_800_000_000 * 10**9
+S = 10**9
+INJECTED = 65.0
+AFTER = 105.0
+BUDGETS = Budgets(error_ratio=0.01, ttft_p95_seconds=1.0, tpot_p95_seconds=0.1)
+NORMAL_SECONDS = 0.2
+SLOW_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A fault by construction: what happens to a request scheduled then, and when it is over."""
+
+    kind: str
+    rate: int
+    over: float | None
+    harm: Callable[[float, random.Random], float | None]
+    """Seconds to the first token, None for a failure, of a request at a moment."""
+
+
+def hard_stop(chance: random.Random, start: float, end: float) -> Shape:
+    return Shape("hard stop", chance.choice([20, 50]), end, lambda _at, _c: None)
+
+
+def brown_out(chance: random.Random, start: float, end: float) -> Shape:
+    share = chance.uniform(0.5, 0.9)
+    return Shape(
+        "brown-out", chance.choice([20, 50]), end,
+        lambda _at, c: SLOW_SECONDS if c.random() < share else NORMAL_SECONDS,
+    )  # fmt: skip
+
+
+def two_dips(chance: random.Random, start: float, end: float) -> Shape:
+    pause = start + (end - start) * chance.uniform(0.3, 0.5), start + (end - start) * 0.7
+    return Shape(
+        "two dips", chance.choice([20, 50]), end,
+        lambda at, _c: NORMAL_SECONDS if pause[0] <= at < pause[1] else None,
+    )  # fmt: skip
+
+
+def slow_ramp(chance: random.Random, start: float, end: float) -> Shape:
+    # TTFT falls in a line and is within the band again where it crosses 1.25 times the normal.
+    limit = 1.25 * NORMAL_SECONDS
+    slope = (SLOW_SECONDS - limit) / (end - start)
+    return Shape(
+        "slow ramp", chance.choice([20, 50]), end,
+        lambda at, _c: max(NORMAL_SECONDS, limit + slope * (end - at)),
+    )  # fmt: skip
+
+
+def never(chance: random.Random, start: float, end: float) -> Shape:
+    return Shape("never", 20, None, lambda _at, _c: None)
+
+
+KINDS = (hard_stop, brown_out, two_dips, slow_ramp, never)
+
+
+def history(shape: Shape, start: float, until: float, chance: random.Random) -> list[Request]:
+    rows: list[Request] = []
+    at = 0.0
+    while (at := at + chance.expovariate(shape.rate)) < until:
+        broken = start <= at and (shape.over is None or at < shape.over)
+        noise = chance.uniform(-0.02, 0.02)
+        ttft = shape.harm(at, chance) if broken else NORMAL_SECONDS + noise
+        sched = T0 + round(at * S)
+        if ttft is None:
+            failure = FailureClass.HTTP_503
+            rows.append(Request(seq=len(rows), sched_ns=sched, end_ns=sched, error_class=failure))
+            continue
+        first = sched + round(ttft * S)
+        rows.append(
+            Request(
+                seq=len(rows), sched_ns=sched, first_ns=first, last_ns=first + S // 5,
+                end_ns=first + S // 5, n_out=11,
+            )
+        )  # fmt: skip
+    return rows
+
+
+def searched(seed: int) -> tuple[Shape, float, Recovery]:
+    """Return a shape, its true time from injection to good service, and what was found."""
+    chance = random.Random(seed)  # noqa: S311 - reproducible, not secret
+    start = INJECTED + chance.uniform(0, 3)
+    end = start + chance.uniform(3, 40)
+    shape = KINDS[seed % len(KINDS)](chance, start, end)
+    rows = history(shape, start, end + AFTER, chance)
+    measurement = Measurement(window_requests=100)
+    baseline = [row for row in rows if row.sched_ns < T0 + round(INJECTED * S)]
+    bands = Bands.from_baseline(baseline, BUDGETS, measurement)
+    found = recover(
+        rows, injected_ns=T0 + round(INJECTED * S), cleared_ns=None, bands=bands,
+        measurement=measurement,
+    )  # fmt: skip
+    return shape, end - INJECTED, found
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_recovery_is_within_half_a_second_of_the_truth(seed: int) -> None:
+    shape, truth, found = searched(seed)
+
+    if shape.over is None:
+        assert found.recovered_from_injection_seconds is None
+        assert found.censored_after_seconds == pytest.approx(truth + AFTER, abs=2)
+    else:
+        assert found.recovered_from_injection_seconds == pytest.approx(truth, abs=0.5)
+
+
+def test_the_goodput_area_is_what_an_integral_over_seconds_gives() -> None:
+    shape, _, found = searched(0)
+    rows = history(shape, *_span(0))
+    lost = [row.sched_ns for row in rows if not row.complete]
+
+    per_second = np.bincount([(stamp - T0) // S for stamp in lost])
+
+    assert found.goodput_lost_requests == pytest.approx(np.trapezoid(per_second), rel=0.05)
+
+
+def _span(seed: int) -> tuple[float, float, random.Random]:
+    chance = random.Random(seed)  # noqa: S311 - reproducible, not secret
+    start = INJECTED + chance.uniform(0, 3)
+    end = start + chance.uniform(3, 40)
+    KINDS[seed % len(KINDS)](chance, start, end)
+    return start, end + AFTER, chance

@@ -1,0 +1,90 @@
+"""A machine that disturbs a load process is caught at it, on the real kernel where possible."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hotfire.traffic import surroundings
+from hotfire.traffic.surroundings import Surroundings
+
+QUOTA_ROOT = Path("/sys/fs/cgroup/cpu")
+BURN = """
+import json, time
+from dataclasses import asdict
+from hotfire.traffic.surroundings import Surroundings
+watch = Surroundings()
+end = time.monotonic() + 1
+while time.monotonic() < end:
+    pass
+print(json.dumps(asdict(watch.disturbance())))
+"""
+
+
+def burn(*inside: str) -> dict[str, float | None]:
+    """Return what a process that computes for a second learns of its surroundings."""
+    command = [*inside, sys.executable, "-c", BURN]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    document: dict[str, float | None] = json.loads(done.stdout)
+    return document
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not QUOTA_ROOT.is_dir(), reason="needs root, cgroup v1")
+def test_a_cpu_quota_is_noticed_in_the_process_it_holds_back() -> None:
+    group = QUOTA_ROOT / f"hotfire-test-{os.getpid()}"
+    group.mkdir()
+    try:
+        (group / "cpu.cfs_quota_us").write_text("20000")
+        join = f'echo $$ > {group}/cgroup.procs; exec "$@"'
+        seen = burn("sh", "-c", join, "sh")
+    finally:
+        group.rmdir()
+
+    assert (seen["throttled_count"] or 0) > 3
+    assert (seen["throttled_seconds"] or 0) > 0.3
+
+
+def test_without_a_quota_nothing_is_held_back() -> None:
+    assert burn()["throttled_count"] in {0, None}
+
+
+@pytest.mark.parametrize(
+    ("text", "length_ns"),
+    [
+        ("nr_periods 9\nnr_throttled 4\nthrottled_time 5000\n", 5000),
+        ("usage_usec 1\nnr_periods 9\nnr_throttled 4\nthrottled_usec 5\n", 5000),
+    ],
+    ids=["v1", "v2"],
+)
+def test_both_hierarchies_are_read(tmp_path: Path, text: str, length_ns: int) -> None:
+    (tmp_path / "cpu.stat").write_text(text)
+
+    assert surroundings.throttled([tmp_path / "cpu.stat"]) == (4, length_ns)
+
+
+def test_a_machine_that_does_not_tell_is_not_taken_for_a_calm_one(tmp_path: Path) -> None:
+    (tmp_path / "cpu.stat").write_text("usage_usec 1\n")
+
+    assert surroundings.throttled([tmp_path / "cpu.stat", tmp_path / "none"]) is None
+    assert Surroundings(groups=[]).disturbance().throttled_seconds is None
+
+
+def test_a_quota_on_a_group_above_counts_too() -> None:
+    found = [path.parent for path in surroundings._with_parents(Path("/c"), "/a/b")]
+
+    assert found == [Path("/c/a/b"), Path("/c/a"), Path("/c")]
+
+
+def test_a_clock_that_jumps_between_two_looks_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = Surroundings()
+    real = surroundings.clock_offset_ns
+    monkeypatch.setattr(surroundings, "clock_offset_ns", lambda: real() + 80_000_000)
+
+    assert watch.disturbance().clock_step_seconds == pytest.approx(0.08, abs=0.005)
+
+
+def test_a_clock_that_runs_on_shows_no_step() -> None:
+    assert Surroundings().disturbance().clock_step_seconds < 0.005
