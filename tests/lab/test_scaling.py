@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from fixtures.stack import render
+from hotfire.cluster import Document
 from hotfire.lab.lab import Lab
 from hotfire.lab.progress import Progress
 from hotfire.waiting import until
@@ -52,6 +53,11 @@ def requests_in_flight(world: World, count: int) -> Iterator[None]:
         world.script(tpot_seconds=0.005)
 
 
+def autoscalers(world: World) -> list[Document]:
+    where = world.profile.namespace
+    return world.cluster.list("HorizontalPodAutoscaler", where, api_version="autoscaling/v2")
+
+
 @pytest.fixture
 def scaled(scaling: Lab, world: World) -> Iterator[World]:
     """The scripted stack with its engines scaled by KEDA as the overlay says."""
@@ -63,6 +69,7 @@ def scaled(scaling: Lab, world: World) -> Iterator[World]:
     for each in scalers:
         api, name = each["apiVersion"], each["metadata"]["name"]
         world.cluster.delete(each["kind"], world.profile.namespace, name, api_version=api)
+    until(lambda: not autoscalers(world), within_seconds=30, what="KEDA's autoscaler gone")
     world.stack.scale(2)
     world.stack.wait_ready()
 

@@ -51,6 +51,7 @@ def look(lab: Lab) -> Status | None:
         f"  Prometheus http://127.0.0.1:{ports.prometheus}",
         f"memory {cgroups.memory_bytes() / 2**20:.0f} MiB, "
         f"CPU {cgroups.cpu_seconds():.0f} s so far",
+        *([f"add-ons {', '.join(topology.add_ons)}"] if topology.add_ons else []),
         *_pool(lab),
         f"model store {dependencies.model_url(topology)}  "
         f"Redis {topology.store.address}:{dependencies.REDIS_PORT}",
