@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -36,7 +36,6 @@ from hotfire.lab import (
 )
 from hotfire.lab.kube import Kubectl
 from hotfire.lab.machines import Rack
-from hotfire.lab.on_demand import AddOn
 from hotfire.lab.parts import Parts
 from hotfire.lab.pool_process import PoolProcess
 from hotfire.lab.progress import Progress
@@ -181,7 +180,8 @@ class Lab:
         self._write_target(topology)
         progress.note("DNS, GPUs and Prometheus are ready")
         if topology.add_ons:
-            self._start_add_ons(on_demand.resolve(topology.add_ons), parts.add_ons, progress)
+            asked = on_demand.resolve(topology.add_ons)
+            extending.start(kubectl, self.state, parts.add_ons, add_ons=asked, progress=progress)
 
     def extend(self, names: Iterable[str], progress: Progress) -> None:
         """Bring add-ons into the standing lab; those that are there already are left alone.
@@ -200,17 +200,8 @@ class Lab:
             for node in topology.workers:
                 joining.deliver_images(self.rack, node, self.state.images)
                 joining.import_images(self.rack, node)
+            extending.start(self.kubectl(), self.state, homes, add_ons=new, progress=progress)
             self.remember(grown)
-            self._start_add_ons(new, homes, progress)
-
-    def _start_add_ons(
-        self, asked: Sequence[AddOn], homes: Mapping[str, Path], progress: Progress
-    ) -> None:
-        listed = ", ".join(each.name for each in asked)
-        with progress.step(f"starting {listed}"):
-            kubectl = self.kubectl()
-            extending.apply(kubectl, self.state, asked, homes)
-            readiness.wait_served(kubectl)
 
     def _write_shims(self) -> None:
         usr = self.state.home / "usr-layer"
