@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hotfire.lab.lab import Lab
+from hotfire.lab.topology import DNS_ADDRESS
 
 pytestmark = pytest.mark.lab
 
@@ -72,3 +73,19 @@ def test_killed_service_is_started_again(lab: Lab) -> None:
     again = lab.rack.run("n2", ["sh", "-c", wait])
 
     assert again.split() != former
+
+
+def test_programs_of_a_node_reach_services(lab: Lab) -> None:
+    """Pods on the host's network have no address but the node's."""
+    ask = f"exec 3<>/dev/tcp/{DNS_ADDRESS}/53 && echo reached"
+
+    assert lab.rack.run("n1", ["bash", "-c", ask]).strip() == "reached"
+
+
+def test_address_of_no_service_is_refused_or_silent_and_never_looped(lab: Lab) -> None:
+    """A packet that no rule rewrites must not go round on the node."""
+    counted = "awk '/^ *lo:/ {print $3}' /proc/net/dev"
+    before = int(lab.rack.run("n1", ["sh", "-c", counted]))
+    lab.rack.run("n1", ["sh", "-c", "ping -c 1 -W 1 10.96.77.77; true"])
+
+    assert int(lab.rack.run("n1", ["sh", "-c", counted])) - before < 30

@@ -68,6 +68,19 @@ def attach(topology: Topology, machine: Machine) -> None:
         _address(link.router, link.port, link.router_address)
     if machine.role is Role.WORKER:
         netns.run(machine.network_namespace, ["nft", "-f", "-"], stdin=_node_rules(machine))
+        _route_services(machine)
+
+
+def _route_services(worker: Machine) -> None:
+    """Give the node's own programs a way to service addresses, which kube-proxy then rewrites.
+
+    Without any route the kernel refuses before its rules are asked; elsewhere the default route
+    serves for it.
+    """
+    with netns.inside(worker.network_namespace), IPRoute() as routes:
+        loopback = routes.link_lookup(ifname="lo")[0]
+        services = str(SERVICE_NETWORK)
+        routes.route("add", dst=services, oif=loopback, prefsrc=worker.address, scope=253)
 
 
 def detach(topology: Topology, machine: Machine) -> None:
@@ -152,6 +165,7 @@ table ip hotfire {{
   chain loops {{
     type filter hook forward priority filter - 10;
     ip daddr {SERVICE_NETWORK} iifname "up*" oifname "up*" drop
+    ip daddr {SERVICE_NETWORK} iifname "lo" drop
   }}
 }}
 """
