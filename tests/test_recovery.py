@@ -290,3 +290,14 @@ def test_a_slow_warm_up_does_not_make_what_is_slower_afterwards_the_same() -> No
 
 def test_without_recovery_nothing_is_compared() -> None:
     assert recovered(history(150, down=(70, 150)), injected=65, cleared=95).same == ()
+
+
+def test_the_hold_time_is_watched_to_its_end_before_recovery_is_told() -> None:
+    # Served again at 100.4 s; the windows that start up to 160.4 s end at 190.4 s.
+    rows = history(260, down=(70, 100.4))
+
+    short = recovered([r for r in rows if r.sched_ns <= at(190.2)], injected=65, cleared=95)
+    whole = recovered([r for r in rows if r.sched_ns <= at(192)], injected=65, cleared=95)
+
+    assert short.recovered_from_clearing_seconds is None
+    assert whole.recovered_from_clearing_seconds == pytest.approx(5.4)

@@ -157,7 +157,7 @@ def _search(
         watched = [window for window in windows[place:] if window.start_ns <= last_ns]
         broken = next((at for at, window in enumerate(watched) if window.violations), None)
         if broken is None:
-            enough = windows[-1].start_ns > last_ns - STEP_NS
+            enough = windows[-1].start_ns >= last_ns
             return windows, found if enough else None
         place = _next_held(windows, place + broken)
     return windows, None

@@ -17,6 +17,7 @@ from hotfire.waiting import until
 Witness = Callable[[], Metrics | None]
 _NAMES = "vllm:(time_to_first_token|request_time_per_output_token)_seconds_(count|sum|bucket)"
 _SCRAPED_WITHIN_SECONDS = 20.0
+_ROUNDS = 5
 
 
 def engine_at(url: str, *, within_seconds: float = 5.0) -> Witness:
@@ -41,23 +42,29 @@ def engine_at(url: str, *, within_seconds: float = 5.0) -> Witness:
 def prometheus_at(server: Prometheus) -> Witness:
     """Return a witness that asks a Prometheus about every engine it scrapes.
 
-    Each look waits for a scrape of every engine that is younger than the look itself, so that
-    nothing of what went before counts as the load's, and nothing of the load is left out.
+    Each look waits for scrapes younger than itself, so that nothing of what went before counts as
+    the load's and nothing of the load is left out; and for two rounds of as many engines, since a
+    new one is discovered only after it has answered somebody.
     """
 
-    def scraped_since(began: float) -> bool:
-        stamps = server.query(f"timestamp({TTFT}_count)")
-        return bool(stamps) and min(stamp.value for stamp in stamps) >= began
+    def scraped_since(began: float) -> int:
+        stamps = [stamp.value for stamp in server.query(f"timestamp({TTFT}_count)")]
+        return len(stamps) if stamps and min(stamps) >= began else 0
+
+    def engines() -> int:
+        began = time.time()
+        return until(
+            lambda: scraped_since(began),
+            within_seconds=_SCRAPED_WITHIN_SECONDS,
+            what="a new scrape of every engine",
+            poll_seconds=0.5,
+        )
 
     def look() -> Metrics | None:
-        began = time.time()
         try:
-            until(
-                lambda: scraped_since(began),
-                within_seconds=_SCRAPED_WITHIN_SECONDS,
-                what="a new scrape of every engine",
-                poll_seconds=0.5,
-            )
+            counts = [engines(), engines()]
+            while counts[-1] != counts[-2] and len(counts) < _ROUNDS:
+                counts.append(engines())
             found = server.query(f'{{__name__=~"{_NAMES}"}}')
         except HarnessError:
             return None
