@@ -54,7 +54,11 @@ def clients(wanted: Sequence[str]) -> list[Client]:
         found.append(
             Client("vllm bench serve", (*inside, str(peers / "vllm_peer.py"), str(models[-1])))
         )
-    return found + [Client(name, installed(name)) for name in wanted]
+    for name in wanted:
+        if not models:
+            raise SystemExit(f"{name} needs the lab's tokenizer: run `hotfire lab build` first")
+        found.append(Client(name, (*installed(name), str(models[-1]))))
+    return found
 
 
 def per_token_us(measured: Measured, start_up: Measured) -> float:

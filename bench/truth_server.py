@@ -224,14 +224,14 @@ class Server:
         due = now + round(self.settings.ttft_seconds * NANO)
         stream = Stream(connection, self.settings, prompt[:12], n_out, now, due)
         stream.chunks = [text.replace(NOBODY, name) for text in shapes.tokens]
-        finish = shapes.finish + shapes.usage(len(prompt.split()), n_out)
+        finish = shapes.finish.replace(NOBODY, name) + shapes.usage(len(prompt.split()), n_out)
         stream.tail = {
             "ok": finish + chunk(b"[DONE]") + b"0\r\n\r\n",
             "truncate": b"0\r\n\r\n",
             "sse_error": chunk(ERROR) + chunk(b"[DONE]") + b"0\r\n\r\n",
             "fin": b"",
         }[self.settings.ending]
-        connection.send(HEAD + shapes.role)
+        connection.send(HEAD + shapes.role.replace(NOBODY, name))
         self.firsts.append(stream)
 
     def truth(self) -> list[tuple[str, int, int, int, int]]:
