@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from hotfire.lab import logs, router, tokens
 from hotfire.lab.handles import facts, mending, names, plan
 from hotfire.lab.handles.names import WAYS, Handle, Kind
 from hotfire.lab.handles.plan import Order
-from hotfire.lab.handles.records import Broken, Records, boot_seconds, seconds
+from hotfire.lab.handles.records import Broken, Entry, Records, boot_seconds, due, granted
 from hotfire.lab.machines import AGENT, Rack, Service
 from hotfire.lab.topology import Topology
 
@@ -118,7 +119,7 @@ def test_power_is_cut_behind_silent_links(handles: dict[str, Handle]) -> None:
 @pytest.mark.parametrize("text", [0.5, 3001])
 def test_times_that_no_agent_grants_are_refused(text: float) -> None:
     with pytest.raises(ProfileError, match="--for takes 1 to 3000 seconds"):
-        seconds(text)
+        granted(text)
 
 
 def broken(name: str, *machines: str) -> Broken:
@@ -144,6 +145,25 @@ def test_record_survives_whoever_wrote_it(records: Records) -> None:
     assert Records(records.folder).all() == [first]
     assert Records(records.folder).get("n1/up1") == first
     assert 55 < first.left_seconds <= 60
+
+
+def test_what_waits_for_power_is_not_due_yet() -> None:
+    over = boot_seconds() - 1
+    stop = Entry(machine="n1", id="a", op="service.stop", args={})
+    cut = Entry(machine="r1", id="b", op="link.silent_loss", args={})
+    kubelet = replace(broken("n1/kubelet", "n1"), entries=[stop], expires_at=over)
+    power = replace(broken("n1/power", "n1", "r1"), entries=[cut], expires_at=over)
+    power = replace(power, powerless="n1")
+
+    assert due([kubelet, power]) == [power]
+    assert due([kubelet]) == [kubelet]
+
+
+def test_only_what_is_over_and_without_a_problem_is_due() -> None:
+    young = broken("n1/up1", "n1")
+    stuck = replace(young, expires_at=boot_seconds() - 1, problem="not as before")
+
+    assert due([young, stuck]) == []
 
 
 def test_the_sound_state_goes_with_the_last_record(records: Records) -> None:

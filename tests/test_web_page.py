@@ -97,6 +97,8 @@ def test_the_page_starts_shows_and_stops_a_load_twice(
 
             rows = history.load(path)
             assert len(rows) == Ended.model_validate_json(end.read_bytes()).planned_until_stop
+        nonces = {LoadPlan.read(path).nonce for path in tmp_path.glob("load*.plan.json")}
+        assert len(nonces - {""}) == 2
 
 
 def test_a_worker_of_another_machine_joins_by_plain_locust(

@@ -22,6 +22,7 @@ from hotfire.lab import (
     credentials,
     dependencies,
     fabric,
+    logs,
     readiness,
     remains,
     router,

@@ -121,6 +121,10 @@ class Files:
         """The plan as it was started."""
         return self.history.with_suffix(".plan.json")
 
+    def write_plan(self, text: str) -> None:
+        """Keep the plan as it was started."""
+        self.plan.write_text(text + "\n", encoding="utf-8")
+
     @property
     def started(self) -> Path:
         """Written by the load process at its start."""

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from hotfire.traffic import gates
 from hotfire.traffic.files import Ended, Files, Started
 from hotfire.traffic.gates import GateResult
 from hotfire.traffic.join import LOCUSTFILE
-from hotfire.traffic.plan import LoadPlan, check_schedule
+from hotfire.traffic.plan import LoadPlan
 from hotfire.waiting import until
 
 START_SECONDS = 30.0
@@ -200,11 +199,8 @@ def start(
         raise InstrumentError(f"{history} exists; each load needs a history of its own")
     history.parent.mkdir(parents=True, exist_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)
-    plan = plan.self_contained()
-    check_schedule(plan)
-    if not plan.nonce:
-        plan = plan.model_copy(update={"nonce": f"{time.time_ns():x}"})
-    files.plan.write_text(plan.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    plan = plan.as_started()
+    files.write_plan(plan.model_dump_json(indent=1))
     try:
         with log.open("ab") as output:
             process = subprocess.Popen(

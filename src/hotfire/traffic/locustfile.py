@@ -28,7 +28,7 @@ from hotfire.traffic.alone import Alone
 from hotfire.traffic.files import Files
 from hotfire.traffic.fitness import die_with
 from hotfire.traffic.master import Master
-from hotfire.traffic.plan import LoadPlan, check_schedule
+from hotfire.traffic.plan import LoadPlan
 from hotfire.traffic.worker import Worker
 
 REPORT_SECONDS = 0.2
@@ -55,9 +55,7 @@ class Process:
         """Return the plan with the contents of its files."""
         if not self.options.plan or not self.options.history:
             raise ProfileError("--plan and --history are required; a plan is a JSON file")
-        plan = LoadPlan.read(Path(self.options.plan)).self_contained()
-        check_schedule(plan)
-        return plan
+        return LoadPlan.read(Path(self.options.plan)).as_started()
 
     def start_workers(self, plan: LoadPlan) -> None:
         """Start the workers of this machine; they end with this process."""
@@ -73,6 +71,8 @@ class Process:
         if self.options.worker:
             return
         plan, files = self.plan(), Files(unused(Path(self.options.history)))
+        if not files.plan.exists():
+            files.write_plan(plan.model_dump_json(indent=1))
         if self.options.master:
             master = Master(self.environment.runner, plan, files, leave=self.leave_soon)
             self.load = master

@@ -1,5 +1,6 @@
 """What a load sends and when: pure data, computed before the first request."""
 
+import time
 from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
@@ -227,6 +228,16 @@ class LoadPlan(BaseModel):
         rows = read_trace(self.trace) if self.trace else self.trace_rows
         changes = {"trace": None, "trace_rows": rows, "prompts": self.prompts.read()}
         return self.model_copy(update=changes)
+
+    def as_started(self) -> Self:
+        """Return the self-contained plan, with a nonce that no other load has if it had none.
+
+        Raises:
+            ProfileError: a file cannot be read or is empty, or the plan holds no request.
+        """
+        plan = self.self_contained()
+        check_schedule(plan)
+        return plan if plan.nonce else plan.model_copy(update={"nonce": f"{time.time_ns():x}"})
 
     def stretches(self) -> Iterator[Stretch]:
         """Return the rate over time."""

@@ -37,9 +37,10 @@ def break_(lab: Lab, handle: Handle, order: Order) -> Done:
     with records.alone(handle.name):
         if records.get(handle.name):
             raise ProfileError(f"{handle.name} is broken already; `hotfire lab mend` puts it back")
+        broken = _record(topology, handle, order)
+        _require_power(lab, broken)
         if not records.all():
             records.keep_sound(facts.everything(lab, topology))
-        broken = _record(topology, handle, order)
         before = facts.of_machines(lab, broken.machines) | facts.cluster(lab)
         records.write(broken)
         warden.ensure(lab.state.home)
@@ -96,6 +97,12 @@ def _topology(lab: Lab) -> Topology:
     if record is None or not record.complete:
         raise LabError("no lab is up; `hotfire lab up` starts one")
     return standing(record)
+
+
+def _require_power(lab: Lab, broken: Broken) -> None:
+    needed = {entry.machine for entry in broken.entries} | {broken.powerless} - {""}
+    if off := [name for name in sorted(needed) if lab.rack.pid(name) is None]:
+        raise ProfileError(f"{broken.name} cannot be broken: {', '.join(off)} is off")
 
 
 def _record(topology: Topology, handle: Handle, order: Order) -> Broken:

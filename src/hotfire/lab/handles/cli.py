@@ -48,7 +48,7 @@ def break_(
     found = names.find(_handles(lab), handle)
     order = Order(
         how=names.way(found, how),
-        for_seconds=records.seconds(for_seconds),
+        for_seconds=records.granted(for_seconds),
         amount=amount,
         xid=xid,
     )

@@ -3,25 +3,31 @@
 import json
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
+from hotfire.agent import probe
+from hotfire.agent.host import Host
 from hotfire.agent.link import bfd_sessions
 from hotfire.agent.processes import alive, state
 from hotfire.errors import LabError
-from hotfire.lab import readiness
+from hotfire.lab import netns, readiness
 from hotfire.lab.kube import condition
 from hotfire.lab.lab import Lab
-from hotfire.lab.topology import Topology
+from hotfire.lab.topology import CLUSTER_DOMAIN, DNS_ADDRESS, Topology
 
 Facts = dict[str, str]
 GONE = "gone"
+_SERVICE_NAME = f"kubernetes.default.svc.{CLUSTER_DOMAIN}"
+_ANSWER_SECONDS = 1.5
 _MARK = "--next--"
 _COMMANDS = (
     "ip -j link show",
     "ip -j -4 route show proto bird",
     "birdc show protocols",
     "birdc show bfd sessions",
-    "nft -s list ruleset netdev; nft -s list ruleset inet; nft -s list table ip hotfire",
+    # Of tables that follow pods and services only the names: their rules come and go.
+    "nft -s list ruleset netdev; nft -s list table ip hotfire; nft list tables inet",
 )
 _SCRIPT = f"; echo; echo {_MARK}; ".join(f"{{ {each}; }} 2>/dev/null" for each in _COMMANDS)
 
@@ -68,15 +74,24 @@ def service(lab: Lab, machine: str, name: str) -> str:
 
 
 def cluster(lab: Lab) -> Facts:
-    """Return whether the API answers, and of each node whether it is Ready and its GPUs."""
+    """Return whether API and name service answer, and of each node whether it is Ready."""
+    found = {"dns": _dns()}
     if not lab.api_ready():
-        return {"api": "not ready"}
+        return {**found, "api": "not ready"}
     try:
         nodes = lab.kubectl().items("nodes", "--request-timeout=5s")
     except LabError:
-        return {"api": "not ready"}
-    found = {f"{node['metadata']['name']} node": _node(node) for node in nodes}
-    return {"api": "ready", **found}
+        return {**found, "api": "not ready"}
+    return {**found, "api": "ready"} | {
+        f"{node['metadata']['name']} node": _node(node) for node in nodes
+    }
+
+
+def _dns() -> str:
+    """Return what comes of a lookup by the client machine, which every node may answer."""
+    words = {"server": DNS_ADDRESS, "name": _SERVICE_NAME, "within_seconds": _ANSWER_SECONDS}
+    with netns.inside(Topology().client.network_namespace):
+        return str(probe.lookup(Host((), Path("/")), words)["outcome"])
 
 
 def differences(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:

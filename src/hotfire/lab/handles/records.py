@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -141,12 +141,27 @@ def boot_seconds() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def seconds(text: float) -> float:
+def due(broken: Sequence[Broken]) -> list[Broken]:
+    """Return what is to be mended now: its time is over, and its machines have power.
+
+    Where the power is what is broken, it comes back first.
+    """
+    dark = {one.powerless for one in broken if one.powerless}
+    return [
+        one
+        for one in broken
+        if one.left_seconds <= 0
+        and not one.problem
+        and not dark & {entry.machine for entry in one.entries}
+    ]
+
+
+def granted(for_seconds: float) -> float:
     """Return how long something may stay broken.
 
     Raises:
         ProfileError: it is no time an agent grants.
     """
-    if not 1 <= text <= 3000:
-        raise ProfileError(f"--for takes 1 to 3000 seconds, not {text:g}")
-    return text
+    if not 1 <= for_seconds <= 3000:
+        raise ProfileError(f"--for takes 1 to 3000 seconds, not {for_seconds:g}")
+    return for_seconds

@@ -84,6 +84,7 @@ def _watch(home: Path) -> None:
 
     from hotfire.lab import project_root  # noqa: PLC0415
     from hotfire.lab.handles import breaking  # noqa: PLC0415
+    from hotfire.lab.handles.records import due  # noqa: PLC0415
     from hotfire.lab.lab import Lab  # noqa: PLC0415
     from hotfire.waiting import pause  # noqa: PLC0415
 
@@ -91,8 +92,8 @@ def _watch(home: Path) -> None:
     records = breaking.of_lab(lab)
     at_work: dict[str, Future[None]] = {}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        while open_ := [one for one in records.all() if not one.problem]:
-            for name in [one.name for one in open_ if one.left_seconds <= 0]:
+        while any(not one.problem for one in records.all()):
+            for name in [one.name for one in due(records.all())]:
                 if name not in at_work or at_work[name].done():
                     at_work[name] = pool.submit(_mend, lab, name)
             pause(_POLL_SECONDS, why="the next look for what is due")
