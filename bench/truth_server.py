@@ -45,6 +45,7 @@ class Stream:
     arrival_ns: int
     due_ns: int
     chunks: list[bytes] = field(default_factory=list)
+    role: bytes = b""
     tail: bytes = b""
     tokens: int = 0
     first_ns: int = 0
@@ -142,7 +143,9 @@ class Server:
         stream.last_ns = now
         if not stream.tokens:
             stream.first_ns = now
-        stream.connection.send(stream.chunks[stream.tokens % len(stream.chunks)])
+        token = stream.chunks[stream.tokens % len(stream.chunks)]
+        # vLLM sends the role together with the first token.
+        stream.connection.send(token if stream.tokens else stream.role + token)
         stream.tokens += 1
         if stream.tokens >= stream.n_out:
             stream.connection.send(stream.tail)
@@ -231,7 +234,8 @@ class Server:
             "sse_error": chunk(ERROR) + chunk(b"[DONE]") + b"0\r\n\r\n",
             "fin": b"",
         }[self.settings.ending]
-        connection.send(HEAD + shapes.role.replace(NOBODY, name))
+        stream.role = shapes.role.replace(NOBODY, name)
+        connection.send(HEAD)
         self.firsts.append(stream)
 
     def truth(self) -> list[tuple[str, int, int, int, int]]:
