@@ -2,7 +2,7 @@
 
 ``python -m bench.instrument [--peers guidellm,...] [--quick]`` from the project's root, on a
 machine of two cores or more with nothing else to do. A truth server owns one core, each client's
-whole process tree another. Takes about eight minutes.
+whole process tree another. Takes about nine minutes.
 """
 
 import argparse
@@ -54,7 +54,11 @@ def clients(wanted: Sequence[str]) -> list[Client]:
         found.append(
             Client("vllm bench serve", (*inside, str(peers / "vllm_peer.py"), str(models[-1])))
         )
-    return found + [Client(name, installed(name)) for name in wanted]
+    for name in wanted:
+        if not models:
+            raise SystemExit(f"{name} needs the lab's tokenizer: run `hotfire lab build` first")
+        found.append(Client(name, (*installed(name), str(models[-1]))))
+    return found
 
 
 def per_token_us(measured: Measured, start_up: Measured) -> float:
@@ -129,7 +133,7 @@ def rates(client: Client) -> None:
         for mode, amount in (("open", thousands * 1000 / 128), ("closed", thousands * 20)):
             with rig() as bench:
                 start_up = bench.run(client.command, ONE)
-                measured = bench.run(client.command, Load(mode=mode, amount=amount))
+                measured = bench.run(client.command, Load(mode=mode, amount=amount, seconds=6))
             said, true = measured.report, p95(true_ttft_ms(measured))
             tpot = p95(said["tpot_ms"]) - p95([truth.tpot_ms for truth in measured.truths])
             cost = per_token_us(measured, start_up)

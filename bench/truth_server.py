@@ -45,6 +45,7 @@ class Stream:
     arrival_ns: int
     due_ns: int
     chunks: list[bytes] = field(default_factory=list)
+    role: bytes = b""
     tail: bytes = b""
     tokens: int = 0
     first_ns: int = 0
@@ -142,7 +143,9 @@ class Server:
         stream.last_ns = now
         if not stream.tokens:
             stream.first_ns = now
-        stream.connection.send(stream.chunks[stream.tokens % len(stream.chunks)])
+        token = stream.chunks[stream.tokens % len(stream.chunks)]
+        # vLLM sends the role together with the first token.
+        stream.connection.send(token if stream.tokens else stream.role + token)
         stream.tokens += 1
         if stream.tokens >= stream.n_out:
             stream.connection.send(stream.tail)
@@ -224,14 +227,15 @@ class Server:
         due = now + round(self.settings.ttft_seconds * NANO)
         stream = Stream(connection, self.settings, prompt[:12], n_out, now, due)
         stream.chunks = [text.replace(NOBODY, name) for text in shapes.tokens]
-        finish = shapes.finish + shapes.usage(len(prompt.split()), n_out)
+        finish = shapes.finish.replace(NOBODY, name) + shapes.usage(len(prompt.split()), n_out)
         stream.tail = {
             "ok": finish + chunk(b"[DONE]") + b"0\r\n\r\n",
             "truncate": b"0\r\n\r\n",
             "sse_error": chunk(ERROR) + chunk(b"[DONE]") + b"0\r\n\r\n",
             "fin": b"",
         }[self.settings.ending]
-        connection.send(HEAD + shapes.role)
+        stream.role = shapes.role.replace(NOBODY, name)
+        connection.send(HEAD)
         self.firsts.append(stream)
 
     def truth(self) -> list[tuple[str, int, int, int, int]]:

@@ -79,7 +79,10 @@ def facts(row: Request, truth: dict[str, Any]) -> Iterator[tuple[str, object, ob
     yield "n_first", row.n_first, 1
     yield "token_source", row.token_source, "chunks" if truth["usage"] is None else "usage"
     yield "finish_reason", row.finish_reason, truth["finish_reason"]
-    yield "reasoning first", row.first_ns != row.first_output_ns, fate == "reasoning"
+    if fate != "reasoning":
+        yield "first_output_ns", row.first_output_ns, row.first_ns
+    elif row.first_ns is not None and row.first_output_ns is not None:
+        yield "reasoning first", row.first_ns <= row.first_output_ns, True
     headers = fate not in ("mute", "hang_headers", "cut_headers")
     yield "headers", row.headers_ns is not None, headers
     yield "served_by", row.served_by, "engine-0" if headers else None

@@ -723,6 +723,8 @@ class Connection:
         """Write bytes, one at a time if so scripted."""
         step = 1 if self.style == "dribble" else len(data)
         for start in range(0, len(data), step):
+            if self.gone:
+                raise ConnectionResetError("the client has gone")
             self.writer.write(data[start : start + step])
 
     async def finish(self) -> None:
