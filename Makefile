@@ -1,7 +1,7 @@
 # Thin on purpose: each target sets up the environment and calls one command.
 PY := .venv/bin/python
 
-.PHONY: certify test check lock clean
+.PHONY: certify test test-add-ons check lock clean
 
 certify: .venv/.ready  ## Lab up, reference stack, verify, break, measure, report.
 	$(PY) -m hotfire certify

@@ -20,6 +20,8 @@ NANO = 1_000_000_000
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
 HEAD += b"x-served-by: truth\r\ntransfer-encoding: chunked\r\n\r\n"
 WORDS = (" the", " hot", " fire", " test", " burns", " for", " its", " full", " time")
+NOBODY = b"0" * 32
+NAME = f"chatcmpl-{NOBODY.decode()}"
 ERROR = {"error": {"message": "EngineCore encountered an issue", "type": "InternalServerError"}}
 
 
@@ -74,28 +76,30 @@ def chunk(document: object) -> bytes:
 
 
 class Shapes:
-    """The chunks of one stream, as vLLM shapes them."""
+    """The chunks of every stream, as vLLM shapes them, but for the stream's own name."""
 
-    def __init__(self, number: int, *, chat: bool) -> None:
+    def __init__(self, *, chat: bool) -> None:
         self.chat = chat
-        name = f"chatcmpl-{number:032x}" if chat else f"cmpl-{number:032x}"
         kind = "chat.completion.chunk" if chat else "text_completion"
-        self.base = {"id": name, "object": kind, "created": 1_790_000_000}
+        self.base = {"id": NAME, "object": kind, "created": 1_790_000_000}
         self.base |= {"model": "meta-llama/Llama-3.1-8B-Instruct"}
+        role = {"role": "assistant", "content": ""}
+        first = {"index": 0, "delta": role, "logprobs": None, "finish_reason": None}
+        self.role = chunk(self.base | {"choices": [first]}) if chat else b""
+        self.tokens = [self.token(word) for word in WORDS]
+        self.finish = self.token("", "length")
 
     def token(self, text: str, finish: str | None = None) -> bytes:
         part: dict[str, Any] = {"delta": {"content": text}} if self.chat else {"text": text}
         choice = {"index": 0, **part, "logprobs": None, "finish_reason": finish}
         return chunk(self.base | {"choices": [choice]})
 
-    def role(self) -> bytes:
-        delta = {"role": "assistant", "content": ""}
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}
-        return chunk(self.base | {"choices": [choice]}) if self.chat else b""
-
     def usage(self, n_in: int, n_out: int) -> bytes:
         usage = {"prompt_tokens": n_in, "completion_tokens": n_out, "total_tokens": n_in + n_out}
         return chunk(self.base | {"choices": [], "usage": usage})
+
+
+SHAPES = {chat: Shapes(chat=chat) for chat in (True, False)}
 
 
 class Server:
@@ -196,6 +200,8 @@ class Server:
         shown: object = {"object": "list", "data": [{"id": "truth", "object": "model"}]}
         if what.endswith("/truth"):
             shown = self.truth()
+        elif what.endswith("/started"):
+            shown = {"started": bool(self.firsts or self.nexts or self.ended)}
         elif what.endswith("/config"):
             self.settings = replace(self.settings, **document)
             shown = asdict(self.settings)
@@ -211,21 +217,21 @@ class Server:
     def start(self, connection: Connection, document: dict[str, Any], *, chat: bool) -> None:
         now = time.monotonic_ns()
         self.started += 1
-        shapes = Shapes(self.started, chat=chat)
+        shapes, name = SHAPES[chat], b"%032x" % self.started
         messages = document.get("messages") or [{"content": document.get("prompt", "")}]
         prompt = str(messages[-1]["content"])
         n_out = document.get("max_completion_tokens") or document.get("max_tokens") or 16
         due = now + round(self.settings.ttft_seconds * NANO)
         stream = Stream(connection, self.settings, prompt[:12], n_out, now, due)
-        stream.chunks = [shapes.token(word) for word in WORDS]
-        finish = shapes.token("", "length") + shapes.usage(len(prompt.split()), n_out)
+        stream.chunks = [text.replace(NOBODY, name) for text in shapes.tokens]
+        finish = shapes.finish + shapes.usage(len(prompt.split()), n_out)
         stream.tail = {
             "ok": finish + chunk(b"[DONE]") + b"0\r\n\r\n",
             "truncate": b"0\r\n\r\n",
             "sse_error": chunk(ERROR) + chunk(b"[DONE]") + b"0\r\n\r\n",
             "fin": b"",
         }[self.settings.ending]
-        connection.send(HEAD + shapes.role())
+        connection.send(HEAD + shapes.role)
         self.firsts.append(stream)
 
     def truth(self) -> list[tuple[str, int, int, int, int]]:

@@ -45,6 +45,16 @@ def test_too_few_requests_show_nothing() -> None:
     assert equivalence("ttft", rows(sample(1)), rows(sample(2, 99))) is None
 
 
+def test_a_baseline_that_failed_is_compared_with_nothing() -> None:
+    assert equivalence("ttft", rows([float("inf")] * 200), rows(sample(2))) is None
+
+
+def test_failing_afterwards_is_never_the_same() -> None:
+    failing = [float("inf") if place % 10 == 0 else value for place, value in enumerate(sample(2))]
+
+    assert not compared(sample(1), failing).same
+
+
 def test_tpot_that_nobody_measured_is_not_compared() -> None:
     assert equivalence("tpot", rows(sample(1)), rows(sample(2))) is None
 

@@ -48,6 +48,18 @@ def test_a_late_answer_to_an_earlier_ping_says_nothing() -> None:
     assert not member.answered.is_set()
 
 
+def test_the_drift_is_what_the_clock_moved_between_two_measurements() -> None:
+    member = Member("a", 0)
+    for zero_ns, slow_ns in ((5_000, 100), (5_700, 300)):
+        member.begin_clock()
+        for number, back in enumerate((10_000_000, slow_ns)):
+            member.asked(number, 0)
+            member.on_pong(say.Pong(number=number, monotonic_ns=-zero_ns, epoch_ns=0), back)
+
+    drift_ns = member.record().clock_drift_seconds * 1e9
+    assert drift_ns == pytest.approx(700, abs=(100 + 300) / 2)
+
+
 class Wire:
     """A connection between an outbox and a master that loses a third of all messages."""
 

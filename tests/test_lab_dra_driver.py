@@ -134,12 +134,22 @@ def test_gpu_at_fault_leaves_the_slice_and_comes_back(cluster: Cluster, driver: 
     assert cluster.documents[SLICE]["spec"]["pool"]["generation"] == 3
 
 
-def test_restarted_driver_goes_on_counting_generations(cluster: Cluster, driver: Driver) -> None:
+def test_slice_is_written_only_when_it_differs(cluster: Cluster, driver: Driver) -> None:
     driver.publish(())
+    first = cluster.documents[SLICE]
 
     Driver(cluster, "n1", DEVICES).publish(())
 
-    assert cluster.documents[SLICE]["spec"]["pool"]["generation"] == 2
+    assert cluster.documents[SLICE] is first
+
+
+def test_slice_that_a_kubelet_deleted_is_offered_again(cluster: Cluster, driver: Driver) -> None:
+    driver.publish(())
+    del cluster.documents[SLICE]
+
+    driver.publish(())
+
+    assert offered(cluster) == ["gpu-0", "gpu-1"]
 
 
 def test_container_is_given_one_node_to_read() -> None:

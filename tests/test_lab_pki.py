@@ -1,6 +1,7 @@
 """The lab's certificates convince TLS itself, its kubeconfigs the Kubernetes client."""
 
 import json
+import shutil
 import ssl
 from ipaddress import ip_address
 from pathlib import Path
@@ -136,3 +137,16 @@ def test_kubeconfig_needs_no_other_file() -> None:
     user = json.loads(text)["users"][0]["user"]
 
     assert set(user) == {"client-certificate-data", "client-key-data"}
+
+
+def test_authority_read_back_signs_for_workers_that_join_later(
+    state: State, tmp_path: Path
+) -> None:
+    late = Topology(nodes=2, pool_nodes=(7,)).machine("n7")
+    joined = State(tmp_path)
+    shutil.copytree(state.pki, joined.pki)
+
+    credentials.write_worker(joined, pki.read_authority(joined.pki / "cp1"), late)
+
+    server, client = joined.pki / "n7" / "n7.crt", state.pki / "n1" / "n1.crt"
+    shake_hands(joined, server=server, client=client, host=late.address)

@@ -31,11 +31,11 @@ def engine(process: EngineProcess) -> Iterator[EngineProcess]:
 class Driver:
     """A reactor in a thread, and what it reported."""
 
-    def __init__(self, plan: LoadPlan) -> None:
+    def __init__(self, plan: LoadPlan, addresses: list[tuple[str, int]]) -> None:
         self.rows: list[Request] = []
         now = time.monotonic_ns()
         self.reactor = Reactor(
-            plan, self.rows.append, addresses=[plan.address], anchor=Anchor.now(), start_ns=now
+            plan, self.rows.append, addresses=addresses, anchor=Anchor.now(), start_ns=now
         )
         self.thread = threading.Thread(target=self.reactor.run, daemon=True)
         self.thread.start()
@@ -62,7 +62,9 @@ class Driver:
 @contextmanager
 def driving(url: str, **values: Any) -> Iterator[Driver]:  # noqa: ANN401 - fields of the plan
     fields: dict[str, Any] = {"url": url, "model": "tiny", "max_tokens": 8}
-    driver = Driver(LoadPlan(**fields | values))
+    addresses = values.pop("addresses", None)
+    plan = LoadPlan(**fields | values)
+    driver = Driver(plan, addresses or [plan.address])
     try:
         yield driver
     finally:
@@ -234,6 +236,25 @@ def test_a_connection_that_never_comes_is_a_connect_failure() -> None:
         for client in waiting:
             client.close()
     assert row.error_class is FailureClass.CONNECT
+
+
+def test_the_next_address_is_tried_when_one_refuses_or_keeps_silent(
+    engine: EngineProcess,
+) -> None:
+    with socket.socket() as refusing, socket.socket() as full:
+        refusing.bind(("127.0.0.1", 0))
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        waiting = [socket.create_connection(full.getsockname())]
+        addresses = [refusing.getsockname(), full.getsockname(), ("127.0.0.1", engine.port)]
+
+        with driving(engine.url, addresses=addresses, connect_seconds=1.5) as driver:
+            driver.send()
+            (row,) = driver.finish()
+
+    assert row.complete
+    assert (row.connect_ns or 0) >= 500_000_000
+    assert len(waiting) == 1
 
 
 @contextmanager

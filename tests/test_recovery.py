@@ -1,6 +1,7 @@
 """Recovery is found where it was put, and nowhere else."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -268,3 +269,24 @@ def test_the_time_of_the_fault_is_summarised_with_failures_infinite() -> None:
     result = recovered(history(260, down=(70, 100)), injected=65, cleared=95)
 
     assert result.ttft_during.p95_seconds == math.inf
+
+
+def test_users_are_shown_to_be_served_as_before_when_they_are() -> None:
+    result = recovered(history(260, down=(70, 100)), injected=65, cleared=95)
+
+    assert {one.name: one.same for one in result.same} == {"ttft": True, "tpot": True}
+
+
+def test_a_slow_warm_up_does_not_make_what_is_slower_afterwards_the_same() -> None:
+    cold = set(range(40))
+    rows = [served(i, ttft=9.0) if i in cold else served(i) for i in range(65 * RATE)]
+    rows = [replace(row, phase="warmup") if row.seq in cold else row for row in rows]
+    rows += [served(i, ttft=0.245) for i in range(65 * RATE, 260 * RATE)]
+
+    result = recovered(rows, injected=65, cleared=66)
+
+    assert [one.ratio for one in result.same if one.name == "ttft"] == [pytest.approx(1.225)]
+
+
+def test_without_recovery_nothing_is_compared() -> None:
+    assert recovered(history(150, down=(70, 150)), injected=65, cleared=95).same == ()

@@ -8,6 +8,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +77,8 @@ def requests_shown(page: str) -> int:
     return sum(row["num_requests"] for row in shown(page)["stats"] if row["method"] == "LLM")
 
 
-def lines(path: Path) -> int:
-    return path.read_bytes().count(b"\n") if path.exists() else 0
+def has_lines(path: Path) -> bool:
+    return path.exists() and path.read_bytes().count(b"\n") > 60
 
 
 def test_the_page_starts_shows_and_stops_a_load_twice(
@@ -88,7 +89,7 @@ def test_the_page_starts_shows_and_stops_a_load_twice(
         for name in ("load", "load-2"):
             start(page)
             path = tmp_path / f"{name}.jsonl"
-            until(lambda path=path: lines(path) > 60, within_seconds=30, what="rows")
+            until(partial(has_lines, path), within_seconds=30, what="rows")
             until(lambda: requests_shown(page) > 10, within_seconds=30, what="requests on the page")
             urllib.request.urlopen(f"{page}/stop", b"", timeout=60).close()  # noqa: S310
             end = tmp_path / f"{name}.end.json"

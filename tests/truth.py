@@ -54,7 +54,7 @@ def disagreements(
     requests = Requests(plan)
     truths = {record["prompt"]: record for record in records}
     for row in rows:
-        truth = truths.pop(requests.prompt(row.prompt_id)[:80], None)
+        truth = truths.pop(requests.texts.prompt(row.prompt_id)[:80], None)
         if truth is None:
             yield f"request {row.seq}: the engine knows nothing of it"
             continue

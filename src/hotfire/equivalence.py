@@ -36,7 +36,7 @@ class Equivalence:
 
 
 def equivalence(name: str, before: Columns, after: Columns) -> Equivalence | None:
-    """Return how a latency compares; None where a p95 has too few requests.
+    """Return how a latency compares; None where a p95 has too few requests, or was no time.
 
     Whole seconds are resampled, since requests of the same second share their fate and are no
     independent evidence. The same rows always give the same bound.
@@ -46,6 +46,8 @@ def equivalence(name: str, before: Columns, after: Columns) -> Equivalence | Non
         return None
     chance = np.random.default_rng(_SEED)
     was, is_ = (sample.resampled_p95(chance) for sample in samples)
+    if not (np.isfinite(was).all() and (was > 0).all()):
+        return None
     ones = [np.ones((1, sample.blocks)) for sample in samples]
     ratio = samples[1].p95s(ones[1])[0] / samples[0].p95s(ones[0])[0]
     upper = np.quantile(is_ / was, _CONFIDENCE, method="inverted_cdf")

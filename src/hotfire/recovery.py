@@ -137,19 +137,36 @@ def recover(
         ),
         last_violation="; ".join(broken[-1].violations) if broken else "",
         windows=tuple(windows),
-        same=_same(columns, injected_ns, from_clearing, measurement),
+        same=_same(rows, injected_ns, from_clearing, measurement),
     )
 
 
 def _search(
     rows: Columns, bands: Bands, measurement: Measurement, start_ns: int
 ) -> tuple[list[Window], int | None]:
-    """Return the windows from a moment on, and when users were served as before again."""
+    """Return the windows from a moment on, and when users were served as before again.
+
+    The hold time counts from that very moment, not from the window it was found in.
+    """
     windows = _windows(rows, bands, measurement, start_ns=start_ns)
-    held = _first_held(windows, measurement)
-    if held is None:
-        return windows, None
-    return windows, _boundary(rows, bands, held, not_before_ns=start_ns)
+    hold_ns = math.ceil(measurement.hold_seconds * SECOND_NS)
+    place = _next_held(windows, 0)
+    while place is not None:
+        found = _boundary(rows, bands, windows[place], not_before_ns=start_ns)
+        last_ns = found + hold_ns
+        watched = [window for window in windows[place:] if window.start_ns <= last_ns]
+        broken = next((at for at, window in enumerate(watched) if window.violations), None)
+        if broken is None:
+            enough = windows[-1].start_ns > last_ns - STEP_NS
+            return windows, found if enough else None
+        place = _next_held(windows, place + broken)
+    return windows, None
+
+
+def _next_held(windows: Sequence[Window], first: int) -> int | None:
+    """Return the place of the first window from there on that breaks no band."""
+    places = range(first, len(windows))
+    return next((place for place in places if not windows[place].violations), None)
 
 
 def _boundary(rows: Columns, bands: Bands, held: Window, *, not_before_ns: int) -> int:
@@ -190,15 +207,15 @@ def _goodput_lost(requests: Sequence[Request], bands: Bands, *, until_ns: int | 
 
 
 def _same(
-    rows: Columns, injected_ns: int, recovered_ns: int | None, measurement: Measurement
+    rows: Sequence[Request], injected_ns: int, recovered_ns: int | None, measurement: Measurement
 ) -> tuple[Equivalence, ...]:
     if recovered_ns is None:
         return ()
     end_ns = recovered_ns + round(
         (measurement.hold_seconds + measurement.window_seconds) * SECOND_NS
     )
-    before = rows.part(0, rows.place(injected_ns))
-    after = rows.part(rows.place(recovered_ns), rows.place(end_ns))
+    before = Columns.of([r for r in rows if r.sched_ns < injected_ns and r.phase != "warmup"])
+    after = Columns.of([r for r in rows if recovered_ns <= r.sched_ns < end_ns])
     found = (equivalence(name, before, after) for name in ("ttft", "tpot"))
     return tuple(each for each in found if each is not None)
 
@@ -258,17 +275,6 @@ def _windows(
             )
         )
     return windows
-
-
-def _first_held(windows: Sequence[Window], measurement: Measurement) -> Window | None:
-    """Return the first window from which all hold for the hold time."""
-    needed = math.ceil(measurement.hold_seconds * SECOND_NS / STEP_NS) + 1
-    run = 0
-    for place, window in enumerate(windows):
-        run = 0 if window.violations else run + 1
-        if run == needed:
-            return windows[place - needed + 1]
-    return None
 
 
 def _outage(rows: Iterable[Request]) -> int:

@@ -4,7 +4,9 @@ import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -50,8 +52,9 @@ def empty_caches(lab: Lab) -> None:
 def give_every_node_the_model(world: World, lab: Lab) -> None:
     """Copy the model from a node that runs an engine to those that have had none."""
     world.stack.wait_ready()
-    full = lab.rack.var(world.stack.engines()[0].node) / CACHE / "tiny"
-    for node in NODES:
+    served = world.stack.engines()[0].node
+    full = lab.rack.var(served) / CACHE / "tiny"
+    for node in set(NODES) - {served}:
         shutil.copytree(full, lab.rack.var(node) / CACHE / "tiny", dirs_exist_ok=True)
 
 
@@ -115,24 +118,25 @@ def test_node_that_has_the_model_fetches_nothing(world: World, lab: Lab) -> None
     world.stack.wait_ready()
 
 
-def test_corrupt_store_keeps_the_engine_from_starting(world: World, lab: Lab) -> None:
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        pytest.param(partial(mode, text="corrupt"), "refused, its SHA-256 is ", id="corrupt"),
+        pytest.param(
+            partial(down, service="model-store"),
+            "Connection refused; next try in 2 s",
+            id="down",
+        ),
+    ],
+)
+def test_engine_waits_for_a_sound_store_and_says_why(
+    world: World, lab: Lab, broken: Callable[[Lab], AbstractContextManager[None]], words: str
+) -> None:
     world.stack.wait_ready()
-    with mode(lab, "corrupt"):
+    with broken(lab):
         empty_caches(lab)
         pod = replace_engine(world)
-        wait_said(world, pod, "refused, its SHA-256 is ")
-
-        assert not ready(world, pod)
-    wait_said(world, pod, "the cache is whole")
-    world.stack.wait_ready()
-
-
-def test_engine_waits_for_a_store_that_is_down(world: World, lab: Lab) -> None:
-    world.stack.wait_ready()
-    with down(lab, "model-store"):
-        empty_caches(lab)
-        pod = replace_engine(world)
-        wait_said(world, pod, "Connection refused; next try in 2 s")
+        wait_said(world, pod, words)
 
         assert not ready(world, pod)
     wait_said(world, pod, "the cache is whole")

@@ -1,14 +1,18 @@
 """A load carried by pods of the cluster comes back as one history."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from hotfire import history
 from hotfire.profile import LoadPods
+from hotfire.traffic import launch
 from hotfire.traffic.files import Ended
 from hotfire.traffic.plan import GateLimits
-from hotfire.traffic.pods import NAME, running_on_pods
+from hotfire.traffic.pods import NAME, led_from_here, workers_on_pods
 from hotfire.traffic.rated import rated_plan
 from hotfire.waiting import until
 from tests.world import World
@@ -29,10 +33,15 @@ def test_two_pods_carry_one_load(world: World, tmp_path: Path) -> None:
     load = world.profile.load.model_copy(update={"pods": PODS})
     profile = world.profile.model_copy(update={"load": load})
     plan = rated_plan(profile, workers=2, duration_seconds=15, gates=PATIENT)
-
-    with running_on_pods(
-        plan, profile=profile, cluster=world.cluster, run_id="tests", history=tmp_path / "l.jsonl"
-    ) as running:
+    with (
+        workers_on_pods(plan, profile=profile, cluster=world.cluster, run_id="tests"),
+        launch.running(
+            led_from_here(plan, PODS),
+            history=tmp_path / "l.jsonl",
+            log=tmp_path / "l.log",
+            network_namespace=profile.gateway.network_namespace,
+        ) as running,
+    ):
         pods = world.cluster.pods(profile.system_namespace, {"app.kubernetes.io/name": NAME})
         report = running.wait_finished(120)
 
@@ -48,4 +57,25 @@ def test_two_pods_carry_one_load(world: World, tmp_path: Path) -> None:
         lambda: not world.cluster.pods(profile.system_namespace, {"app.kubernetes.io/name": NAME}),
         within_seconds=60,
         what="the load's pods gone",
+    )
+
+
+def test_the_command_puts_workers_on_pods(
+    world: World, scripted_target: Path, tmp_path: Path
+) -> None:
+    document = yaml.safe_load(scripted_target.read_text())
+    document["load"] |= {"workers": 2, "pods": PODS.model_dump()}
+    (tmp_path / "target.yaml").write_text(yaml.safe_dump(document))
+    argv = [sys.executable, "-m", "hotfire", "load", "--target", str(tmp_path / "target.yaml")]
+    argv += ["--duration", "10", "--run-dir", str(tmp_path / "run"), "--json"]
+
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=200)
+
+    assert done.returncode in {0, 1, 2}, done.stderr
+    ended = Ended.model_validate_json((tmp_path / "run/history/load.end.json").read_bytes())
+    assert [worker.name.startswith(NAME) for worker in ended.workers] == [True, True]
+    assert ended.received == ended.planned_until_stop > 100
+    assert (
+        world.cluster.get("Job", world.profile.system_namespace, NAME, api_version="batch/v1")
+        is None
     )

@@ -29,7 +29,6 @@ app = typer.Typer(
     "file, 255 hotfire itself failed.",
 )
 app.add_typer(lab_app, name="lab")
-app.command()(load)
 
 Target = Annotated[
     Path | None, typer.Option("--target", metavar="FILE", help="Target file; default: the lab.")
@@ -122,6 +121,9 @@ def certify(
         target=target, only=tuple(only or ()), level=level, run_dir=run_dir, keep_stack=keep_stack
     )
     return carry_out(order)
+
+
+app.command()(load)
 
 
 @app.command(name="list")

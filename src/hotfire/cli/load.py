@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -22,6 +23,7 @@ from hotfire.cli.load_view import (
     print_summary,
 )
 from hotfire.cli.project import project_root
+from hotfire.cluster import Cluster
 from hotfire.crosscheck import Agreement, CrossCheck
 from hotfire.errors import ProfileError
 from hotfire.history import Request
@@ -29,9 +31,11 @@ from hotfire.rundir import RunDirectory, RunInfo
 from hotfire.slo import BudgetResult, Summary, judge_budgets, summarise
 from hotfire.traffic import calibration, launch, vllm_bench
 from hotfire.traffic.calibrate import calibrate
-from hotfire.traffic.knee import Effort, Trial, find_knee, knee_trials
+from hotfire.traffic.knee import Effort, find_knee, knee_trials
 from hotfire.traffic.launch import LoadReport, RunningLoad
 from hotfire.traffic.live import Tail
+from hotfire.traffic.pods import workers_on_pods
+from hotfire.traffic.trial import Trial
 from hotfire.traffic.vllm_bench import Compared
 from hotfire.traffic.witness import compared
 from hotfire.verdict import Verdict, merge
@@ -123,18 +127,9 @@ def _measure(order: Order, task: Task, console: Console) -> Finding:
         Text(f"loading {task.name} {_planned(task)}; recorded in {run.root}"), soft_wrap=True
     )
     before = task.witness() if task.witness else None
-    load = launch.start(
-        task.plan,
-        history=run.history_path(_NAME),
-        log=run.log_path(f"{_NAME}.log"),
-        network_namespace=task.network_namespace,
-    )
-    try:
-        interrupted = _follow(load, console)
-        report = load.stop()
-    finally:
-        if load.alive():
-            load.kill()
+    with _workers(task, run):
+        load, interrupted = _run(task, run, console)
+    report = load.stop()
     # A second interrupt may skip the witness, not the summary.
     cross_check = None
     if task.witness and not interrupted:
@@ -152,6 +147,32 @@ def _measure(order: Order, task: Task, console: Console) -> Finding:
     run.update_info(finished_at=datetime.now(UTC), notes=tuple(found.doubts))
     run.write_text("load.json", json.dumps(_document(found), indent=2) + "\n")
     return found
+
+
+def _run(task: Task, run: RunDirectory, console: Console) -> tuple[RunningLoad, bool]:
+    """Return the load at its end, and whether the operator ended it."""
+    load = launch.start(
+        task.plan,
+        history=run.history_path(_NAME),
+        log=run.log_path(f"{_NAME}.log"),
+        network_namespace=task.network_namespace,
+    )
+    try:
+        interrupted = _follow(load, console)
+        load.stop()
+    finally:
+        if load.alive():
+            load.kill()
+    return load, interrupted
+
+
+def _workers(task: Task, run: RunDirectory) -> AbstractContextManager[None]:
+    """Return the block in which workers run on pods, if the target file wants that."""
+    if task.profile is None or task.plan.fleet.at == "here":
+        return nullcontext()
+    cluster = Cluster.connect(task.profile)
+    run_id = run.info().run_id
+    return workers_on_pods(task.plan, profile=task.profile, cluster=cluster, run_id=run_id)
 
 
 def _bench(task: Task, rows: Sequence[Request], run: RunDirectory) -> list[Compared]:

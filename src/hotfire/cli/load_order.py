@@ -15,6 +15,7 @@ from hotfire.profile import PRESETS, Budgets, TargetProfile
 from hotfire.prometheus import Prometheus
 from hotfire.traffic import vllm_bench
 from hotfire.traffic.plan import GateLimits, LoadPlan, check_schedule
+from hotfire.traffic.pods import led_from_here
 from hotfire.traffic.rated import rated_plan
 from hotfire.traffic.witness import Witness, engine_at, prometheus_at
 
@@ -66,6 +67,8 @@ class Task:
     unheard: frozenset[str] = frozenset()
     """Servers that the witness does not ask."""
     network_namespace: str | None = None
+    profile: TargetProfile | None = None
+    """None: the target was named by options alone."""
 
 
 def understood(order: Order) -> Task:
@@ -91,6 +94,7 @@ def understood(order: Order) -> Task:
         # The reference stack's canary is a scripted engine, which no Prometheus scrapes.
         unheard=frozenset({_CANARY}) if profile and profile.stack.deploy else frozenset(),
         network_namespace=namespace,
+        profile=profile,
     )
 
 
@@ -112,7 +116,11 @@ def _profile(order: Order) -> TargetProfile | None:
 def _plan(order: Order, profile: TargetProfile | None) -> LoadPlan:
     changes = _changes(order)
     if profile is not None:
-        return rated_plan(profile, **changes)
+        plan = rated_plan(profile, **changes)
+        pods = profile.load.pods
+        # A search is many loads, and pods are there for one.
+        on_pods = pods and plan.workers > 1 and not order.find_rate
+        return led_from_here(plan, pods) if pods and on_pods else plan
     gates = GateLimits(tpot_budget_seconds=(_budgets(order, None) or Budgets()).tpot_p95_seconds)
     named = {"url": order.url or _ANYTHING, "model": order.model or "tiny", "gates": gates}
     return LoadPlan.model_validate(named | changes)

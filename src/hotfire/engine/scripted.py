@@ -92,6 +92,8 @@ SPOILED = {
     "half_character": "é".encode()[:1],
     "control_character": b"\0",
 }
+# Answers that lack something, on connections that may carry the next request.
+ENDED_CLEANLY = ("sse_error", "truncate")
 STREAM_TYPE = "text/event-stream; charset=utf-8"
 PAGE = b"<!doctype html><title>Welcome</title><h1>It works</h1>"
 REASONS = {
@@ -230,6 +232,11 @@ class Engine:
         if script.misbehaviour == "mixed":
             return MIXED[self.counters["misbehaved"] % len(MIXED)]
         return script.misbehaviour
+
+    def recorded(self, record: Truth) -> Truth:
+        """Keep a generation's record and return it."""
+        self.records.append(record)
+        return record
 
     async def admitted(self) -> None:
         """Wait for a free place."""
@@ -515,6 +522,7 @@ class Stream:
         fate, connection = self.truth.misbehaviour, self.connection
         headers: dict[str, str] = {}
         if fate in ("redirect", "html"):
+            connection.keep = False
             status = 200 if fate == "html" else 302
             await connection.answer(status, PAGE, "text/html", {"location": "/elsewhere"})
             await self.break_off(fate)
@@ -541,10 +549,10 @@ class Stream:
         self.truth.end_ns = time.time_ns()
         if fate == "hang_after_done":
             await self.break_off(fate)
-        await self.connection.finish()
         if fate == "pipelined":
-            await self.connection.answer(200, PAGE, "text/html")
-            self.connection.keep = False
+            self.connection.write(b"0\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nno")
+            await self.break_off(fate)
+        await self.connection.finish()
 
     async def tokens(self) -> None:
         """Write the tokens, each at its time."""
@@ -589,7 +597,7 @@ class Stream:
         self.truth.outcome = fate
         if fate.startswith("hang"):
             await self.silence()
-        if fate in ("redirect", "html"):
+        if fate in ("redirect", "html", "pipelined"):
             raise BrokenOffError
         if fate == "sse_error":
             error = {"message": "EngineCore encountered an issue.", "type": "InternalServerError"}
@@ -843,8 +851,7 @@ async def generate(engine: Engine, connection: Connection, call: Call, *, chat: 
         raise BadRequestError(503, "The queue is full.", "ServiceUnavailableError")
     fate = engine.next_misbehaviour()
     name = f"{'chatcmpl' if chat else 'cmpl'}-{engine.name}-{engine.counters['generations']}"
-    record = Truth(name, asked.prompt[:80], fate, arrival_ns, n_in=asked.n_in)
-    engine.records.append(record)
+    record = engine.recorded(Truth(name, asked.prompt[:80], fate, arrival_ns, n_in=asked.n_in))
     await preflight(connection, call, record)
     engine.counters["prompt_tokens"] += asked.n_in
     await engine.admitted()
@@ -859,7 +866,8 @@ async def generate(engine: Engine, connection: Connection, call: Call, *, chat: 
         engine.finished["abort"] += 1
         if record.outcome == "running":
             record.outcome = "client gone"
-        raise
+        if record.outcome not in ENDED_CLEANLY:
+            raise
     finally:
         engine.released()
         close_books(engine, record)

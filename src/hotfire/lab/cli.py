@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from hotfire.lab import nodes_cli
 from hotfire.lab.handles import cli as handles_cli
 
 if TYPE_CHECKING:  # `--help` stays instant
@@ -20,6 +21,12 @@ app = typer.Typer(
     help="The embedded Kubernetes: real nodes, a real fabric, on this machine.",
     no_args_is_help=True,
 )
+app.add_typer(nodes_cli.app, name="nodes")
+app.command()(nodes_cli.pool)
+AddOns = Annotated[
+    list[str] | None,
+    typer.Option("--with", metavar="NAME", help="An add-on, such as scaling (repeatable)."),
+]
 _console = Console(highlight=False)
 
 
@@ -51,6 +58,7 @@ def up(  # noqa: PLR0913 - each is an option
     uplinks: Annotated[
         int | None, typer.Option(help="Uplinks per machine, 1 to 4. [default: 2]")
     ] = None,
+    with_: AddOns = None,
     api_port: Annotated[int, typer.Option(help="Port of 127.0.0.1 for the API server.")] = 16443,
     gateway_port: Annotated[int, typer.Option(help="Port for the gateway.")] = 16480,
     prometheus_port: Annotated[int, typer.Option(help="Port for Prometheus.")] = 16490,
@@ -66,6 +74,7 @@ def up(  # noqa: PLR0913 - each is an option
         "gpus_per_node": gpus_per_node,
         "control_planes": control_planes,
         "uplinks": uplinks,
+        "add_ons": with_,
     }
     given = {name: value for name, value in options.items() if value is not None}
     shape = topology_file.read(topology, given) if topology else topology_file.parse(given)
@@ -75,16 +84,27 @@ def up(  # noqa: PLR0913 - each is an option
 
 
 @app.command()
-def build() -> None:
+def add(
+    names: Annotated[list[str], typer.Argument(help="Such as scaling.")],
+) -> None:
+    """Bring add-ons into the standing lab; what they need is built first."""
+    from hotfire.lab.progress import Progress  # noqa: PLC0415
+
+    _lab().extend(names, Progress(_say))
+
+
+@app.command()
+def build(*, with_: AddOns = None) -> None:
     """Build what is missing of the lab's parts, and stop there; `up` then needs seconds."""
-    from hotfire.lab import project_root  # noqa: PLC0415
+    from hotfire.lab import extending, on_demand, project_root  # noqa: PLC0415
     from hotfire.lab.lab import require_root  # noqa: PLC0415
     from hotfire.lab.progress import Progress  # noqa: PLC0415
     from hotfire.lab.state import cache_home  # noqa: PLC0415
     from hotfire.lab.workshop import Workshop  # noqa: PLC0415
 
     require_root()
-    Workshop(cache_home(), project_root(), Progress(_say)).everything()
+    parts = extending.go_parts(on_demand.resolve(with_ or []))
+    Workshop(cache_home(), project_root(), Progress(_say)).everything(parts)
     _say(f"every part is in {cache_home() / 'parts'}")
 
 

@@ -82,8 +82,8 @@ def name_of(device: GpuDevice) -> str:
     return f"gpu-{device.index}"
 
 
-def resource_slice(devices: Collection[GpuDevice], node: str, generation: int) -> Document:
-    """Return the ResourceSlice that offers these GPUs of a node."""
+def resource_slice(devices: Collection[GpuDevice], node: str) -> Document:
+    """Return the first ResourceSlice that offers these GPUs of a node."""
     return {
         "apiVersion": "resource.k8s.io/v1",
         "kind": "ResourceSlice",
@@ -91,10 +91,14 @@ def resource_slice(devices: Collection[GpuDevice], node: str, generation: int) -
         "spec": {
             "driver": DRIVER,
             "nodeName": node,
-            "pool": {"name": node, "generation": generation, "resourceSliceCount": 1},
+            "pool": {"name": node, "generation": 1, "resourceSliceCount": 1},
             "devices": [_offer(device) for device in devices],
         },
     }
+
+
+def _names(document: Document) -> list[str]:
+    return [device["name"] for device in document["spec"]["devices"]]
 
 
 def _offer(device: GpuDevice) -> Document:
@@ -133,11 +137,10 @@ def _edits(device: GpuDevice) -> Document:
 class Driver:
     """What the kubelet calls, and what keeps the ResourceSlice true."""
 
-    def __init__(self, api: Cluster, node: str, devices: Collection[GpuDevice]) -> None:
-        self._api = api
+    def __init__(self, cluster: Cluster, node: str, devices: Collection[GpuDevice]) -> None:
+        self._cluster = cluster
         self._node = node
         self._devices = {name_of(device): device for device in devices}
-        self._generation = 0
 
     def told(self, status: Any, _context: grpc.ServicerContext) -> Any:
         _log.info("registered with the kubelet: %s %s", status.plugin_registered, status.error)
@@ -160,7 +163,7 @@ class Driver:
 
     def _allocated(self, claim: Any) -> list[Any]:
         path = f"/apis/resource.k8s.io/v1/namespaces/{claim.namespace}/resourceclaims/{claim.name}"
-        found = self._api.call("GET", path)
+        found = self._cluster.call("GET", path)
         if found is None or found["metadata"]["uid"] != claim.uid:
             raise OSError(f"claim {claim.namespace}/{claim.name} is another one or gone")
         return [
@@ -175,22 +178,26 @@ class Driver:
         ]
 
     def publish(self, faults: Collection[str]) -> None:
-        """Offer the GPUs that are not at fault.
+        """Offer the GPUs that are not at fault, unless just those are offered already.
+
+        A kubelet that starts deletes its node's slices, so this is asked again and again.
 
         Raises:
             OSError: the API server did not take it.
         """
-        self._generation += 1
         healthy = [each for each in self._devices.values() if each.uuid not in faults]
-        wanted = resource_slice(healthy, self._node, self._generation)
-        former = self._api.call("GET", f"{_SLICES}/{wanted['metadata']['name']}")
+        wanted = resource_slice(healthy, self._node)
+        path = f"{_SLICES}/{wanted['metadata']['name']}"
+        former = self._cluster.call("GET", path)
         if former is None:
-            self._api.call("POST", _SLICES, wanted)
+            self._cluster.call("POST", _SLICES, wanted)
+        elif _names(former) != _names(wanted):
+            wanted["spec"]["pool"]["generation"] = former["spec"]["pool"]["generation"] + 1
+            wanted["metadata"]["resourceVersion"] = former["metadata"]["resourceVersion"]
+            self._cluster.call("PUT", path, wanted)
+        else:
             return
-        self._generation = former["spec"]["pool"]["generation"] + 1
-        wanted = resource_slice(healthy, self._node, self._generation)
-        wanted["metadata"]["resourceVersion"] = former["metadata"]["resourceVersion"]
-        self._api.call("PUT", f"{_SLICES}/{wanted['metadata']['name']}", wanted)
+        _log.info("published %s", ", ".join(map(name_of, healthy)) or "no GPU")
 
 
 def serve(driver: Driver, plugin: Path = _PLUGIN, registry: Path = _REGISTRY) -> list[grpc.Server]:
@@ -221,16 +228,11 @@ def main() -> None:
     _CDI.write_text(json.dumps(cdi_specification(devices)), encoding="utf-8")
     driver = Driver(Api(), os.environ["NODE_NAME"], devices)
     servers = serve(driver)
-    told: dict[str, int] | None = None
     while not stop.wait(_POLL_SECONDS):
-        faults = xids(HEALTH)
-        if faults != told:
-            try:
-                driver.publish(faults)
-                told = faults
-                _log.info("published; at fault: %s", ", ".join(faults) or "none")
-            except OSError as error:
-                _log.warning("not published: %s", error)
+        try:
+            driver.publish(xids(HEALTH))
+        except OSError as error:
+            _log.warning("not published: %s", error)
     for server in servers:
         server.stop(grace=1)
 

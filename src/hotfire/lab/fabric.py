@@ -6,6 +6,7 @@ to end without NAT on the way.
 """
 
 import socket
+from ipaddress import IPv4Interface
 from typing import Any
 
 from pyroute2 import IPRoute
@@ -50,16 +51,42 @@ _HASH_SEED = {"ipv4/fib_multipath_hash_seed": "4242"}
 
 def build(topology: Topology) -> None:
     """Create every namespace, cable and address; nothing runs in them yet."""
-    for machine in topology.machines:
-        netns.create(machine.network_namespace)
-        netns.set_sysctls(machine.network_namespace, _SYSCTLS | _HASH_SEED)
+    for router in topology.routers:
+        _create(router)
+    for machine in topology.attached:
+        attach(topology, machine)
+
+
+def attach(topology: Topology, machine: Machine) -> None:
+    """Create one machine's namespace and addresses, and its cables to the routers."""
+    _create(machine)
     with IPRoute() as routes:
-        for link in topology.links:
+        for link in topology.links_of(machine):
             _cable(routes, link)
-    for machine in topology.machines:
-        _address(machine, topology.links_of(machine))
-    for worker in topology.workers:
-        netns.run(worker.network_namespace, ["nft", "-f", "-"], stdin=_node_rules(worker))
+    for link in topology.links_of(machine):
+        _address(link.machine, link.uplink, link.machine_address)
+        _address(link.router, link.port, link.router_address)
+    if machine.role is Role.WORKER:
+        netns.run(machine.network_namespace, ["nft", "-f", "-"], stdin=_node_rules(machine))
+
+
+def detach(topology: Topology, machine: Machine) -> None:
+    """Pull a machine's cables and remove its namespace; what is gone already is fine."""
+    for link in topology.links_of(machine):
+        # The kernel would take them with the namespace, but some time later.
+        with netns.inside(link.router.network_namespace), IPRoute() as routes:
+            for index in routes.link_lookup(ifname=link.port):
+                routes.link("del", index=index)
+    netns.delete(machine.network_namespace)
+
+
+def _create(machine: Machine) -> None:
+    netns.create(machine.network_namespace)
+    netns.set_sysctls(machine.network_namespace, _SYSCTLS | _HASH_SEED)
+    with netns.inside(machine.network_namespace), IPRoute() as routes:
+        loopback = routes.link_lookup(ifname="lo")[0]
+        routes.addr("add", index=loopback, address=machine.address, prefixlen=32)
+        routes.link("set", index=loopback, state="up")
 
 
 def reset(topology: Topology, machine: Machine) -> None:
@@ -102,19 +129,13 @@ def _cable(routes: IPRoute, link: Link) -> None:
     )
 
 
-def _address(machine: Machine, links: tuple[Link, ...]) -> None:
+def _address(machine: Machine, interface: str, address: IPv4Interface) -> None:
     with netns.inside(machine.network_namespace), IPRoute() as routes:
-        loopback = routes.link_lookup(ifname="lo")[0]
-        routes.addr("add", index=loopback, address=machine.address, prefixlen=32)
-        routes.link("set", index=loopback, state="up")
-        for link in links:
-            mine = link.router_address if machine is link.router else link.machine_address
-            name = link.port if machine is link.router else link.uplink
-            index = routes.link_lookup(ifname=name)[0]
-            # Scope link: the kernel must never choose an uplink's address as a source, or the
-            # connection dies with that uplink.
-            routes.addr("add", index=index, address=str(mine.ip), prefixlen=31, scope=253)
-            routes.link("set", index=index, mtu=MTU, state="up")
+        index = routes.link_lookup(ifname=interface)[0]
+        # Scope link: the kernel must never choose an uplink's address as a source, or the
+        # connection dies with that uplink.
+        routes.addr("add", index=index, address=str(address.ip), prefixlen=31, scope=253)
+        routes.link("set", index=index, mtu=MTU, state="up")
 
 
 def _node_rules(worker: Machine) -> str:

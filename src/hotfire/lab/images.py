@@ -26,7 +26,8 @@ _FILES = {
 # Debian's static init for containers; its pause mode is what a pod's sandbox needs.
 _PAUSE = Path("/usr/bin/catatonit")
 _PATH = (
-    "/opt/hotfire/python/bin:/opt/hotfire/bin:/usr/local/nvidia/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    "/opt/hotfire/python/bin:/opt/hotfire/bin:/opt/hotfire/add-ons:/usr/local/nvidia/bin:"
+    "/usr/sbin:/usr/bin:/sbin:/bin"
 )
 _TOOL_ENV = {"PYTHONPATH": "/opt/hotfire/tool:/opt/hotfire/src", "PYTHONDONTWRITEBYTECODE": "1"}
 _POLICY_ENV = {"PYTHONPATH": "/opt/hotfire/network-policy", "PYTHONDONTWRITEBYTECODE": "1"}

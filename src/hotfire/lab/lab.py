@@ -2,13 +2,14 @@
 
 import contextlib
 import datetime
-import json
 import os
 import shutil
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -21,8 +22,11 @@ from hotfire.lab import (
     control_plane,
     credentials,
     dependencies,
+    extending,
     fabric,
+    joining,
     logs,
+    on_demand,
     readiness,
     remains,
     router,
@@ -30,20 +34,18 @@ from hotfire.lab import (
     topology_file,
     worker,
 )
-from hotfire.lab.images import IMAGES, write_archive
 from hotfire.lab.kube import Kubectl
 from hotfire.lab.machines import Rack
 from hotfire.lab.parts import Parts
+from hotfire.lab.pool_process import PoolProcess
 from hotfire.lab.progress import Progress
 from hotfire.lab.state import Ports, Record, State, cache_home, state_home
-from hotfire.lab.topology import Machine, Topology
+from hotfire.lab.topology import Topology
 from hotfire.lab.workshop import Workshop
-from hotfire.waiting import until
 
 _HERE = Path(__file__).parent
 _SHIMS = _HERE / "assets"
 _CNI_PLUGIN = _HERE / "network_policy" / "cni_plugin.py"
-_HELD = ("kubelet", "kube-proxy")
 
 
 class Lab:
@@ -68,7 +70,10 @@ class Lab:
         require_root()
         with self.state.locked():
             self._clear_the_way(progress)
-            parts = Workshop(cache_home(), self.project, progress).everything()
+            asked = on_demand.resolve(topology.add_ons)
+            topology = replace(topology, add_ons=tuple(each.name for each in asked))
+            workshop = Workshop(cache_home(), self.project, progress)
+            parts = workshop.everything(extending.go_parts(asked))
             with client.relays(self.ports):
                 pass  # A port in use is told before anything is built.
             self._record(topology, complete=False)
@@ -127,6 +132,27 @@ class Lab:
             )
         )
 
+    def topology(self) -> Topology:
+        """Return the shape of the standing lab.
+
+        Raises:
+            LabError: none stands, or it is another checkout's.
+        """
+        return topology_file.parse(self._own_record().topology)
+
+    def remember(self, topology: Topology) -> None:
+        """Write down that the standing lab has another shape now."""
+        changed = replace(self._own_record(), topology=topology_file.document(topology))
+        self.state.write(changed)
+
+    def _own_record(self) -> Record:
+        record = self.state.read()
+        if record is None or not record.complete:
+            raise LabError("no lab is up; `hotfire lab up` starts one")
+        if record.checkout != str(self.project):
+            raise LabError(f"the lab belongs to {record.checkout}")
+        return record
+
     def _bring_up(self, topology: Topology, parts: Parts, progress: Progress) -> None:
         routers = " and ".join(router.name for router in topology.routers)
         progress.note(f"building the fabric: {len(topology.links)} cables to {routers}")
@@ -153,6 +179,29 @@ class Lab:
         readiness.wait_add_ons(topology, kubectl)
         self._write_target(topology)
         progress.note("DNS, GPUs and Prometheus are ready")
+        if topology.add_ons:
+            asked = on_demand.resolve(topology.add_ons)
+            extending.start(kubectl, self.state, parts.add_ons, add_ons=asked, progress=progress)
+
+    def extend(self, names: Iterable[str], progress: Progress) -> None:
+        """Bring add-ons into the standing lab; those that are there already are left alone.
+
+        Raises:
+            LabError: no lab stands, there is no such add-on, or it did not become ready.
+        """
+        with self.state.locked():
+            topology = self.topology()
+            asked = on_demand.resolve(names)
+            new = [each for each in asked if each.name not in topology.add_ons]
+            workshop = Workshop(cache_home(), self.project, progress)
+            homes = {part.name: workshop.go(part) for part in extending.go_parts(new)}
+            grown = replace(topology, add_ons=(*topology.add_ons, *(each.name for each in new)))
+            extending.stock(self.state, grown.add_ons, homes)
+            for node in topology.workers:
+                joining.deliver_images(self.rack, node, self.state.images)
+                joining.import_images(self.rack, node)
+            extending.start(self.kubectl(), self.state, homes, add_ons=new, progress=progress)
+            self.remember(grown)
 
     def _write_shims(self) -> None:
         usr = self.state.home / "usr-layer"
@@ -165,6 +214,7 @@ class Lab:
         python, pki = Path(sys.base_prefix), self.state.pki
         lent = worker.Lent(
             binaries=parts.binaries,
+            add_ons=self.state.add_ons,
             python=python,
             engine=parts.engine,
             tool=Path(sysconfig.get_path("purelib")),
@@ -185,37 +235,13 @@ class Lab:
                     for node in topology.workers
                 ),
             ]
-            archive = self.state.home / "images.tar"
-            write_archive(archive, list(IMAGES))
+            extending.stock(self.state, topology.add_ons, parts.add_ons)
             for node in topology.workers:
-                self._hold(node, archive)
+                joining.hold(self.rack, node)
+                joining.deliver_images(self.rack, node, self.state.images)
             with _pool(len(plans)) as pool:
                 list(pool.map(self.rack.switch_on, plans))
-                list(pool.map(self._import_images, topology.workers))
-
-    def _hold(self, node: Machine, archive: Path) -> None:
-        """Keep the kubelet back until its API server answers: its retries back off too far."""
-        for service in _HELD:
-            self.rack.hold(node.name, service)
-        destination = self.rack.var(node.name) / "lib" / "hotfire" / "images.tar"
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(archive, destination)
-
-    def _import_images(self, node: Machine) -> None:
-        until(
-            lambda: self._containerd_serves(node),
-            within_seconds=20,
-            what=f"containerd serving on {node.name}",
-            poll_seconds=0.05,
-        )
-        base = ["ctr", "--address", worker.CONTAINERD_SOCKET, "--namespace", "k8s.io"]
-        self.rack.run(node.name, [*base, "images", "import", "--local", worker.IMAGE_ARCHIVE])
-
-    def _containerd_serves(self, node: Machine) -> bool:
-        if self.rack.pid(node.name) is None:
-            raise LabError(f"machine {node.name} went off during its start")
-        log = self.rack.log(node.name, "containerd")
-        return log.exists() and "containerd successfully booted" in log.read_text()
+                list(pool.map(partial(joining.import_images, self.rack), topology.workers))
 
     def api_ready(self) -> bool:
         """Return whether the API server says ok to /readyz, asked from the host."""
@@ -227,18 +253,14 @@ class Lab:
         return Kubectl(directory / "kubectl", self.state.kubeconfig)
 
     def _binaries(self) -> Path:
-        spec = json.loads((self.rack.home("cp1") / "spec.json").read_text())
-        source = next(b["source"] for b in spec["binds"] if b["target"] == "/opt/hotfire/bin")
-        return Path(source)
+        binds = self.rack.spec("cp1")["binds"]
+        return Path(next(b["source"] for b in binds if b["target"] == "/opt/hotfire/bin"))
 
     def _join_nodes(self, topology: Topology, kubectl: Kubectl) -> None:
         items = [worker.node_object(topology, node) for node in topology.workers]
-        items.append(control_plane.service_endpoints())
-        rows = {"apiVersion": "v1", "kind": "List", "items": items}
-        kubectl.run("create", "--filename=-", stdin=json.dumps(rows))
+        joining.create(kubectl, [*items, control_plane.service_endpoints()])
         for node in topology.workers:
-            for service in _HELD:
-                self.rack.release(node.name, service)
+            joining.release(self.rack, node)
 
     def _write_target(self, topology: Topology) -> None:
         document = target.document(topology, self.ports)
@@ -251,10 +273,12 @@ class Lab:
             LabError: it is another checkout's lab, or something could not be removed.
         """
         require_root()
+        record = self.state.read()
+        if record and record.checkout != str(self.project) and not any_checkout:
+            raise LabError(f"the lab belongs to {record.checkout}; `lab down --any` removes it")
+        # It may be in the middle of a change, which it undoes.
+        PoolProcess(self.state).stop()
         with self.state.locked():
-            record = self.state.read()
-            if record and record.checkout != str(self.project) and not any_checkout:
-                raise LabError(f"the lab belongs to {record.checkout}; `lab down --any` removes it")
             found = bool(record or self.rack.names() or self.leftovers())
             self._take_down(progress)
             left = self.leftovers()

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -203,6 +204,19 @@ class Rack:
         except (OSError, ValueError):
             return None
         return next((int(one) for one in children if _innermost_pid(int(one)) == inner), None)
+
+    def rewrite(self, name: str, path: str, text: str) -> None:
+        """Replace a file of a machine, for now and for its next start."""
+        spec = self.spec(name)
+        spec["files"][path] = text
+        self._spec_file(name).write_text(json.dumps(spec, indent=1))
+        if pid := self.pid(name):
+            Path(f"/proc/{pid}/root{path}").write_text(text)
+
+    def discard(self, name: str) -> None:
+        """Forget a machine that is off: its disk and its control groups."""
+        shutil.rmtree(self.home(name), ignore_errors=True)
+        cgroups.remove(name)
 
     def _spec_file(self, name: str) -> Path:
         return self.home(name) / "spec.json"

@@ -5,6 +5,7 @@ requirements), Debian. `hotfire.lab.workshop` builds them.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -94,3 +95,5 @@ class Parts:
     gateway_crds: Path
     engine: Path
     model: Path
+    add_ons: Mapping[str, Path]
+    """By name: those that were asked for."""

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -39,9 +40,17 @@ class KeyPair:
 class Authority:
     """The lab's one certificate authority."""
 
-    def __init__(self) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
+    def __init__(self, pair: KeyPair | None = None) -> None:
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hotfire-lab")])
+        if pair is None:
+            self._key = ec.generate_private_key(ec.SECP256R1())
+            self.certificate = self._sign_itself()
+        else:
+            key = serialization.load_pem_private_key(pair.key, password=None)
+            self._key = cast("ec.EllipticCurvePrivateKey", key)
+            self.certificate = pair.certificate
+
+    def _sign_itself(self) -> bytes:
         builder = _builder(self._name, self._name, self._key)
         builder = builder.add_extension(
             x509.BasicConstraints(ca=True, path_length=None), critical=True
@@ -50,7 +59,7 @@ class Authority:
         builder = builder.add_extension(
             x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False
         )
-        self.certificate = _pem(builder.sign(self._key, hashes.SHA256()))
+        return _pem(builder.sign(self._key, hashes.SHA256()))
 
     @property
     def _key_identifier(self) -> x509.AuthorityKeyIdentifier:
@@ -180,6 +189,12 @@ def write_control_plane(directory: Path, *, addresses: Iterable[str]) -> Authori
     )
     (directory / "ca.key").write_bytes(_key_pem(authority._key))
     return authority
+
+
+def read_authority(directory: Path) -> Authority:
+    """Return the authority whose keys `write_control_plane` left in a directory."""
+    key, certificate = (directory / "ca.key").read_bytes(), (directory / "ca.crt").read_bytes()
+    return Authority(KeyPair(key=key, certificate=certificate))
 
 
 def _write(stem: Path, pair: KeyPair) -> None:

@@ -4,6 +4,7 @@ import http.client
 import ssl
 from typing import Any
 
+from hotfire.errors import HarnessError, LabError
 from hotfire.lab import netns
 from hotfire.lab.gpus import MIG_RESOURCE_PREFIX, RESOURCE
 from hotfire.lab.kube import Kubectl, condition
@@ -70,6 +71,29 @@ def wait_add_ons(topology: Topology, kubectl: Kubectl) -> None:
         return available and all(offered.get(name) == those for name, those in wanted.items())
 
     until(ready, within_seconds=90, what="add-ons available and every GPU", poll_seconds=0.4)
+
+
+def wait_served(kubectl: Kubectl, *, within_seconds: float = 120) -> None:
+    """Wait until every deployment is available, and every API that one of them serves.
+
+    Raises:
+        LabError: one is not in time; the message names it.
+    """
+    try:
+        until(
+            lambda: not _unavailable(kubectl),
+            within_seconds=within_seconds,
+            what="every deployment and API available",
+            poll_seconds=0.5,
+        )
+    except HarnessError as error:
+        missing = ", ".join(_unavailable(kubectl))
+        raise LabError(f"not available after {within_seconds:g} s: {missing}") from error
+
+
+def _unavailable(kubectl: Kubectl) -> list[str]:
+    items = [*kubectl.items("deployments", "--all-namespaces"), *kubectl.items("apiservices")]
+    return [each["metadata"]["name"] for each in items if not condition(each, "Available")]
 
 
 def gpus(node: dict[str, Any]) -> dict[str, int]:

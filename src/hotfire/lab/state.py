@@ -54,6 +54,8 @@ class State:
         self.pki = home / "pki"
         self.kubeconfig = home / "kubeconfig"
         self.target = home / "target.yaml"
+        self.images = home / "images.tar"
+        self.add_ons = home / "add-ons"
         self.handles = home / "handles"
         self.handles_log = self.handles / "handles.log"
         self._record = home / "lab.json"

@@ -8,6 +8,7 @@ from hotfire.lab import cgroups, dependencies, fabric
 from hotfire.lab.handles import breaking
 from hotfire.lab.kube import condition
 from hotfire.lab.lab import Lab, standing
+from hotfire.lab.pool_process import PoolProcess
 from hotfire.lab.topology import Machine, Role, Topology
 
 
@@ -50,6 +51,8 @@ def look(lab: Lab) -> Status | None:
         f"  Prometheus http://127.0.0.1:{ports.prometheus}",
         f"memory {cgroups.memory_bytes() / 2**20:.0f} MiB, "
         f"CPU {cgroups.cpu_seconds():.0f} s so far",
+        *([f"add-ons {', '.join(topology.add_ons)}"] if topology.add_ons else []),
+        *_pool(lab),
         f"model store {dependencies.model_url(topology)}  "
         f"Redis {topology.store.address}:{dependencies.REDIS_PORT}",
         f"export KUBECONFIG={lab.state.kubeconfig}",
@@ -57,6 +60,14 @@ def look(lab: Lab) -> Status | None:
     ]
     healthy = record.complete and all(row.healthy for row in rows)
     return Status(rows=rows, lines=lines, healthy=healthy)
+
+
+def _pool(lab: Lab) -> list[str]:
+    process = PoolProcess(lab.state)
+    if (limits := process.limits()) is None:
+        return []
+    pid = process.pid()
+    return [f"{limits}: {f'process {pid}' if pid else 'its process has ended'}, log {process.log}"]
 
 
 def _nodes(lab: Lab) -> dict[str, bool]:

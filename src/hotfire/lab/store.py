@@ -5,6 +5,7 @@ beside it and is renamed at the end, so an interrupted build goes on where it st
 """
 
 import errno
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -61,3 +62,12 @@ class Store:
                 f"{self.cache}, {free / 2**30:.1f} GiB are free; make room and run the same "
                 "command again"
             )
+
+
+def link_or_copy(path: Path, target: Path) -> None:
+    """Make ``target`` the same file as ``path``, by a hard link where the file system allows it."""
+    target.unlink(missing_ok=True)
+    try:
+        os.link(path, target)
+    except OSError:  # Another file system.
+        shutil.copy2(path, target)

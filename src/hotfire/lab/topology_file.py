@@ -12,7 +12,7 @@ from hotfire.lab.gpus import GpuSharing
 from hotfire.lab.topology import Topology
 
 MOST_NODES = 8
-_LAST_WORKER = 99  # Members of the control plane are numbered from 101.
+LAST_WORKER = 99  # Members of the control plane are numbered from 101.
 
 
 class _Shape(BaseModel):
@@ -34,8 +34,8 @@ class _Shape(BaseModel):
         workers = {f"n{number}" for number in (*range(1, self.nodes + 1), *self.pool_nodes)}
         if unknown := sorted(self.gpu_sharing.keys() - workers):
             raise ValueError(f"gpu_sharing names {', '.join(unknown)}, and there is no such worker")
-        if any(not self.nodes < number <= _LAST_WORKER for number in self.pool_nodes):
-            raise ValueError(f"pool_nodes must lie between nodes and {_LAST_WORKER}")
+        if any(not self.nodes < number <= LAST_WORKER for number in self.pool_nodes):
+            raise ValueError(f"pool_nodes must lie between nodes and {LAST_WORKER}")
         for words in self.gpu_sharing.values():
             GpuSharing.parse(words)
         return self

@@ -1,11 +1,13 @@
 """A worker machine: containerd, kubelet, kube-proxy and BIRD, and the Node object it stands for."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from hotfire.lab import cgroups, fabric, gpu_device, gpu_labels, gpus
 from hotfire.lab.images import PAUSE_IMAGE
+from hotfire.lab.machine_spec import Spec
 from hotfire.lab.machines import BASE_ENV, Bind, Blueprint, Service
 from hotfire.lab.router import machine_services
 from hotfire.lab.topology import (
@@ -30,9 +32,19 @@ _LENT = (
     "/etc/ssl",
     "/etc/ld.so.cache",
     "/opt/hotfire/bin",
+    "/opt/hotfire/add-ons",
     "/opt/hotfire/python",
     "/opt/hotfire/engine",
 )
+# Where a worker sees what the host lends it.
+_PLACES = {
+    "binaries": "/opt/hotfire/bin",
+    "add_ons": "/opt/hotfire/add-ons",
+    "python": "/opt/hotfire/python",
+    "engine": "/opt/hotfire/engine",
+    "tool": "/opt/hotfire/tool",
+    "source": "/opt/hotfire/src",
+}
 _CAPABILITIES = (
     "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP "
     "NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE"
@@ -44,6 +56,7 @@ class Lent:
     """Where the host keeps what workers carry."""
 
     binaries: Path
+    add_ons: Path
     python: Path
     engine: Path
     tool: Path
@@ -70,11 +83,10 @@ def blueprint(topology: Topology, machine: Machine, pki_directory: Path, lent: L
             ),
         ),
         binds=(
-            Bind(source=str(lent.binaries), target="/opt/hotfire/bin"),
-            Bind(source=str(lent.python), target="/opt/hotfire/python"),
-            Bind(source=str(lent.engine), target="/opt/hotfire/engine"),
-            Bind(source=str(lent.tool), target="/opt/hotfire/tool"),
-            Bind(source=str(lent.source), target="/opt/hotfire/src"),
+            *(
+                Bind(source=str(getattr(lent, name)), target=place)
+                for name, place in _PLACES.items()
+            ),
             Bind(source=str(pki_directory), target=_PKI),
         ),
         files=_files(topology, machine),
@@ -94,19 +106,31 @@ def blueprint(topology: Topology, machine: Machine, pki_directory: Path, lent: L
     )
 
 
-def node_object(topology: Topology, machine: Machine) -> dict[str, object]:
+def lent_to(spec: Spec) -> Lent:
+    """Return what a worker that was switched on with this specification carries."""
+    sources = {bind["target"]: Path(bind["source"]) for bind in spec["binds"]}
+    return Lent(**{name: sources[place] for name, place in _PLACES.items()})
+
+
+def node_labels(topology: Topology, machine: Machine) -> dict[str, str]:
+    """Return what the worker's Node says of its place and its GPUs from the start."""
+    return {
+        "topology.kubernetes.io/zone": machine.rack or "",
+        "kubernetes.io/hostname": machine.name,
+        **gpu_labels.labels(topology.sharing(machine), len(machine.gpus)),
+    }
+
+
+def node_object(
+    topology: Topology, machine: Machine, labels: Mapping[str, str] | None = None
+) -> dict[str, object]:
     """Return the Node to create beforehand: rack, GPU labels, taint, pod network are never late."""
-    sharing = topology.sharing(machine)
     return {
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {
             "name": machine.name,
-            "labels": {
-                "topology.kubernetes.io/zone": machine.rack,
-                "kubernetes.io/hostname": machine.name,
-                **gpu_labels.labels(sharing, len(machine.gpus)),
-            },
+            "labels": {**node_labels(topology, machine), **(labels or {})},
         },
         "spec": {
             "podCIDR": machine.pod_network,

@@ -2,10 +2,9 @@
 
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from hotfire.errors import LabError
@@ -13,7 +12,7 @@ from hotfire.lab import debian, golang
 from hotfire.lab.command import run
 from hotfire.lab.parts import GO_PARTS, GoPart, Parts
 from hotfire.lab.progress import Progress
-from hotfire.lab.store import Store
+from hotfire.lab.store import Store, link_or_copy
 
 _MODEL_PROGRAM = Path(__file__).with_name("model_program.py")
 
@@ -26,8 +25,8 @@ class Workshop:
         self.progress = progress
         self._requirements = project / "requirements" / "engine.txt"
 
-    def everything(self) -> Parts:
-        """Return all parts, building those the cache lacks.
+    def everything(self, add_ons: Iterable[GoPart] = ()) -> Parts:
+        """Return all parts and those of the add-ons, building what the cache lacks.
 
         Raises:
             LabError: a tool is missing, the disk is full, or a build failed; what was built stays.
@@ -43,6 +42,7 @@ class Workshop:
             gateway_crds=built["envoy-gateway"] / "crds",
             engine=engine,
             model=self._model(engine),
+            add_ons={part.name: self.go(part) for part in add_ons},
         )
 
     def missing(self) -> list[str]:
@@ -101,11 +101,7 @@ class Workshop:
 
         def build(staging: Path) -> None:
             for name, path in programs.items():
-                (staging / name).unlink(missing_ok=True)
-                try:
-                    os.link(path, staging / name)
-                except OSError:  # Another file system.
-                    shutil.copy2(path, staging / name)
+                link_or_copy(path, staging / name)
 
         return self.store.make("bin", key, build)
 

@@ -8,29 +8,35 @@ from typing import Any
 
 import httptools
 
-from hotfire.history import FailureClass
 from hotfire.sse import Parser
 from hotfire.traffic.plain import Template, learn
-from hotfire.traffic.transcript import DETAIL_LIMIT, Outcome, Transcript
+from hotfire.traffic.transcript import (
+    DETAIL_LIMIT,
+    EVENT_LIMIT_BYTES,
+    Outcome,
+    Transcript,
+    excerpt,
+    foreign_coding,
+    not_asked_for,
+    refused,
+    too_long,
+)
 
 HEADERS_LIMIT_BYTES = 65_536
 """Headers, trailers, chunk extensions: what may come without a byte of body in between."""
-EVENT_LIMIT_BYTES = 262_144
-"""An event longer than this is no chunk of tokens; a chunk with many logprobs has a few KB."""
 BODY_LIMIT_BYTES = 8 << 20
 """A whole answer of a long context has a megabyte."""
 LESSONS = 8
 SERVED_BY = (b"x-served-by", b"x-inference-pod")
-STATUS_CLASSES = {429: FailureClass.HTTP_429, 503: FailureClass.HTTP_503}
 
 
 class Answer:
     """What one response has shown so far; stamps are the monotonic times given to ``feed``."""
 
     __slots__ = (
-        "_between", "_body", "_body_bytes", "_content_type", "_events", "_framed", "_keep",
-        "_lessons", "_now", "_overrun", "_parser", "_plain", "_since_body", "_streamed",
-        "_transfer", "ended", "headers_ns", "received", "said", "served_by", "status",
+        "_between", "_body", "_body_bytes", "_coding", "_content_type", "_events", "_framed",
+        "_keep", "_lessons", "_now", "_overrun", "_parser", "_plain", "_since_body", "_streamed",
+        "ended", "headers_ns", "received", "said", "served_by", "status",
     )  # fmt: skip
 
     def __init__(self, *, streamed: bool = True, short_cut: bool = True) -> None:
@@ -43,7 +49,7 @@ class Answer:
         self._between = False
         self._since_body = 0
         self._content_type = ""
-        self._transfer = b""
+        self._coding = ""
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._events = Parser()
@@ -60,19 +66,16 @@ class Answer:
         """Take what was received at that time; afterwards look at ``ended``."""
         plain = self._plain
         if plain is not None and self._between:
+            if plain.is_one(data):
+                self.said.another(now_ns)
+                return
             used, tokens = plain.take(data)
-            if tokens:
-                self._tokens(tokens, now_ns, thinking=plain.thinking)
+            for _ in range(tokens):
+                self.said.another(now_ns)
             if used == len(data):
                 return
             data = data[used:]
         self._parse(data, now_ns)
-
-    def _tokens(self, tokens: int, now_ns: int, *, thinking: bool) -> None:
-        said = self.said
-        said.output(now_ns, thinking=thinking)
-        if tokens > 1:
-            said.gaps_ns.extend([0] * (tokens - 1))
 
     def _parse(self, data: bytes, now_ns: int) -> None:
         self._now = now_ns
@@ -113,25 +116,13 @@ class Answer:
         """Return what kind of answer an ended one was; (None, "") for a complete one."""
         if self.status is not None and self.status >= 300:
             return self.refusal()
-        kind, detail = self.said.outcome(streamed=self._streamed)
-        if kind is FailureClass.TRUNCATED_NO_DONE and self._is_no_stream():
-            detail = f"expected an event stream, got {self._content_type}: {self._excerpt()}"
-            return FailureClass.MALFORMED, detail[:DETAIL_LIMIT]
-        return kind, detail
+        foreign = self._content_type and "event-stream" not in self._content_type
+        instead = f"{self._content_type}: {excerpt(b''.join(self._body))}" if foreign else ""
+        return self.said.outcome(streamed=self._streamed, instead=instead)
 
     def refusal(self) -> Outcome:
         """Return the class of a status that is not 2xx."""
-        status = self.status or 0
-        general = {3: FailureClass.MALFORMED, 4: FailureClass.HTTP_4XX, 5: FailureClass.HTTP_5XX}
-        kind = STATUS_CLASSES.get(status) or general.get(status // 100, FailureClass.MALFORMED)
-        return kind, f"{status}: {self._excerpt()}"[:DETAIL_LIMIT]
-
-    def _excerpt(self) -> str:
-        return b"".join(self._body)[:DETAIL_LIMIT].decode(errors="replace")
-
-    def _is_no_stream(self) -> bool:
-        silent = self.said.last_ns is None and self.said.finish_reason is None
-        return silent and bool(self._content_type) and "event-stream" not in self._content_type
+        return refused(self.status or 0, b"".join(self._body))
 
     # httptools calls these.
 
@@ -142,7 +133,7 @@ class Answer:
             return
         self._framed = False
         self._content_type = ""
-        self._transfer = b""
+        self._coding = ""
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.ended or self.headers_ns is not None:
@@ -154,9 +145,8 @@ class Answer:
             self._framed = True
         elif name == b"transfer-encoding":
             self._framed = b"chunked" in value.lower()
-            self._transfer += value.lower().replace(b"chunked", b"").strip(b" ,")
-        elif name == b"content-encoding":
-            self._transfer += value.lower().replace(b"identity", b"").strip(b" ,")
+        if name in (b"transfer-encoding", b"content-encoding"):
+            self._coding += foreign_coding(name.decode(), value.decode(errors="replace"))
         elif name == b"content-type":
             self._content_type = value.decode(errors="replace")[:DETAIL_LIMIT].lower()
 
@@ -168,9 +158,8 @@ class Answer:
         self.headers_ns = self._now
         # Once the message is complete the parser has forgotten.
         self._keep = self._parser.should_keep_alive()
-        if self._transfer and status < 300:
-            coding = self._transfer.decode(errors="replace")
-            self._break(f"encoded as {coding}, although identity was asked for")
+        if self._coding and status < 300:
+            self._break(not_asked_for(self._coding))
 
     def on_chunk_header(self) -> None:
         self._between = False
@@ -196,7 +185,7 @@ class Answer:
         for event in self._events.feed(data):
             self._on_event(event.data, event.name)
         if self._events.held_bytes > EVENT_LIMIT_BYTES:
-            self._break(f"an event of more than {EVENT_LIMIT_BYTES} bytes")
+            self._break(too_long(EVENT_LIMIT_BYTES))
 
     def _on_event(self, data: str, name: str) -> None:
         document = self.said.take(data, self._now, name)

@@ -29,7 +29,8 @@ class Connection:
     """One socket and what is still to be sent on it; idle when it carries no exchange."""
 
     __slots__ = (
-        "attempt_ns", "exchange", "fd", "interest", "others", "socket", "stage", "tls", "unsent",
+        "attempt_ns", "exchange", "fd", "interest", "others", "plain", "socket", "stage", "tls",
+        "unsent",
     )  # fmt: skip
 
     def __init__(
@@ -48,6 +49,7 @@ class Connection:
         self.others = others
         self.attempt_ns = attempt_ns
         self.stage = Stage.CONNECTING
+        self.plain = False  # open, and what is received is what was sent
         self.tls: Session | None = None
         self.unsent = b""
         self.interest = 0

@@ -5,24 +5,18 @@ held and the lowest that broke is halved on a logarithmic scale.
 """
 
 import math
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scipy.special import bdtr
-
 from hotfire.errors import InstrumentError, ProfileError
 from hotfire.history import Request
-from hotfire.percentiles import SAMPLE_FLOORS
 from hotfire.profile import Budgets
-from hotfire.slo import LATENCIES, BudgetResult, judge_budgets
 from hotfire.traffic.launch import MARGIN_SECONDS, running
 from hotfire.traffic.plan import LoadPlan
-from hotfire.verdict import Verdict, merge
+from hotfire.traffic.trial import Trial, judged, limits_of_rate, trial_seconds
+from hotfire.verdict import Verdict
 
-LEAST_SECONDS = 30.0
-FLOORS_PER_TRIAL = 3
-"""Sample floors in a trial: at the floor itself five slow requests decide a p95."""
 SURE = 0.9
 LONGER = (2, 4)
 """An unsure trial is repeated so many times as long; the last word counts."""
@@ -41,25 +35,6 @@ class Effort:
     """Done when the lowest rate that broke is so little above the highest that held."""
     seconds: float | None = None
     """Length of a trial; default: what percentiles and a growing queue need."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
-    """One rate, tried for a while."""
-
-    rate_per_second: float
-    requests: int
-    results: tuple[BudgetResult, ...]
-    verdict: Verdict
-    confidence: float
-    """That the verdict is not chance: one less the exact binomial probability of such a count of
-    slow or failed requests where the budget were just kept. It takes requests as independent."""
-    reason: str
-
-    @property
-    def held(self) -> bool:
-        """Whether every budget was kept."""
-        return self.verdict is Verdict.PASSED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,75 +153,6 @@ def _higher(
     return min(2 * last.rate_per_second, most_per_second), ""
 
 
-def judged(rate_per_second: float, rows: Sequence[Request], budgets: Budgets) -> Trial:
-    """Return the trial of these rows, those of the warmup not counted."""
-    steady = [row for row in rows if row.phase != "warmup"]
-    results = judge_budgets(steady, budgets)
-    verdict = merge(result.verdict for result in results)
-    decisive = [result for result in results if result.verdict is verdict]
-    sure = [confidence(steady, result) for result in decisive]
-    # All budgets have to hold: the least sure counts. One broken is enough: the surest counts.
-    held = verdict is Verdict.PASSED
-    return Trial(
-        rate_per_second=rate_per_second,
-        requests=len(steady),
-        results=tuple(results),
-        verdict=verdict,
-        confidence=(min if held else max)(sure, default=0.0),
-        reason="; ".join(result.reason for result in decisive) or "no budget is set",
-    )
-
-
-def confidence(rows: Sequence[Request], result: BudgetResult) -> float:
-    """Return how sure a budget's verdict is, 0-1."""
-    counted = exceeding(rows, result)
-    if counted is None or result.verdict is Verdict.INCONCLUSIVE:
-        return 0.0
-    count, known, allowed = counted
-    if not allowed:
-        return 1.0  # A budget of nothing is a count; chance has no part in it.
-    if result.verdict is Verdict.PASSED:
-        return 1 - float(bdtr(count, known, allowed))
-    return float(bdtr(count - 1, known, allowed))
-
-
-def exceeding(rows: Sequence[Request], result: BudgetResult) -> tuple[int, int, float] | None:
-    """Return how many requests exceeded a budget, of how many, and the share it allows."""
-    failed = sum(row.failed for row in rows)
-    done = [row for row in rows if row.complete]
-    if result.name == "error_ratio":
-        return failed, failed + len(done), result.limit
-    for name, measure in LATENCIES.items():
-        for q in SAMPLE_FLOORS:
-            if result.name == f"{name}_p{q}_seconds":
-                values = [value for row in done if (value := measure(row)) is not None]
-                slow = sum(value > result.limit for value in values)
-                return slow + failed, len(values) + failed, 1 - q / 100
-    return None
-
-
-def trial_seconds(budgets: Budgets, rate_per_second: float, *, precision_ratio: float) -> float:
-    """Return how long a trial has to last.
-
-    Long enough for its percentiles; and at a rate too high by the precision a queue grows by that
-    part of the time, which must exceed the TTFT budget before the trial ends.
-    """
-    needed = max(
-        (
-            floor
-            for q, floor in SAMPLE_FLOORS.items()
-            for name in LATENCIES
-            if getattr(budgets, f"{name}_p{q}_seconds") is not None
-        ),
-        default=min(SAMPLE_FLOORS.values()),
-    )
-    if budgets.error_ratio:
-        needed = max(needed, math.ceil(1 / budgets.error_ratio))
-    limits = [limit for limit in (budgets.ttft_p95_seconds, budgets.ttft_p99_seconds) if limit]
-    queue_seconds = max(limits, default=0.0) / precision_ratio
-    return max(LEAST_SECONDS, FLOORS_PER_TRIAL * needed / rate_per_second, queue_seconds)
-
-
 def knee_trials(
     plan: LoadPlan,
     budgets: Budgets,
@@ -262,7 +168,7 @@ def knee_trials(
     """
     if plan.mode != "open" or plan.steps or plan.process == "trace":
         raise ProfileError("the knee needs an open-loop plan of one rate; drop mode, steps, trace")
-    if all(getattr(budgets, name) is None for name in _rate_budgets()):
+    if not limits_of_rate(budgets):
         raise ProfileError("budgets: set a ttft, tpot or e2e percentile or error_ratio")
     numbers = iter(range(1, 1000))
 
@@ -284,13 +190,6 @@ def knee_trials(
         return rows_of(trial, history, network_namespace=network_namespace)
 
     return search(measure, budgets, first_per_second=plan.rate_per_second, effort=effort)
-
-
-def _rate_budgets() -> Iterator[str]:
-    yield "error_ratio"
-    for name in LATENCIES:
-        for q in SAMPLE_FLOORS:
-            yield f"{name}_p{q}_seconds"
 
 
 def rows_of(plan: LoadPlan, history: Path, *, network_namespace: str | None) -> list[Request]:

@@ -68,7 +68,7 @@ class RunningLoad:
         Raises:
             InstrumentError: the process died or did not get so far; the message shows its log.
         """
-        joining = self.plan.fleet.join_seconds if self.plan.workers > 1 else 0.0
+        joining = self.plan.fleet.join_seconds if distributed(self.plan) else 0.0
         try:
             until(
                 lambda: self.files.started.exists() or not self.alive(),
@@ -126,7 +126,7 @@ class RunningLoad:
         """
         if self._report is None:
             # A master waits for its workers' last rows as well.
-            margin = MARGIN_SECONDS if self.plan.workers == 1 else 5 * MARGIN_SECONDS
+            margin = 5 * MARGIN_SECONDS if distributed(self.plan) else MARGIN_SECONDS
             limit = within_seconds or self.plan.grace_seconds + margin
             forced = self._end_process(limit)
             self._report = self._read_report(forced)
@@ -245,8 +245,13 @@ def command(plan: LoadPlan, files: Files, *, network_namespace: str | None) -> l
         *("--users", str(plan.workers), "--spawn-rate", str(plan.workers), "--only-summary"),
         *("--plan", str(files.plan.resolve()), "--history", str(files.history.resolve())),
         *("--parent", str(os.getpid())),
-        *(master_options(plan) if plan.workers > 1 or plan.fleet.at == "elsewhere" else []),
+        *(master_options(plan) if distributed(plan) else []),
     ]
+
+
+def distributed(plan: LoadPlan) -> bool:
+    """Return whether the load has a master and workers."""
+    return plan.workers > 1 or plan.fleet.at == "elsewhere"
 
 
 def master_options(plan: LoadPlan) -> list[str]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import gevent
-from locust import User, constant, events
+from locust import User, constant, events, task
 
 from hotfire.errors import HotfireError, ProfileError
 from hotfire.history import Request
@@ -32,6 +32,7 @@ from hotfire.traffic.plan import LoadPlan, check_schedule
 from hotfire.traffic.worker import Worker
 
 REPORT_SECONDS = 0.2
+LAST_MESSAGE_SECONDS = 0.2
 
 
 class Process:
@@ -46,6 +47,7 @@ class Process:
         if self.options.worker:
             self.load = worker = Worker(environment.runner, give_up)
             gevent.spawn(self.tell_locust, worker)
+            environment.events.quit.add_listener(on_quit)
         elif self.options.master:
             self.start_workers(self.plan())
 
@@ -159,6 +161,11 @@ def on_stop(environment: Any, **_: Any) -> None:  # noqa: ANN401 - Locust's
         process.stop()
 
 
+def on_quit(**_: Any) -> None:  # noqa: ANN401 - Locust's
+    """Let the last statistics leave: Locust hands them to a thread that ends with the process."""
+    gevent.sleep(LAST_MESSAGE_SECONDS)
+
+
 hooks: Any = events
 hooks.init_command_line_parser.add_listener(add_options)
 hooks.init.add_listener(on_init)
@@ -172,8 +179,6 @@ class Resident(User):
 
     wait_time = constant(3600)
 
-    @staticmethod
-    def stay(_user: User) -> None:
+    @task
+    def stay(self) -> None:
         """Do nothing until the next wait."""
-
-    tasks = (stay,)

@@ -46,6 +46,8 @@ class Member:
 
     def begin_clock(self) -> None:
         """Forget former round trips: the clock is measured anew."""
+        if self._round_trip_ns < NEVER_NS and self._first_zero_ns is None:
+            self._first_zero_ns = self.zero_ns
         self._round_trip_ns = NEVER_NS
 
     def asked(self, number: int, now_ns: int) -> None:
@@ -62,8 +64,6 @@ class Member:
             self._round_trip_ns = now_ns - sent_ns
             self.zero_ns = middle_ns - pong.monotonic_ns
             self._epoch_offset_ns = pong.epoch_ns - middle_ns
-            if self._first_zero_ns is None:
-                self._first_zero_ns = self.zero_ns
         self.answered.set()
 
     def record(self) -> Worker:

@@ -15,6 +15,22 @@ HEADER_BYTES = 8
 SIZES = {form % size: size for form in (b"%x", b"%X") for size in range(1, 4096)}
 
 
+# Texts that were found to be no more than text; a vocabulary has some hundred thousand.
+KNOWN: set[bytes] = set()
+KNOWN_LIMIT = 100_000
+KNOWN_BYTES = 32
+
+
+def known(text: bytes) -> bool:
+    """Return whether this may stand in a JSON string as it is, and remember it if so."""
+    found = TEXT(text)
+    if not text or found is None or found.end() != len(text):
+        return False
+    if len(text) <= KNOWN_BYTES and len(KNOWN) < KNOWN_LIMIT:
+        KNOWN.add(text)
+    return True
+
+
 class Template:
     """What comes before and after the text in every plain token of one stream.
 
@@ -22,12 +38,24 @@ class Template:
     event is the same document but for that text, so it need not be parsed again.
     """
 
-    __slots__ = ("after", "before", "thinking")
+    __slots__ = ("after", "before", "end", "end_bytes", "text_at", "thinking")
 
     def __init__(self, before: bytes, after: bytes, *, thinking: bool) -> None:
         self.before = b"data: " + before
         self.after = after + b"\n\n"
         self.thinking = thinking
+        self.end = self.after + b"\r\n"
+        self.text_at, self.end_bytes = len(self.before) + 2, len(self.end)
+
+    def is_one(self, data: bytes) -> bool:
+        """Return whether this is one chunk with one plain token: ``take`` in its commonest case."""
+        line = data.find(b"\r\n", 1, HEADER_BYTES)
+        if SIZES.get(data[:line]) != len(data) - line - 4:
+            return False
+        if not (data.startswith(self.before, line + 2) and data.endswith(self.end)):
+            return False
+        text = data[line + self.text_at : -self.end_bytes]
+        return text in KNOWN or known(text)
 
     def fits(self, event: bytes) -> bool:
         """Return whether an event differs from the template in its text only."""

@@ -6,13 +6,11 @@ machine at ``load.pods.master_host``, and nothing has to reach them.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from hotfire.cluster import RUN_LABEL, Cluster, Document
 from hotfire.errors import ProfileError
 from hotfire.profile import LoadPods, TargetProfile
-from hotfire.traffic.launch import RunningLoad, start
 from hotfire.traffic.plan import Fleet, LoadPlan
 
 NAME = "hotfire-load"
@@ -20,40 +18,33 @@ LABELS = {"app.kubernetes.io/name": NAME}
 MARGIN_SECONDS = 300
 
 
+def led_from_here(plan: LoadPlan, pods: LoadPods) -> LoadPlan:
+    """Return the plan with its master here and its workers on pods."""
+    fleet = Fleet(at="elsewhere", bind_host="0.0.0.0", bind_port=pods.master_port)  # noqa: S104
+    return plan.model_copy(update={"fleet": fleet})
+
+
 @contextmanager
-def running_on_pods(
-    plan: LoadPlan, *, profile: TargetProfile, cluster: Cluster, run_id: str, history: Path
-) -> Iterator[RunningLoad]:
-    """Run a load on pods for the length of a block; the Job goes with it, whatever happens.
+def workers_on_pods(
+    plan: LoadPlan, *, profile: TargetProfile, cluster: Cluster, run_id: str
+) -> Iterator[None]:
+    """Have the pods for the length of a block; they wait for the load's master to come up.
 
     Raises:
-        InstrumentError: the pods did not join, or could not take part.
         ProfileError: the target file does not say where pods find this machine.
     """
-    pods = profile.load.pods
-    if pods is None:
+    if profile.load.pods is None:
         raise ProfileError("load.pods: required for workers in the cluster; give master_host")
-    fleet = Fleet(at="elsewhere", bind_host="0.0.0.0", bind_port=pods.master_port)  # noqa: S104
-    plan = plan.model_copy(update={"fleet": fleet})
     namespace = profile.system_namespace
     had_namespace = cluster.get("Namespace", None, namespace) is not None
-    load = start(
-        plan,
-        history=history,
-        log=history.with_suffix(".log"),
-        network_namespace=profile.gateway.network_namespace,
-    )
     try:
         if not had_namespace:
             labels = {"pod-security.kubernetes.io/enforce": "privileged"}
             cluster.create_namespace(namespace, run_id=run_id, labels=labels)
-        cluster.apply([job(plan, profile, pods, run_id=run_id)], namespace=namespace)
-        load.wait_started()
-        yield load
-        load.stop()
+        document = job(plan, profile, profile.load.pods, run_id=run_id)
+        cluster.apply([document], namespace=namespace)
+        yield
     finally:
-        if load.alive():
-            load.kill()
         cluster.delete("Job", namespace, NAME, api_version="batch/v1")
         if not had_namespace:
             cluster.delete_namespace(namespace, pods_grace_seconds=1)
@@ -118,9 +109,11 @@ def placement(profile: TargetProfile, pods: LoadPods) -> dict[str, Any]:
             for key, value in sorted(profile.accelerator.node_selector.items())
         ]
     }
+    tolerations: list[Document] = []
     if pods.off_accelerators == "required":
-        node = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [away]}}
-        tolerations = []
+        node: Document = {
+            "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [away]}
+        }
     else:
         preferred = [{"weight": 100, "preference": away}]
         node = {"preferredDuringSchedulingIgnoredDuringExecution": preferred}

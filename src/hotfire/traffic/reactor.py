@@ -15,7 +15,7 @@ from hotfire.history import FailureClass, Request
 from hotfire.traffic import tls
 from hotfire.traffic.answer import Answer
 from hotfire.traffic.clock import NANO, Anchor
-from hotfire.traffic.connection import Address, Connection, Stage
+from hotfire.traffic.connection import CHUNK_BYTES, Address, Connection, Stage
 from hotfire.traffic.exchange import Exchange, Order, Rows, cut, overdue
 from hotfire.traffic.plan import LoadPlan
 from hotfire.traffic.request import Requests
@@ -115,8 +115,8 @@ class Reactor:
                 if fd == self._wake:
                     os.eventfd_read(fd)
                     self._dispatch_all()
-            elif events == READ and connection.stage is Stage.OPEN:
-                self._receive(connection)
+            elif events == READ and connection.plain:
+                self._read(connection)
             else:
                 self._on_event(connection, events)
         now = time.monotonic_ns()
@@ -236,6 +236,7 @@ class Reactor:
 
     def _on_open(self, connection: Connection, exchange: Exchange[Answer]) -> None:
         connection.stage = Stage.OPEN
+        connection.plain = connection.tls is None
         exchange.shaking = False
         exchange.connect_ns = time.monotonic_ns() - exchange.dispatched_ns
         self._send(connection, exchange)
@@ -256,25 +257,47 @@ class Reactor:
             return
         self._watch(connection, READ | WRITE if connection.unsent else READ)
 
+    def _read(self, connection: Connection) -> None:
+        """Receive in plain text: what is done for almost every token."""
+        exchange = connection.exchange
+        try:
+            data = connection.socket.recv(CHUNK_BYTES)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._lost(connection, error)
+            return
+        if not data or exchange is None:
+            self._on_data(connection, data)
+            return
+        answer, now = exchange.answer, time.monotonic_ns()
+        answer.feed(data, now)
+        if answer.ended:
+            self._finish(connection, answer.outcome(), now)
+
     def _receive(self, connection: Connection) -> None:
         try:
             data = connection.receive()
         except OSError as error:
             self._lost(connection, error)
             return
+        if data is not None:
+            self._on_data(connection, data)
+        elif connection.tls:
+            self._on_records(connection, connection.tls)
+
+    def _on_data(self, connection: Connection, data: bytes) -> None:
+        """Take what was received; nothing means that the peer has closed."""
         now = time.monotonic_ns()
         exchange = connection.exchange
-        if data:
-            if exchange is None:
-                self._forget(connection)  # it sends what nobody asked for
-                return
+        if not data:
+            self._lost(connection, None)
+        elif exchange is None:
+            self._forget(connection)  # it sends what nobody asked for
+        else:
             exchange.answer.feed(data, now)
             if exchange.answer.ended:
                 self._finish(connection, exchange.answer.outcome(), now)
-        elif data is not None:
-            self._lost(connection, None)
-        elif connection.tls:
-            self._on_records(connection, connection.tls)
 
     def _on_records(self, connection: Connection, session: tls.Session) -> None:
         """Go on after TLS records that held no plain text."""

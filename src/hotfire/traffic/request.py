@@ -8,6 +8,9 @@ from hotfire.traffic.plan import LoadPlan
 from hotfire.traffic.prompts import Tenant
 from hotfire.traffic.texts import Texts
 
+# ``Requests.bytes`` hides the type's own name from the annotations of its class.
+Body = bytes
+
 
 class Requests:
     """Every request of one plan, by prompt id; the same id gives the same bytes, always."""
@@ -17,16 +20,16 @@ class Requests:
         self._turns = plan.prompts.turns > 1
         self._senders = [Sender(plan, tenant) for tenant in self.texts.tenants]
 
-    def body(self, prompt_id: int) -> bytes:
+    def body(self, prompt_id: int) -> Body:
         """Return the JSON body of one request."""
         return self._sender_and_body(prompt_id)[1]
 
-    def bytes(self, prompt_id: int) -> bytes:
+    def bytes(self, prompt_id: int) -> Body:
         """Return one whole HTTP/1.1 request."""
         sender, content = self._sender_and_body(prompt_id)
         return b"%b%d\r\n\r\n%b" % (sender.head, len(content), content)
 
-    def _sender_and_body(self, prompt_id: int) -> "tuple[Sender, bytes]":
+    def _sender_and_body(self, prompt_id: int) -> "tuple[Sender, Body]":
         texts = self.texts
         chance = texts.draws(prompt_id)
         if self._turns:

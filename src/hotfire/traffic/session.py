@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 import gevent
 from gevent import monkey
-from gevent.event import Event
+from gevent.event import AsyncResult, Event
 from gevent.threadpool import ThreadPool
 
 from hotfire.history import Request
 from hotfire.traffic.arrivals import Arrival
+from hotfire.traffic.fallback import Fallback
 from hotfire.traffic.files import Ended
 from hotfire.traffic.fitness import Fitness, clock, resolve
 from hotfire.traffic.plan import NANO, LoadPlan
@@ -53,15 +54,25 @@ class Session:
         self.pump = (ClosedPump if plan.mode == "closed" else OpenPump)(self)
         self.fitness = Fitness.prepare(plan)
         self.addresses = resolve(*plan.address)
-        self.reactor = Reactor(
+        self.reactor, self._thread = self._client()
+
+    def _client(self) -> tuple[Reactor | Fallback, AsyncResult | gevent.Greenlet]:
+        """Return what sends the requests, and what tells of its end."""
+        plan, sink = self.plan, self.record
+        if plan.client == "geventhttpclient":
+            fallback = Fallback(
+                plan, sink, addresses=self.addresses, anchor=self.anchor, start_ns=self.t0_ns
+            )
+            return fallback, gevent.spawn(fallback.run)
+        reactor = Reactor(
             plan,
-            self.record,
+            sink,
             addresses=self.addresses,
-            anchor=anchor,
-            start_ns=t0_ns,
+            anchor=self.anchor,
+            start_ns=self.t0_ns,
             epoll=monkey.get_original("select", "epoll"),
         )
-        self._thread = ThreadPool(1).spawn(self.reactor.run)
+        return reactor, ThreadPool(1).spawn(reactor.run)
 
     def record(self, request: Request) -> None:
         """Keep one row; the reactor's thread calls this."""

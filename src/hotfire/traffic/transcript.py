@@ -7,6 +7,8 @@ from typing import Any
 from hotfire.history import FailureClass
 
 DETAIL_LIMIT = 200
+EVENT_LIMIT_BYTES = 262_144
+"""An event longer than this is no chunk of tokens; a chunk with many logprobs has a few KB."""
 
 Outcome = tuple[FailureClass | None, str]
 
@@ -37,8 +39,9 @@ class Transcript:
         if data == "[DONE]":
             self.done = True
             return None
-        if self.done:
-            self.broken = self.broken or f"an event after [DONE]: {data[:80]}"
+        if self.done or len(data) > EVENT_LIMIT_BYTES:
+            what = "an event after [DONE]" if self.done else too_long(EVENT_LIMIT_BYTES)
+            self.broken = self.broken or f"{what}: {data[:80]}"
             return None
         try:
             document = parsed(data)
@@ -65,12 +68,21 @@ class Transcript:
         except UNEXPECTED as error:
             self.broken = f"body is no answer: {brief(error)}"
 
-    def outcome(self, *, streamed: bool = True) -> Outcome:
-        """Return what kind of answer an ended one was; (None, "") for a complete one."""
+    def outcome(self, *, streamed: bool = True, instead: str = "") -> Outcome:
+        """Return what kind of answer an ended one was; (None, "") for a complete one.
+
+        ``instead`` shows the start of an answer that does not call itself an event stream.
+        """
         chunks = len(self.gaps_ns) + (self.first_ns is not None)
+        silent = self.last_ns is None and self.finish_reason is None and not self.done
         for wrong, kind, detail in (
             (self.broken, FailureClass.MALFORMED, self.broken),
             (self.error, FailureClass.SSE_ERROR, self.error),
+            (
+                streamed and silent and instead,
+                FailureClass.MALFORMED,
+                f"expected an event stream, got {instead}",
+            ),
             (
                 streamed and not self.done,
                 FailureClass.TRUNCATED_NO_DONE,
@@ -91,6 +103,11 @@ class Transcript:
             self.gaps_ns.append(now_ns - self.last_ns)
         if not thinking and self.first_output_ns is None:
             self.first_output_ns = now_ns
+        self.last_ns = now_ns
+
+    def another(self, now_ns: int) -> None:
+        """Note a chunk like one before it; only where there has been one."""
+        self.gaps_ns.append(now_ns - (self.last_ns or now_ns))
         self.last_ns = now_ns
 
     def _on_chunk(self, document: dict[str, Any], now_ns: int) -> None:
@@ -127,6 +144,37 @@ class Transcript:
         if usage:
             self.n_in = _count(usage.get("prompt_tokens"))
             self.n_out = _count(usage.get("completion_tokens"))
+
+
+STATUS_CLASSES = {429: FailureClass.HTTP_429, 503: FailureClass.HTTP_503}
+
+
+def refused(status: int, body: bytes) -> Outcome:
+    """Return the class of a status that is not 2xx."""
+    general = {3: FailureClass.MALFORMED, 4: FailureClass.HTTP_4XX, 5: FailureClass.HTTP_5XX}
+    kind = STATUS_CLASSES.get(status) or general.get(status // 100, FailureClass.MALFORMED)
+    return kind, f"{status}: {excerpt(body)}"[:DETAIL_LIMIT]
+
+
+def excerpt(body: bytes) -> str:
+    """Return the start of a body as text."""
+    return body[:DETAIL_LIMIT].decode(errors="replace")
+
+
+def foreign_coding(name: str, value: str) -> str:
+    """Return what a header says the body is encoded as, beyond what was asked for."""
+    ours = {"transfer-encoding": "chunked", "content-encoding": "identity"}
+    return value.lower().replace(ours[name], "").strip(" ,") if name in ours else ""
+
+
+def too_long(limit_bytes: int) -> str:
+    """Return the words for an event that is more than a chunk of tokens."""
+    return f"an event of more than {limit_bytes} bytes"
+
+
+def not_asked_for(coding: str) -> str:
+    """Return the words for an answer in such an encoding."""
+    return f"encoded as {coding}, although identity was asked for"
 
 
 # What json and a document of any other shape can raise; a defect of ours raises nothing else.

@@ -97,10 +97,11 @@ def measure(
             check=False,
             timeout=requests / plan.rate_per_second + _MARGIN_SECONDS,
         )
-        (folder / "vllm-bench.log").write_text(done.stdout + done.stderr, encoding="utf-8")
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise HarnessError(f"vllm bench serve did not run to its end: {error}") from error
+    (folder / "vllm-bench.log").write_text(done.stdout + done.stderr, encoding="utf-8")
+    try:
         found: dict[str, Any] = json.loads(result.read_bytes())
-    except subprocess.TimeoutExpired as error:
-        raise HarnessError(f"vllm bench serve did not end within {error.timeout:.0f} s") from error
     except (OSError, ValueError) as error:
         last = (done.stderr.strip().splitlines() or ["nothing"])[-1]
         raise HarnessError(f"vllm bench serve failed; its last words are: {last}") from error

@@ -1,7 +1,7 @@
 """The engines' own account of a load, read from them or from the Prometheus that scrapes them."""
 
+import time
 from collections.abc import Callable
-from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from urllib.parse import urlsplit
 
@@ -10,6 +10,7 @@ from hotfire.crosscheck import TTFT, CrossCheck, cross_check
 from hotfire.errors import HarnessError
 from hotfire.metrics import Metrics, Sample
 from hotfire.prometheus import Prometheus
+from hotfire.prometheus import Sample as Scraped
 from hotfire.traffic.launch import RunningLoad
 from hotfire.waiting import until
 
@@ -38,24 +39,36 @@ def engine_at(url: str, *, within_seconds: float = 5.0) -> Witness:
 
 
 def prometheus_at(server: Prometheus) -> Witness:
-    """Return a witness that asks a Prometheus about every engine it scrapes."""
+    """Return a witness that asks a Prometheus about every engine it scrapes.
+
+    Each look waits for a scrape of every engine that is younger than the look itself, so that
+    nothing of what went before counts as the load's, and nothing of the load is left out.
+    """
+
+    def scraped_since(began: float) -> bool:
+        stamps = server.query(f"timestamp({TTFT}_count)")
+        return bool(stamps) and min(stamp.value for stamp in stamps) >= began
 
     def look() -> Metrics | None:
+        began = time.time()
         try:
+            until(
+                lambda: scraped_since(began),
+                within_seconds=_SCRAPED_WITHIN_SECONDS,
+                what="a new scrape of every engine",
+                poll_seconds=0.5,
+            )
             found = server.query(f'{{__name__=~"{_NAMES}"}}')
         except HarnessError:
             return None
-        samples = (
-            Sample(
-                name=one.labels["__name__"],
-                value=one.value,
-                labels={key: value for key, value in one.labels.items() if key != "__name__"},
-            )
-            for one in found
-        )
-        return Metrics(tuple(samples))
+        return Metrics(tuple(map(_sample, found)))
 
     return look
+
+
+def _sample(one: Scraped) -> Sample:
+    labels = dict(one.labels)
+    return Sample(name=labels.pop("__name__"), value=one.value, labels=labels)
 
 
 def compared(
@@ -65,28 +78,11 @@ def compared(
     *,
     unheard: frozenset[str] = frozenset(),
 ) -> CrossCheck:
-    """Return the cross-check of a load that has ended, once its last request was scraped.
+    """Return the cross-check of a load that has ended, and write it beside the history.
 
-    ``unheard`` are the servers, as ``served_by`` names them, that the witness does not ask. The
-    result is written beside the history.
+    ``unheard`` are the servers, as ``served_by`` names them, that the witness does not ask.
     """
     rows = [row for row in load.rows() if row.served_by not in unheard]
-    expected = sum(row.first_ns is not None for row in rows)
-
-    def counted() -> bool:
-        after = witness()
-        if before is None or after is None:
-            return True
-        return (metrics.increase(before, after, f"{TTFT}_count") or 0) >= expected
-
-    # What is missing stays missing, and the cross-check says so.
-    with suppress(HarnessError):
-        until(
-            counted,
-            within_seconds=_SCRAPED_WITHIN_SECONDS,
-            what="the engines' own count",
-            poll_seconds=1.0,
-        )
     found = cross_check(rows, before, witness())
     load.files.crosscheck.write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return found

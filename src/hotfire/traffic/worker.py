@@ -10,7 +10,7 @@ from typing import Any
 import gevent
 from pydantic import ValidationError
 
-from hotfire.errors import HotfireError
+from hotfire.errors import InstrumentError
 from hotfire.history import Request
 from hotfire.traffic import messages as say
 from hotfire.traffic.alone import taken
@@ -28,7 +28,7 @@ LAST_WORD_SECONDS = 60.0
 class Worker:
     """One worker process; ``runner`` is Locust's, and ``fail`` ends the process."""
 
-    def __init__(self, runner: say.Runner, fail: Callable[[str], None]) -> None:
+    def __init__(self, runner: say.Runner, fail: Callable[[object], None]) -> None:
         self._runner, self._fail = runner, fail
         self._pieces: dict[int, str] = {}
         self._plan: LoadPlan | None = None
@@ -38,8 +38,8 @@ class Worker:
         listeners = {say.PING: self._on_ping, say.PLAN: self._on_plan, say.GOT: self._on_got}
         for kind, listener in listeners.items():
             runner.register_message(kind, listener)
-        # These take their time, and Locust must go on hearing the master meanwhile.
-        runner.register_message(say.GO, self._on_go, concurrent=True)
+        runner.register_message(say.GO, self._on_go)
+        # This takes its time, and Locust must go on hearing the master meanwhile.
         runner.register_message(say.STOP, self._on_stop, concurrent=True)
 
     def _on_ping(self, msg: Any, **_: object) -> None:  # noqa: ANN401 - Locust's
@@ -62,16 +62,13 @@ class Worker:
         self._runner.send_message(say.READY, ready.model_dump())
 
     def _on_go(self, msg: Any, **_: object) -> None:  # noqa: ANN401 - Locust's
-        go = say.Go.model_validate(msg.data)
-        try:
-            self._walk(go)
-        except (HotfireError, OSError) as error:
-            self._runner.send_message(say.UNABLE, {"reason": str(error)})
-            self._fail(str(error))
+        walk = gevent.spawn(self._walk, say.Go.model_validate(msg.data))
+        # A worker that cannot go on must not look alive: the master counts on what it hears.
+        walk.link_exception(lambda broken: self._fail(broken.exception))
 
     def _walk(self, go: say.Go) -> None:
         if self._plan is None:
-            raise HotfireError("told to go without a plan; start the load again")
+            raise InstrumentError("told to go without a plan; start the load again")
         # Rows are stamped on the master's clock from the start; nothing is converted later.
         anchor = Anchor(go.zero_ns, 0)
         self.session = Session(
@@ -148,7 +145,8 @@ class Outbox:
                 self._runner.send_message(say.ROWS, rows.model_dump())
 
     def _batch(self) -> bytes:
-        size, lines = 0, []
+        size = 0
+        lines: list[bytes] = []
         while self._lines and (not lines or size + len(self._lines[0]) <= say.PART_BYTES):
             lines.append(self._lines.popleft())
             size += len(lines[-1])

@@ -1,0 +1,47 @@
+"""The load process of this project, as any caller starts it."""
+
+import json
+import resource
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hotfire import history
+from hotfire.traffic import launch
+from hotfire.traffic.plan import LoadPlan
+from hotfire.traffic.texts import Texts
+
+
+def main() -> None:
+    url, mode, amount, tokens, seconds, out, *client = sys.argv[1:]
+    fields: dict[str, Any] = {"url": url, "model": "truth", "max_tokens": int(tokens)}
+    fields |= {"process": "constant", "in_flight_cap": 5000, "nonce": "bench"}
+    fields |= {"duration_seconds": float(seconds), "deadline_seconds": 60}
+    fields |= {"client": client[0]} if client else {}
+    if mode == "closed":
+        fields |= {"mode": "closed", "concurrency": int(float(amount))}
+    else:
+        fields["rate_per_second"] = float(amount)
+    folder = Path(tempfile.mkdtemp())
+    plan = LoadPlan(**fields)
+    load = launch.start(plan, history=folder / "load.jsonl", log=folder / "log")
+    load.wait_finished(120)
+    rows = history.load(load.files.history)
+    ended = json.loads(load.files.ended.read_text())
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    shift = ended["anchor"]["epoch_ns"] - ended["anchor"]["monotonic_ns"]
+    texts = Texts(plan)
+    whole = [row for row in rows if row.complete]
+    report = {
+        "ttft_ms": [(row.first_ns - row.sched_ns) / 1e6 for row in whole],
+        "tpot_ms": [(row.last_ns - row.first_ns) / 1e6 / (row.n_out - 1) for row in whole],
+        "failed": len(rows) - len(whole),
+        "sched_ns": {texts.prompt(row.prompt_id)[:12]: row.sched_ns - shift for row in rows},
+        "load_cpu_seconds": usage.ru_utime + usage.ru_stime,
+        "measured": ended["measured"],
+    }
+    Path(out).write_text(json.dumps(report))
+
+
+main()
