@@ -3,7 +3,9 @@
 import base64
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -12,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from hotfire.errors import ProfileError
 from hotfire.lab import logs, router, tokens
-from hotfire.lab.handles import facts, mending, names, plan
+from hotfire.lab.handles import facts, mending, names, plan, returned
 from hotfire.lab.handles.names import WAYS, Handle, Kind
 from hotfire.lab.handles.plan import Order
 from hotfire.lab.handles.records import Broken, Entry, Records, boot_seconds, due, granted
@@ -206,6 +208,38 @@ def test_differences_name_what_went_and_what_came() -> None:
         "b x: 1 before, 2 now",
         "c x: absent before, 3 now",
     ]
+
+
+def test_a_machine_that_went_meanwhile_is_left_out_with_what_follows() -> None:
+    before = SOUND | {"n9 power": "on", "r1 bgp to_n9": "Established", "r1 link n9": "up"}
+
+    found = facts.of_standing(before, ["n1", "n2", "r1"])
+
+    assert found == {key: value for key, value in SOUND.items() if key != "n1 routes"}
+    assert facts.of_standing(SOUND, ["n1", "n2", "r1", "n9"]) == SOUND
+
+
+def pod(*, ready: str = "True", started: str = "2026-01-01T10:00:05Z") -> dict[str, Any]:
+    running = {"state": {"running": {"startedAt": started}}}
+    conditions = [{"type": "Ready", "status": ready}]
+    return {"status": {"conditions": conditions, "containerStatuses": [running]}}
+
+
+SINCE = datetime(2026, 1, 1, 10, 0, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("found", "anew"),
+    [
+        (pod(), True),
+        (pod(ready="False"), False),
+        (pod(started="2026-01-01T09:59:59Z"), False),
+    ],
+)
+def test_pods_run_anew_when_their_containers_started_since(
+    found: dict[str, Any], anew: bool
+) -> None:
+    assert returned.run_anew([pod(), found], SINCE) is anew
 
 
 def unpacked(part: str) -> bytes:

@@ -40,6 +40,10 @@ CASES = [
 ]
 
 
+# Two uplinks and one for each pod.
+VETHS = "ip -o link show type veth | wc -l"
+
+
 def hotfire(*words: str, within_seconds: float = 150) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "hotfire", "lab", *words]
     return subprocess.run(argv, capture_output=True, text=True, timeout=within_seconds, check=False)
@@ -144,7 +148,7 @@ def test_a_killed_agent_mends_when_it_is_started_again(lab: Lab) -> None:
 
 
 def test_power_of_a_node_comes_back_as_after_a_boot(lab: Lab) -> None:
-    before = lab.rack.pid("n3")
+    before, links = lab.rack.pid("n3"), asked(lab, "n3", VETHS)
 
     broken = hotfire("break", "n3/power", "--for", "5")
     assert lab.rack.pid("n3") is None
@@ -153,6 +157,7 @@ def test_power_of_a_node_comes_back_as_after_a_boot(lab: Lab) -> None:
     assert "no process on n3" in broken.stdout, broken.stderr
     assert mended["event"] == "mended"
     assert lab.rack.pid("n3") not in {None, before}
+    assert asked(lab, "n3", VETHS) == links
     assert hotfire("status").returncode == 0
 
 

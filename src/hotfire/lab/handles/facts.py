@@ -109,6 +109,22 @@ def of_names(found: Mapping[str, str], names: Iterable[str]) -> Facts:
     return {key: value for key, value in found.items() if key.split()[0] in wanted}
 
 
+def machines(found: Mapping[str, str]) -> set[str]:
+    """Return the machines that facts are about."""
+    return {key.split()[0] for key in found if key.endswith(" power")}
+
+
+def of_standing(found: Mapping[str, str], names: Iterable[str]) -> Facts:
+    """Return facts without those that follow from machines which came or went meanwhile."""
+    moved = {name for name in machines(found) if name not in set(names)}
+    ports = {*moved, *(f"to_{name}" for name in moved)}
+    return {
+        key: value
+        for key, value in found.items()
+        if not ports & {key.split()[0], key.split()[-1]} and not (moved and key.endswith(" routes"))
+    }
+
+
 def _links(rows: list[dict[str, Any]]) -> Facts:
     # Pods come and go, and their links with them.
     return {

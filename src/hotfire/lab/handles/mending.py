@@ -1,11 +1,12 @@
 """Undoing what was broken, and proving that everything is as it was before."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from time import monotonic
 
 from hotfire.errors import HarnessError, HotfireError, RollbackFailed
-from hotfire.lab.handles import agents, facts, power
+from hotfire.lab.handles import agents, facts, power, returned
 from hotfire.lab.handles.records import Broken, Entry, Records
 from hotfire.lab.lab import Lab, standing
 from hotfire.lab.topology import Topology
@@ -39,8 +40,9 @@ def mend(lab: Lab, records: Records, name: str, *, because: str = "asked to") ->
             return None
         began = monotonic()
         try:
-            topology = _topology(lab)
+            topology, since = _topology(lab), datetime.now(UTC).replace(microsecond=0)
             undo(lab, topology, broken)
+            returned.await_nodes(lab, topology, broken, since)
             compared = _await_same(lab, topology, records, broken)
             # One at a time from here: whoever finds no other broken handle compares everything.
             with records.alone("the last one"):
@@ -100,12 +102,13 @@ def _await_same(lab: Lab, topology: Topology, records: Records, broken: Broken) 
 
     def same() -> bool:
         wanted.clear()
-        wanted.update(expected(records, broken))
+        wanted.update(facts.of_standing(expected(records, broken), names))
         concerned = [name for name in names if facts.of_names(wanted, [name])]
         seen = facts.of_machines(lab, concerned) | (facts.cluster(lab) if "api" in wanted else {})
         new = facts.of_names({k: v for k, v in seen.items() if k not in wanted}, concerned)
         here = {key: value for key, value in seen.items() if key in wanted}
         here |= {key: value for key, value in new.items() if not key.endswith(_FROM_AFAR)}
+        here = facts.of_standing(here, facts.machines(records.sound() or {}))
         different[:] = facts.differences(wanted, here)
         return not different
 

@@ -1,5 +1,7 @@
 """Switching a machine off as a power cut does, and on again as after a boot."""
 
+import shutil
+
 from hotfire.errors import HarnessError
 from hotfire.lab import cgroups, fabric
 from hotfire.lab.handles import agents
@@ -34,6 +36,8 @@ def on(lab: Lab, topology: Topology, machine: str) -> None:
     cgroups.remove(machine)
     cgroups.create(machine)
     fabric.reset(topology, topology.machine(machine))
+    # Of its disk, a boot clears what describes what ran.
+    shutil.rmtree(lab.rack.var(machine) / "run", ignore_errors=True)
     lab.rack.start(machine)
     if agents.open_entries(lab.rack, machine):
         # What was broken when the power went: the agent mends it, as it does at every start.
