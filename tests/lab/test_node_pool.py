@@ -126,3 +126,4 @@ def test_node_with_a_pod_that_nobody_would_make_again_stays(
     (found,) = [each for each in cluster.nodes() if each.name == node.name]
     assert not found.unschedulable
     cluster.delete("Pod", NAMESPACE, "nobodys")
+    until(lambda: not cluster.pods(NAMESPACE), within_seconds=20, what="the pod gone")
