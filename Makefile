@@ -9,8 +9,12 @@ certify: .venv/.ready  ## Lab up, reference stack, verify, break, measure, repor
 test: .venv/.ready  ## The tests of the tool: the quick ones, then those that need the lab.
 	$(PY) -m pytest tests -m "not lab" -q
 	$(PY) -m hotfire lab build
-	$(PY) -m pytest tests/lab -m lab -v
+	$(PY) -m pytest tests/lab -m "lab and not add_on" -v
 	$(PY) -m pytest tests/topologies -m lab -v
+
+test-add-ons: .venv/.ready  ## Those that need add-ons of the lab; the first build takes about ten minutes more.
+	$(PY) -m hotfire lab build --with scaling
+	$(PY) -m pytest tests/lab -m add_on -v
 
 check: .venv/.ready  ## Format, lint, types, layers, quick tests.
 	.venv/bin/ruff format --check .

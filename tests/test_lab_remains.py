@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from hotfire.lab import remains
 from hotfire.lab.machines import Rack
 
@@ -18,13 +20,14 @@ def test_processes_are_killed_until_none_is_left() -> None:
     assert process.poll() == -signal.SIGKILL
 
 
-def test_interrupts_wait_while_the_lab_is_cleaned_up() -> None:
-    before = signal.getsignal(signal.SIGINT)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupts_wait_while_the_lab_is_cleaned_up(number: int) -> None:
+    before = signal.getsignal(number)
 
     with remains.no_interrupts():
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(number)
 
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(number) is before
 
 
 def test_machine_is_off_when_its_id_belongs_to_somebody_else(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hotfire.lab.node_pool import NodePool
 from hotfire.lab.pool_process import Limits, PoolProcess
 from hotfire.lab.progress import Progress
 from hotfire.profile import TargetProfile
-from hotfire.waiting import until
+from hotfire.waiting import pause, until
 
 pytestmark = pytest.mark.lab
 
@@ -113,6 +113,33 @@ def test_pool_adds_a_node_for_the_pod_that_fits_one_and_takes_it_away_again(
     assert (left.name, left.phase) == ("unsatisfiable", "Pending")
 
 
+def test_pod_that_a_fresh_node_did_not_help_gets_no_second_one(
+    lab: Lab, cluster: Cluster, pool: NodePool
+) -> None:
+    first, process = nodes(cluster), PoolProcess(lab.state)
+    process.start(Limits(least=3, most=5, cooldown_seconds=3))
+    # The pool's reckoning knows nothing of affinity to other pods.
+    term = {
+        "topologyKey": "kubernetes.io/hostname",
+        "labelSelector": {"matchLabels": {"no": "pod"}},
+    }
+    pod = gpu_pod("particular", gpus=1)
+    pod["spec"]["affinity"] = {
+        "podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}
+    }
+
+    cluster.apply([pod], namespace=NAMESPACE)
+    until(
+        lambda: "particular was not placed on" in process.log.read_text(),
+        within_seconds=60,
+        what="the pool gives up on the pod",
+    )
+    until(lambda: nodes(cluster) == first, within_seconds=30, what="the added node gone")
+
+    pause(4, why="the pool looks a few times more")
+    assert process.log.read_text().count("waits for 1 GPUs") == 1
+
+
 def test_node_with_a_pod_that_nobody_would_make_again_stays(
     cluster: Cluster, pool: NodePool
 ) -> None:
@@ -126,3 +153,4 @@ def test_node_with_a_pod_that_nobody_would_make_again_stays(
     (found,) = [each for each in cluster.nodes() if each.name == node.name]
     assert not found.unschedulable
     cluster.delete("Pod", NAMESPACE, "nobodys")
+    until(lambda: not cluster.pods(NAMESPACE), within_seconds=20, what="the pod gone")

@@ -108,14 +108,14 @@ class PoolProcess:
         return pid is not None
 
     def _end(self, pid: int) -> None:
-        os.kill(pid, signal.SIGTERM)
+        def ended() -> bool:
+            # Again and again: while it cleans up, it takes no notice.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+            return self.pid() is None
+
         try:
-            until(
-                lambda: self.pid() is None,
-                within_seconds=_END_SECONDS,
-                what="the node pool's process ended",
-                poll_seconds=0.05,
-            )
+            until(ended, within_seconds=_END_SECONDS, what="the node pool's process ended")
         except HarnessError:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

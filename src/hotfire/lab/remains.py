@@ -48,12 +48,14 @@ def end(processes: Callable[[], set[int]]) -> None:
 
 @contextlib.contextmanager
 def no_interrupts() -> Iterator[None]:
-    """Let a second Ctrl-C not stop the cleaning up."""
-    former = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Let no Ctrl-C, nor a request to end, stop the cleaning up."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    former = [signal.signal(number, signal.SIG_IGN) for number in numbers]
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, former)
+        for number, handler in zip(numbers, former, strict=True):
+            signal.signal(number, handler)
 
 
 def _mounts(home: Path) -> list[str]:
