@@ -82,7 +82,8 @@ def understood(order: Order) -> Task:
         plan = _plan(order, profile)
     except ValidationError as error:
         raise ProfileError(_explained(error)) from error
-    check_schedule(plan)
+    # Refused before anything is recorded: files that cannot be read, and plans that send nothing.
+    check_schedule(plan.self_contained())
     namespace = profile.gateway.network_namespace if profile else None
     if namespace is None and not order.calibrate:
         _resolve(plan)
