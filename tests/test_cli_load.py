@@ -9,6 +9,7 @@ import pytest
 
 from hotfire import cli
 from hotfire.cli.load_order import Order, understood
+from hotfire.errors import ProfileError
 from tests.engine_process import EngineProcess, running_engine
 
 
@@ -122,3 +123,24 @@ def test_options_become_the_plan() -> None:
     assert [(step.rate_per_second, step.seconds) for step in plan.steps] == [(5, 10), (2.5, 20)]
     assert (plan.duration_seconds, plan.seed, plan.max_tokens, plan.workers) == (30, 3, 8, 2)
     assert understood(Order(url="http://127.0.0.1", model="m", concurrency=4)).plan.mode == "closed"
+
+
+def test_a_recorded_plan_is_repeated_and_options_override_it(tmp_path: Path) -> None:
+    path = tmp_path / "load.plan.json"
+    first = understood(Order(url="http://127.0.0.1:1", model="m", rate=7.0, ramp=9.0, seed=3)).plan
+    path.write_text(first.model_copy(update={"nonce": "n"}).model_dump_json())
+
+    again = understood(Order(plan=path)).plan
+    shorter = understood(Order(plan=path, duration=5.0)).plan
+
+    assert again == first.model_copy(update={"nonce": "n"})
+    assert (shorter.duration_seconds, shorter.rate_end_per_second) == (5.0, 9.0)
+
+
+@pytest.mark.parametrize("text", ["[1]", "{", '{"rate": 1}'])
+def test_a_file_that_is_no_plan_is_named(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text(text)
+
+    with pytest.raises(ProfileError, match=r"rate|plan"):
+        understood(Order(plan=path, url="http://127.0.0.1:1", model="m"))

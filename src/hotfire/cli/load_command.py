@@ -19,6 +19,10 @@ def load(  # noqa: PLR0913 - one parameter is one option
     target: Target = None,
     url: Annotated[Text, typer.Option(help="Gateway instead of a target file.")] = None,
     model: Annotated[Text, typer.Option(help="Served model name; with --url.")] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Load plan as JSON (docs/traffic.md); options override."),
+    ] = None,
     rate: Annotated[Number, typer.Option(help="Arrivals per second.")] = None,
     process: Annotated[
         Literal["constant", "poisson", "gamma"] | None, typer.Option(help="How they are spread.")
@@ -27,7 +31,7 @@ def load(  # noqa: PLR0913 - one parameter is one option
     duration: Annotated[
         Number, typer.Option(help="Seconds; default: 60, or what each trial of --find-rate needs.")
     ] = None,
-    warmup: Annotated[float, typer.Option(help="Seconds at the start that do not count.")] = 0.0,
+    warmup: Annotated[Number, typer.Option(help="Seconds at the start that do not count.")] = None,
     ramp: Annotated[Number, typer.Option(metavar="RATE", help="Let the rate go to this.")] = None,
     steps: Annotated[
         Text, typer.Option(metavar="RATExSECONDS,...", help="Stretches, e.g. 5x30,10x30.")
@@ -42,7 +46,7 @@ def load(  # noqa: PLR0913 - one parameter is one option
     ] = None,
     prompt_words: Annotated[Count, typer.Option(help="Words in each prompt.")] = None,
     max_tokens: Annotated[Count, typer.Option(help="Output tokens asked for.")] = None,
-    seed: Annotated[int, typer.Option(help="Decides arrivals and prompts.")] = 0,
+    seed: Annotated[Count, typer.Option(help="Decides arrivals and prompts.")] = None,
     budget: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=LIMIT|PRESET", help="E.g. ttft_p95_seconds=0.5 (repeatable)."),

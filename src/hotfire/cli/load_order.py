@@ -1,5 +1,6 @@
 """What an operator asked ``hotfire load`` for, as a plan, budgets and a witness."""
 
+import json
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,11 +32,12 @@ class Order:
     target: Path | None = None
     url: str | None = None
     model: str | None = None
+    plan: Path | None = None
     rate: float | None = None
     process: str | None = None
     burstiness: float | None = None
     duration: float | None = None
-    warmup: float = 0.0
+    warmup: float | None = None
     ramp: float | None = None
     steps: str | None = None
     trace: Path | None = None
@@ -44,7 +46,7 @@ class Order:
     prompts: str | None = None
     prompt_words: int | None = None
     max_tokens: int | None = None
-    seed: int = 0
+    seed: int | None = None
     budget: list[str] | None = None
     metrics: str | None = None
     run_dir: Path | None = None
@@ -77,9 +79,10 @@ def understood(order: Order) -> Task:
     Raises:
         ProfileError: an option or the target file forbids it; the message says what to write.
     """
-    profile = _profile(order)
+    written = _written(order.plan)
+    profile = _profile(order, written)
     try:
-        plan = _plan(order, profile)
+        plan = _plan(order, written, profile)
     except ValidationError as error:
         raise ProfileError(_explained(error)) from error
     # Refused before anything is recorded: files that cannot be read, and plans that send nothing.
@@ -99,13 +102,28 @@ def understood(order: Order) -> Task:
     )
 
 
-def _profile(order: Order) -> TargetProfile | None:
+def _written(path: Path | None) -> dict[str, Any]:
+    """Return the fields of a plan file; they go before a target's, and options before them."""
+    if path is None:
+        return {}
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ProfileError(f"--plan: {path} cannot be read as JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise ProfileError(f"--plan: {path} is no JSON object with fields of a plan")
+    return document
+
+
+def _profile(order: Order, written: dict[str, Any]) -> TargetProfile | None:
     if order.calibrate:
+        return None
+    if "url" in written and order.target is None and order.url is None:
         return None
     if order.url is not None:
         if order.target is not None:
             raise ProfileError("--target and --url exclude each other; drop one")
-        if order.model is None:
+        if order.model is None and "model" not in written:
             raise ProfileError("--url needs --model, the name under which the model is served")
         return None
     path = order.target or default_target()
@@ -114,8 +132,8 @@ def _profile(order: Order) -> TargetProfile | None:
     return TargetProfile.read(path)
 
 
-def _plan(order: Order, profile: TargetProfile | None) -> LoadPlan:
-    changes = _changes(order)
+def _plan(order: Order, written: dict[str, Any], profile: TargetProfile | None) -> LoadPlan:
+    changes = {"duration_seconds": _SECONDS} | written | _changes(order)
     if profile is not None:
         plan = rated_plan(profile, **changes)
         pods = profile.load.pods
@@ -123,8 +141,9 @@ def _plan(order: Order, profile: TargetProfile | None) -> LoadPlan:
         on_pods = pods and plan.workers > 1 and not order.find_rate
         return led_from_here(plan, pods) if pods and on_pods else plan
     gates = GateLimits(tpot_budget_seconds=(_budgets(order, None) or Budgets()).tpot_p95_seconds)
-    named = {"url": order.url or _ANYTHING, "model": order.model or "tiny", "gates": gates}
-    return LoadPlan.model_validate(named | changes)
+    named = {"url": _ANYTHING, "model": "tiny", "gates": gates}
+    asked = {"url": order.url} if order.url else {}
+    return LoadPlan.model_validate(named | changes | asked)
 
 
 def _changes(order: Order) -> dict[str, Any]:
@@ -133,7 +152,7 @@ def _changes(order: Order) -> dict[str, Any]:
         "rate_per_second": order.rate,
         "process": order.process,
         "burstiness": order.burstiness,
-        "duration_seconds": order.duration or _SECONDS,
+        "duration_seconds": order.duration,
         "warmup_seconds": order.warmup,
         "rate_end_per_second": order.ramp,
         "concurrency": order.concurrency,
