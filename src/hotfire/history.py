@@ -45,8 +45,6 @@ class FailureClass(StrEnum):
     """Not ended within deadline_seconds of the scheduled arrival."""
     MALFORMED = "malformed"
     """A 2xx answer that is no complete stream: not JSON, no output, no finish_reason, not HTTP."""
-    CLIENT_CANCEL = "client_cancel"
-    """We gave the request up for a reason of our own."""
     NOT_SENT = "not sent: client cap"
     """The load generator's own limit on requests in flight: never the target's failure."""
 

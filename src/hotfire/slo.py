@@ -36,11 +36,6 @@ def ttft_seconds(request: Request, *, since: Since = "scheduled") -> float | Non
     return _seconds(start, request.first_ns, request)
 
 
-def first_output_seconds(request: Request) -> float | None:
-    """Return seconds from scheduled arrival to the first token that is not reasoning."""
-    return _seconds(request.sched_ns, request.first_output_ns, request)
-
-
 def tpot_seconds(request: Request) -> float | None:
     """Return mean seconds per output token after the first; None if n is unknown or <= n_first.
 

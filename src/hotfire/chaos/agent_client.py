@@ -49,14 +49,6 @@ class LinkState(Answer):
     """None: the node runs no BIRD that answers."""
 
 
-class CgroupState(Answer):
-    """The memory cgroup of a container."""
-
-    usage_bytes: int
-    limit_bytes: int | None
-    oom_kills: int
-
-
 class Observed(Answer):
     """What a fault on a node told about itself; None where it has not (yet) said so."""
 
@@ -156,11 +148,6 @@ class AgentClient:
     def link_state(self, node: str, link: str) -> LinkState:
         """Return what a node sees of one of its links."""
         return _read(LinkState, self.call(node, "link.state", link=link))
-
-    def cgroup_state(self, node: str, *, pod_uid: str, container_id: str) -> CgroupState:
-        """Return the memory cgroup of a container."""
-        answer = self.call(node, "cgroup.state", pod_uid=pod_uid, container_id=container_id)
-        return _read(CgroupState, answer)
 
     def device_grants(self, node: str) -> list[DeviceGrant]:
         """Return which devices a node's kubelet gave to which container."""

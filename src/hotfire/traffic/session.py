@@ -16,7 +16,7 @@ from hotfire.traffic.fallback import Fallback
 from hotfire.traffic.files import Ended
 from hotfire.traffic.fitness import Fitness, clock, resolve
 from hotfire.traffic.plan import NANO, LoadPlan
-from hotfire.traffic.pump import POLL_SECONDS, ClosedPump, OpenPump
+from hotfire.traffic.pump import POLL_SECONDS, ClosedPump, OpenPump, Pump
 from hotfire.traffic.reactor import Anchor, Order, Reactor
 
 
@@ -51,7 +51,7 @@ class Session:
         self._draining = False
         # The reactor's thread submits too where a slot becomes free; gevent's lock is not for it.
         self._lock = monkey.get_original("_thread", "allocate_lock")()
-        self.pump = (ClosedPump if plan.mode == "closed" else OpenPump)(self)
+        self.pump: Pump = ClosedPump(self) if plan.mode == "closed" else OpenPump(self)
         self.fitness = Fitness.prepare(plan)
         self.addresses = resolve(*plan.address)
         self.reactor, self._thread = self._client()
