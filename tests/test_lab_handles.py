@@ -14,11 +14,12 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from hotfire.errors import ProfileError
 from hotfire.lab import logs, router, tokens
+from hotfire.lab.blueprint import AGENT, Service
 from hotfire.lab.handles import facts, mending, names, plan, returned
 from hotfire.lab.handles.names import WAYS, Handle, Kind
 from hotfire.lab.handles.plan import Order
 from hotfire.lab.handles.records import Broken, Entry, Records, boot_seconds, due, granted
-from hotfire.lab.machines import AGENT, Rack, Service
+from hotfire.lab.machines import Rack
 from hotfire.lab.topology import Topology
 
 TOPOLOGY = Topology(nodes=2, racks=2, gpus_per_node=1)

@@ -151,7 +151,7 @@ def shell(
 
     For example `hotfire lab shell n1 -- birdc show bfd sessions`.
     """
-    from hotfire.lab.machines import BASE_ENV  # noqa: PLC0415
+    from hotfire.lab.blueprint import BASE_ENV  # noqa: PLC0415
 
     lab = _lab()
     argv = [*lab.rack.enter(machine), *(context.args or ["/bin/bash", "--norc"])]

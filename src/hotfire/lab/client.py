@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hotfire.errors import LabError
 from hotfire.lab import fabric
-from hotfire.lab.machines import Bind, Blueprint, Service
+from hotfire.lab.blueprint import Bind, Blueprint, Service
 from hotfire.lab.router import machine_services
 from hotfire.lab.state import Ports
 from hotfire.lab.topology import (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hotfire.lab import api_policy, fabric, pki
-from hotfire.lab.machines import BASE_ENV, Bind, Blueprint, Service
+from hotfire.lab.blueprint import BASE_ENV, Bind, Blueprint, Service
 from hotfire.lab.router import machine_services
 from hotfire.lab.topology import (
     API_ADDRESS,

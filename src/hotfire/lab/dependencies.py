@@ -6,7 +6,7 @@ Nothing outside the lab reaches it, so Redis asks for no password.
 from pathlib import Path
 
 from hotfire.lab import fabric
-from hotfire.lab.machines import BASE_ENV, Bind, Blueprint, Service
+from hotfire.lab.blueprint import BASE_ENV, Bind, Blueprint, Service
 from hotfire.lab.router import machine_services
 from hotfire.lab.topology import Machine, Topology
 

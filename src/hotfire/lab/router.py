@@ -1,7 +1,7 @@
 """A top-of-rack router, and the services that every machine of the fabric runs."""
 
 from hotfire.lab import fabric
-from hotfire.lab.machines import BASE_ENV, Blueprint, Service
+from hotfire.lab.blueprint import BASE_ENV, Blueprint, Service
 from hotfire.lab.topology import Machine, Topology
 
 NODE_EXPORTER_PORT = 9100

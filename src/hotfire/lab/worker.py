@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hotfire.lab import cgroups, fabric, gpu_device, gpu_labels, gpus
+from hotfire.lab.blueprint import BASE_ENV, Bind, Blueprint, Service
 from hotfire.lab.images import PAUSE_IMAGE
 from hotfire.lab.machine_spec import Spec
-from hotfire.lab.machines import BASE_ENV, Bind, Blueprint, Service
 from hotfire.lab.router import machine_services
 from hotfire.lab.topology import (
     CLUSTER_DOMAIN,

@@ -7,7 +7,8 @@ from typing import Any
 
 from hotfire.agent import program
 from hotfire.errors import HarnessError
-from hotfire.lab.machines import AGENT, AGENT_SOCKET, AGENT_STATE, Rack
+from hotfire.lab.blueprint import AGENT, AGENT_SOCKET, AGENT_STATE
+from hotfire.lab.machines import Rack
 from hotfire.waiting import until
 
 _START_SECONDS = 15.0
