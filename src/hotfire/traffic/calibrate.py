@@ -16,6 +16,7 @@ import numpy as np
 from hotfire.engine import scripted
 from hotfire.errors import InstrumentError
 from hotfire.history import Request
+from hotfire.percentiles import percentile
 from hotfire.slo import e2e_seconds, tpot_seconds, ttft_seconds
 from hotfire.traffic import launch
 from hotfire.traffic.calibration import Calibration, Error, Host
@@ -129,7 +130,7 @@ def _error(pairs: Sequence[tuple[Request, Mapping[str, Any]]], name: str) -> Err
     return Error(
         mean_seconds=float(errors.mean()),
         p50_seconds=float(np.median(errors)),
-        p95_seconds=float(np.percentile(np.abs(errors), 95)),
+        p95_seconds=float(percentile(np.abs(errors), 95)),
         max_seconds=float(np.abs(errors).max()),
     )
 
