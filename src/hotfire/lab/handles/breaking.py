@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from hotfire.errors import FaultNotInjected, HotfireError, LabError, ProfileError
 from hotfire.lab.handles import agents, facts, mending, plan, power, proofs, warden
+from hotfire.lab.handles.case import Case
 from hotfire.lab.handles.names import Handle, Kind
 from hotfire.lab.handles.plan import Order
 from hotfire.lab.handles.records import Broken, Entry, Records, boot_seconds, slug
@@ -49,7 +50,7 @@ def break_(lab: Lab, handle: Handle, order: Order) -> Done:
             records.log(handle=handle.name, event="broken", how=broken.how)
             try:
                 proof = proofs.prove(
-                    proofs.Case(
+                    Case(
                         lab=lab,
                         topology=topology,
                         handle=handle,

@@ -1,0 +1,139 @@
+"""The proof that a link is really broken: BFD, carriers, counted frames and bytes, round trips."""
+
+import math
+from time import monotonic
+
+from hotfire.errors import FaultNotInjected
+from hotfire.lab.handles import plan
+from hotfire.lab.handles.case import Case
+from hotfire.lab.topology import Link
+from hotfire.waiting import until
+
+# BFD gives a path up after 0.3 s; the rest is what a busy machine may add.
+BFD_SECONDS = 5.0
+_PROBES = 2000
+_PROBE_BYTES, _FULL_BYTES = 100, 1400
+# Five standard deviations: one false alarm in two million.
+_SIGMAS = 5.0
+_OFFERED = 2.0
+_RATE_SECONDS = 1.0
+_ROUND_TRIPS = 5
+
+
+def prove(case: Case, link: Link) -> list[str]:
+    """Return what shows that the link is broken in the way that was asked for.
+
+    Raises:
+        HarnessError: nothing shows it.
+    """
+    ways = {"loss": _loss, "rate": _rate, "delay": _delay}
+    return ways.get(case.order.how, _cut)(case, link)
+
+
+def _cut(case: Case, link: Link) -> list[str]:
+    """Show carrier, drops and that BFD is down at both ends."""
+    node, router = link.machine.name, link.router.name
+    seconds = down_at_both_ends(case, [link])
+    lines = [f"BFD not up at {node} and {router} {seconds:.2f} s later"]
+    now = case.facts_of(node, router)
+    if case.order.how == "carrier":
+        carriers = now[f"{node} link {link.uplink}"], now[f"{router} link {link.port}"]
+        if any("no carrier" not in each for each in carriers):
+            raise FaultNotInjected(f"expected no carrier at either end, seen {carriers}")
+        return [f"no carrier at {node} {link.uplink} and {router} {link.port}", *lines]
+    drops = case.ask(node, "link.state", link=link.uplink)["drops"]
+    wanted = {"one-way-in": {"ingress"}, "one-way-out": {"egress"}}
+    directions = wanted.get(case.order.how, {"ingress", "egress"})
+    if set(drops) != directions or not all(drops.values()):
+        raise FaultNotInjected(f"expected drops at {sorted(directions)}, seen {drops}")
+    counted = ", ".join(f"{count} at {hook}" for hook, count in sorted(drops.items()))
+    return [f"dropped on {node} {link.uplink}: {counted}; carrier on", *lines]
+
+
+def down_at_both_ends(case: Case, links: list[Link]) -> float:
+    """Wait until BFD is down at both ends of links; return how long that took."""
+    ends = [(link.machine.name, link.uplink) for link in links]
+    ends += [(link.router.name, link.port) for link in links]
+    names = sorted({machine for machine, _ in ends})
+    began = monotonic()
+
+    def up() -> list[str]:
+        now = case.facts_of(*names)
+        return [f"{m} {name}" for m, name in ends if now.get(f"{m} bfd {name}") == "Up"]
+
+    until(lambda: not up(), within_seconds=BFD_SECONDS, what=f"BFD down at {ends}")
+    return monotonic() - began
+
+
+def _loss(case: Case, link: Link) -> list[str]:
+    """Send numbered frames each way and count those that arrive."""
+    ratio = plan.amount(case.order)
+    node, router = (link.machine.name, link.uplink), (link.router.name, link.port)
+    # What the router sends is dropped behind the counter of the node's link: there, ask the filter.
+    sent = case.ask(node[0], "link.state", link=node[1])
+    lines = [_share(_lost_frames(case, node, router), ratio, f"from {node[0]} to {router[0]}")]
+    before = sent["drops"].get("ingress", 0)
+    case.ask(router[0], "link.probe", link=router[1], **_small(_PROBES))
+    after = case.ask(node[0], "link.state", link=node[1])["drops"]["ingress"]
+    lines.append(_share(after - before, ratio, f"from {router[0]} to {node[0]}"))
+    return lines
+
+
+def _lost_frames(case: Case, sender: tuple[str, str], receiver: tuple[str, str]) -> int:
+    def received() -> int:
+        return int(case.ask(receiver[0], "link.state", link=receiver[1])["received_packets"])
+
+    before = received()
+    case.ask(sender[0], "link.probe", link=sender[1], **_small(_PROBES))
+    return _PROBES - (received() - before)
+
+
+def _small(count: int) -> dict[str, float]:
+    return {"frames": count, "frame_bytes": _PROBE_BYTES, "seconds": 1.0}
+
+
+def _share(lost: int, ratio: float, way: str) -> str:
+    seen = lost / _PROBES
+    # Sessions send a few frames of their own meanwhile: at most three dozen a second.
+    margin = _SIGMAS * math.sqrt(ratio * (1 - ratio) / _PROBES) + 36 / _PROBES
+    if abs(seen - ratio) > margin:
+        raise FaultNotInjected(f"{seen:.1%} lost {way}, expected {ratio:.1%} +- {margin:.1%}")
+    return f"{seen:.1%} of {_PROBES} frames lost {way}"
+
+
+def _rate(case: Case, link: Link) -> list[str]:
+    """Offer twice the rate each way and count the bytes that arrive."""
+    bits = plan.amount(case.order)
+    node, router = (link.machine.name, link.uplink), (link.router.name, link.port)
+    return [_passed(case, node, router, bits), _passed(case, router, node, bits)]
+
+
+def _passed(case: Case, sender: tuple[str, str], receiver: tuple[str, str], bits: float) -> str:
+    def received() -> int:
+        return int(case.ask(receiver[0], "link.state", link=receiver[1])["received_bytes"])
+
+    frames = math.ceil(_OFFERED * bits * _RATE_SECONDS / 8 / _FULL_BYTES)
+    before, began = received(), monotonic()
+    case.ask(
+        sender[0],
+        "link.probe",
+        link=sender[1],
+        frames=frames,
+        frame_bytes=_FULL_BYTES,
+        seconds=_RATE_SECONDS,
+    )
+    seen = (received() - before) * 8 / (monotonic() - began)
+    if not 0.5 * bits <= seen <= 1.2 * bits:
+        raise FaultNotInjected(f"{seen:.3g} bit/s passed, expected about {bits:.3g}")
+    return f"{seen / 1e6:.2f} Mbit/s pass from {sender[0]} to {receiver[0]}, twice as much offered"
+
+
+def _delay(case: Case, link: Link) -> list[str]:
+    """Ask the other end a few times; the way there and the way back are late."""
+    seconds = plan.amount(case.order)
+    trips = case.ask(link.machine.name, "link.round_trip", link=link.uplink, times=_ROUND_TRIPS)
+    seen = [trip for trip in trips["round_trips_seconds"] if trip is not None]
+    if len(seen) < _ROUND_TRIPS or min(seen) < 2 * seconds:
+        raise FaultNotInjected(f"round trips of {seen} s, expected at least {2 * seconds:g} s")
+    shown = f"{min(seen) * 1e3:.1f} to {max(seen) * 1e3:.1f} ms"
+    return [f"round trips between {link.machine.name} and {link.router.name} take {shown}"]
