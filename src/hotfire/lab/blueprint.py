@@ -8,6 +8,8 @@ from pathlib import Path
 from hotfire.lab.machine_spec import BindSpec, ServiceSpec
 from hotfire.lab.topology import Machine
 
+PKI = "/etc/kubernetes/pki"
+"""Where certificates and kubeconfigs lie on a machine of the cluster."""
 _PATH = "/opt/hotfire/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 BASE_ENV = {"PATH": _PATH, "HOME": "/root", "LD_LIBRARY_PATH": "/opt/hotfire/python/lib"}
 

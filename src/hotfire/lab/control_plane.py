@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hotfire.lab import api_policy, fabric, pki
-from hotfire.lab.blueprint import BASE_ENV, Bind, Blueprint, Service
+from hotfire.lab.blueprint import BASE_ENV, PKI, Bind, Blueprint, Service
 from hotfire.lab.router import machine_services
 from hotfire.lab.topology import (
     API_ADDRESS,
@@ -21,11 +21,10 @@ from hotfire.lab.topology import (
 
 _ANNOUNCER = Path(__file__).with_name("api_announcer.py")
 _ANNOUNCER_PROGRAM = "/opt/hotfire/api_announcer.py"
-_PKI = "/etc/kubernetes/pki"
 _GATES = "GenericWorkload=true,GangScheduling=true"
 _GO_ENV = BASE_ENV | {"GOGC": "75"}
 # Whoever reads their metrics can verify these; those made at a start are anybody's.
-_METRICS_TLS = (f"--tls-cert-file={_PKI}/api.crt", f"--tls-private-key-file={_PKI}/api.key")
+_METRICS_TLS = (f"--tls-cert-file={PKI}/api.crt", f"--tls-private-key-file={PKI}/api.key")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +52,7 @@ def blueprint(topology: Topology, machine: Machine, directory: Path, lent: Lent)
         binds=(
             Bind(source=str(lent.binaries), target="/opt/hotfire/bin"),
             Bind(source=str(lent.python), target="/opt/hotfire/python"),
-            Bind(source=str(directory), target=_PKI),
+            Bind(source=str(directory), target=PKI),
         ),
         files={
             fabric.BIRD_CONFIG: fabric.bird_config(topology, machine),
@@ -101,7 +100,7 @@ def write_identities(directory: Path, authority: pki.Authority, machine: Machine
 
 def _announcer() -> tuple[str, ...]:
     python = "/opt/hotfire/python/bin/python3"
-    return (python, "-I", "-S", _ANNOUNCER_PROGRAM, API_ADDRESS, str(API_PORT), f"{_PKI}/ca.crt")
+    return (python, "-I", "-S", _ANNOUNCER_PROGRAM, API_ADDRESS, str(API_PORT), f"{PKI}/ca.crt")
 
 
 def _etcd(topology: Topology, machine: Machine) -> tuple[str, ...]:
@@ -132,45 +131,45 @@ def _api_server(machine: Machine) -> tuple[str, ...]:
         f"--etcd-servers=http://{machine.address}:2379",
         f"--service-cluster-ip-range={SERVICE_NETWORK}",
         "--service-account-issuer=https://kubernetes.default.svc",
-        f"--service-account-key-file={_PKI}/service-account.pub",
-        f"--service-account-signing-key-file={_PKI}/service-account.key",
-        f"--client-ca-file={_PKI}/ca.crt",
-        f"--tls-cert-file={_PKI}/api.crt",
-        f"--tls-private-key-file={_PKI}/api.key",
-        f"--kubelet-client-certificate={_PKI}/api-client.crt",
-        f"--kubelet-client-key={_PKI}/api-client.key",
-        f"--kubelet-certificate-authority={_PKI}/ca.crt",
+        f"--service-account-key-file={PKI}/service-account.pub",
+        f"--service-account-signing-key-file={PKI}/service-account.key",
+        f"--client-ca-file={PKI}/ca.crt",
+        f"--tls-cert-file={PKI}/api.crt",
+        f"--tls-private-key-file={PKI}/api.key",
+        f"--kubelet-client-certificate={PKI}/api-client.crt",
+        f"--kubelet-client-key={PKI}/api-client.key",
+        f"--kubelet-certificate-authority={PKI}/ca.crt",
         # Without it exec and logs try to resolve node names, and hang.
         "--kubelet-preferred-address-types=InternalIP",
         "--authorization-mode=Node,RBAC",
         "--enable-admission-plugins=NodeRestriction",
         "--allow-privileged=true",
-        f"--requestheader-client-ca-file={_PKI}/ca.crt",
+        f"--requestheader-client-ca-file={PKI}/ca.crt",
         # One authority signs clients and the front proxy: the names must be told apart.
         "--requestheader-allowed-names=apiserver-kubelet",
         "--requestheader-extra-headers-prefix=X-Remote-Extra-",
         "--requestheader-group-headers=X-Remote-Group",
         "--requestheader-username-headers=X-Remote-User",
-        f"--proxy-client-cert-file={_PKI}/api-client.crt",
-        f"--proxy-client-key-file={_PKI}/api-client.key",
+        f"--proxy-client-cert-file={PKI}/api-client.crt",
+        f"--proxy-client-key-file={PKI}/api-client.key",
         f"--feature-gates={_GATES}",
         "--runtime-config=scheduling.k8s.io/v1alpha2=true",
-        *api_policy.arguments(_PKI),
+        *api_policy.arguments(PKI),
         "--profiling=false",
     )
 
 
 def _controller_manager(topology: Topology) -> tuple[str, ...]:
-    config = f"{_PKI}/controller-manager.conf"
+    config = f"{PKI}/controller-manager.conf"
     return (
         "kube-controller-manager",
         f"--kubeconfig={config}",
         f"--authentication-kubeconfig={config}",
         f"--authorization-kubeconfig={config}",
-        f"--service-account-private-key-file={_PKI}/service-account.key",
-        f"--root-ca-file={_PKI}/ca.crt",
-        f"--cluster-signing-cert-file={_PKI}/ca.crt",
-        f"--cluster-signing-key-file={_PKI}/ca.key",
+        f"--service-account-private-key-file={PKI}/service-account.key",
+        f"--root-ca-file={PKI}/ca.crt",
+        f"--cluster-signing-cert-file={PKI}/ca.crt",
+        f"--cluster-signing-key-file={PKI}/ca.key",
         "--use-service-account-credentials=true",
         *_election(topology),
         f"--cluster-cidr={POD_NETWORK}",
@@ -182,7 +181,7 @@ def _controller_manager(topology: Topology) -> tuple[str, ...]:
 
 
 def _scheduler(topology: Topology) -> tuple[str, ...]:
-    config = f"{_PKI}/scheduler.conf"
+    config = f"{PKI}/scheduler.conf"
     return (
         "kube-scheduler",
         f"--kubeconfig={config}",

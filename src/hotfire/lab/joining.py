@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from hotfire.errors import LabError
-from hotfire.lab import worker
+from hotfire.lab import node_files, worker
 from hotfire.lab.kube import Kubectl
 from hotfire.lab.machines import Rack
 from hotfire.lab.topology import Machine
@@ -36,7 +36,7 @@ def import_images(rack: Rack, node: Machine) -> None:
         what=f"containerd serving on {node.name}",
         poll_seconds=0.05,
     )
-    base = ["ctr", "--address", worker.CONTAINERD_SOCKET, "--namespace", "k8s.io"]
+    base = ["ctr", "--address", node_files.CONTAINERD_SOCKET, "--namespace", "k8s.io"]
     rack.run(node.name, [*base, "images", "import", "--local", worker.IMAGE_ARCHIVE])
 
 
