@@ -1,44 +1,36 @@
 """``hotfire load``: a load on a target, measured, judged against its budgets, and told."""
 
 import json
-import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from rich.console import Console
 from rich.text import Text
 
 from hotfire.cli.child import termination_as_interrupt
+from hotfire.cli.load_finding import Finding, document, tell
 from hotfire.cli.load_order import Order, Task, understood
-from hotfire.cli.load_view import (
-    LiveView,
-    print_budgets,
-    print_cross_check,
-    print_instrument,
-    print_summary,
-)
+from hotfire.cli.load_view import LiveView
 from hotfire.cli.project import project_root
 from hotfire.cluster import Cluster
-from hotfire.crosscheck import Agreement, CrossCheck
 from hotfire.errors import ProfileError
 from hotfire.history import Request
 from hotfire.rundir import RunDirectory, RunInfo
-from hotfire.slo import BudgetResult, Summary, judge_budgets, summarise
+from hotfire.slo import judge_budgets
 from hotfire.traffic import calibration, launch, vllm_bench
 from hotfire.traffic.calibrate import calibrate
 from hotfire.traffic.knee import Effort, find_knee, knee_trials
-from hotfire.traffic.launch import LoadReport, RunningLoad
+from hotfire.traffic.launch import RunningLoad
 from hotfire.traffic.live import Tail
 from hotfire.traffic.pods import workers_on_pods
 from hotfire.traffic.trial import Trial
 from hotfire.traffic.vllm_bench import Compared
 from hotfire.traffic.witness import compared
-from hotfire.verdict import Verdict, merge
+from hotfire.verdict import Verdict
 from hotfire.waiting import until
 
 __all__ = ["Order", "carry_out"]
@@ -47,56 +39,6 @@ _NAME: Final = "load"
 _EXIT_CODES: Final = {Verdict.PASSED: 0, Verdict.FAILED: 1, Verdict.INCONCLUSIVE: 2}
 _CALIBRATION_TTFT: Final = 0.2
 _CALIBRATION_TPOT: Final = 0.02
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One load, measured and judged."""
-
-    run: RunDirectory
-    rows: Sequence[Request]
-    report: LoadReport
-    cross_check: CrossCheck | None
-    bench: Sequence[Compared]
-    """Another tool's figures beside ours; empty if it was not asked."""
-    budgets: Sequence[BudgetResult]
-    interrupted: bool
-
-    @property
-    def summary(self) -> Summary:
-        """What users experienced."""
-        return summarise(self.rows)
-
-    @property
-    def examples(self) -> dict[str, str]:
-        """What the first failure of each class looked like."""
-        found: dict[str, str] = {}
-        for row in self.rows:
-            if row.error_class is not None:
-                found.setdefault(str(row.error_class), row.detail)
-        return found
-
-    @property
-    def verdict(self) -> Verdict:
-        """The worst of the budgets, unless the instrument decides otherwise."""
-        return (
-            Verdict.INCONCLUSIVE
-            if self.doubts
-            else merge([Verdict.PASSED, *(one.verdict for one in self.budgets)])
-        )
-
-    @property
-    def doubts(self) -> list[str]:
-        """Why nothing may be concluded, whatever was measured."""
-        found = [gate.reason for gate in self.report.instrument if not gate.holds]
-        if self.cross_check and self.cross_check.agreement is Agreement.MEASURING_FAULT:
-            found.append(self.cross_check.reason)
-        if not any(row.complete for row in self.rows) and not self.budgets:
-            found.append("no request was complete")
-        found += [f"vllm bench serve: {one.told()}" for one in self.bench if one.doubtful]
-        if self.interrupted:
-            found.append("interrupted by the operator")
-        return found
 
 
 def carry_out(order: Order) -> int:
@@ -115,9 +57,9 @@ def carry_out(order: Order) -> int:
         return _find_rate(order, task, console)
     with termination_as_interrupt():
         found = _measure(order, task, console)
-    _tell(found, console)
+    tell(found, console)
     if order.json:
-        Console(highlight=False, soft_wrap=True).print_json(data=_document(found))
+        Console(highlight=False, soft_wrap=True).print_json(data=document(found))
     return _EXIT_CODES[found.verdict]
 
 
@@ -145,7 +87,7 @@ def _measure(order: Order, task: Task, console: Console) -> Finding:
         interrupted=interrupted,
     )
     run.update_info(finished_at=datetime.now(UTC), notes=tuple(found.doubts))
-    run.write_text("load.json", json.dumps(_document(found), indent=2) + "\n")
+    run.write_text("load.json", json.dumps(document(found), indent=2) + "\n")
     return found
 
 
@@ -221,50 +163,6 @@ def _planned(task: Task) -> str:
     return f"{rate} for {plan.duration_seconds:g} s"
 
 
-def _tell(found: Finding, console: Console) -> None:
-    print_summary(console, found.summary, found.examples)
-    print_budgets(console, found.budgets)
-    print_instrument(console, found.report.instrument, calibration.remembered())
-    if found.cross_check:
-        print_cross_check(console, found.cross_check)
-    for one in found.bench:
-        console.print(Text(f"vllm bench {one.told()}"), soft_wrap=True)
-    why = f": {'; '.join(found.doubts)}" if found.doubts else ""
-    word = found.verdict if found.budgets or found.doubts else "measured; no budget was given"
-    console.print(Text(f"{word}{why}"), soft_wrap=True)
-
-
-def _document(found: Finding) -> dict[str, Any]:
-    """Return the finding as JSON has it; what is infinite is told as text."""
-    known, summary = calibration.remembered(), found.summary
-    return {
-        "verdict": found.verdict,
-        "doubts": found.doubts,
-        "figures": summary.figures(),
-        "failures": summary.failures,
-        "budgets": [_budget(one) for one in found.budgets],
-        "gates": [gate.model_dump() for gate in found.report.instrument],
-        "calibration": known.model_dump(mode="json") if known else None,
-        "cross_check": found.cross_check.model_dump() if found.cross_check else None,
-        "vllm_bench": [asdict(one) for one in found.bench],
-        "history": "history/load.jsonl",
-        "run": str(found.run.root),
-    }
-
-
-def _budget(one: BudgetResult) -> dict[str, Any]:
-    measured = one.measured
-    if measured is not None and not math.isfinite(measured):
-        measured = None
-    return {
-        "name": one.name,
-        "limit": one.limit,
-        "measured": measured,
-        "verdict": one.verdict,
-        "reason": one.reason,
-    }
-
-
 def _calibrate(task: Task, console: Console) -> int:
     plan = task.plan
     console.print(
@@ -298,11 +196,11 @@ def _find_rate(order: Order, task: Task, console: Console) -> int:
         network_namespace=task.network_namespace,
     )
 
-    def tell(trial: Trial) -> None:
+    def tell_trial(trial: Trial) -> None:
         line = f"{trial.rate_per_second:8.4g}/s  {trial.verdict:<13} {trial.reason}"
         console.print(Text(line), soft_wrap=True)
 
-    knee = find_knee(trials, tell)
+    knee = find_knee(trials, tell_trial)
     console.print(Text(knee.statement), soft_wrap=True)
     run.update_info(finished_at=datetime.now(UTC), notes=(knee.statement,))
     if knee.rate_per_second:
