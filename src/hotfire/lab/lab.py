@@ -5,7 +5,6 @@ import datetime
 import os
 import shutil
 import sys
-import sysconfig
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,11 +16,11 @@ import yaml
 from hotfire.errors import LabError
 from hotfire.lab import (
     add_ons,
+    assembly,
     cgroups,
     client,
     control_plane,
     credentials,
-    dependencies,
     extending,
     fabric,
     joining,
@@ -29,7 +28,6 @@ from hotfire.lab import (
     on_demand,
     readiness,
     remains,
-    router,
     target,
     topology_file,
     worker,
@@ -42,10 +40,6 @@ from hotfire.lab.progress import Progress
 from hotfire.lab.state import Ports, Record, State, cache_home, state_home
 from hotfire.lab.topology import Topology
 from hotfire.lab.workshop import Workshop
-
-_HERE = Path(__file__).parent
-_SHIMS = _HERE / "assets"
-_CNI_PLUGIN = _HERE / "network_policy" / "cni_plugin.py"
 
 
 class Lab:
@@ -157,7 +151,7 @@ class Lab:
         routers = " and ".join(router.name for router in topology.routers)
         progress.note(f"building the fabric: {len(topology.links)} cables to {routers}")
         fabric.build(topology)
-        self._write_shims()
+        assembly.write_shims(self.state.home / "usr-layer")
         credentials.write(topology, self.state, api_port=self.ports.api)
         self._switch_on(topology, parts)
         progress.note(f"{len(topology.machines)} machines are on; waiting for the API server")
@@ -203,38 +197,9 @@ class Lab:
             extending.start(self.kubectl(), self.state, homes, add_ons=new, progress=progress)
             self.remember(grown)
 
-    def _write_shims(self) -> None:
-        usr = self.state.home / "usr-layer"
-        shutil.copytree(_SHIMS, usr / "bin", dirs_exist_ok=True)
-        shutil.copy(_CNI_PLUGIN, usr / "bin" / "hotfire-policy")
-        for name in ("nvidia-smi", "hotfire-policy"):
-            (usr / "bin" / name).chmod(0o755)
-
     def _switch_on(self, topology: Topology, parts: Parts) -> None:
-        python, pki = Path(sys.base_prefix), self.state.pki
-        lent = worker.Lent(
-            binaries=parts.binaries,
-            add_ons=self.state.add_ons,
-            python=python,
-            engine=parts.engine,
-            tool=Path(sysconfig.get_path("purelib")),
-            source=_HERE.parent.parent,
-        )
-        carried = control_plane.Lent(binaries=parts.binaries, python=python)
         with client.relays(self.ports) as relays:
-            plans = [
-                *(
-                    control_plane.blueprint(topology, member, pki / member.name, carried)
-                    for member in topology.members
-                ),
-                *(router.blueprint(topology, each) for each in topology.routers),
-                dependencies.blueprint(topology, python=python, model=parts.model),
-                client.blueprint(topology, python, relays),
-                *(
-                    worker.blueprint(topology, node, pki / node.name, lent)
-                    for node in topology.workers
-                ),
-            ]
+            plans = assembly.blueprints(topology, self.state, parts, relays)
             extending.stock(self.state, topology.add_ons, parts.add_ons)
             for node in topology.workers:
                 joining.hold(self.rack, node)
@@ -311,15 +276,7 @@ class Lab:
 
     def collect_logs(self, directory: Path) -> None:
         """Copy every log of every machine below a directory."""
-        for name in self.rack.names():
-            own = self.rack.var(name) / "log"
-            for log in (*own.glob("*.log"), *own.glob("kubernetes/*.log")):
-                (directory / name).mkdir(parents=True, exist_ok=True)
-                shutil.copy2(log, directory / name / log.name)
-            logs.copy_pods(self.rack, name, directory / name / "pods")
-            init = self.rack.home(name) / "init.log"
-            if init.exists() and (directory / name).is_dir():
-                shutil.copy2(init, directory / name / "init.log")
+        logs.collect(self.rack, directory)
         if self.state.handles_log.exists():
             shutil.copy2(self.state.handles_log, directory / "handles.log")
 

@@ -43,6 +43,19 @@ def follow(found: list[tuple[str, Path]], lines: int) -> None:
     os.execvp(words[0], words)  # noqa: S606 - no shell in between
 
 
+def collect(rack: Rack, directory: Path) -> None:
+    """Copy every log of every machine below a directory."""
+    for name in rack.names():
+        own = rack.var(name) / "log"
+        for log in (*own.glob("*.log"), *own.glob("kubernetes/*.log")):
+            (directory / name).mkdir(parents=True, exist_ok=True)
+            shutil.copy2(log, directory / name / log.name)
+        copy_pods(rack, name, directory / name / "pods")
+        init = rack.home(name) / "init.log"
+        if init.exists() and (directory / name).is_dir():
+            shutil.copy2(init, directory / name / "init.log")
+
+
 def copy_pods(rack: Rack, machine: str, directory: Path) -> None:
     """Copy the logs of every container of a machine below a directory."""
     for name, path in _of_pods(rack, machine):
