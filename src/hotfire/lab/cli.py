@@ -3,18 +3,14 @@
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from hotfire.lab import nodes_cli
+from hotfire.lab.console import console, own_lab, say
 from hotfire.lab.handles import cli as handles_cli
-
-if TYPE_CHECKING:  # `--help` stays instant
-    from hotfire.lab.lab import Lab
-    from hotfire.lab.state import Ports
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
@@ -27,18 +23,6 @@ AddOns = Annotated[
     list[str] | None,
     typer.Option("--with", metavar="NAME", help="An add-on, such as scaling (repeatable)."),
 ]
-_console = Console(highlight=False)
-
-
-def _say(text: str) -> None:
-    _console.print(text, markup=False, soft_wrap=True)
-
-
-def _lab(ports: "Ports | None" = None) -> "Lab":
-    from hotfire.lab import project_root  # noqa: PLC0415
-    from hotfire.lab.lab import Lab  # noqa: PLC0415
-
-    return Lab(project_root(), ports=ports)
 
 
 @app.command()
@@ -78,9 +62,9 @@ def up(  # noqa: PLR0913 - each is an option
     }
     given = {name: value for name, value in options.items() if value is not None}
     shape = topology_file.read(topology, given) if topology else topology_file.parse(given)
-    lab = _lab(Ports(api=api_port, gateway=gateway_port, prometheus=prometheus_port))
-    lab.up(shape, Progress(_say))
-    _say(f"export KUBECONFIG={lab.state.kubeconfig}")
+    lab = own_lab(Ports(api=api_port, gateway=gateway_port, prometheus=prometheus_port))
+    lab.up(shape, Progress(say))
+    say(f"export KUBECONFIG={lab.state.kubeconfig}")
 
 
 @app.command()
@@ -90,7 +74,7 @@ def add(
     """Bring add-ons into the standing lab; what they need is built first."""
     from hotfire.lab.progress import Progress  # noqa: PLC0415
 
-    _lab().extend(names, Progress(_say))
+    own_lab().extend(names, Progress(say))
 
 
 @app.command()
@@ -104,8 +88,8 @@ def build(*, with_: AddOns = None) -> None:
 
     require_root()
     parts = extending.go_parts(on_demand.resolve(with_ or []))
-    Workshop(cache_home(), project_root(), Progress(_say)).everything(parts)
-    _say(f"every part is in {cache_home() / 'parts'}")
+    Workshop(cache_home(), project_root(), Progress(say)).everything(parts)
+    say(f"every part is in {cache_home() / 'parts'}")
 
 
 @app.command()
@@ -117,8 +101,8 @@ def down(
     """Take the lab down, whole or half built; nothing of it stays."""
     from hotfire.lab.progress import Progress  # noqa: PLC0415
 
-    if not _lab().down(Progress(_say), any_checkout=any_):
-        _say("there was no lab")
+    if not own_lab().down(Progress(say), any_checkout=any_):
+        say("there was no lab")
 
 
 @app.command()
@@ -126,18 +110,18 @@ def status() -> None:
     """Show what stands: machines, nodes, sessions, addresses. Exit code 1 if it is not healthy."""
     from hotfire.lab.status import Status, look  # noqa: PLC0415
 
-    seen: Status | None = look(_lab())
+    seen: Status | None = look(own_lab())
     if seen is None:
-        _say("no lab is up; `hotfire lab up` starts one")
+        say("no lab is up; `hotfire lab up` starts one")
         raise typer.Exit(1)
     table = Table("machine", "rack", "address", "BGP sessions", "services", "node", "on for")
     for row in seen.rows:
         table.add_row(
             row.name, row.rack, row.address, row.sessions, row.services, row.node, row.age
         )
-    _console.print(table)
+    console.print(table)
     for line in seen.lines:
-        _say(line)
+        say(line)
     if not seen.healthy:
         raise typer.Exit(1)
 
@@ -145,7 +129,9 @@ def status() -> None:
 @app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
 def shell(
     context: typer.Context,
-    machine: Annotated[str, typer.Argument(help="n1, n2, ..., cp1, r1, r2 or client.")] = "client",
+    machine: Annotated[
+        str, typer.Argument(help="n1, cp1, r1, store, client or another one.")
+    ] = "client",
 ) -> None:
     """Open a shell on a machine, or run a program there.
 
@@ -153,7 +139,7 @@ def shell(
     """
     from hotfire.lab.blueprint import BASE_ENV  # noqa: PLC0415
 
-    lab = _lab()
+    lab = own_lab()
     argv = [*lab.rack.enter(machine), *(context.args or ["/bin/bash", "--norc"])]
     env = BASE_ENV | {"TERM": os.environ.get("TERM", "dumb"), "PS1": f"{machine}# "}
     sys.stdout.flush()
@@ -168,10 +154,10 @@ def kubeconfig(
     """Print the administrator's kubeconfig of the lab."""
     from hotfire.errors import LabError  # noqa: PLC0415
 
-    state = _lab().state
+    state = own_lab().state
     if not state.kubeconfig.exists():
         raise LabError("no lab is up; `hotfire lab up` starts one")
-    _say(str(state.kubeconfig) if path else state.kubeconfig.read_text())
+    say(str(state.kubeconfig) if path else state.kubeconfig.read_text())
 
 
 handles_cli.add_to(app)

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hotfire.lab.console import own_lab, say
+
 if TYPE_CHECKING:  # `--help` stays instant
     from hotfire.lab.lab import Lab
     from hotfire.lab.pool_process import Limits
@@ -15,16 +17,11 @@ app = typer.Typer(
 )
 
 
-def _say(text: str) -> None:
-    typer.echo(text)
-
-
-def _lab() -> "Lab":
-    from hotfire.lab import project_root  # noqa: PLC0415
-    from hotfire.lab.lab import Lab, require_root  # noqa: PLC0415
+def _lab_as_root() -> "Lab":
+    from hotfire.lab.lab import require_root  # noqa: PLC0415
 
     require_root()
-    return Lab(project_root())
+    return own_lab()
 
 
 @app.command()
@@ -35,7 +32,7 @@ def add(
     from hotfire.lab.node_pool import NodePool  # noqa: PLC0415
     from hotfire.lab.progress import Progress  # noqa: PLC0415
 
-    pool = NodePool(_lab(), Progress(_say))
+    pool = NodePool(_lab_as_root(), Progress(say))
     for _ in range(count):
         pool.add()
 
@@ -48,7 +45,7 @@ def remove(
     from hotfire.lab.node_pool import NodePool  # noqa: PLC0415
     from hotfire.lab.progress import Progress  # noqa: PLC0415
 
-    NodePool(_lab(), Progress(_say)).remove(name)
+    NodePool(_lab_as_root(), Progress(say)).remove(name)
 
 
 def pool(
@@ -68,10 +65,10 @@ def pool(
     from hotfire.errors import LabError  # noqa: PLC0415
     from hotfire.lab.pool_process import Limits, PoolProcess  # noqa: PLC0415
 
-    lab = _lab()
+    lab = _lab_as_root()
     process = PoolProcess(lab.state)
     if off:
-        _say("the node pool is off" if process.stop() else "there was no node pool")
+        say("the node pool is off" if process.stop() else "there was no node pool")
         return
     nodes = lab.topology().nodes
     least, most = max(least, nodes), most or nodes + 2
@@ -81,7 +78,7 @@ def pool(
     if foreground:
         _run(lab, limits)
     else:
-        _say(f"{limits}, process {process.start(limits)}, log {process.log}")
+        say(f"{limits}, process {process.start(limits)}, log {process.log}")
 
 
 def _run(lab: "Lab", limits: "Limits") -> None:
@@ -91,5 +88,5 @@ def _run(lab: "Lab", limits: "Limits") -> None:
     from hotfire.lab.progress import Progress  # noqa: PLC0415
 
     join_lab()
-    progress = Progress(_say)
+    progress = Progress(say)
     Autoscaler(lab, NodePool(lab, progress), limits, progress.note).run()

@@ -4,14 +4,14 @@ import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
+
+from hotfire.lab.console import console, own_lab, say
 
 if TYPE_CHECKING:  # `--help` stays instant
     from hotfire.lab.handles import names
     from hotfire.lab.lab import Lab
 
-_console = Console(highlight=False)
 _DEFAULT_SECONDS = 120.0
 _TOKEN_SECONDS = 600.0
 
@@ -44,7 +44,7 @@ def break_(
     from hotfire.lab.handles import breaking, names, records  # noqa: PLC0415
     from hotfire.lab.handles.plan import Order  # noqa: PLC0415
 
-    lab = _lab()
+    lab = own_lab()
     found = names.find(_handles(lab), handle)
     order = Order(
         how=names.way(found, how),
@@ -56,9 +56,9 @@ def break_(
     ends = datetime.datetime.now().astimezone() + datetime.timedelta(
         seconds=done.broken.left_seconds
     )
-    _say(f"{found.name} is broken ({done.broken.how}) until {ends:%H:%M:%S}")
+    say(f"{found.name} is broken ({done.broken.how}) until {ends:%H:%M:%S}")
     for line in done.proof:
-        _say(f"  {line}")
+        say(f"  {line}")
 
 
 def mend(
@@ -68,7 +68,7 @@ def mend(
     from hotfire.errors import ProfileError  # noqa: PLC0415
     from hotfire.lab.handles import breaking, mending  # noqa: PLC0415
 
-    lab = _lab()
+    lab = own_lab()
     records = breaking.of_lab(lab)
     names = [each.name for each in records.all() if handle in {None, each.name}]
     if handle is not None and not names:
@@ -77,28 +77,28 @@ def mend(
     for name in reversed(names):
         mended = mending.mend(lab, records, name)
         if mended:
-            _say(f"{name} is mended after {mended.seconds:.1f} s: {_compared(mended.compared)}")
+            say(f"{name} is mended after {mended.seconds:.1f} s: {_compared(mended.compared)}")
     if not names:
-        _say("nothing is broken")
+        say("nothing is broken")
 
 
 def handles() -> None:
     """List what can be broken, in which ways, and what is broken now."""
     from hotfire.lab.handles import breaking, names  # noqa: PLC0415
 
-    lab = _lab()
+    lab = own_lab()
     table = Table("kind", "ways (--how)", "handles")
     found = _handles(lab)
     for kind in names.Kind:
         listed = [each.name for each in found.values() if each.kind is kind]
         if listed:
             table.add_row(kind.value, " ".join(names.WAYS[kind]), " ".join(listed))
-    _console.print(table)
+    console.print(table)
     broken = breaking.of_lab(lab).all()
     for line in breaking.in_words(lab):
-        _say(line)
+        say(line)
     if not broken:
-        _say("nothing is broken")
+        say("nothing is broken")
 
 
 def logs(
@@ -113,18 +113,18 @@ def logs(
     """Show the last lines of a part's log; without a part, list the parts."""
     from hotfire.lab import logs as lab_logs  # noqa: PLC0415
 
-    lab = _lab()
+    lab = own_lab()
     if part is None:
         for name in lab_logs.parts(lab.rack):
-            _say(name)
+            say(name)
         return
     found = lab_logs.find(lab.rack, part)
     if follow:
         lab_logs.follow(found, lines)
     for name, path in found:
-        _say(f"== {name}")
+        say(f"== {name}")
         for line in lab_logs.tail(path, lines):
-            _say(line)
+            say(line)
 
 
 def token(
@@ -144,7 +144,7 @@ def token(
     """
     from hotfire.lab.tokens import token as made  # noqa: PLC0415
 
-    _say(made(_lab(), account, shift_seconds=shift, lifetime_seconds=lifetime))
+    say(made(own_lab(), account, shift_seconds=shift, lifetime_seconds=lifetime))
 
 
 def _compared(count: int) -> str:
@@ -162,14 +162,3 @@ def _handles(lab: "Lab") -> "dict[str, names.Handle]":
     if record is None:
         raise LabError("no lab is up; `hotfire lab up` starts one")
     return names.of_lab(standing(record), lab.rack)
-
-
-def _lab() -> "Lab":
-    from hotfire.lab import project_root  # noqa: PLC0415
-    from hotfire.lab.lab import Lab  # noqa: PLC0415
-
-    return Lab(project_root())
-
-
-def _say(text: str) -> None:
-    _console.print(text, markup=False, soft_wrap=True)

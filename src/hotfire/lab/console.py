@@ -1,0 +1,24 @@
+"""What every ``hotfire lab`` command shares: this checkout's lab, and how it speaks."""
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+if TYPE_CHECKING:  # `--help` stays instant
+    from hotfire.lab.lab import Lab
+    from hotfire.lab.state import Ports
+
+console = Console(highlight=False)
+
+
+def say(text: str) -> None:
+    """Print one line as it is."""
+    console.print(text, markup=False, soft_wrap=True)
+
+
+def own_lab(ports: "Ports | None" = None) -> "Lab":
+    """Return the lab of this checkout, whether it stands or not."""
+    from hotfire.lab import project_root  # noqa: PLC0415
+    from hotfire.lab.lab import Lab  # noqa: PLC0415
+
+    return Lab(project_root(), ports=ports)
