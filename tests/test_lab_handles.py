@@ -71,6 +71,21 @@ def test_way_that_a_kind_does_not_have_is_refused(handles: dict[str, Handle]) ->
         names.way(handles["n1/up1"], "stop")
 
 
+def test_amount_for_what_has_none_is_refused_not_ignored(handles: dict[str, Handle]) -> None:
+    order = Order(how="silent", for_seconds=60.0, amount=0.3)
+
+    with pytest.raises(ProfileError, match="--how silent has no --amount; loss, delay"):
+        plan.actions(TOPOLOGY, handles["n1/up1"], order)
+
+
+def test_an_amount_of_nothing_is_not_the_usual_one(handles: dict[str, Handle]) -> None:
+    order = Order(how="loss", for_seconds=60.0, amount=0.0)
+
+    (action,) = plan.actions(TOPOLOGY, handles["n1/up1"], order)
+
+    assert action.args["ratio"] == 0.0
+
+
 def orders() -> list[tuple[str, str]]:
     usual = {Kind.POWER: "n1/power", Kind.ROUTER: "r1", Kind.LINK: "n1/up1", Kind.DNS: "dns"}
     others = {Kind.SERVICE: "n1/bird", Kind.GPU: "n1/gpu0", Kind.STORE: "store/model-store"}

@@ -48,7 +48,13 @@ def link_of(topology: Topology, handle: Handle) -> Link:
 
 
 def actions(topology: Topology, handle: Handle, order: Order) -> list[Action]:
-    """Return what to do, in that order; it is undone in the opposite one."""
+    """Return what to do, in that order; it is undone in the opposite one.
+
+    Raises:
+        ProfileError: an amount was given for what has none.
+    """
+    if order.amount is not None and order.how not in _AMOUNTS:
+        raise ProfileError(f"--how {order.how} has no --amount; {', '.join(_AMOUNTS)} have")
     match handle.kind:
         case Kind.LINK:
             return _link(link_of(topology, handle), order)
@@ -75,19 +81,12 @@ def words(order: Order) -> str:
     """Return how something is broken, with its amount."""
     if order.how not in _AMOUNTS:
         return order.how
-    _, usual, unit = _AMOUNTS[order.how]
-    return f"{order.how} {order.amount or usual:g}{unit}"
+    return f"{order.how} {amount(order):g}{_AMOUNTS[order.how][2]}"
 
 
 def amount(order: Order) -> float:
-    """Return how much of it: a ratio, seconds, bits or bytes per second.
-
-    Raises:
-        ProfileError: an amount was given for what has none.
-    """
-    if order.how not in _AMOUNTS:
-        raise ProfileError(f"--how {order.how} has no --amount")
-    return order.amount or _AMOUNTS[order.how][1]
+    """Return how much of it: a ratio, seconds, bits or bytes per second."""
+    return _AMOUNTS[order.how][1] if order.amount is None else order.amount
 
 
 def machines(topology: Topology, handle: Handle) -> list[str]:
