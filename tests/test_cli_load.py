@@ -2,7 +2,6 @@
 
 import json
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,19 +9,7 @@ import pytest
 from hotfire import cli
 from hotfire.cli.load_order import Order, understood
 from hotfire.errors import ProfileError
-from tests.engine_process import EngineProcess, running_engine
-
-
-@pytest.fixture(scope="module")
-def process() -> Iterator[EngineProcess]:
-    with running_engine("--ttft-seconds", "0.02", "--tpot-seconds", "0.002") as engine:
-        yield engine
-
-
-@pytest.fixture
-def engine(process: EngineProcess) -> Iterator[EngineProcess]:
-    yield process
-    process.script(misbehaviour="ok", every=1, times=0)
+from tests.engine_process import EngineProcess
 
 
 def load(url: str, folder: Path, *options: str) -> int:

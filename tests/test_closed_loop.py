@@ -21,12 +21,6 @@ def process() -> Iterator[EngineProcess]:
         yield engine
 
 
-@pytest.fixture
-def engine(process: EngineProcess) -> Iterator[EngineProcess]:
-    yield process
-    process.script(misbehaviour="ok", every=1, times=0)
-
-
 def rows(engine: EngineProcess, tmp_path: Path, **values: Any) -> list[Request]:  # noqa: ANN401
     fields = {"url": engine.url, "model": "tiny", "gates": PATIENT, "mode": "closed"}
     plan = LoadPlan.model_validate(fields | {"duration_seconds": 3} | values)

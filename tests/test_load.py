@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +15,10 @@ from hotfire.traffic import launch
 from hotfire.traffic.launch import RunningLoad
 from hotfire.traffic.plan import GateLimits, LoadPlan, schedule
 from hotfire.waiting import until
-from tests.engine_process import EngineProcess, running_engine
+from tests.engine_process import EngineProcess
 
 # A shared machine may be slow; these tests are about rows, not about speed.
 PATIENT = GateLimits(lag_p99_seconds=60, lateness_p99_seconds=60, achieved_ratio=0.01, cpu_ratio=1)
-
-
-@pytest.fixture(scope="module")
-def process() -> Iterator[EngineProcess]:
-    with running_engine("--ttft-seconds", "0.02", "--tpot-seconds", "0.002") as engine:
-        yield engine
-
-
-@pytest.fixture
-def engine(process: EngineProcess) -> Iterator[EngineProcess]:
-    yield process
-    process.script(misbehaviour="ok", every=1, times=0)
 
 
 def started(engine: EngineProcess, tmp_path: Path, **values: Any) -> RunningLoad:  # noqa: ANN401

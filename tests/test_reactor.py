@@ -13,19 +13,7 @@ from hotfire.history import FailureClass, Request, checked
 from hotfire.traffic.plan import LoadPlan
 from hotfire.traffic.reactor import Anchor, Order, Reactor
 from hotfire.waiting import until
-from tests.engine_process import DEADLINE_SECONDS, EngineProcess, running_engine
-
-
-@pytest.fixture(scope="module")
-def process() -> Iterator[EngineProcess]:
-    with running_engine("--ttft-seconds", "0.02", "--tpot-seconds", "0.002") as engine:
-        yield engine
-
-
-@pytest.fixture
-def engine(process: EngineProcess) -> Iterator[EngineProcess]:
-    yield process
-    process.script(misbehaviour="ok", every=1, times=0)
+from tests.engine_process import DEADLINE_SECONDS, EngineProcess
 
 
 class Driver:

@@ -21,12 +21,6 @@ def process() -> Iterator[EngineProcess]:
         yield engine
 
 
-@pytest.fixture
-def engine(process: EngineProcess) -> Iterator[EngineProcess]:
-    yield process
-    process.script(misbehaviour="ok", every=1, times=0)
-
-
 def chat(engine: EngineProcess, **extra: object) -> tuple[int, bytes]:
     document = {"model": "tiny", "messages": [{"role": "user", "content": "Count to five."}]}
     return engine.call("POST", "/v1/chat/completions", document | {"max_tokens": 5} | extra)
