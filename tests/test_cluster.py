@@ -1,5 +1,6 @@
 """The real Kubernetes client against an API server in miniature."""
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -119,3 +120,16 @@ def test_an_endpoint_without_a_ready_condition_counts_as_ready() -> None:
     ]
 
     assert [one.ready for one in serving_endpoints([{"endpoints": endpoints}])] == [True, False]
+
+
+def test_a_namespace_that_is_ending_is_awaited_before_it_is_made_anew(
+    cluster: Cluster, api: FakeApi
+) -> None:
+    ending = {"name": "load", "deletionTimestamp": "2026-01-01T00:00:00Z"}
+    api.put({"apiVersion": "v1", "kind": "Namespace", "metadata": ending})
+    assert not cluster.has_namespace("load")
+    threading.Timer(0.5, cluster.delete, ("Namespace", None, "load")).start()
+
+    cluster.create_namespace("load", run_id="r")
+
+    assert cluster.has_namespace("load")

@@ -19,6 +19,7 @@ from hotfire.cluster.execution import Command, ExecResult, Untyped, execute
 from hotfire.cluster.objects import EndpointAddress, Node, Pod, serving_endpoints
 from hotfire.errors import ClusterError
 from hotfire.profile import TargetProfile
+from hotfire.waiting import until
 
 # A Kubernetes object as the API gives and takes it.
 Document: TypeAlias = dict[str, Any]
@@ -28,6 +29,8 @@ FIELD_MANAGER = "hotfire"
 RUN_LABEL = "hotfire.dev/run"
 _PAGE = 500
 _NOT_FOUND, _CONFLICT = 404, 409
+# Its pods' grace periods, an engine's above all, and the controllers that look after them.
+_NAMESPACE_END_SECONDS = 180.0
 # What must exist before the rest of a manifest can be accepted.
 _FIRST = ("Namespace", "CustomResourceDefinition")
 
@@ -265,9 +268,25 @@ class Cluster:
     def create_namespace(
         self, name: str, *, run_id: str, labels: Mapping[str, str] | None = None
     ) -> None:
-        """Create a namespace labelled with the run, so that `heal` finds what it must remove."""
+        """Create a namespace labelled with the run, so that `heal` finds what it must remove.
+
+        One of that name that is on its way out takes nothing new; its end is awaited first.
+        """
+        until(
+            lambda: not self._is_ending(name),
+            within_seconds=_NAMESPACE_END_SECONDS,
+            what=f"the former namespace {name} gone",
+        )
         metadata = {"name": name, "labels": {**(labels or {}), RUN_LABEL: run_id}}
         self.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}])
+
+    def has_namespace(self, name: str) -> bool:
+        """Return whether there is such a namespace, and not on its way out."""
+        return self.get("Namespace", None, name) is not None and not self._is_ending(name)
+
+    def _is_ending(self, name: str) -> bool:
+        found = self.get("Namespace", None, name)
+        return bool(found and found["metadata"].get("deletionTimestamp"))
 
     def delete_namespace(self, name: str, *, pods_grace_seconds: int | None = None) -> bool:
         """Start deleting a namespace; return False where there is none.

@@ -36,7 +36,7 @@ def workers_on_pods(
     if profile.load.pods is None:
         raise ProfileError("load.pods: required for workers in the cluster; give master_host")
     namespace = profile.system_namespace
-    had_namespace = cluster.get("Namespace", None, namespace) is not None
+    had_namespace = cluster.has_namespace(namespace)
     try:
         if not had_namespace:
             labels = {"pod-security.kubernetes.io/enforce": "privileged"}
