@@ -23,7 +23,9 @@ def load(  # noqa: PLR0913 - one parameter is one option
         Path | None,
         typer.Option(metavar="FILE", help="Load plan as JSON (docs/traffic.md); options override."),
     ] = None,
-    rate: Annotated[Number, typer.Option(help="Arrivals per second.")] = None,
+    rate: Annotated[
+        Number, typer.Option(help="Arrivals per second; default: 5, or the target's.")
+    ] = None,
     process: Annotated[
         Literal["constant", "poisson", "gamma"] | None, typer.Option(help="How they are spread.")
     ] = None,
