@@ -22,9 +22,11 @@ OPEN_5K = Load(mode="open", amount=39, seconds=8)
 CLOSED_5K = Load(mode="closed", amount=100, seconds=8)
 ENDINGS: Final = Load(mode="closed", amount=10, tokens=16, seconds=0.1)
 ONE: Final = Load(mode="closed", amount=1, tokens=2, seconds=0.1)
+WITHIN: Final = 0.1
+"""How far a rate or a p95 may lie from what was asked for or is true before it does not count."""
 COLUMNS: Final = (
     "client", "us/token closed", "us/token open", "start-up CPU s", "TTFT error mean ms",
-    "TTFT error p95 ms", "truncated seen", "SSE error seen", "stall p95 s",
+    "TTFT error p95 ms", "valid", "truncated seen", "SSE error seen", "stall p95 s",
 )  # fmt: skip
 
 
@@ -82,6 +84,40 @@ def ttft_error_ms(measured: Measured) -> tuple[float, float]:
     return mean(said) - mean(true), p95(said) - p95(true)
 
 
+def achieved_per_second(measured: Measured) -> float:
+    """Return the rate at which requests arrived at the server."""
+    arrivals = sorted(truth.arrival_ns for truth in measured.truths)
+    return (len(arrivals) - 1) / max(1, arrivals[-1] - arrivals[0]) * 1e9
+
+
+def valid(opened: Measured) -> str:
+    """Return whether the open load was the one asked for and told the truth, or what was not."""
+    rate, tail = achieved_per_second(opened), ttft_error_ms(opened)[1]
+    bound = WITHIN * p95(true_ttft_ms(opened))
+    for wrong, why in (
+        (abs(rate / OPEN_5K.amount - 1) > WITHIN, f"no: {rate:.1f} requests/s"),
+        (opened.report["failed"], f"no: {opened.report['failed']} failed"),
+        # Written so that an error which is not a number is out of bounds too.
+        (not abs(tail) <= bound, f"no: TTFT off by {tail:.0f} ms"),
+    ):
+        if wrong:
+            return why
+    return "yes"
+
+
+def verdict(rows: list[list[str]]) -> str:
+    """Return how much cheaper than the best valid peer this project's load is."""
+    own, *peers = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+    lines = []
+    for column in ("us/token closed", "us/token open"):
+        costs = [(float(peer[column]), peer["client"]) for peer in peers if peer["valid"] == "yes"]
+        best, name = min(costs, default=(float("nan"), "none is valid"))
+        lines.append(
+            f"{column}: {best / float(own[column]):.1f} times cheaper than the best peer ({name})"
+        )
+    return "\n".join(lines)
+
+
 def seen(client: Client, ending: str) -> str:
     """Return how many of the answers that end wrongly the client counts as failed."""
     with rig(ttft_seconds=0.02, tpot_seconds=0.002, ending=ending) as bench:
@@ -111,7 +147,8 @@ def line(client: Client) -> list[str]:
     costs = [per_token_us(measured, start_up) for measured in (closed, opened)]
     return [
         client.name, *(f"{cost:.1f}" for cost in costs), f"{own:.2f}", f"{average:+.1f}",
-        f"{tail:+.1f}", seen(client, "truncate"), seen(client, "sse_error"), stalled(client),
+        f"{tail:+.1f}", valid(opened), seen(client, "truncate"), seen(client, "sse_error"),
+        stalled(client),
     ]  # fmt: skip
 
 
@@ -164,7 +201,7 @@ def main() -> int:
     for client in found:
         rows.append(line(client))
         print("; ".join(f"{a} {b}" for a, b in zip(COLUMNS, rows[-1], strict=True)), flush=True)
-    print(f"\n{table(rows)}\n", flush=True)
+    print(f"\n{table(rows)}\n\n{verdict(rows)}\n", flush=True)
     print(agreement(requests=10_000))
     return 0
 

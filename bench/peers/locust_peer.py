@@ -1,20 +1,24 @@
 """Locust as its users write it: a FastHttpUser with iter_lines, or geventhttpclient's readline.
 
 Open load is what Locust calls so: four users for each request a second, each asking every 4 s.
+Locust starts users in a burst every second, whose streams would then run in step and be read in one
+go; each user therefore waits for a moment of its own first.
 """
 
 import json
 import sys
 import time
+from itertools import count
 from pathlib import Path
 
 import gevent
 from geventhttpclient import HTTPClient
-from locust import FastHttpUser, User, constant, constant_throughput
+from locust import FastHttpUser, User
 from locust.env import Environment
 
 kind, url, mode, amount, tokens, seconds, out = sys.argv[1:]
 OPEN = mode == "open"
+ASK_SECONDS = 4
 BODY = {"model": "truth", "max_tokens": int(tokens), "stream": True}
 BODY |= {"messages": [{"role": "user", "content": "hello"}]}
 BODY |= {"stream_options": {"include_usage": True}}
@@ -22,6 +26,7 @@ PATH = "/v1/chat/completions"
 ttft_ms: list[float] = []
 failed: list[str] = []
 begun = time.monotonic()
+numbers = count()
 
 
 def take(began: int, lines: "object") -> None:
@@ -37,6 +42,18 @@ def take(began: int, lines: "object") -> None:
     ttft_ms.append((first - began) / 1e6)
 
 
+def begin(user: "Fast | Readline") -> None:
+    """Wait for this user's own moment, so that requests come one by one."""
+    user.due = begun + next(numbers) / float(amount)
+    gevent.sleep(max(0.0, user.due - time.monotonic()) if OPEN else 0.0)
+
+
+def pace(user: "Fast | Readline") -> float:
+    """Return the time to the user's next moment; a closed loop asks again at once."""
+    user.due += ASK_SECONDS
+    return max(0.0, user.due - time.monotonic()) if OPEN else 0.0
+
+
 def ask(user: "Fast | Readline") -> None:
     """Send one request, unless the time is over."""
     if time.monotonic() > begun + float(seconds):
@@ -48,13 +65,12 @@ def ask(user: "Fast | Readline") -> None:
         failed.append(repr(error))
 
 
-PACE = constant_throughput(0.25) if OPEN else constant(0)
-
-
 class Fast(FastHttpUser):
     host = url
-    wait_time = PACE
+    wait_time = pace
     tasks = (ask,)
+    on_start = begin
+    due = 0.0
 
     def stream(self) -> None:
         began = time.perf_counter_ns()
@@ -62,8 +78,10 @@ class Fast(FastHttpUser):
 
 
 class Readline(User):
-    wait_time = PACE
+    wait_time = pace
     tasks = (ask,)
+    on_start = begin
+    due = 0.0
 
     def stream(self) -> None:
         if not hasattr(self, "http"):
@@ -81,8 +99,8 @@ class Readline(User):
 def main() -> None:
     environment = Environment(user_classes=[Fast if kind == "fast" else Readline])
     runner = environment.create_local_runner()
-    users = max(1, round(float(amount) * 4)) if OPEN else int(float(amount))
-    runner.start(users, spawn_rate=users / 4 if OPEN else users)
+    users = max(1, round(float(amount) * ASK_SECONDS)) if OPEN else int(float(amount))
+    runner.start(users, spawn_rate=users)
     gevent.sleep(float(seconds) + 3)
     runner.quit()
     Path(out).write_text(

@@ -1,8 +1,10 @@
 """One non-blocking connection, in plain text or through TLS.
 
-Sockets come from ``_socket``, which gevent never patches.
+Sockets come from ``_socket``, which gevent never patches. The kernel tells of what it received when
+it came, so that reading it later does not move its time.
 """
 
+import struct
 from _socket import socket as RawSocket  # noqa: N812 - a class, whatever its case
 from enum import Enum
 from socket import AF_INET, AF_INET6, IPPROTO_TCP, MSG_PEEK, SO_ERROR, SOCK_STREAM, SOL_SOCKET
@@ -13,6 +15,10 @@ from hotfire.traffic.exchange import Exchange
 from hotfire.traffic.tls import Session
 
 CHUNK_BYTES = 16_384
+TIMES = 35
+"""SO_TIMESTAMPNS, option and message type alike; Python has no name for it."""
+TIMES_BYTES = 64
+TIME = struct.Struct("@qq").unpack
 
 Address = tuple[str, int]
 
@@ -29,8 +35,8 @@ class Connection:
     """One socket and what is still to be sent on it; idle when it carries no exchange."""
 
     __slots__ = (
-        "attempt_ns", "exchange", "fd", "interest", "others", "plain", "socket", "stage", "tls",
-        "unsent",
+        "arrival", "attempt_ns", "exchange", "fd", "interest", "others", "plain", "socket",
+        "stage", "tls", "unsent",
     )  # fmt: skip
 
     def __init__(
@@ -44,6 +50,7 @@ class Connection:
         self.socket = RawSocket(AF_INET6 if ":" in address[0] else AF_INET, SOCK_STREAM)
         self.socket.setblocking(False)
         self.socket.setsockopt(IPPROTO_TCP, NO_DELAY, 1)
+        self.socket.setsockopt(SOL_SOCKET, TIMES, 1)
         self.fd = self.socket.fileno()
         self.exchange: Exchange[Answer] | None = exchange
         self.others = others
@@ -53,6 +60,7 @@ class Connection:
         self.tls: Session | None = None
         self.unsent = b""
         self.interest = 0
+        self.arrival: list[tuple[int, int, bytes]] = []  # what the kernel told of the last bytes
 
     def error(self) -> int:
         """Return the error number of the attempt to connect; 0 if it succeeded."""
@@ -65,7 +73,7 @@ class Connection:
             OSError: the connection broke; ssl.SSLError is one.
         """
         try:
-            data = self.socket.recv(CHUNK_BYTES)
+            data, self.arrival, _, _ = self.socket.recvmsg(CHUNK_BYTES, TIMES_BYTES)
         except BlockingIOError:
             return None
         if self.tls is None or not data:

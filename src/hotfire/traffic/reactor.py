@@ -15,10 +15,18 @@ from hotfire.history import FailureClass, Request
 from hotfire.traffic import tls
 from hotfire.traffic.answer import Answer
 from hotfire.traffic.clock import NANO, Anchor
-from hotfire.traffic.connection import CHUNK_BYTES, Address, Connection, Stage
+from hotfire.traffic.connection import (
+    CHUNK_BYTES,
+    TIME,
+    TIMES_BYTES,
+    Address,
+    Connection,
+    Stage,
+)
 from hotfire.traffic.exchange import Exchange, Order, Rows, cut, overdue
 from hotfire.traffic.plan import LoadPlan
 from hotfire.traffic.request import Requests
+from hotfire.traffic.surroundings import clock_offset_ns
 from hotfire.traffic.transcript import Outcome
 
 __all__ = ["NANO", "Anchor", "Order", "Reactor"]
@@ -70,6 +78,8 @@ class Reactor:
         self._idle: list[Connection] = []
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._wake, READ)
+        self._last_ns = self._began_ns = self._now_ns = time.monotonic_ns()
+        self._epoch_ns = clock_offset_ns()
         self._tick_ns = time.monotonic_ns() + TICK_NS
         self._ticks = 0
         self._abandoned = False
@@ -108,8 +118,10 @@ class Reactor:
     def turn(self) -> None:
         """Wait for the next events, at most to the next tick, and handle them."""
         connections = self._connections
-        wait = max(0, self._tick_ns - time.monotonic_ns()) / NANO
-        for fd, events in self._epoll.poll(wait):
+        self._last_ns, self._began_ns = self._began_ns, time.monotonic_ns()
+        ready = self._epoll.poll(max(0, self._tick_ns - self._began_ns) / NANO)
+        self._now_ns = time.monotonic_ns()
+        for fd, events in ready:
             connection = connections.get(fd)
             if connection is None:
                 if fd == self._wake:
@@ -128,6 +140,7 @@ class Reactor:
     def _on_tick(self, now: int) -> None:
         self.measured.lag_us.append((now - self._tick_ns) // 1000)
         self._tick_ns = now + TICK_NS
+        self._epoch_ns = clock_offset_ns()
         self._ticks += 1
         if self._ticks % SWEEP_TICKS == 0:
             self._sweep(now)
@@ -261,7 +274,7 @@ class Reactor:
         """Receive in plain text: what is done for almost every token."""
         exchange = connection.exchange
         try:
-            data = connection.socket.recv(CHUNK_BYTES)
+            data, arrival, _, _ = connection.socket.recvmsg(CHUNK_BYTES, TIMES_BYTES)
         except BlockingIOError:
             return
         except OSError as error:
@@ -270,10 +283,25 @@ class Reactor:
         if not data or exchange is None:
             self._on_data(connection, data)
             return
-        answer, now = exchange.answer, time.monotonic_ns()
+        answer, now = exchange.answer, self._arrived(arrival, exchange)
         answer.feed(data, now)
         if answer.ended:
             self._finish(connection, answer.outcome(), now)
+
+    def _arrived(self, told: list[tuple[int, int, bytes]], exchange: Exchange[Answer]) -> int:
+        """Return when bytes of this round arrived, as the kernel told; now if it did not.
+
+        What was there before the last round would have been read in it, so that a step of the
+        machine's clock, on which the kernel tells, moves no stamp by more than a round.
+        """
+        if not told:
+            return time.monotonic_ns()
+        seconds, nanoseconds = TIME(told[0][2])
+        at: int = seconds * NANO + nanoseconds - self._epoch_ns
+        floor = exchange.answer.said.last_ns or exchange.send_ns or 0
+        if floor <= at <= self._now_ns and self._last_ns <= at:
+            return at
+        return min(max(at, floor, self._last_ns), time.monotonic_ns())
 
     def _receive(self, connection: Connection) -> None:
         try:
@@ -288,13 +316,13 @@ class Reactor:
 
     def _on_data(self, connection: Connection, data: bytes) -> None:
         """Take what was received; nothing means that the peer has closed."""
-        now = time.monotonic_ns()
         exchange = connection.exchange
         if not data:
             self._lost(connection, None)
         elif exchange is None:
             self._forget(connection)  # it sends what nobody asked for
         else:
+            now = self._arrived(connection.arrival, exchange)
             exchange.answer.feed(data, now)
             if exchange.answer.ended:
                 self._finish(connection, exchange.answer.outcome(), now)
