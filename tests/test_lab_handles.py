@@ -61,6 +61,15 @@ def test_what_cannot_be_put_back_has_no_handle(handles: dict[str, Handle]) -> No
     assert not [name for name in handles if name.endswith("/agent")]
 
 
+def test_list_of_handles_names_each_of_them_once(handles: dict[str, Handle]) -> None:
+    groups = names.grouped(handles.values())
+
+    listed = [g.name.replace("M/", f"{m}/", 1) for g in groups for m in g.machines or ("",)]
+
+    assert sorted(listed) == sorted(handles)
+    assert next(each for each in groups if each.name == "M/up2").ways == names.LINK_WAYS
+
+
 def test_unknown_handle_is_told_with_those_of_its_machine(handles: dict[str, Handle]) -> None:
     with pytest.raises(ProfileError, match=r"no handle 'r1/up1'; there are r1, r1/bird"):
         names.find(handles, "r1/up1")

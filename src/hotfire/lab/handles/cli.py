@@ -4,7 +4,7 @@ import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from hotfire.lab.console import console, own_lab, say
 
@@ -78,6 +78,8 @@ def mend(
         mended = mending.mend(lab, records, name)
         if mended:
             say(f"{name} is mended after {mended.seconds:.1f} s: {_compared(mended.compared)}")
+        else:
+            say(f"{name} was mended meanwhile, its time was over")
     if not names:
         say("nothing is broken")
 
@@ -87,12 +89,9 @@ def handles() -> None:
     from hotfire.lab.handles import breaking, names  # noqa: PLC0415
 
     lab = own_lab()
-    table = Table("kind", "ways (--how)", "handles")
-    found = _handles(lab)
-    for kind in names.Kind:
-        listed = [each.name for each in found.values() if each.kind is kind]
-        if listed:
-            table.add_row(kind.value, " ".join(names.WAYS[kind]), " ".join(listed))
+    table = Table(Column("handle", no_wrap=True), "M is one of", "ways (--how)")
+    for row in names.grouped(_handles(lab).values()):
+        table.add_row(row.name, " ".join(row.machines), " ".join(row.ways))
     console.print(table)
     broken = breaking.of_lab(lab).all()
     for line in breaking.in_words(lab):

@@ -1,6 +1,6 @@
 """The handles of a lab: every part that can be broken, under a name that follows from its place."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -68,6 +68,29 @@ def find(handles: Mapping[str, Handle], name: str) -> Handle:
     near = [each for each in handles if each.partition("/")[0] == machine]
     shown = ", ".join(near or handles)
     raise ProfileError(f"no handle {name!r}; there are {shown} (`hotfire lab handles` lists all)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Handles that differ by their machine only, which their common name calls ``M``."""
+
+    name: str
+    machines: tuple[str, ...]
+    ways: tuple[str, ...]
+
+
+def grouped(handles: Iterable[Handle]) -> list[Group]:
+    """Return all handles, kind by kind, with those of one part of several machines together."""
+    found: dict[tuple[Kind, str], list[str]] = {}
+    for handle in handles:
+        machine, _, part = handle.name.partition("/")
+        machines = found.setdefault((handle.kind, f"M/{part}" if part else handle.name), [])
+        machines += [machine] if part else []
+    kinds = list(Kind)
+    return [
+        Group(name=name, machines=tuple(machines), ways=WAYS[kind])
+        for (kind, name), machines in sorted(found.items(), key=lambda one: kinds.index(one[0][0]))
+    ]
 
 
 def way(handle: Handle, how: str | None) -> str:
