@@ -12,7 +12,6 @@ from hotfire.lab.lab import Lab, standing
 from hotfire.lab.pool_process import PoolProcess
 from hotfire.lab.topology import Machine, Role, Topology
 
-
 _READY = {True: "Ready", False: "not Ready", None: "unknown"}
 
 
