@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
@@ -100,7 +100,7 @@ def document(found: Finding) -> dict[str, Any]:
         "gates": [gate.model_dump() for gate in found.report.instrument],
         "calibration": known.model_dump(mode="json") if known else None,
         "cross_check": found.cross_check.model_dump() if found.cross_check else None,
-        "vllm_bench": [asdict(one) for one in found.bench],
+        "vllm_bench": [one.document() for one in found.bench],
         "history": "history/load.jsonl",
         "run": str(found.run.root),
     }

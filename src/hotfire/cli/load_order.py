@@ -85,6 +85,8 @@ def understood(order: Order) -> Task:
         plan = _plan(order, written, profile)
     except ValidationError as error:
         raise ProfileError(_explained(error)) from error
+    if order.cross_check is not None:
+        vllm_bench.check_comparable(plan)
     # Refused before anything is recorded: files that cannot be read, and plans that send nothing.
     check_schedule(plan.self_contained())
     namespace = profile.gateway.network_namespace if profile else None
