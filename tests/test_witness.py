@@ -1,18 +1,22 @@
 """The engines are asked when what they say is new, and are silent rather than wrong."""
 
 import json
+import ssl
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from hotfire.crosscheck import TTFT
+from hotfire.lab.pki import Authority
 from hotfire.prometheus import Prometheus
 from hotfire.traffic.witness import engine_at, prometheus_at
 from tests.engine_process import running_engine
+from tests.test_reactor_tls import front
 
 
 class Scraper(BaseHTTPRequestHandler):
@@ -73,6 +77,26 @@ def test_an_engine_tells_its_own_metrics() -> None:
 def test_what_is_no_metrics_page_is_silence(path: str) -> None:
     with running_engine() as engine:
         assert engine_at(engine.url + path)() is None
+
+
+def test_an_engine_behind_tls_is_believed_if_its_authority_is(tmp_path: Path) -> None:
+    authority = Authority()
+    pair = authority.issue("engine.example.org", addresses=("127.0.0.1",))
+    for name, text in {
+        "ca": authority.certificate,
+        "key": pair.key,
+        "own": pair.certificate,
+    }.items():
+        (tmp_path / name).write_bytes(text)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "own", tmp_path / "key")
+
+    with running_engine() as engine, front(context, engine.port) as url:
+        found = engine_at(url, ca_file=str(tmp_path / "ca"))()
+        assert engine_at(url)() is None
+
+    assert found is not None
+    assert found.count(TTFT) == 0
 
 
 def test_nobody_there_is_silence() -> None:

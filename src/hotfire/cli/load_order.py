@@ -212,11 +212,26 @@ def _budgets(order: Order, profile: TargetProfile | None) -> Budgets | None:
 
 def _witness(order: Order, profile: TargetProfile | None, plan: LoadPlan) -> Witness | None:
     if order.metrics is not None:
-        return engine_at(order.metrics)
+        return engine_at(_page(order.metrics), ca_file=plan.ca_file)
     if profile is not None and profile.prometheus_url:
         return prometheus_at(Prometheus(profile.prometheus_url))
     # An engine that is asked directly has its page beside the API; behind a gateway it is silent.
-    return engine_at(plan.url) if profile is None and plan.url.startswith("http:") else None
+    # The page is asked for by the URL's own name, so a certificate of another name is no witness.
+    alone = profile is None and not plan.server_name
+    return engine_at(plan.url, ca_file=plan.ca_file) if alone else None
+
+
+def _page(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound:
+        raise ProfileError(
+            f"--metrics: {url!r} is no http or https URL; write e.g. http://10.0.0.7:8000/metrics"
+        )
+    return url
 
 
 def _resolve(plan: LoadPlan) -> None:

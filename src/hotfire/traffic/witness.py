@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from urllib.parse import urlsplit
 
 from hotfire import metrics
@@ -11,6 +11,7 @@ from hotfire.errors import HarnessError
 from hotfire.metrics import Metrics, Sample
 from hotfire.prometheus import Prometheus
 from hotfire.prometheus import Sample as Scraped
+from hotfire.traffic import tls
 from hotfire.traffic.launch import RunningLoad
 from hotfire.waiting import until
 
@@ -20,13 +21,19 @@ _SCRAPED_WITHIN_SECONDS = 20.0
 _ROUNDS = 5
 
 
-def engine_at(url: str, *, within_seconds: float = 5.0) -> Witness:
-    """Return a witness that asks one engine; silent where there is no such page."""
+def engine_at(url: str, *, ca_file: str = "", within_seconds: float = 5.0) -> Witness:
+    """Return a witness that asks one engine; silent where there is no such page.
+
+    An https page must be vouched for by the authorities in ``ca_file``; empty: the machine's.
+    """
     parts = urlsplit(url)
 
     def look() -> Metrics | None:
         connection = HTTPConnection(parts.netloc, timeout=within_seconds)
         try:
+            if parts.scheme == "https":
+                trusted = tls.context(ca_file)
+                connection = HTTPSConnection(parts.netloc, timeout=within_seconds, context=trusted)
             connection.request("GET", parts.path or "/metrics")
             response = connection.getresponse()
             text = response.read().decode(errors="replace")
