@@ -79,6 +79,7 @@ def test_a_killed_engine_is_proven_healed_and_judged_from_the_record_alone(stand
     assert undo.copies(stand.world.cluster, SYSTEM) == []
     assert lease.holder(stand.world.cluster, SYSTEM) is None
     assert judge_run(stand.run) == {"FLT-POD-001": judgement}
+    assert "before the fault" in load.files.crosscheck.read_text()
     # A busy machine may trip a gate of the load; the target is never blamed for that.
     unfit = "not fit to measure" in judgement.reason or "steady state" in judgement.reason
     assert judgement.verdict is Verdict.PASSED or unfit, judgement.reason

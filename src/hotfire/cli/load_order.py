@@ -18,11 +18,10 @@ from hotfire.traffic import vllm_bench
 from hotfire.traffic.plan import GateLimits, LoadPlan, check_schedule
 from hotfire.traffic.pods import led_from_here
 from hotfire.traffic.rated import rated_plan
-from hotfire.traffic.witness import Witness, engine_at, prometheus_at
+from hotfire.traffic.witness import Witness, engine_at, prometheus_at, unheard
 
 _ANYTHING: Final = "http://127.0.0.1"
 _SECONDS: Final = 60.0
-_CANARY: Final = "canary"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +96,7 @@ def understood(order: Order) -> Task:
         plan=plan,
         budgets=_budgets(order, profile),
         witness=_witness(order, profile, plan),
-        # The reference stack's canary is a scripted engine, which no Prometheus scrapes.
-        unheard=frozenset({_CANARY}) if profile and profile.stack.deploy else frozenset(),
+        unheard=unheard(profile),
         network_namespace=namespace,
         profile=profile,
     )
