@@ -15,8 +15,7 @@ from hotfire.lab import default_target
 from hotfire.profile import PRESETS, Budgets, TargetProfile
 from hotfire.prometheus import Prometheus
 from hotfire.traffic import vllm_bench
-from hotfire.traffic.plan import GateLimits, LoadPlan, check_schedule
-from hotfire.traffic.pods import led_from_here
+from hotfire.traffic.plan import Fleet, GateLimits, LoadPlan, check_schedule
 from hotfire.traffic.rated import rated_plan
 from hotfire.traffic.witness import Witness, engine_at, prometheus_at, unheard
 
@@ -136,10 +135,8 @@ def _plan(order: Order, written: dict[str, Any], profile: TargetProfile | None) 
     changes = {"duration_seconds": _SECONDS} | written | _changes(order)
     if profile is not None:
         plan = rated_plan(profile, **changes)
-        pods = profile.load.pods
         # A search is many loads, and pods are there for one.
-        on_pods = pods and plan.workers > 1 and not order.find_rate
-        return led_from_here(plan, pods) if pods and on_pods else plan
+        return plan.model_copy(update={"fleet": Fleet()}) if order.find_rate else plan
     gates = GateLimits(tpot_budget_seconds=(_budgets(order, None) or Budgets()).tpot_p95_seconds)
     named = {"url": _ANYTHING, "model": "tiny", "gates": gates}
     asked = {"url": order.url} if order.url else {}
