@@ -72,6 +72,7 @@ def test_what_we_have_no_figure_of_is_not_comparable_and_makes_no_doubt() -> Non
         ("stream", {"stream": False}),
         ("connection", {"connection": "fresh"}),
         ("server_name", {"server_name": "llm.example"}),
+        ("headers", {"headers": {"authorization": "Bearer ${env:API_KEY}"}}),
     ],
 )
 def test_a_load_that_the_other_tool_cannot_send_is_refused(

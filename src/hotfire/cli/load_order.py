@@ -17,6 +17,7 @@ from hotfire.prometheus import Prometheus
 from hotfire.traffic import vllm_bench
 from hotfire.traffic.plan import Fleet, GateLimits, LoadPlan, check_schedule
 from hotfire.traffic.rated import rated_plan
+from hotfire.traffic.secret import Secrets
 from hotfire.traffic.witness import Witness, engine_at, prometheus_at, unheard
 
 _ANYTHING: Final = "http://127.0.0.1"
@@ -85,8 +86,10 @@ def understood(order: Order) -> Task:
         raise ProfileError(_explained(error)) from error
     if order.cross_check is not None:
         vllm_bench.check_comparable(plan)
-    # Refused before anything is recorded: files that cannot be read, and plans that send nothing.
+    # Refused before anything is recorded: what cannot be read, and plans that send nothing.
     check_schedule(plan.self_contained())
+    if plan.fleet.at == "here":
+        Secrets(plan)
     namespace = profile.gateway.network_namespace if profile else None
     if namespace is None and not order.calibrate:
         _resolve(plan)

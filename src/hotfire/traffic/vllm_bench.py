@@ -13,6 +13,7 @@ from typing import Any, Final
 from hotfire.errors import HarnessError, ProfileError
 from hotfire.history import Request
 from hotfire.slo import summarise, tpot_seconds, ttft_seconds
+from hotfire.traffic import secret
 from hotfire.traffic.plan import LoadPlan
 from hotfire.traffic.prompts import Lengths
 
@@ -105,10 +106,13 @@ def check_comparable(plan: LoadPlan) -> None:
     lengths = {name: getattr(plan, name) for name in ("input_words", "output_tokens")}
     other += [name for name, given in lengths.items() if given and _ends(given) is None]
     other += ["process"] if plan.process == "trace" else []
+    # It takes headers on its command line, which everybody on the machine can read.
+    other += ["headers"] if secret.named(plan) else []
     if other:
         raise ProfileError(
-            f"{other[0]}: vllm bench serve cannot send that, only an open load of one rate, random"
-            " words and constant or uniform lengths; leave it at its default or drop --cross-check"
+            f"{other[0]}: vllm bench serve cannot send that, only an open load of one rate,"
+            " random words, constant or uniform lengths and no secret; leave it at its default or"
+            " drop --cross-check"
         )
 
 
