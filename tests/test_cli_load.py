@@ -60,6 +60,19 @@ def test_the_engines_own_count_is_asked_for(engine: EngineProcess, tmp_path: Pat
     assert found["agreement"] == "agrees", found  # type: ignore[index]
 
 
+def test_it_says_that_nobody_else_was_asked(
+    engine: EngineProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "t.yaml").write_text(
+        f"{{name: t, gateway: {{url: '{engine.url}'}}, engine: {{model: tiny}}, budgets: lab}}"
+    )
+
+    cli.run(["load", "--target", str(tmp_path / "t.yaml"), "--duration", "1", "--run-dir",
+             str(tmp_path / "run")])  # fmt: skip
+
+    assert "engines    not asked: --metrics URL\n" in capsys.readouterr().out
+
+
 def test_a_port_where_nobody_listens_is_a_class_of_its_own(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -88,6 +101,9 @@ def test_a_port_where_nobody_listens_is_a_class_of_its_own(tmp_path: Path) -> No
         (["--url", "http://127.0.0.1", "--model", "m", "--prompts", "/no/file"], "cannot be read"),
         (["--url", "http://127.0.0.1", "--model", "m", "--find-rate"], "needs a budget"),
         (["--url", "http://127.0.0.1", "--model", "m", "--process", "odd"], "process"),
+        (["--url", "http://127.0.0.1", "--model", "m", "--metrics", "foo"], "--metrics: 'foo' is"),
+        (["--url", "http://127.0.0.1", "--model", "m", "--metrics", "http://:80"], "no http or ht"),
+        (["--url", "http://127.0.0.1", "--model", "m", "--metrics", "http://h:x"], "no http or ht"),
     ],
 )
 def test_bad_input_is_one_line_and_254(

@@ -110,6 +110,7 @@ def _run(task: Task, run: RunDirectory, console: Console) -> tuple[RunningLoad, 
 
 def _workers(task: Task, run: RunDirectory) -> AbstractContextManager[None]:
     """Return the block in which workers run on pods, if the target file wants that."""
+    # Without pods nobody needs a cluster.
     if task.profile is None or task.plan.fleet.at == "here":
         return nullcontext()
     cluster = Cluster.connect(task.profile)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
@@ -32,6 +32,7 @@ class Finding:
     rows: Sequence[Request]
     report: LoadReport
     cross_check: CrossCheck | None
+    """None: there was nobody to ask, or no time for it."""
     bench: Sequence[Compared]
     """Another tool's figures beside ours; empty if it was not asked."""
     budgets: Sequence[BudgetResult]
@@ -79,7 +80,7 @@ def tell(found: Finding, console: Console) -> None:
     print_summary(console, found.summary, found.examples)
     print_budgets(console, found.budgets)
     print_instrument(console, found.report.instrument, calibration.remembered())
-    if found.cross_check:
+    if not found.interrupted:
         print_cross_check(console, found.cross_check)
     for one in found.bench:
         console.print(Text(f"vllm bench {one.told()}"), soft_wrap=True)
@@ -100,7 +101,7 @@ def document(found: Finding) -> dict[str, Any]:
         "gates": [gate.model_dump() for gate in found.report.instrument],
         "calibration": known.model_dump(mode="json") if known else None,
         "cross_check": found.cross_check.model_dump() if found.cross_check else None,
-        "vllm_bench": [asdict(one) for one in found.bench],
+        "vllm_bench": [one.document() for one in found.bench],
         "history": "history/load.jsonl",
         "run": str(found.run.root),
     }

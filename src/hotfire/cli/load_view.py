@@ -189,9 +189,10 @@ def print_instrument(
     console.print(Text(f"its error  {known}"), soft_wrap=True)
 
 
-def print_cross_check(console: Console, found: CrossCheck) -> None:
+def print_cross_check(console: Console, found: CrossCheck | None) -> None:
     """Print what the engines say."""
-    console.print(Text(f"engines    {found.agreement}: {found.reason}"), soft_wrap=True)
+    said = f"{found.agreement}: {found.reason}" if found else "not asked: --metrics URL"
+    console.print(Text(f"engines    {said}"), soft_wrap=True)
 
 
 def seconds(value: float) -> str:

@@ -136,7 +136,8 @@ class LoadPlan(BaseModel):
     extra_body: dict[str, Any] = {"ignore_eos": True}
     """Merged into each request body; vLLM's ignore_eos keeps output lengths steady."""
     headers: dict[str, str] = {}
-    """Added to each request; never a secret, since the plan is kept with the run."""
+    """Added to each request; a secret only as ``${env:NAME}`` or ``${file:/PATH}``, since the plan
+    is kept with the run."""
     connection: Literal["reuse", "fresh"] = "reuse"
     """Keep-alive as clients do, or a new connection each time, which sees removals sooner."""
     connect_seconds: Seconds = 5.0

@@ -109,7 +109,7 @@ class Tenant(Spec):
     weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """Its part of the requests, relative to the others' weights."""
     headers: dict[str, str] = {}
-    """Added to its requests; never a secret, since the plan is kept with the run."""
+    """Added to its requests; a secret only by reference, as in the plan's own headers."""
     model: str | None = None
     """Model it asks for; default: the plan's."""
 
