@@ -95,8 +95,8 @@ class Session:
             self.dispatched += 1
 
     def check(self) -> None:
-        """Raise what the reactor's thread died of, if it did; look at the surroundings."""
-        self.fitness.surroundings.look()
+        """Raise what the reactor's thread died of, if it did; look at the process's fitness."""
+        self.fitness.look()
         if self._thread.ready():
             self._thread.get()
 
