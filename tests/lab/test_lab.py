@@ -49,7 +49,7 @@ def test_status_of_a_lab_with_something_broken_is_not_healthy(lab: Lab) -> None:
         mended = hotfire("lab", "mend")
 
     assert (broke.returncode, done.returncode, mended.returncode) == (0, 1, 0), done.stdout
-    assert "missing: redis" in done.stdout
+    assert "missing:" in done.stdout
 
 
 def test_a_program_that_takes_too_long_is_an_error_of_the_lab(lab: Lab) -> None:
