@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from hotfire.errors import ProfileError
+from hotfire.errors import HarnessError, ProfileError
 from hotfire.lab import logs, router, tokens
 from hotfire.lab.blueprint import AGENT, Service
-from hotfire.lab.handles import facts, mending, names, plan, returned
+from hotfire.lab.handles import facts, mending, names, plan, returned, warden
 from hotfire.lab.handles.names import WAYS, Handle, Kind
 from hotfire.lab.handles.plan import Order
 from hotfire.lab.handles.records import Broken, Entry, Records, boot_seconds, due, granted
@@ -215,6 +215,22 @@ def test_the_last_mended_compares_everything(records: Records) -> None:
     records.write(broken("n1/up1", "n1", "r1"))
 
     assert mending.expected(records, broken("n1/up1", "n1", "r1")) == SOUND
+
+
+def test_nothing_is_as_before_when_nobody_knows_how_it_was(records: Records) -> None:
+    records.write(broken("n1/up1", "n1", "r1"))
+
+    with pytest.raises(HarnessError, match="state from before is lost"):
+        mending.expected(records, broken("n1/up1", "n1", "r1"))
+
+
+@pytest.mark.parametrize(("problem", "watched"), [("", True), ("not as before", False)])
+def test_a_warden_watches_what_it_may_mend_and_leaves_what_failed(
+    records: Records, problem: str, watched: bool
+) -> None:
+    records.write(replace(broken("n1/up1", "n1", "r1"), problem=problem))
+
+    assert warden.anything(records.folder.parent) is watched
 
 
 def test_what_another_breaks_too_is_not_expected_yet(records: Records) -> None:

@@ -2,15 +2,16 @@
 
 import datetime
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-from hotfire.errors import FaultNotInjected, HotfireError, LabError, ProfileError
+from hotfire.errors import FaultNotInjected, HotfireError, ProfileError
 from hotfire.lab.handles import agents, facts, mending, plan, power, proofs, warden
 from hotfire.lab.handles.case import Case
 from hotfire.lab.handles.names import Handle, Kind
 from hotfire.lab.handles.plan import Order
-from hotfire.lab.handles.records import Broken, Entry, Records, boot_seconds, slug
-from hotfire.lab.lab import Lab, standing
+from hotfire.lab.handles.records import LAST, Broken, Entry, Records, boot_seconds, slug
+from hotfire.lab.lab import Lab
 from hotfire.lab.topology import Topology
 
 # The agents' own clocks are the second line: the warden mends at the time that was asked for.
@@ -34,17 +35,21 @@ def break_(lab: Lab, handle: Handle, order: Order) -> Done:
         ProfileError: it is broken already.
         FaultNotInjected: it had no effect; what was done of it is undone.
     """
-    topology, records = _topology(lab), of_lab(lab)
+    topology, records = lab.topology(), of_lab(lab)
     with records.alone(handle.name):
         if records.get(handle.name):
             raise ProfileError(f"{handle.name} is broken already; `hotfire lab mend` puts it back")
         broken = _record(topology, handle, order)
         _require_power(lab, broken)
-        if not records.all():
-            records.keep_sound(facts.everything(lab, topology))
-        before = facts.of_machines(lab, broken.machines) | facts.cluster(lab)
-        records.write(broken)
-        warden.ensure(lab.state.home)
+        with records.alone(LAST):
+            if not records.all():
+                records.keep_sound(facts.everything(lab, topology))
+            before = facts.of_machines(lab, broken.machines) | facts.cluster(lab)
+            warden.ensure(lab.state.home)
+            # The time counts from here: looking around took some of it.
+            broken = replace(broken, **_times(order))
+            records.write(broken)
+        warden.ensure(lab.state.home)  # The one that lived may just have ended.
         failure = _do(lab, broken, order.for_seconds)
         if failure is None:
             records.log(handle=handle.name, event="broken", how=broken.how)
@@ -93,13 +98,6 @@ def _line(broken: Broken) -> str:
     return f"{broken.name} is broken ({broken.how}), {broken.left_seconds:.0f} s left"
 
 
-def _topology(lab: Lab) -> Topology:
-    record = lab.state.read()
-    if record is None or not record.complete:
-        raise LabError("no lab is up; `hotfire lab up` starts one")
-    return standing(record)
-
-
 def _require_power(lab: Lab, broken: Broken) -> None:
     needed = {entry.machine for entry in broken.entries} | {broken.powerless} - {""}
     if off := [name for name in sorted(needed) if lab.rack.pid(name) is None]:
@@ -120,12 +118,16 @@ def _record(topology: Topology, handle: Handle, order: Order) -> Broken:
     return Broken(
         name=handle.name,
         how=plan.words(order),
-        began_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
-        expires_at=boot_seconds() + order.for_seconds,
+        **_times(order),
         machines=plan.machines(topology, handle),
         entries=entries,
         powerless=handle.machine if handle.kind is Kind.POWER else "",
     )
+
+
+def _times(order: Order) -> dict[str, Any]:
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+    return {"began_at": now, "expires_at": boot_seconds() + order.for_seconds}
 
 
 def _do(lab: Lab, broken: Broken, for_seconds: float) -> HotfireError | None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # `--help` stays instant
 
 _DEFAULT_SECONDS = 120.0
 _TOKEN_SECONDS = 600.0
+_XID = 79
 
 
 def add_to(app: typer.Typer) -> None:
@@ -38,19 +39,24 @@ def break_(
         float | None,
         typer.Option(help="loss: ratio 0-1; delay: seconds; rate: bit/s; slow: bytes/s."),
     ] = None,
-    xid: Annotated[int, typer.Option(help="The error code a GPU fails with.")] = 79,
+    xid: Annotated[
+        int | None, typer.Option(help="The error code a GPU fails with.", show_default="79")
+    ] = None,
 ) -> None:
     """Break a part of the lab, prove it, and let it mend itself when the time is over."""
+    from hotfire.errors import ProfileError  # noqa: PLC0415
     from hotfire.lab.handles import breaking, names, records  # noqa: PLC0415
     from hotfire.lab.handles.plan import Order  # noqa: PLC0415
 
     lab = own_lab()
     found = names.find(_handles(lab), handle)
+    if xid is not None and found.kind is not names.Kind.GPU:
+        raise ProfileError(f"--xid is for GPUs, and {found.name} is none; leave it out")
     order = Order(
         how=names.way(found, how),
         for_seconds=records.granted(for_seconds),
         amount=amount,
-        xid=xid,
+        xid=_XID if xid is None else xid,
     )
     done = breaking.break_(lab, found, order)
     ends = datetime.datetime.now().astimezone() + datetime.timedelta(
@@ -65,23 +71,30 @@ def mend(
     handle: Annotated[str | None, typer.Argument(help="Without it everything is mended.")] = None,
 ) -> None:
     """Mend now what `break` broke, and prove that everything is as it was before."""
-    from hotfire.errors import ProfileError  # noqa: PLC0415
+    from hotfire.errors import ProfileError, RollbackFailed  # noqa: PLC0415
     from hotfire.lab.handles import breaking, mending  # noqa: PLC0415
 
     lab = own_lab()
-    records = breaking.of_lab(lab)
+    lab.topology()  # Another checkout's lab is not ours to change.
+    records, failed = breaking.of_lab(lab), []
     names = [each.name for each in records.all() if handle in {None, each.name}]
     if handle is not None and not names:
         raise ProfileError(f"{handle} is not broken; `hotfire lab handles` shows what is")
     # The youngest first, as it was built upon the older ones.
     for name in reversed(names):
-        mended = mending.mend(lab, records, name)
+        try:
+            mended = mending.mend(lab, records, name)
+        except RollbackFailed as error:
+            failed.append(str(error))
+            continue
         if mended:
             say(f"{name} is mended after {mended.seconds:.1f} s: {_compared(mended.compared)}")
         else:
             say(f"{name} was mended meanwhile, its time was over")
     if not names:
         say("nothing is broken")
+    if failed:
+        raise RollbackFailed("; ".join(failed))
 
 
 def handles() -> None:
@@ -153,11 +166,6 @@ def _compared(count: int) -> str:
 
 
 def _handles(lab: "Lab") -> "dict[str, names.Handle]":
-    from hotfire.errors import LabError  # noqa: PLC0415
     from hotfire.lab.handles import names  # noqa: PLC0415
-    from hotfire.lab.lab import standing  # noqa: PLC0415
 
-    record = lab.state.read()
-    if record is None:
-        raise LabError("no lab is up; `hotfire lab up` starts one")
-    return names.of_lab(standing(record), lab.rack)
+    return names.of_lab(lab.topology(), lab.rack)

@@ -7,7 +7,7 @@ from time import monotonic
 
 from hotfire.errors import HarnessError, HotfireError, RollbackFailed
 from hotfire.lab.handles import agents, facts, power, returned
-from hotfire.lab.handles.records import Broken, Entry, Records
+from hotfire.lab.handles.records import LAST, Broken, Entry, Records
 from hotfire.lab.lab import Lab, standing
 from hotfire.lab.topology import Topology
 from hotfire.waiting import until
@@ -45,21 +45,22 @@ def mend(lab: Lab, records: Records, name: str, *, because: str = "asked to") ->
             returned.await_nodes(lab, topology, broken, since)
             compared = _await_same(lab, topology, records, broken)
             # One at a time from here: whoever finds no other broken handle compares everything.
-            with records.alone("the last one"):
+            with records.alone(LAST):
                 compared = _await_same(lab, topology, records, broken) or compared
+                mended = Mended(name=name, seconds=monotonic() - began, compared=compared)
+                # Before the record goes, so that whoever sees it gone can read what happened.
+                records.log(
+                    handle=name,
+                    event="mended",
+                    because=because,
+                    took_seconds=round(mended.seconds, 3),
+                    facts_as_before=compared,
+                )
                 records.remove(broken)
         except (HotfireError, OSError) as error:
             records.note(broken, str(error))
             records.log(handle=name, event="not mended", because=because, problem=str(error))
             raise RollbackFailed(f"{name}: {error}") from error
-        mended = Mended(name=name, seconds=monotonic() - began, compared=compared)
-        records.log(
-            handle=name,
-            event="mended",
-            because=because,
-            took_seconds=round(mended.seconds, 3),
-            facts_as_before=compared,
-        )
         return mended
 
 
@@ -84,8 +85,13 @@ def expected(records: Records, broken: Broken) -> facts.Facts:
     """Return the facts that must be as before, though other handles may still be broken.
 
     What others break too, and what follows from afar (routes, nodes), is left to whoever is last.
+
+    Raises:
+        HarnessError: nobody knows how it was before.
     """
-    before = records.sound() or {}
+    before = records.sound()
+    if before is None:
+        raise HarnessError("the lab's state from before is lost; `hotfire lab down` starts over")
     others = [one for one in records.all() if one.name != broken.name]
     if not others:
         return before
@@ -97,7 +103,7 @@ def expected(records: Records, broken: Broken) -> facts.Facts:
 def _await_same(lab: Lab, topology: Topology, records: Records, broken: Broken) -> int:
     """Wait until the expected facts hold; return how many they are."""
     names = [machine.name for machine in topology.machines]
-    wanted: facts.Facts = {}
+    wanted: facts.Facts = expected(records, broken)
     different: list[str] = []
 
     def same() -> bool:

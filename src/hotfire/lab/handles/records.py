@@ -13,6 +13,9 @@ from typing import Any
 
 from hotfire.errors import ProfileError
 
+LAST = "the last one"
+"""Whoever holds this lock besides a handle's own knows what else is broken; taken after that."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:

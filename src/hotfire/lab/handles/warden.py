@@ -1,10 +1,12 @@
 """The process that mends when the time is over: `python -m hotfire.lab.handles.warden HOME`.
 
-It lives while anything is broken. A second one waits behind it for the lock and takes its place if
-it is killed. Both are in the lab's own control group, so that `lab down` ends them.
+It is there before anything is broken, and lives while anything is. A second one waits behind it for
+the lock and takes its place if it is killed. Both are in the lab's own control group, so that `lab
+down` ends them.
 """
 
 import fcntl
+import json
 import os
 import subprocess
 import sys
@@ -18,6 +20,8 @@ MODULE = "hotfire.lab.handles.warden"
 _POLL_SECONDS = 0.3
 _AT_ONCE = 8
 _START_SECONDS = 10.0
+_FIRST = "--first"
+_FIRST_SECONDS = 10.0
 _CGROUP = "warden"
 
 
@@ -30,7 +34,7 @@ def ensure(home: Path) -> None:
     from hotfire.waiting import until  # noqa: PLC0415 - the waiting warden must stay small
 
     if not lives(home):
-        start(home)
+        start(home, _FIRST)
     until(
         lambda: lives(home),
         within_seconds=_START_SECONDS,
@@ -52,12 +56,12 @@ def lives(home: Path) -> bool:
     return False
 
 
-def start(home: Path) -> None:
+def start(home: Path, *options: str) -> None:
     """Start one that belongs to nobody."""
     _lock(home).parent.mkdir(parents=True, exist_ok=True)
     with _log(home).open("ab") as log:
         subprocess.Popen(
-            [sys.executable, "-m", MODULE, str(home)],
+            [sys.executable, "-m", MODULE, str(home), *options],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -73,10 +77,30 @@ def main(argv: list[str]) -> int:
     _enter_cgroup()
     with _lock(home).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        if _anything(home):
+        if anything(home) or (_FIRST in argv and _begins(home)):
             start(home)
             _watch(home)
     return 0
+
+
+def _begins(home: Path) -> bool:
+    """Return whether what the warden was started for is broken soon.
+
+    It comes before the first record, or whoever is killed between the two leaves one to nobody.
+    """
+    from hotfire.errors import HarnessError  # noqa: PLC0415 - the waiting warden must stay small
+    from hotfire.waiting import until  # noqa: PLC0415
+
+    try:
+        until(
+            lambda: anything(home),
+            within_seconds=_FIRST_SECONDS,
+            what="a first record",
+            poll_seconds=0.05,
+        )
+    except HarnessError:
+        return False
+    return True
 
 
 def _watch(home: Path) -> None:
@@ -110,8 +134,16 @@ def _mend(lab: "Lab", name: str) -> None:
         sys.stderr.write(f"{error}\n")
 
 
-def _anything(home: Path) -> bool:
-    return any((home / "handles").glob("*.broken.json"))
+def anything(home: Path) -> bool:
+    """Return whether anything is broken that may still be mended without being asked to."""
+    return any(not _problem(path) for path in (home / "handles").glob("*.broken.json"))
+
+
+def _problem(record: Path) -> str:
+    try:
+        return str(json.loads(record.read_text())["problem"])
+    except FileNotFoundError:
+        return "mended meanwhile"
 
 
 def _enter_cgroup() -> None:
