@@ -1,12 +1,12 @@
 """Figures agree with numpy's; budgets fail, pass and stay open for the right reasons."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binom
 
 from hotfire import slo
 from hotfire.errors import HistoryError
@@ -67,9 +67,31 @@ def test_percentile_of_nothing_is_nan() -> None:
     assert math.isnan(percentile([], 95))
 
 
-@given(st.integers(0, 30), st.integers(1, 30), st.floats(0.001, 0.999))
-def test_binomial_tail_agrees_with_scipy(k: int, n: int, p: float) -> None:
-    assert slo.binomial_tail(k, n, p) == pytest.approx(binom.sf(k - 1, n, p), abs=1e-9)
+def exact_tail(successes: int, trials: int, share: Fraction) -> float:
+    """Return the chance of at least that many successes, in integers to the last division."""
+    good, all_ = share.as_integer_ratio()
+    below = sum(
+        math.comb(trials, k) * good**k * (all_ - good) ** (trials - k) for k in range(successes)
+    )
+    return float((all_**trials - below) / all_**trials)
+
+
+@given(st.integers(0, 30), st.integers(1, 30), st.fractions(0, 1, max_denominator=1000))
+def test_binomial_tail_is_exact(k: int, n: int, share: Fraction) -> None:
+    k = min(k, n)
+
+    assert slo.binomial_tail(k, n, float(share)) == pytest.approx(
+        exact_tail(k, n, share), abs=1e-12
+    )
+
+
+@pytest.mark.parametrize("k", [0, 1, 3, 20])
+@pytest.mark.parametrize(("n", "share"), [(1030, Fraction(1, 3)), (1500, Fraction(1, 2000)),
+                                          (5000, Fraction(1, 5001))])  # fmt: skip
+def test_binomial_tail_of_a_long_run_is_exact(k: int, n: int, share: Fraction) -> None:
+    expected = exact_tail(k, n, share)
+
+    assert slo.binomial_tail(k, n, float(share)) == pytest.approx(expected, rel=1e-9)
 
 
 @st.composite
@@ -260,6 +282,8 @@ def test_tpot_without_usage_is_inconclusive() -> None:
         (1, 3, 0.0, Verdict.FAILED),
         (0, 3, 0.0, Verdict.PASSED),
         (0, 0, 0.0, Verdict.INCONCLUSIVE),
+        (0, 1500, 0.0005, Verdict.INCONCLUSIVE),
+        (4, 1500, 0.0005, Verdict.FAILED),
     ],
 )
 def test_error_ratio(failures: int, total: int, limit: float, verdict: Verdict) -> None:

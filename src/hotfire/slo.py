@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import bdtrc
 
 from hotfire.errors import HistoryError
 from hotfire.history import Request
@@ -336,11 +337,8 @@ def _judge_error_ratio(requests: Sequence[Request], limit: float) -> BudgetResul
 
 
 def binomial_tail(successes: int, trials: int, probability: float) -> float:
-    """Return the chance of at least that many successes in independent trials."""
-    return math.fsum(
-        math.comb(trials, k) * probability**k * (1 - probability) ** (trials - k)
-        for k in range(successes, trials + 1)
-    )
+    """Return the chance of at least that many successes, at most all, in independent trials."""
+    return float(bdtrc(successes - 1, trials, probability))
 
 
 def _judge_lost_streams(requests: Sequence[Request], limit: int) -> BudgetResult:
