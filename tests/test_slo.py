@@ -1,6 +1,7 @@
 """Figures agree with numpy's; budgets fail, pass and stay open for the right reasons."""
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -305,11 +306,24 @@ def test_censored_requests_that_cannot_decide_change_nothing() -> None:
 
 
 def test_only_a_cut_after_the_headers_is_a_lost_stream() -> None:
-    cut = Request(seq=0, sched_ns=T0, headers_ns=T0 + 1, error_class=FailureClass.RESET_MIDSTREAM)
-    refused = Request(seq=1, sched_ns=T0, headers_ns=T0 + 1, error_class=FailureClass.HTTP_503)
+    cut = Request(
+        seq=0, sched_ns=T0, headers_ns=T0 + 1, status=200, error_class=FailureClass.RESET_MIDSTREAM
+    )
+    refused = replace(cut, seq=1, status=503, error_class=FailureClass.HTTP_503)
 
     assert slo.summarise([cut, refused, failing(2)]).lost_streams == 1
     assert judged([cut, refused], Budgets(lost_streams=0)) == {"lost_streams": Verdict.FAILED}
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict"), [(200, Verdict.INCONCLUSIVE), (503, Verdict.PASSED)]
+)
+def test_an_accepted_stream_cut_off_by_the_end_leaves_lost_streams_open(
+    status: int, verdict: Verdict
+) -> None:
+    row = Request(seq=0, sched_ns=T0, headers_ns=T0 + 1, status=status, censored=True)
+
+    assert judged([row], Budgets(lost_streams=0)) == {"lost_streams": verdict}
 
 
 def test_longest_stall_is_the_worst_of_all() -> None:

@@ -343,7 +343,7 @@ def binomial_tail(successes: int, trials: int, probability: float) -> float:
 
 def _judge_lost_streams(requests: Sequence[Request], limit: int) -> BudgetResult:
     lost = sum(request.stream_lost for request in requests)
-    open_ = sum(request.censored and request.headers_ns is not None for request in requests)
+    open_ = sum(request.censored and request.accepted for request in requests)
     if not requests:
         return _nothing("lost_streams", limit)
     return _bounded("lost_streams", limit, lost, best=lost, worst=lost + open_)
