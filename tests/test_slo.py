@@ -218,10 +218,62 @@ def test_summary_of_nothing_has_no_invented_figures() -> None:
     assert "ttft_p95_seconds" not in summary.figures()
 
 
+@pytest.mark.parametrize(
+    ("count", "shown"), [(99, {50}), (100, {50, 95}), (999, {50, 95}), (1000, {50, 95, 99})]
+)
+def test_figures_have_no_percentile_below_its_sample_floor(count: int, shown: set[int]) -> None:
+    figures = slo.summarise([served(i) for i in range(count)]).figures()
+
+    for name in ("ttft", "service_ttft", "tpot", "chunk_gap", "e2e"):
+        assert {q for q in (50, 95, 99) if f"{name}_p{q}_seconds" in figures} == shown
+
+
+def test_figures_tell_latency_twice_where_requests_failed() -> None:
+    rows = [failing(i) if i % 2 else served(i, ttft=0.1) for i in range(200)]
+
+    figures = slo.summarise(rows).figures()
+
+    assert figures["ttft_p95_seconds"] == pytest.approx(0.1)
+    for name in ("ttft", "tpot", "e2e"):
+        assert figures[f"{name}_with_failures_p95_seconds"] == math.inf
+    assert not any("with_failures" in name for name in slo.summarise(rows[::2]).figures())
+
+
 def test_goodput_counts_every_scheduled_request() -> None:
     rows = [served(0, ttft=0.1), served(1, ttft=3.0), failing(2), censored(3)]
 
     assert slo.summarise(rows, Budgets(ttft_p95_seconds=1.0)).goodput_ratio == pytest.approx(0.25)
+
+
+def uncounted(seq: int) -> Request:
+    """A complete answer of a target that does not report its usage."""
+    return replace(served(seq), n_out=None, token_source="chunks")
+
+
+def test_goodput_is_unknown_where_nobody_told_a_budgeted_latency() -> None:
+    summary = slo.summarise([served(0), uncounted(1)], Budgets(tpot_p95_seconds=9))
+
+    assert summary.unjudged == 1
+    assert math.isnan(summary.goodput_ratio)
+    assert math.isnan(summary.goodput_per_second)
+    assert not {"goodput_ratio", "goodput_per_second"} & summary.figures().keys()
+
+
+@pytest.mark.parametrize("budgets", [None, Budgets(ttft_p95_seconds=1, e2e_p99_seconds=9)])
+def test_goodput_needs_no_usage_where_no_budget_does(budgets: Budgets | None) -> None:
+    assert slo.summarise([uncounted(0), uncounted(1)], budgets).goodput_ratio == 1
+
+
+def test_what_is_too_slow_anyway_is_not_good_whatever_its_usage() -> None:
+    budgets = Budgets(ttft_p95_seconds=0.01, tpot_p95_seconds=9)
+
+    assert slo.summarise([uncounted(0), uncounted(1)], budgets).goodput_ratio == 0
+
+
+def test_an_answer_of_one_token_has_no_pace_and_is_good_without() -> None:
+    rows = [served(0, n_out=1), served(1)]
+
+    assert slo.summarise(rows, Budgets(tpot_p95_seconds=9)).goodput_ratio == 1
 
 
 def judged(rows: list[Request], budgets: Budgets) -> dict[str, Verdict]:
@@ -270,6 +322,18 @@ def test_tpot_without_usage_is_inconclusive() -> None:
     ]
 
     assert judged(rows, Budgets(tpot_p95_seconds=9)) == {"tpot_p95_seconds": Verdict.INCONCLUSIVE}
+
+
+@pytest.mark.parametrize(
+    ("silent", "verdict"), [(5, Verdict.PASSED), (6, Verdict.INCONCLUSIVE)], ids=["few", "many"]
+)
+def test_answers_without_usage_that_could_decide_leave_tpot_open(
+    silent: int, verdict: Verdict
+) -> None:
+    rows = [uncounted(i) if i < silent else served(i) for i in range(120)]
+    rows = rows[: 100 + silent]
+
+    assert judged(rows, Budgets(tpot_p95_seconds=9)) == {"tpot_p95_seconds": verdict}
 
 
 @pytest.mark.parametrize(
