@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binomtest, linregress, t
 
 from hotfire import bands as banding
-from hotfire import recovery
+from hotfire import recovery, slo
 from hotfire.bands import Bands
 from hotfire.history import FailureClass, Request
 from hotfire.profile import Budgets, Measurement
@@ -143,6 +143,40 @@ def test_a_bad_baseline_is_not_steady(rows: list[Request], word: str) -> None:
 
     assert not result
     assert word in result.reason
+
+
+def drifting(strength: float, count: int) -> list[Request]:
+    """Return a baseline whose slope is so many times its own standard error."""
+    times = np.arange(count)
+    line = np.vander(times, 2)
+    noise = np.where(times % 3, 0.3, -0.6)
+    noise = noise - line @ np.linalg.lstsq(line, noise)[0]
+    error = np.sqrt((noise @ noise) / (count - 2) / ((times - times.mean()) ** 2).sum())
+    drift = strength * error * times
+    ttfts = 1 + drift - drift.min() + noise
+    return [served(i, ttft=float(ttft)) for i, ttft in enumerate(ttfts)]
+
+
+@given(st.floats(-3, 3), st.integers(30, 60))
+def test_a_slope_is_certain_where_its_t_interval_leaves_out_zero(
+    strength: float, count: int
+) -> None:
+    assume(abs(abs(strength) - t.ppf(0.975, count - 2)) > 1e-3)
+    rows = drifting(strength, count)
+    ttfts = np.array([slo.ttft_seconds(row) for row in rows], np.float64)
+    line = linregress(np.arange(count) / RATE, ttfts)
+    drift = line.slope * (count - 1) / RATE
+
+    problems = Bands.from_baseline(rows, Budgets(), MEASUREMENT).problems
+
+    certain = line.pvalue < 0.05 and abs(drift) > 0.25 * np.median(ttfts)
+    assert any("drifts" in problem for problem in problems) is bool(certain)
+
+
+def test_few_requests_make_a_slope_less_certain_than_the_normal_distribution_says() -> None:
+    problems = Bands.from_baseline(drifting(2.0, 30), Budgets(), MEASUREMENT).problems
+
+    assert not any("drifts" in problem for problem in problems)
 
 
 def test_a_baseline_without_usage_bands_no_tpot() -> None:
