@@ -356,7 +356,7 @@ def walked(dips: list[tuple[int, int]], origin: int, until: float) -> float | No
     """
     good = origin
     for start, end in dips:
-        if end > good and start < good + 92:
+        if end > good and start < good + 90:
             good = end
     return float(good - origin) if good + 60 + 30 <= until else None
 
