@@ -10,10 +10,10 @@ import yaml
 from hotfire import history
 from hotfire.profile import LoadPods
 from hotfire.traffic.files import Ended
-from hotfire.traffic.plan import GateLimits
 from hotfire.traffic.pods import LABELS, NAME
 from hotfire.traffic.rated import rated_load
 from tests.chaos.platform import run_directory
+from tests.patience import PATIENT
 from tests.world import World
 
 pytestmark = pytest.mark.lab
@@ -24,8 +24,6 @@ PODS = LoadPods(
     host_libraries=["/opt/hotfire/tool", "/opt/hotfire/src"],
     cpu="100m",
 )
-# Two shared cores carry the whole lab; this is about rows.
-PATIENT = GateLimits(lag_p99_seconds=60, lateness_p99_seconds=60, cpu_ratio=1)
 
 
 def test_two_pods_carry_one_load(world: World, tmp_path: Path) -> None:

@@ -83,6 +83,7 @@ def _measure(order: Order, task: Task, console: Console) -> Finding:
         report=report,
         cross_check=cross_check,
         bench=_bench(task, rows, run) if order.cross_check and not interrupted else (),
+        promised=task.budgets,
         budgets=judge_budgets(rows, task.budgets) if task.budgets else (),
         interrupted=interrupted,
     )

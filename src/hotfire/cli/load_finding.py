@@ -16,6 +16,7 @@ from hotfire.cli.load_view import (
 )
 from hotfire.crosscheck import Agreement, CrossCheck
 from hotfire.history import Request
+from hotfire.profile import Budgets
 from hotfire.rundir import RunDirectory
 from hotfire.slo import BudgetResult, Summary, summarise
 from hotfire.traffic import calibration
@@ -35,13 +36,15 @@ class Finding:
     """None: there was nobody to ask, or no time for it."""
     bench: Sequence[Compared]
     """Another tool's figures beside ours; empty if it was not asked."""
+    promised: Budgets | None
+    """What a good answer keeps."""
     budgets: Sequence[BudgetResult]
     interrupted: bool
 
     @property
     def summary(self) -> Summary:
         """What users experienced."""
-        return summarise(self.rows)
+        return summarise(self.rows, self.promised)
 
     @property
     def examples(self) -> dict[str, str]:
@@ -95,7 +98,7 @@ def document(found: Finding) -> dict[str, Any]:
     return {
         "verdict": found.verdict,
         "doubts": found.doubts,
-        "figures": summary.figures(),
+        "figures": {name: _finite(value) for name, value in summary.figures().items()},
         "failures": summary.failures,
         "budgets": [_budget(one) for one in found.budgets],
         "gates": [gate.model_dump() for gate in found.report.instrument],
@@ -108,13 +111,15 @@ def document(found: Finding) -> dict[str, Any]:
 
 
 def _budget(one: BudgetResult) -> dict[str, Any]:
-    measured = one.measured
-    if measured is not None and not math.isfinite(measured):
-        measured = None
     return {
         "name": one.name,
         "limit": one.limit,
-        "measured": measured,
+        "measured": _finite(one.measured),
         "verdict": one.verdict,
         "reason": one.reason,
     }
+
+
+def _finite(value: float | None) -> float | str | None:
+    """Return a number as JSON can say it: ``"inf"`` is what falls among failed requests."""
+    return value if value is None or math.isfinite(value) else str(value)
