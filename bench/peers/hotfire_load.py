@@ -24,8 +24,13 @@ def main() -> None:
         fields |= {"mode": "closed", "concurrency": int(float(amount))}
     else:
         fields["rate_per_second"] = float(amount)
-    folder = Path(tempfile.mkdtemp())
     plan = LoadPlan(**fields)
+    with tempfile.TemporaryDirectory() as folder:
+        Path(out).write_text(json.dumps(measured(plan, Path(folder))))
+
+
+def measured(plan: LoadPlan, folder: Path) -> dict[str, Any]:
+    """Run the load and return what it told."""
     load = launch.start(plan, history=folder / "load.jsonl", log=folder / "log")
     gates = load.wait_finished(120).instrument
     rows = history.load(load.files.history)
@@ -34,7 +39,7 @@ def main() -> None:
     shift = ended["anchor"]["epoch_ns"] - ended["anchor"]["monotonic_ns"]
     texts = Texts(plan)
     whole = [row for row in rows if row.complete]
-    report = {
+    return {
         "ttft_ms": [(row.first_ns - row.sched_ns) / 1e6 for row in whole],
         "tpot_ms": [(row.last_ns - row.first_ns) / 1e6 / (row.n_out - 1) for row in whole],
         "failed": len(rows) - len(whole),
@@ -44,7 +49,6 @@ def main() -> None:
         "load_cpu_seconds": usage.ru_utime + usage.ru_stime,
         "measured": ended["measured"],
     }
-    Path(out).write_text(json.dumps(report))
 
 
 main()
