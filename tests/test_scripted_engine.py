@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -170,6 +171,22 @@ def test_a_misbehaviour_comes_as_often_as_scripted(engine: EngineProcess) -> Non
     engine.script(misbehaviour="refuse", every=1, times=2)
 
     assert [chat(engine)[0] for _ in range(4)] == [503, 503, 200, 200]
+
+
+def test_a_leak_takes_memory_for_good() -> None:
+    with running_engine() as engine:
+        before = resident_bytes(engine)
+        engine.script(misbehaviour="leak", leak_bytes=8 << 20)
+
+        assert [chat(engine)[0] for _ in range(5)] == [200] * 5
+
+        assert resident_bytes(engine) - before >= 40 << 20
+        assert engine.truth()["counters"]["leaked_bytes"] == 40 << 20
+
+
+def resident_bytes(engine: EngineProcess) -> int:
+    pages = Path(f"/proc/{engine.process.pid}/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_an_unknown_script_is_refused_and_changes_nothing(engine: EngineProcess) -> None:

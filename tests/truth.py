@@ -11,7 +11,8 @@ from hotfire.traffic.request import Requests
 # What each misbehaviour is to the user; None: nothing, the answer is complete.
 CLASSES: Mapping[str, FailureClass | None] = {
     **dict.fromkeys(
-        ("ok", "slow", "wrong_model", "no_usage", "no_role", "reasoning", "multi_token"), None
+        ("ok", "slow", "leak", "wrong_model", "no_usage", "no_role", "reasoning", "multi_token"),
+        None,
     ),
     **dict.fromkeys(
         ("comments", "unframed", "stall", "crlf", "no_space", "event_lines", "dribble"), None

@@ -37,6 +37,7 @@ MISBEHAVIOURS = {
     "mute": "accepts the request and never answers",
     "no_first_token": "sends headers and the role, then nothing",
     "slow": "takes ten times as long for each token",
+    "leak": "answers as it should and keeps leak_bytes of memory for good",
     "wrong_model": "reports another model name than the one it was asked for",
     "invalid_json": "sends one event that is not JSON",
     "no_usage": "leaves the usage out",
@@ -126,6 +127,7 @@ class Script:
     every: int = 1  # misbehave on each N-th generation
     times: int = 0  # stop misbehaving after that many; 0 = never
     stall_seconds: float = 5.0
+    leak_bytes: int = 256 << 10
     natural_tokens: int = 64  # length at which generation ends by itself
     max_running: int = 0  # generations at once; 0 = no limit
     max_waiting: int = 0  # queued generations beyond which 503 is answered; 0 = no limit
@@ -229,6 +231,7 @@ class Engine:
         self.running = 0
         self.waiting: deque[asyncio.Future[None]] = deque()
         self.latencies = {name: Histogram() for name in HISTOGRAMS}
+        self.leaked: list[bytes] = []
 
     @property
     def ready(self) -> bool:
@@ -255,6 +258,10 @@ class Engine:
     def recorded(self, asked: Prompted, arrival_ns: int) -> Truth:
         """Return the record of a new generation, with what it shall do."""
         fate = self.next_misbehaviour()
+        if fate == "leak":
+            # Not zeros, which the kernel would only promise.
+            self.leaked.append(b"\1" * self.script.leak_bytes)
+            self.counters["leaked_bytes"] += self.script.leak_bytes
         name = f"{'chatcmpl' if asked.chat else 'cmpl'}-{self.name}-{self.counters['generations']}"
         record = Truth(name, asked.prompt[:80], fate, arrival_ns, n_in=asked.n_in)
         self.records.append(record)
