@@ -1,11 +1,13 @@
 """Names, plans and records of what can be broken in a lab."""
 
 import base64
+import fcntl
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -15,10 +17,10 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from hotfire.errors import ProfileError
 from hotfire.lab import logs, router, tokens
 from hotfire.lab.blueprint import AGENT, Service
-from hotfire.lab.handles import facts, mending, names, plan, returned
+from hotfire.lab.handles import facts, mending, names, plan, returned, warden
 from hotfire.lab.handles.names import WAYS, Handle, Kind
 from hotfire.lab.handles.plan import Order
-from hotfire.lab.handles.records import Broken, Entry, Records, boot_seconds, due, granted
+from hotfire.lab.handles.records import ALL, Broken, Entry, Records, boot_seconds, due, granted
 from hotfire.lab.machines import Rack
 from hotfire.lab.topology import Topology
 
@@ -205,6 +207,31 @@ def test_the_sound_state_goes_with_the_last_record(records: Records) -> None:
 
     assert kept == {"n1 power": "on"}
     assert records.sound() is None
+
+
+def lock_of_a_warden(records: Records) -> IO[str]:
+    records.folder.mkdir(exist_ok=True)
+    file = (records.folder / "warden.lock").open("w")
+    fcntl.flock(file, fcntl.LOCK_EX)
+    return file
+
+
+def test_a_warden_leaves_what_could_not_be_mended_to_somebody_else(records: Records) -> None:
+    records.write(replace(broken("n1/up1", "n1"), problem="not as before"))
+
+    with lock_of_a_warden(records) as lock:
+        assert warden.leaves(records, lock)
+        assert not warden.lives(records.folder.parent)
+
+
+def test_a_warden_stays_for_the_record_that_somebody_is_about_to_write(records: Records) -> None:
+    with lock_of_a_warden(records) as lock, ThreadPoolExecutor(1) as pool:
+        with records.alone(ALL):
+            leaves = pool.submit(warden.leaves, records, lock)
+            records.write(broken("n1/up1", "n1"))
+
+        assert not leaves.result(timeout=10)
+        assert warden.lives(records.folder.parent)
 
 
 SOUND = {"n1 power": "on", "n1 routes": "a", "n2 power": "on", "r1 power": "on", "api": "ready"}

@@ -13,6 +13,10 @@ from typing import Any
 
 from hotfire.errors import ProfileError
 
+# The lock for what concerns the first or the last broken handle: which facts are the sound ones.
+# Whoever wants that of one handle too takes it before this one.
+ALL = "all handles"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
@@ -60,6 +64,10 @@ class Records:
         found = [self._read(path) for path in self.folder.glob("*.broken.json")]
         return sorted((one for one in found if one), key=lambda one: (one.began_at, one.name))
 
+    def mendable(self) -> list[Broken]:
+        """Return what mends itself in time; the rest could not be mended and waits for somebody."""
+        return [one for one in self.all() if not one.problem]
+
     def get(self, name: str) -> Broken | None:
         """Return one broken handle; None: it is not broken (any more)."""
         return self._read(self._path(name))
@@ -98,7 +106,7 @@ class Records:
 
     @contextlib.contextmanager
     def alone(self, name: str) -> Iterator[None]:
-        """Keep other processes from breaking or mending the same handle meanwhile."""
+        """Keep other processes from breaking or mending the same handle, or all, meanwhile."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / f"{slug(name)}.lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
