@@ -14,13 +14,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from hotfire.errors import ProfileError
+from hotfire.errors import HarnessError, ProfileError
 from hotfire.lab import logs, router, tokens
 from hotfire.lab.blueprint import AGENT, Service
-from hotfire.lab.handles import facts, mending, names, plan, returned, warden
+from hotfire.lab.handles import breaking, facts, mending, names, plan, returned, warden
 from hotfire.lab.handles.names import WAYS, Handle, Kind
 from hotfire.lab.handles.plan import Order
 from hotfire.lab.handles.records import ALL, Broken, Entry, Records, boot_seconds, due, granted
+from hotfire.lab.lab import Lab
 from hotfire.lab.machines import Rack
 from hotfire.lab.topology import Topology
 
@@ -167,6 +168,12 @@ def records(tmp_path: Path) -> Records:
     return Records(tmp_path / "handles")
 
 
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    """A lab of which nothing stands."""
+    return Lab(tmp_path, home=tmp_path)
+
+
 def test_record_survives_whoever_wrote_it(records: Records) -> None:
     first = broken("n1/up1", "n1", "r1")
     records.write(first)
@@ -201,9 +208,9 @@ def test_the_sound_state_goes_with_the_last_record(records: Records) -> None:
     for each in pair:
         records.write(each)
 
-    records.remove(pair[0])
+    records.end(pair[0])
     kept = records.sound()
-    records.remove(pair[1])
+    records.end(pair[1])
 
     assert kept == {"n1 power": "on"}
     assert records.sound() is None
@@ -234,6 +241,32 @@ def test_a_warden_stays_for_the_record_that_somebody_is_about_to_write(records: 
         assert warden.lives(records.folder.parent)
 
 
+def test_a_record_stays_until_the_log_tells_how_it_ended(records: Records) -> None:
+    records.write(broken("n1/up1", "n1"))
+    (records.folder / "handles.log").mkdir()  # Nothing can be logged.
+
+    with pytest.raises(IsADirectoryError):
+        records.end(broken("n1/up1", "n1"))
+
+    assert records.get("n1/up1")
+
+
+def test_the_time_that_was_asked_for_begins_when_it_is_broken(records: Records) -> None:
+    slow = replace(broken("n1/up1", "n1"), expires_at=boot_seconds() - 1)
+
+    lasts = breaking.lasting(records, slow, 10.0)
+
+    assert 9 < lasts.left_seconds <= 10
+    assert records.get("n1/up1") == lasts
+
+
+def test_what_was_given_more_time_meanwhile_is_not_mended_yet(records: Records, lab: Lab) -> None:
+    records.write(broken("n1/up1", "n1"))
+
+    assert mending.mend_due(lab, records, "n1/up1") is None
+    assert records.mendable()
+
+
 SOUND = {"n1 power": "on", "n1 routes": "a", "n2 power": "on", "r1 power": "on", "api": "ready"}
 
 
@@ -242,6 +275,13 @@ def test_the_last_mended_compares_everything(records: Records) -> None:
     records.write(broken("n1/up1", "n1", "r1"))
 
     assert mending.expected(records, broken("n1/up1", "n1", "r1")) == SOUND
+
+
+def test_a_mend_that_knows_nothing_to_compare_with_says_what_to_do(records: Records) -> None:
+    records.write(broken("n1/up1", "n1", "r1"))
+
+    with pytest.raises(HarnessError, match=r"not written down any more.*`hotfire lab down`"):
+        mending.expected(records, broken("n1/up1", "n1", "r1"))
 
 
 def test_what_another_breaks_too_is_not_expected_yet(records: Records) -> None:

@@ -7,8 +7,8 @@ from time import monotonic
 
 from hotfire.errors import HarnessError, HotfireError, RollbackFailed
 from hotfire.lab.handles import agents, facts, power, returned
-from hotfire.lab.handles.records import Broken, Entry, Records
-from hotfire.lab.lab import Lab, standing
+from hotfire.lab.handles.records import ALL, Broken, Entry, Records, due
+from hotfire.lab.lab import Lab
 from hotfire.lab.topology import Topology
 from hotfire.waiting import until
 
@@ -36,31 +36,38 @@ def mend(lab: Lab, records: Records, name: str, *, because: str = "asked to") ->
     """
     with records.alone(name):
         broken = records.get(name)
-        if broken is None:
-            return None
-        began = monotonic()
-        try:
-            topology, since = _topology(lab), datetime.now(UTC).replace(microsecond=0)
-            undo(lab, topology, broken)
-            returned.await_nodes(lab, topology, broken, since)
-            compared = _await_same(lab, topology, records, broken)
-            # One at a time from here: whoever finds no other broken handle compares everything.
-            with records.alone("the last one"):
-                compared = _await_same(lab, topology, records, broken) or compared
-                records.remove(broken)
-        except (HotfireError, OSError) as error:
-            records.note(broken, str(error))
-            records.log(handle=name, event="not mended", because=because, problem=str(error))
-            raise RollbackFailed(f"{name}: {error}") from error
-        mended = Mended(name=name, seconds=monotonic() - began, compared=compared)
-        records.log(
-            handle=name,
-            event="mended",
-            because=because,
-            took_seconds=round(mended.seconds, 3),
-            facts_as_before=compared,
-        )
-        return mended
+        return _mend(lab, records, broken, because) if broken else None
+
+
+def mend_due(lab: Lab, records: Records, name: str) -> Mended | None:
+    """Mend a handle whose time is over; None: somebody else did, or gave it more time meanwhile.
+
+    Raises:
+        RollbackFailed: as `mend`.
+    """
+    with records.alone(name):
+        over = [one for one in due(records.all()) if one.name == name]
+        return _mend(lab, records, over[0], "its time is over") if over else None
+
+
+def _mend(lab: Lab, records: Records, broken: Broken, because: str) -> Mended:
+    began, name = monotonic(), broken.name
+    try:
+        topology, since = lab.topology(), datetime.now(UTC).replace(microsecond=0)
+        undo(lab, topology, broken)
+        returned.await_nodes(lab, topology, broken, since)
+        compared = _await_same(lab, topology, records, broken)
+        # One at a time from here: whoever finds no other broken handle compares everything.
+        with records.alone(ALL):
+            compared = _await_same(lab, topology, records, broken) or compared
+            mended = Mended(name=name, seconds=monotonic() - began, compared=compared)
+            seconds = round(mended.seconds, 3)
+            records.end(broken, because=because, took_seconds=seconds, facts_as_before=compared)
+            return mended
+    except (HotfireError, OSError) as error:
+        records.note(broken, str(error))
+        records.log(handle=name, event="not mended", because=because, problem=str(error))
+        raise RollbackFailed(f"{name}: {error}") from error
 
 
 def undo(lab: Lab, topology: Topology, broken: Broken) -> None:
@@ -84,8 +91,16 @@ def expected(records: Records, broken: Broken) -> facts.Facts:
     """Return the facts that must be as before, though other handles may still be broken.
 
     What others break too, and what follows from afar (routes, nodes), is left to whoever is last.
+
+    Raises:
+        HarnessError: nobody wrote down how everything was before.
     """
-    before = records.sound() or {}
+    before = records.sound()
+    if before is None:
+        raise HarnessError(
+            "it is undone, but how everything was before is not written down any more: nothing can "
+            "be compared; `hotfire lab down` and `up` start over"
+        )
     others = [one for one in records.all() if one.name != broken.name]
     if not others:
         return before
@@ -120,15 +135,10 @@ def _await_same(lab: Lab, topology: Topology, records: Records, broken: Broken) 
             poll_seconds=0.3,
         )
     except HarnessError as error:
+        if not different:
+            raise
         raise HarnessError(f"not as before: {'; '.join(different)}") from error
     return len(wanted)
-
-
-def _topology(lab: Lab) -> Topology:
-    record = lab.state.read()
-    if record is None:
-        raise HarnessError("no lab is up any more")
-    return standing(record)
 
 
 def _healed(lab: Lab, entry: Entry) -> bool:

@@ -80,8 +80,9 @@ class Records:
         """Keep with the record why it is not mended."""
         self.write(replace(broken, problem=problem))
 
-    def remove(self, broken: Broken) -> None:
-        """Forget what is mended."""
+    def end(self, broken: Broken, **line: object) -> None:
+        """Forget what is mended; who sees the record gone finds in the log how it ended."""
+        self.log(handle=broken.name, event="mended", **line)
         self._path(broken.name).unlink(missing_ok=True)
         if not self.all():
             self._sound.unlink(missing_ok=True)

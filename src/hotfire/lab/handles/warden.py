@@ -121,7 +121,7 @@ def _mend(lab: "Lab", name: str) -> None:
     from hotfire.lab.handles import breaking, mending  # noqa: PLC0415
 
     try:
-        mending.mend(lab, breaking.of_lab(lab), name, because="its time is over")
+        mending.mend_due(lab, breaking.of_lab(lab), name)
     except RollbackFailed as error:
         # Its record tells everybody; trying again is up to `hotfire lab mend`.
         sys.stderr.write(f"{error}\n")
