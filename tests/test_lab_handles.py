@@ -267,6 +267,20 @@ def test_what_was_given_more_time_meanwhile_is_not_mended_yet(records: Records, 
     assert records.mendable()
 
 
+def test_one_that_cannot_be_mended_does_not_keep_the_others_broken(
+    records: Records, lab: Lab
+) -> None:
+    for name in ("n1/up1", "n2/up1"):
+        records.write(broken(name))
+
+    told = dict(mending.mend_each(lab, records, ["n1/up1", "n2/up1"]))
+
+    assert [str(one) for one in told.values()] == [
+        f"{name}: no lab is up; `hotfire lab up` starts one" for name in ("n1/up1", "n2/up1")
+    ]
+    assert all(one.problem for one in records.all())
+
+
 SOUND = {"n1 power": "on", "n1 routes": "a", "n2 power": "on", "r1 power": "on", "api": "ready"}
 
 

@@ -1,5 +1,6 @@
 """Undoing what was broken, and proving that everything is as it was before."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -37,6 +38,17 @@ def mend(lab: Lab, records: Records, name: str, *, because: str = "asked to") ->
     with records.alone(name):
         broken = records.get(name)
         return _mend(lab, records, broken, because) if broken else None
+
+
+def mend_each(
+    lab: Lab, records: Records, names: Iterable[str]
+) -> Iterator[tuple[str, Mended | RollbackFailed | None]]:
+    """Mend several handles, whatever becomes of the ones before; yield how each of them went."""
+    for name in names:
+        try:
+            yield name, mend(lab, records, name)
+        except RollbackFailed as error:
+            yield name, error
 
 
 def mend_due(lab: Lab, records: Records, name: str) -> Mended | None:
