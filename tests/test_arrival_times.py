@@ -1,14 +1,17 @@
 """The times of a stream are those at which its bytes arrived, however late they are read."""
 
 import socket
+import struct
 import time
 from collections.abc import Iterator
 
 import pytest
 
 from hotfire.history import Request
+from hotfire.traffic.answer import Answer
+from hotfire.traffic.exchange import Exchange
 from hotfire.traffic.plan import LoadPlan
-from hotfire.traffic.reactor import Anchor, Order, Reactor
+from hotfire.traffic.reactor import NANO, Anchor, Order, Reactor
 from hotfire.traffic.surroundings import clock_offset_ns
 from hotfire.waiting import pause
 
@@ -55,6 +58,22 @@ def test_a_token_that_is_read_late_has_the_time_of_its_arrival(listener: socket.
     assert rows[0].last_ns is not None
     assert 0 <= rows[0].first_ns - first < LATE_SECONDS * 1e9 / 2
     assert 0 <= rows[0].last_ns - last < LATE_SECONDS * 1e9 / 2
+
+
+def test_a_first_token_comes_after_its_headers_though_the_clock_went_forward_between() -> None:
+    plan = LoadPlan(url="http://127.0.0.1:1", model="m", duration_seconds=1)
+    now = time.monotonic_ns()
+    reactor = Reactor(plan, print, addresses=[plan.address], anchor=Anchor.now(), start_ns=now)
+    exchange = Exchange(Order(0, now, 0), now, Answer())
+    exchange.send_ns, exchange.answer.headers_ns = now - 3_000_000, now - 1_000_000
+    reactor._last_ns = now - 5_000_000
+    told = divmod(now - 2_000_000 + reactor._epoch_ns, NANO)
+
+    at = reactor._arrived([(0, 0, struct.pack("qq", *told))], exchange)
+
+    reactor.abandon()
+    reactor.run()
+    assert at == exchange.answer.headers_ns
 
 
 @pytest.mark.parametrize("step_seconds", [-3600, 3600])

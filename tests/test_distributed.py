@@ -14,11 +14,10 @@ from hotfire import history
 from hotfire.traffic import launch
 from hotfire.traffic.files import Ended, Started
 from hotfire.traffic.launch import RunningLoad
-from hotfire.traffic.plan import GateLimits, LoadPlan, schedule
+from hotfire.traffic.plan import LoadPlan, schedule
 from hotfire.waiting import until
 from tests.engine_process import EngineProcess, running_engine
-
-PATIENT = GateLimits(lag_p99_seconds=60, lateness_p99_seconds=60, achieved_ratio=0.01, cpu_ratio=1)
+from tests.patience import PATIENT
 
 
 @pytest.fixture(scope="module")

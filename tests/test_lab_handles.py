@@ -3,6 +3,7 @@
 import base64
 import fcntl
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -90,12 +91,30 @@ def test_amount_for_what_has_none_is_refused_not_ignored(handles: dict[str, Hand
         plan.actions(TOPOLOGY, handles["n1/up1"], order)
 
 
-def test_an_amount_of_nothing_is_not_the_usual_one(handles: dict[str, Handle]) -> None:
-    order = Order(how="loss", for_seconds=60.0, amount=0.0)
+@pytest.mark.parametrize(
+    ("how", "amount", "told"),
+    [
+        # Nothing is not taken for the usual amount.
+        ("loss", 0.0, "--amount of --how loss takes 0.001 to 1, not 0"),
+        ("rate", 1e9, "--amount of --how rate takes 200000 to 1e+08 bit/s, not 1e+09"),
+        ("delay", 1.0, "--amount of --how delay takes 0.001 to 0.9 s, not 1"),
+        ("delay", float("nan"), "not nan"),
+    ],
+)
+def test_an_amount_that_could_not_be_proven_is_refused(
+    handles: dict[str, Handle], how: str, amount: float, told: str
+) -> None:
+    order = Order(how=how, for_seconds=60.0, amount=amount)
 
-    (action,) = plan.actions(TOPOLOGY, handles["n1/up1"], order)
+    with pytest.raises(ProfileError, match=re.escape(told)):
+        plan.actions(TOPOLOGY, handles["n1/up1"], order)
 
-    assert action.args["ratio"] == 0.0
+
+def test_error_code_for_what_is_no_gpu_is_refused(handles: dict[str, Handle]) -> None:
+    order = Order(how="silent", for_seconds=60.0, xid=48)
+
+    with pytest.raises(ProfileError, match="--xid is for GPUs, and n1/up1 is none; leave it out"):
+        plan.actions(TOPOLOGY, handles["n1/up1"], order)
 
 
 def orders() -> list[tuple[str, str]]:
@@ -291,10 +310,10 @@ def test_the_last_mended_compares_everything(records: Records) -> None:
     assert mending.expected(records, broken("n1/up1", "n1", "r1")) == SOUND
 
 
-def test_a_mend_that_knows_nothing_to_compare_with_says_what_to_do(records: Records) -> None:
+def test_nothing_is_as_before_when_nobody_knows_how_it_was(records: Records) -> None:
     records.write(broken("n1/up1", "n1", "r1"))
 
-    with pytest.raises(HarnessError, match=r"not written down any more.*`hotfire lab down`"):
+    with pytest.raises(HarnessError, match="state from before is lost"):
         mending.expected(records, broken("n1/up1", "n1", "r1"))
 
 

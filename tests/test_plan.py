@@ -76,3 +76,18 @@ def test_a_bad_plan_file_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(ProfileError, match=r"plan\.json"):
         LoadPlan.read(tmp_path / "plan.json")
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"url": "http://user:word@gateway"}, "holds a user name; send it as a header"),
+        ({"headers": {"X-Team": "a\r\nX-Other: b"}}, "the value of X-Team must be one line"),
+        ({"headers": {"X Team": "a"}}, "'X Team' is no name of a header"),
+        ({"tenants": [{"name": "t", "headers": {"X": "\n"}}]}, "the value of X must be one line"),
+        ({"burstiness": 0.001}, "burstiness"),
+    ],
+)
+def test_what_would_be_sent_wrongly_is_refused(values: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        plan(**values)

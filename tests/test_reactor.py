@@ -280,6 +280,39 @@ def test_a_connection_the_peer_closed_while_idle_is_not_used_again() -> None:
     assert [(row.complete, row.conn_reused) for row in driver.rows] == [(True, False)] * 3
 
 
+def test_the_end_of_an_idle_connection_is_not_taken_for_the_begin_of_the_next() -> None:
+    rows: list[Request] = []
+    with socket.create_server(("127.0.0.1", 0)) as kept, socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        waiting = socket.create_connection(full.getsockname())
+        address: tuple[str, int] = kept.getsockname()
+        plan = LoadPlan(url=f"http://127.0.0.1:{address[1]}", model="m", connect_seconds=0.3)
+        now = time.monotonic_ns()
+        reactor = Reactor(plan, rows.append, addresses=[address], anchor=Anchor.now(), start_ns=now)
+        reactor.submit(Order(0, now, 0))
+        reactor.turn()
+        client, _ = kept.accept()
+        client.sendall(KEPT)
+        while reactor.busy:
+            reactor.turn()
+
+        # A quiet round, so that the order to send is told before the end of the connection; the
+        # descriptor of the one that ends becomes that of the one that begins.
+        reactor.turn()
+        reactor._addresses = (full.getsockname(),)
+        reactor.submit(Order(1, time.monotonic_ns(), 1))
+        client.close()
+        while reactor.busy:
+            reactor.turn()
+
+        waiting.close()
+        reactor.abandon()
+        reactor.run()
+    assert rows[0].complete
+    assert (rows[1].error_class, rows[1].send_ns) == (FailureClass.CONNECT, None)
+
+
 def test_silence_and_a_close_before_any_answer_is_no_answer() -> None:
     with scripted_socket(lambda _: None) as url:
         row = one(url)

@@ -8,11 +8,11 @@ from typing import Any
 from hotfire import history
 from hotfire.engine import scripted
 from hotfire.traffic import launch
-from hotfire.traffic.plan import GateLimits, LoadPlan
+from hotfire.traffic.plan import LoadPlan
 from tests.engine_process import running_engine
+from tests.patience import PATIENT
 from tests.truth import CLASSES, disagreements
 
-PATIENT = GateLimits(lag_p99_seconds=60, lateness_p99_seconds=60, achieved_ratio=0.01, cpu_ratio=1)
 # A shared machine may stand still for a moment; how exact the times are is measured in bench.
 LATE_NS = 1_000_000_000
 

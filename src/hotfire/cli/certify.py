@@ -68,6 +68,7 @@ def carry_out(order: Order) -> int:
     with undisturbed():
         try:
             if status not in _JUDGED:
+                lab_logs.collect()
                 heal_leftovers(profile, progress.say, keep_stack=order.keep_stack)
         finally:
             stated = _conclude(run, status, console)

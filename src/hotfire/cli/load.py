@@ -83,6 +83,7 @@ def _measure(order: Order, task: Task, console: Console) -> Finding:
         report=report,
         cross_check=cross_check,
         bench=_bench(task, rows, run) if order.cross_check and not interrupted else (),
+        promised=task.budgets,
         budgets=judge_budgets(rows, task.budgets) if task.budgets else (),
         interrupted=interrupted,
     )
@@ -110,6 +111,7 @@ def _run(task: Task, run: RunDirectory, console: Console) -> tuple[RunningLoad, 
 
 def _workers(task: Task, run: RunDirectory) -> AbstractContextManager[None]:
     """Return the block in which workers run on pods, if the target file wants that."""
+    # Without pods nobody needs a cluster.
     if task.profile is None or task.plan.fleet.at == "here":
         return nullcontext()
     cluster = Cluster.connect(task.profile)

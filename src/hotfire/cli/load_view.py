@@ -31,6 +31,7 @@ _DEFINITIONS: Final = {
     "chunk_gap": ("chunk gap", "pause between output chunks, pooled"),
     "e2e": ("E2E", "scheduled arrival to last token"),
 }
+_WITH_FAILURES: Final = ("  with failures", "the same, failed requests never served")
 
 
 class LiveView:
@@ -138,21 +139,17 @@ def print_summary(console: Console, summary: Summary, examples: Mapping[str, str
     for name in ("", "p50", "p95", "p99"):
         table.add_column(name, no_wrap=True, justify="right" if name else "left")
     table.add_column("")
-    for name, (word, meaning) in _DEFINITIONS.items():
-        latency: Latency = getattr(summary, name)
-        table.add_row(word, *_percentiles(latency, summary.complete), Text(meaning, style="dim"))
+    for name, latency in summary.latencies():
+        word, meaning = _DEFINITIONS.get(name, _WITH_FAILURES)
+        table.add_row(word, *_percentiles(latency), Text(meaning, style="dim"))
     console.print(table)
     for line in _counts(summary, examples):
         console.print(Text(line), soft_wrap=True)
 
 
-def _percentiles(latency: Latency, requests: int) -> Iterator[str]:
-    yield seconds(latency.p50_seconds)
-    for q in (95, 99):
-        floor = SAMPLE_FLOORS[q]
-        # Chunk gaps are many, but no more independent than the requests they belong to.
-        few = requests < floor
-        yield f"needs >= {floor}" if few else seconds(getattr(latency, f"p{q}_seconds"))
+def _percentiles(latency: Latency) -> Iterator[str]:
+    for q, value in latency.percentiles().items():
+        yield f"needs >= {SAMPLE_FLOORS[q]}" if value is None else seconds(value)
 
 
 def _counts(summary: Summary, examples: Mapping[str, str]) -> Iterator[str]:
@@ -164,10 +161,17 @@ def _counts(summary: Summary, examples: Mapping[str, str]) -> Iterator[str]:
     for name, count in sorted(summary.failures.items()):
         yield f"  {name} {count}, the first: {examples.get(name) or 'no details'}"
     yield (
-        f"goodput {summary.goodput_per_second:.2f}/s, {summary.goodput_ratio:.2%} of all scheduled;"
-        f" {summary.output_tokens} output tokens;"
+        f"goodput {_goodput(summary)}; {summary.output_tokens} output tokens;"
         f" longest stall {seconds(summary.longest_stall_seconds)}"
     )
+
+
+def _goodput(summary: Summary) -> str:
+    if summary.unjudged:
+        return f"unknown: a latency that has a budget is unknown of {summary.unjudged} requests"
+    if math.isnan(summary.goodput_per_second):
+        return "unknown: a rate takes two requests"
+    return f"{summary.goodput_per_second:.2f}/s, {summary.goodput_ratio:.2%} of all scheduled"
 
 
 def print_budgets(console: Console, budgets: Iterable[BudgetResult]) -> None:
@@ -189,9 +193,10 @@ def print_instrument(
     console.print(Text(f"its error  {known}"), soft_wrap=True)
 
 
-def print_cross_check(console: Console, found: CrossCheck) -> None:
+def print_cross_check(console: Console, found: CrossCheck | None) -> None:
     """Print what the engines say."""
-    console.print(Text(f"engines    {found.agreement}: {found.reason}"), soft_wrap=True)
+    said = f"{found.agreement}: {found.reason}" if found else "not asked: --metrics URL"
+    console.print(Text(f"engines    {said}"), soft_wrap=True)
 
 
 def seconds(value: float) -> str:

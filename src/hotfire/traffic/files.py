@@ -160,11 +160,12 @@ class HistoryWriter:
 
     def append(self, request: Request) -> None:
         """Write one row."""
-        os.write(self._fd, line(request))
+        self.append_lines(line(request))
 
     def append_lines(self, lines: bytes) -> None:
         """Write rows that are lines already."""
-        os.write(self._fd, lines)
+        while lines:  # A disk that is nearly full takes a part, and says so at the next write.
+            lines = lines[os.write(self._fd, lines) :]
 
     def close(self) -> None:
         """Make what was written durable."""

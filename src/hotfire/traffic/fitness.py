@@ -18,6 +18,34 @@ from hotfire.traffic.reactor import Anchor, Measurements
 from hotfire.traffic.surroundings import Surroundings
 
 PR_SET_PDEATHSIG = 1
+WINDOW_NS = 5 * NANO
+
+
+class Busiest:
+    """The CPU this process uses, in the busiest stretch of five seconds since its creation.
+
+    Over a whole load an hour of quiet, a ramp or the wait for last answers would hide the minute in
+    which the process was too busy to keep its clock.
+    """
+
+    def __init__(self) -> None:
+        self._since_ns, self._cpu = time.monotonic_ns(), time.process_time()
+        self._ratio: float | None = None
+
+    def look(self) -> None:
+        """End the present stretch if it is long enough; cheap, at any rate."""
+        if time.monotonic_ns() - self._since_ns >= WINDOW_NS:
+            self._ratio = max(self._ratio or 0.0, self._present())
+            self._since_ns, self._cpu = time.monotonic_ns(), time.process_time()
+
+    def ratio(self) -> float:
+        """Return CPU seconds per second; of a load shorter than one stretch, that of all of it."""
+        self.look()
+        return self._present() if self._ratio is None else self._ratio
+
+    def _present(self) -> float:
+        elapsed_ns = max(1, time.monotonic_ns() - self._since_ns)
+        return (time.process_time() - self._cpu) / elapsed_ns * NANO
 
 
 @dataclass(slots=True)
@@ -27,8 +55,7 @@ class Fitness:
     nice: int
     realtime: bool
     gc_pauses: list[float]
-    begun_ns: int = field(default_factory=time.monotonic_ns)
-    cpu: float = field(default_factory=time.process_time)
+    busiest: Busiest = field(default_factory=Busiest)
     surroundings: Surroundings = field(default_factory=Surroundings)
 
     @classmethod
@@ -36,9 +63,13 @@ class Fitness:
         """Take the priority the plan asks for, where permitted, and watch from now on."""
         return cls(renice(plan.nice), plan.realtime and go_realtime(), watch_gc())
 
+    def look(self) -> None:
+        """Look at what passes: the CPU used, the clock; cheap, at any rate."""
+        self.busiest.look()
+        self.surroundings.look()
+
     def measured(self, of_reactor: Measurements, *, dispatched: int) -> Measured:
         """Return the figures of the gates."""
-        wall = (time.monotonic_ns() - self.begun_ns) / NANO
         lag = seconds(of_reactor.lag_us)
         lateness = seconds(of_reactor.lateness_us)
         return Measured(
@@ -49,7 +80,7 @@ class Fitness:
             lateness_p50_seconds=percentile(lateness, 50),
             lateness_p99_seconds=percentile(lateness, 99),
             lateness_max_seconds=max(lateness),
-            cpu_ratio=(time.process_time() - self.cpu) / wall,
+            cpu_ratio=self.busiest.ratio(),
             gc_pause_max_seconds=max(self.gc_pauses),
             nice=self.nice,
             realtime=self.realtime,

@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from hotfire.errors import HarnessError, InstrumentError
-from hotfire.history import Request, load, parse_lines
+from hotfire.history import Request, parse_lines, stream
 from hotfire.traffic import gates
 from hotfire.traffic.files import Ended, Files, Started
 from hotfire.traffic.gates import GateResult
@@ -152,7 +152,7 @@ class RunningLoad:
             ended = Ended.model_validate_json(self.files.ended.read_bytes())
         except (OSError, ValidationError):
             return self._report_of_the_dead(forced)
-        rows = len(load(self.files.history)) if self.files.history.exists() else 0
+        rows = sum(1 for _ in stream(self.files.history)) if self.files.history.exists() else 0
         results = gates.judge(ended, self.plan.gates, rows=rows)
         gates.write(self.files.instrument, results, ended.measured)
         return LoadReport(

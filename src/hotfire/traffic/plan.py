@@ -19,7 +19,7 @@ from pydantic import (
 from hotfire.errors import ProfileError
 from hotfire.traffic import arrivals
 from hotfire.traffic.arrivals import Arrival, Process, Step, Stretch
-from hotfire.traffic.prompts import Lengths, Prompts, Spec, Tenant
+from hotfire.traffic.prompts import Headers, Lengths, Prompts, Spec, Tenant
 from hotfire.traffic.trace import MOONCAKE_BLOCK_TOKENS, TraceRow, read_trace
 
 NANO = 1_000_000_000
@@ -99,8 +99,9 @@ class LoadPlan(BaseModel):
     """Closed: time over which the first requests start; 0 starts all streams in step."""
     process: Process = "poisson"
     """How arrivals are spread; independent users make a Poisson process."""
-    burstiness: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    """Shape of the gamma process: 1 is Poisson, less is burstier, more is more even."""
+    burstiness: float = Field(default=1.0, ge=0.01, allow_inf_nan=False)
+    """Shape of the gamma process: 1 is Poisson, less is burstier, more is more even. Below 0.01
+    nearly all arrivals fall on one moment, which is no load but a single burst."""
     rate_per_second: float = Field(default=5.0, gt=0, allow_inf_nan=False)
     """Mean arrivals per second."""
     rate_end_per_second: float | None = Field(default=None, ge=0, allow_inf_nan=False)
@@ -135,8 +136,9 @@ class LoadPlan(BaseModel):
     """Ask for a stream of tokens; a whole answer has an E2E time only."""
     extra_body: dict[str, Any] = {"ignore_eos": True}
     """Merged into each request body; vLLM's ignore_eos keeps output lengths steady."""
-    headers: dict[str, str] = {}
-    """Added to each request; never a secret, since the plan is kept with the run."""
+    headers: Headers = {}
+    """Added to each request; a secret only as ``${env:NAME}`` or ``${file:/PATH}``, since the plan
+    is kept with the run."""
     connection: Literal["reuse", "fresh"] = "reuse"
     """Keep-alive as clients do, or a new connection each time, which sees removals sooner."""
     connect_seconds: Seconds = 5.0
@@ -169,6 +171,8 @@ class LoadPlan(BaseModel):
         parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
             raise ValueError("expected http://host[:port] or https://host[:port]")
+        if parts.username is not None:
+            raise ValueError("holds a user name; send it as a header, e.g. Authorization")
         return value.rstrip("/")
 
     @model_validator(mode="before")

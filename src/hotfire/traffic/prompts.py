@@ -3,15 +3,18 @@
 import hashlib
 import json
 import math
+import re
 from pathlib import Path
 from struct import Struct
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from hotfire.errors import ProfileError
 
 Count = Annotated[int, Field(gt=0)]
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""What RFC 9110 lets a header be called."""
 
 
 class Spec(BaseModel):
@@ -101,6 +104,19 @@ def _text(path: Path, line: str) -> str:
         ) from error
 
 
+def _sendable(headers: dict[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if not _TOKEN.fullmatch(name):
+            raise ValueError(f"{name!r} is no name of a header; write e.g. X-Team")
+        if not value.isprintable() or not value.isascii():
+            raise ValueError(f"the value of {name} must be one line of printable ASCII")
+    return headers
+
+
+Headers = Annotated[dict[str, str], AfterValidator(_sendable)]
+"""What is added to a request's head; nothing in it can begin another line."""
+
+
 class Tenant(Spec):
     """One of those who share the platform."""
 
@@ -108,8 +124,8 @@ class Tenant(Spec):
     """Written to the history's rows."""
     weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """Its part of the requests, relative to the others' weights."""
-    headers: dict[str, str] = {}
-    """Added to its requests; never a secret, since the plan is kept with the run."""
+    headers: Headers = {}
+    """Added to its requests; a secret only by reference, as in the plan's own headers."""
     model: str | None = None
     """Model it asks for; default: the plan's."""
 

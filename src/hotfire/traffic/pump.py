@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from hotfire.traffic.session import Session
 
 POLL_SECONDS = 0.05
+TURN_NS = NANO // 100
+"""Longest time for which a pump that is behind keeps other greenlets (stop, heartbeats) waiting."""
 REST_NS = NANO // 10
 """Pause of a slot after a failure: a target that refuses at once must not be asked in a spin."""
 
@@ -48,8 +50,13 @@ class OpenPump:
     def run(self) -> bool:
         """Submit what is due; return whether the plan came to its end."""
         session = self._session
+        turn_ns = time.monotonic_ns()
         for arrival in self._arrivals:
             due = session.t0_ns + arrival.offset_ns
+            if time.monotonic_ns() - turn_ns >= TURN_NS:
+                session.check()
+                gevent.sleep(0)
+                turn_ns = time.monotonic_ns()
             if not wait_until(session, due):
                 self._waiting.append(arrival)
                 return False

@@ -121,16 +121,20 @@ class Reactor:
         self._last_ns, self._began_ns = self._began_ns, time.monotonic_ns()
         ready = self._epoll.poll(max(0, self._tick_ns - self._began_ns) / NANO)
         self._now_ns = time.monotonic_ns()
+        woken = False
         for fd, events in ready:
             connection = connections.get(fd)
             if connection is None:
-                if fd == self._wake:
-                    os.eventfd_read(fd)
-                    self._dispatch_all()
+                woken = woken or fd == self._wake
             elif events == READ and connection.plain:
                 self._read(connection)
             else:
                 self._on_event(connection, events)
+        if woken:
+            # Last, since a new connection may get the number of one that dispatching drops, and an
+            # event of that one must not be taken for the new one's.
+            os.eventfd_read(self._wake)
+            self._dispatch_all()
         now = time.monotonic_ns()
         if now >= self._tick_ns:
             self._on_tick(now)
@@ -298,7 +302,8 @@ class Reactor:
             return time.monotonic_ns()
         seconds, nanoseconds = TIME(told[0][2])
         at: int = seconds * NANO + nanoseconds - self._epoch_ns
-        floor = exchange.answer.said.last_ns or exchange.send_ns or 0
+        answer = exchange.answer
+        floor = answer.said.last_ns or answer.headers_ns or exchange.send_ns or 0
         if floor <= at <= self._now_ns and self._last_ns <= at:
             return at
         return min(max(at, floor, self._last_ns), time.monotonic_ns())

@@ -18,6 +18,7 @@ from hotfire.traffic.fitness import Fitness, clock, resolve
 from hotfire.traffic.plan import NANO, LoadPlan
 from hotfire.traffic.pump import POLL_SECONDS, ClosedPump, OpenPump, Pump
 from hotfire.traffic.reactor import Anchor, Order, Reactor
+from hotfire.traffic.secret import Secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class Session:
         # The reactor's thread submits too where a slot becomes free; gevent's lock is not for it.
         self._lock = monkey.get_original("_thread", "allocate_lock")()
         self.pump: Pump = ClosedPump(self) if plan.mode == "closed" else OpenPump(self)
+        self._secrets = Secrets(plan)
         self.fitness = Fitness.prepare(plan)
         self.addresses = resolve(*plan.address)
         self.reactor, self._thread = self._client()
@@ -77,6 +79,7 @@ class Session:
     def record(self, request: Request) -> None:
         """Keep one row; the reactor's thread calls this."""
         self.pump.on_end(request)
+        request = self._secrets.hidden(request)
         if self.share.worker:
             request = replace(request, worker=self.share.worker)
         self.keep(request)
@@ -92,8 +95,8 @@ class Session:
             self.dispatched += 1
 
     def check(self) -> None:
-        """Raise what the reactor's thread died of, if it did; look at the surroundings."""
-        self.fitness.surroundings.look()
+        """Raise what the reactor's thread died of, if it did; look at the process's fitness."""
+        self.fitness.look()
         if self._thread.ready():
             self._thread.get()
 

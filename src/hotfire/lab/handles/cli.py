@@ -37,9 +37,11 @@ def break_(
     ] = None,
     amount: Annotated[
         float | None,
-        typer.Option(help="loss: ratio 0-1; delay: seconds; rate: bit/s; slow: bytes/s."),
+        typer.Option(help="loss: ratio to 1; delay: seconds; rate: bit/s; slow: bytes/s."),
     ] = None,
-    xid: Annotated[int, typer.Option(help="The error code a GPU fails with.")] = 79,
+    xid: Annotated[
+        int | None, typer.Option(help="The error code a GPU fails with.", show_default="79")
+    ] = None,
 ) -> None:
     """Break a part of the lab, prove it, and let it mend itself when the time is over."""
     from hotfire.lab.handles import breaking, names, records  # noqa: PLC0415

@@ -18,6 +18,7 @@ from hotfire.lab.topology import CLUSTER_DOMAIN, DNS_ADDRESS, Topology
 
 Facts = dict[str, str]
 GONE = "gone"
+RUNS = "runs"
 _SERVICE_NAME = f"kubernetes.default.svc.{CLUSTER_DOMAIN}"
 _ANSWER_SECONDS = 1.5
 _MARK = "--next--"
@@ -70,7 +71,7 @@ def service(lab: Lab, machine: str, name: str) -> str:
     pid = lab.rack.service_pid(machine, name)
     if pid is None or not alive(pid):
         return GONE
-    return "stands still" if state(pid) == "T" else "runs"
+    return "stands still" if state(pid) == "T" else RUNS
 
 
 def cluster(lab: Lab) -> Facts:

@@ -105,14 +105,11 @@ def expected(records: Records, broken: Broken) -> facts.Facts:
     What others break too, and what follows from afar (routes, nodes), is left to whoever is last.
 
     Raises:
-        HarnessError: nobody wrote down how everything was before.
+        HarnessError: nobody knows how it was before.
     """
     before = records.sound()
     if before is None:
-        raise HarnessError(
-            "it is undone, but how everything was before is not written down any more: nothing can "
-            "be compared; `hotfire lab down` and `up` start over"
-        )
+        raise HarnessError("the lab's state from before is lost; `hotfire lab down` starts over")
     others = [one for one in records.all() if one.name != broken.name]
     if not others:
         return before
@@ -124,7 +121,7 @@ def expected(records: Records, broken: Broken) -> facts.Facts:
 def _await_same(lab: Lab, topology: Topology, records: Records, broken: Broken) -> int:
     """Wait until the expected facts hold; return how many they are."""
     names = [machine.name for machine in topology.machines]
-    wanted: facts.Facts = {}
+    wanted = expected(records, broken)
     different: list[str] = []
 
     def same() -> bool:
@@ -147,8 +144,6 @@ def _await_same(lab: Lab, topology: Topology, records: Records, broken: Broken) 
             poll_seconds=0.3,
         )
     except HarnessError as error:
-        if not different:
-            raise
         raise HarnessError(f"not as before: {'; '.join(different)}") from error
     return len(wanted)
 

@@ -1,5 +1,6 @@
 """The proof that something is really broken: seen from outside of what broke it."""
 
+import re
 from collections.abc import Callable
 from time import monotonic
 
@@ -8,7 +9,7 @@ from hotfire.lab import readiness
 from hotfire.lab.handles import facts, link_proofs, plan, store_probe
 from hotfire.lab.handles.case import Case
 from hotfire.lab.handles.names import Kind
-from hotfire.lab.topology import Link
+from hotfire.lab.topology import API_ADDRESS, Link
 from hotfire.waiting import until
 
 _SERVICE_SECONDS = 10.0
@@ -78,14 +79,35 @@ def _noticed(case: Case) -> list[str]:
         machine = case.topology.machine(case.handle.machine)
         seconds = _sessions_lost(case, list(case.topology.links_of(machine)))
         return [f"BGP to it down at all its neighbours {seconds:.2f} s later"]
-    if case.handle.part in {"kube-apiserver", "etcd"} and len(case.topology.members) == 1:
-        until(
-            lambda: not case.lab.api_ready(),
-            within_seconds=_SERVICE_SECONDS,
-            what="the API not ready",
-        )
-        return ["the API is not ready"]
-    return []
+    if case.handle.part not in {"kube-apiserver", "etcd"}:
+        return []
+    if case.before["api"] != "ready":
+        raise FaultNotInjected("the API was not ready before, so what this does cannot be seen")
+    if len(case.topology.members) > 1:
+        return [_withdrawn(case)]
+    until(
+        lambda: not case.lab.api_ready(),
+        within_seconds=_SERVICE_SECONDS,
+        what="the API not ready",
+    )
+    return ["the API is not ready"]
+
+
+def _withdrawn(case: Case) -> str:
+    """Show that the routers send clients of the API to the other members only."""
+    member, router, began = case.handle.machine, case.topology.routers[0].name, monotonic()
+
+    def members() -> list[str]:
+        shown = case.lab.rack.run(router, ["ip", "route", "show", API_ADDRESS])
+        return sorted(re.findall(r" dev (cp\d)", shown))
+
+    until(
+        lambda: member not in members(),
+        within_seconds=_SERVICE_SECONDS,
+        what=f"{router} sends the API's clients elsewhere",
+    )
+    left = ", ".join(members()) or "nobody"
+    return f"{router} sends the API's clients to {left} {monotonic() - began:.1f} s later"
 
 
 def _sessions_lost(case: Case, links: list[Link]) -> float:
@@ -102,6 +124,8 @@ def _sessions_lost(case: Case, links: list[Link]) -> float:
 
 def _gpu(case: Case) -> list[str]:
     name, began = case.handle.machine, monotonic()
+    if f"{name} node" not in case.before:
+        raise FaultNotInjected(f"the API did not tell what {name} offers before")
 
     def offered() -> dict[str, int]:
         items = case.lab.kubectl().items("node", name, "--request-timeout=5s")
