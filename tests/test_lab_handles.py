@@ -8,17 +8,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from hotfire.errors import HarnessError, ProfileError
+from hotfire.errors import FaultNotInjected, HarnessError, ProfileError
 from hotfire.lab import logs, router, tokens
 from hotfire.lab.blueprint import AGENT, Service
-from hotfire.lab.handles import breaking, facts, mending, names, plan, returned, warden
+from hotfire.lab.handles import breaking, facts, mending, names, plan, proofs, returned, warden
+from hotfire.lab.handles.case import Case
 from hotfire.lab.handles.names import WAYS, Handle, Kind
 from hotfire.lab.handles.plan import Order
 from hotfire.lab.handles.records import ALL, Broken, Entry, Records, boot_seconds, due, granted
@@ -342,6 +343,70 @@ def test_a_machine_that_went_meanwhile_is_left_out_with_what_follows() -> None:
 
     assert found == {key: value for key, value in SOUND.items() if key != "n1 routes"}
     assert facts.of_standing(SOUND, ["n1", "n2", "r1", "n9"]) == SOUND
+
+
+def resource_slice(*devices: str) -> dict[str, Any]:
+    offers = [{"name": device} for device in devices]
+    spec = {"driver": "gpu.nvidia.com", "nodeName": "n4", "devices": offers}
+    return {"kind": "ResourceSlice", "metadata": {"name": "n4-gpu.nvidia.com"}, "spec": spec}
+
+
+@pytest.mark.parametrize("devices", [("gpu-0", "gpu-1"), ("gpu-1",), ()])
+def test_gpus_that_claims_bring_are_counted_in_the_resource_slice(devices: tuple[str, ...]) -> None:
+    node = {"kind": "Node", "metadata": {"name": "n4"}, "status": {"allocatable": {"cpu": "2"}}}
+
+    found = facts.offered([node, resource_slice(*devices)])
+
+    assert found["n4"].get("gpu.nvidia.com", 0) == len(devices)
+
+
+class Told(Case):
+    """A case whose agents answer what they are told to."""
+
+    answers: ClassVar[dict[str, list[Any]]]
+
+    def ask(self, machine: str, op: str, **args: object) -> Any:  # noqa: ANN401 - as there
+        return self.answers[op].pop(0)
+
+
+def told(lab: Lab, handle: Handle, how: str, before: facts.Facts) -> Told:
+    entry = Entry(machine=handle.machine, id="a", op="process.signal", args={})
+    return Told(
+        lab=lab,
+        topology=TOPOLOGY,
+        handle=handle,
+        order=Order(how=how, for_seconds=60),
+        broken=replace(broken(handle.name, handle.machine), entries=[entry]),
+        before=before,
+    )
+
+
+def test_a_killed_process_is_awaited_gone(lab: Lab, handles: dict[str, Handle]) -> None:
+    case = told(lab, handles["n1/bird"], "kill", {})
+    Told.answers = {
+        "entry": [{"observed": {"pids": [7]}}],
+        "service.state": [{"pid": pid} for pid in (7, 7, None)],
+    }
+
+    assert proofs.prove(case) == ["process 7 of n1/bird was killed"]
+
+
+def test_gpu_of_which_the_api_told_nothing_before_has_no_proof(
+    lab: Lab, handles: dict[str, Handle]
+) -> None:
+    case = told(lab, handles["n1/gpu0"], "unhealthy", {"api": "not ready"})
+
+    with pytest.raises(FaultNotInjected, match="what n1 offers, was not ready before"):
+        proofs.prove(case)
+
+
+@pytest.mark.parametrize("before", ["not ready, clients from r1, r2", "ready, clients from nobody"])
+def test_member_that_served_nobody_before_is_not_proven_lost(lab: Lab, before: str) -> None:
+    etcd = Handle(name="cp1/etcd", kind=Kind.SERVICE, machine="cp1", part="etcd")
+    case = told(lab, etcd, "stop", {"cp1 service etcd": "runs", "cp1 api": before})
+
+    with pytest.raises(FaultNotInjected, match=f"the API of cp1 was {before} before"):
+        proofs.prove(case)
 
 
 def pod(*, ready: str = "True", started: str = "2026-01-01T10:00:05Z") -> dict[str, Any]:

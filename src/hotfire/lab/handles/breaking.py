@@ -94,7 +94,7 @@ def _written(lab: Lab, topology: Topology, handle: Handle, order: Order) -> Case
         warden.ensure(lab.state.home)
         is_first, machines = not records.all(), plan.machines(topology, handle)
         names = [one.name for one in topology.machines] if is_first else machines
-        before = facts.of_machines(lab, names) | facts.cluster(lab)
+        before = facts.of_machines(lab, names) | facts.cluster(lab, topology)
         if is_first:
             records.keep_sound(before)
         broken = Broken(

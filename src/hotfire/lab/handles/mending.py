@@ -16,7 +16,7 @@ from hotfire.waiting import until
 # Sessions return within 5 s, a service within 10; a machine boots and its node gets Ready.
 _SAME_SECONDS, _BOOT_SECONDS = 60.0, 120.0
 _UNDO_SECONDS = 15.0
-_FROM_AFAR = (" routes", " node")
+_FROM_AFAR = (" routes", " node", " api")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +128,8 @@ def _await_same(lab: Lab, topology: Topology, records: Records, broken: Broken) 
         wanted.clear()
         wanted.update(facts.of_standing(expected(records, broken), names))
         concerned = [name for name in names if facts.of_names(wanted, [name])]
-        seen = facts.of_machines(lab, concerned) | (facts.cluster(lab) if "api" in wanted else {})
+        seen = facts.of_machines(lab, concerned)
+        seen |= facts.cluster(lab, topology) if "api" in wanted else {}
         new = facts.of_names({k: v for k, v in seen.items() if k not in wanted}, concerned)
         here = {key: value for key, value in seen.items() if key in wanted}
         here |= {key: value for key, value in new.items() if not key.endswith(_FROM_AFAR)}
