@@ -5,6 +5,7 @@ import fcntl
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,12 +15,14 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from scipy.stats import binomtest
 
 from hotfire.errors import FaultNotInjected, HarnessError, ProfileError
 from hotfire.lab import logs, router, tokens
 from hotfire.lab.blueprint import AGENT, Service
 from hotfire.lab.handles import breaking, facts, mending, names, plan, proofs, returned, warden
 from hotfire.lab.handles.case import Case
+from hotfire.lab.handles.link_proofs import lost_in_words
 from hotfire.lab.handles.names import WAYS, Handle, Kind
 from hotfire.lab.handles.plan import Order
 from hotfire.lab.handles.records import ALL, Broken, Entry, Records, boot_seconds, due, granted
@@ -407,6 +410,28 @@ def test_member_that_served_nobody_before_is_not_proven_lost(lab: Lab, before: s
 
     with pytest.raises(FaultNotInjected, match=f"the API of cp1 was {before} before"):
         proofs.prove(case)
+
+
+@pytest.mark.parametrize(
+    ("lost", "count", "ratio", "proven"),
+    [
+        (400, 2000, 0.2, True),
+        (480, 2000, 0.2, True),
+        (500, 2000, 0.2, False),
+        (0, 15_000, 0.001, False),
+        (2000, 2000, 1.0, True),
+        (1999, 2000, 1.0, False),
+    ],
+)
+def test_share_of_lost_frames_is_judged_as_chance_makes_it(
+    lost: int, count: int, ratio: float, proven: bool
+) -> None:
+    judged = nullcontext() if proven else pytest.raises(FaultNotInjected, match="expected")
+
+    with judged:
+        assert "frames lost from a to b" in lost_in_words(lost, count, ratio, "from a to b")
+    # The oracle: an exact test of another module of scipy.
+    assert bool(binomtest(lost, count, ratio).pvalue > 1e-6) is proven
 
 
 def pod(*, ready: str = "True", started: str = "2026-01-01T10:00:05Z") -> dict[str, Any]:
