@@ -25,7 +25,16 @@ from hotfire.lab.handles.case import Case
 from hotfire.lab.handles.link_proofs import lost_in_words
 from hotfire.lab.handles.names import WAYS, Handle, Kind
 from hotfire.lab.handles.plan import Order
-from hotfire.lab.handles.records import ALL, Broken, Entry, Records, boot_seconds, due, granted
+from hotfire.lab.handles.records import (
+    ALL,
+    Broken,
+    Entry,
+    Records,
+    boot_seconds,
+    due,
+    ended_by_boot,
+    granted,
+)
 from hotfire.lab.lab import Lab
 from hotfire.lab.machines import Rack
 from hotfire.lab.topology import Topology
@@ -216,6 +225,24 @@ def test_what_waits_for_power_is_not_due_yet() -> None:
 
     assert due([kubelet, power]) == [power]
     assert due([kubelet]) == [kubelet]
+
+
+def test_a_boot_ends_what_was_broken_on_that_machine_before(records: Records) -> None:
+    entries = {
+        name: Entry(machine=name, id=name, op="link.delay", args={}) for name in ("n1", "r1")
+    }
+    before = replace(broken("n1/up1"), entries=[entries["r1"], entries["n1"]])
+    after = replace(before, name="n1/up2", began_at="2026-01-01T00:02:00+00:00")
+    elsewhere = replace(before, name="n1/power", entries=[entries["r1"]])
+    booted_at = datetime(2026, 1, 1, 0, 1, 0, tzinfo=UTC)
+
+    assert ended_by_boot([elsewhere, before, after], "n1", booted_at) == ["n1/up1"]
+
+
+def test_what_was_broken_on_a_removed_machine_needs_no_undo(lab: Lab) -> None:
+    gone = Entry(machine="n9", id="a", op="net.block", args={})
+
+    mending.undo(lab, TOPOLOGY, replace(broken("dns"), entries=[gone]))
 
 
 def test_only_what_is_over_and_without_a_problem_is_due() -> None:

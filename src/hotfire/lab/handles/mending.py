@@ -1,14 +1,15 @@
 """Undoing what was broken, and proving that everything is as it was before."""
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from time import monotonic
 
 from hotfire.errors import HarnessError, HotfireError, RollbackFailed
 from hotfire.lab.handles import agents, facts, power, returned
-from hotfire.lab.handles.records import ALL, Broken, Entry, Records, due
+from hotfire.lab.handles.records import ALL, Broken, Entry, Records, due, ended_by_boot
 from hotfire.lab.lab import Lab
 from hotfire.lab.topology import Topology
 from hotfire.waiting import until
@@ -67,6 +68,8 @@ def _mend(lab: Lab, records: Records, broken: Broken, because: str) -> Mended:
     try:
         topology, since = lab.topology(), datetime.now(UTC).replace(microsecond=0)
         undo(lab, topology, broken)
+        if broken.powerless:
+            _end_with_power(lab, records, broken.powerless)
         returned.await_nodes(lab, topology, broken, since)
         compared = _await_same(lab, topology, records, broken)
         # One at a time from here: whoever finds no other broken handle compares everything.
@@ -90,13 +93,24 @@ def undo(lab: Lab, topology: Topology, broken: Broken) -> None:
     """
     if broken.powerless:
         power.on(lab, topology, broken.powerless)
-    for entry in reversed(broken.entries):
+    there = {machine.name for machine in topology.machines}
+    # A worker that was removed meanwhile took its part along.
+    for entry in [one for one in reversed(broken.entries) if one.machine in there]:
         until(
             partial(_healed, lab, entry),
             within_seconds=_UNDO_SECONDS,
             what=f"{entry.op} undone on {entry.machine}",
             poll_seconds=0.3,
         )
+
+
+def _end_with_power(lab: Lab, records: Records, machine: str) -> None:
+    """End what else was broken on a machine whose boot has mended it: nobody else would tell."""
+    on_since = datetime.now(UTC) - timedelta(seconds=lab.rack.age_seconds(machine) or 0.0)
+    for name in ended_by_boot(records.all(), machine, on_since):
+        # What is not as before stays in a record of its own.
+        with contextlib.suppress(RollbackFailed):
+            mend(lab, records, name, because=f"{machine} was booted")
 
 
 def expected(records: Records, broken: Broken) -> facts.Facts:

@@ -165,6 +165,21 @@ def due(broken: Sequence[Broken]) -> list[Broken]:
     ]
 
 
+def ended_by_boot(
+    broken: Sequence[Broken], machine: str, booted_at: datetime.datetime
+) -> list[str]:
+    """Return the handles that were broken on a machine before it booted, youngest first.
+
+    Its agent undoes at its start what it finds on the disk, and the kernel forgot the rest.
+    """
+    return [
+        one.name
+        for one in reversed(broken)
+        if machine in {entry.machine for entry in one.entries}
+        and datetime.datetime.fromisoformat(one.began_at) < booted_at
+    ]
+
+
 def granted(for_seconds: float) -> float:
     """Return how long something may stay broken.
 
