@@ -17,9 +17,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from scipy.stats import binomtest
 
-from hotfire.errors import FaultNotInjected, HarnessError, ProfileError
-from hotfire.lab import logs, router, tokens
+from hotfire.errors import FaultNotInjected, HarnessError, LabError, ProfileError
+from hotfire.lab import logs, router, tokens, topology_file
 from hotfire.lab.blueprint import AGENT, Service
+from hotfire.lab.cli import app
 from hotfire.lab.handles import breaking, facts, mending, names, plan, proofs, returned, warden
 from hotfire.lab.handles.case import Case
 from hotfire.lab.handles.link_proofs import lost_in_words
@@ -37,6 +38,7 @@ from hotfire.lab.handles.records import (
 )
 from hotfire.lab.lab import Lab
 from hotfire.lab.machines import Rack
+from hotfire.lab.state import Ports, Record, State, state_home
 from hotfire.lab.topology import Topology
 
 TOPOLOGY = Topology(nodes=2, racks=2, gpus_per_node=1)
@@ -482,6 +484,21 @@ def test_pods_run_anew_when_their_containers_started_since(
     found: dict[str, Any], anew: bool
 ) -> None:
     assert returned.run_anew([pod(), found], SINCE) is anew
+
+
+@pytest.mark.parametrize("words", [("break", "n1/up1"), ("mend",), ("handles",), ("shell", "n1")])
+def test_another_checkouts_lab_is_refused(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    shape = topology_file.document(TOPOLOGY)
+    record = Record(
+        checkout="/elsewhere", started_at="", complete=True, topology=shape, ports=Ports()
+    )
+    State(state_home()).write(record)
+
+    with pytest.raises(LabError, match="the lab belongs to /elsewhere"):
+        app(words, standalone_mode=False)
 
 
 def unpacked(part: str) -> bytes:

@@ -7,7 +7,7 @@ import typer
 from rich.table import Column, Table
 
 from hotfire.errors import RollbackFailed
-from hotfire.lab.console import console, own_lab, say
+from hotfire.lab.console import console, own_lab, refuse_anothers, say
 
 if TYPE_CHECKING:  # `--help` stays instant
     from hotfire.lab.handles import mending, names
@@ -48,6 +48,7 @@ def break_(
     from hotfire.lab.handles.plan import Order  # noqa: PLC0415
 
     lab = own_lab()
+    refuse_anothers(lab)
     found = names.find(_handles(lab), handle)
     order = Order(
         how=names.way(found, how),
@@ -72,7 +73,7 @@ def mend(
     from hotfire.lab.handles import breaking, mending  # noqa: PLC0415
 
     lab = own_lab()
-    lab.topology()  # Another checkout's lab is not ours to mend.
+    refuse_anothers(lab)
     records, left = breaking.of_lab(lab), list[str]()
     names = [each.name for each in records.all() if handle in {None, each.name}]
     if handle is not None and not names:
@@ -95,6 +96,7 @@ def handles() -> None:
     from hotfire.lab.handles import breaking, names  # noqa: PLC0415
 
     lab = own_lab()
+    refuse_anothers(lab)
     table = Table(Column("handle", no_wrap=True), "M is one of", "ways (--how)")
     for row in names.grouped(_handles(lab).values()):
         table.add_row(row.name, " ".join(row.machines), " ".join(row.ways))
