@@ -244,7 +244,7 @@ def test_a_boot_ends_what_was_broken_on_that_machine_before(records: Records) ->
 def test_what_was_broken_on_a_removed_machine_needs_no_undo(lab: Lab) -> None:
     gone = Entry(machine="n9", id="a", op="net.block", args={})
 
-    mending.undo(lab, TOPOLOGY, replace(broken("dns"), entries=[gone]))
+    mending.undo(lab, TOPOLOGY, replace(broken("dns"), entries=[gone], powerless="n9"))
 
 
 def test_only_what_is_over_and_without_a_problem_is_due() -> None:
@@ -317,6 +317,14 @@ def test_what_was_given_more_time_meanwhile_is_not_mended_yet(records: Records, 
 
     assert mending.mend_due(lab, records, "n1/up1") is None
     assert records.mendable()
+
+
+def test_nobody_misses_a_warden_where_nothing_is_left_for_it(lab: Lab) -> None:
+    breaking.of_lab(lab).write(replace(broken("n1/up1"), problem="not as before"))
+
+    assert breaking.in_words(lab) == [
+        "n1/up1: not as before (`hotfire lab mend n1/up1` tries again)"
+    ]
 
 
 def test_one_that_cannot_be_mended_does_not_keep_the_others_broken(

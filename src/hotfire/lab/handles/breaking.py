@@ -57,10 +57,10 @@ def of_lab(lab: Lab) -> Records:
 
 
 def in_words(lab: Lab) -> list[str]:
-    """Return one line for each broken handle, and one about the warden."""
-    broken = of_lab(lab).all()
-    lines = [_line(each) for each in broken]
-    if broken:
+    """Return one line for each broken handle, and one about the warden of what it will mend."""
+    records = of_lab(lab)
+    lines = [_line(each) for each in records.all()]
+    if records.mendable():
         lives = warden.lives(lab.state.home)
         lines.append(
             "the warden lives: it mends when the time is over"

@@ -91,10 +91,10 @@ def undo(lab: Lab, topology: Topology, broken: Broken) -> None:
     Raises:
         HarnessError: an agent could not undo its part.
     """
-    if broken.powerless:
-        power.on(lab, topology, broken.powerless)
-    there = {machine.name for machine in topology.machines}
     # A worker that was removed meanwhile took its part along.
+    there = {machine.name for machine in topology.machines}
+    if broken.powerless in there:
+        power.on(lab, topology, broken.powerless)
     for entry in [one for one in reversed(broken.entries) if one.machine in there]:
         until(
             partial(_healed, lab, entry),
