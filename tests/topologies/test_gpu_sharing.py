@@ -1,5 +1,7 @@
 """Nodes that share their GPUs as they were told when the lab came up."""
 
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 
@@ -119,3 +121,15 @@ def test_gpu_at_fault_leaves_the_resource_slice(lab: Lab) -> None:
     with xid(lab, "n4", TOPOLOGY.machine("n4").gpus[0], 79):
         until(lambda: devices() == ["gpu-1"], within_seconds=10, what="one GPU less")
     until(lambda: devices() == ["gpu-0", "gpu-1"], within_seconds=10, what="both GPUs again")
+
+
+def test_handle_of_a_gpu_that_claims_bring_is_proven_by_the_resource_slice(lab: Lab) -> None:
+    argv = [sys.executable, "-m", "hotfire", "lab"]
+
+    broken = subprocess.run(
+        [*argv, "break", "n4/gpu0"], capture_output=True, text=True, check=False
+    )
+    mended = subprocess.run([*argv, "mend", "n4/gpu0"], capture_output=True, text=True, check=False)
+
+    assert "n4 offers gpu.nvidia.com 1, before gpu.nvidia.com 2" in broken.stdout, broken.stderr
+    assert mended.returncode == 0, mended.stderr

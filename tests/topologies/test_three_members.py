@@ -4,6 +4,8 @@ import http.client
 import json
 import re
 import ssl
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -116,6 +118,27 @@ def test_killed_api_server_is_started_again_and_clients_go_on(lab: Lab) -> None:
     )
     until(lambda: announcers(lab) == MEMBERS, within_seconds=40, what="cp1 announcing again")
     assert former
+
+
+@pytest.mark.parametrize(
+    ("handle", "how"),
+    [("cp2/etcd", "stop"), ("cp2/kube-apiserver", "stop"), ("cp2/kube-apiserver", "hang")],
+)
+def test_broken_member_is_proven_by_its_own_word_and_by_the_routers(
+    lab: Lab, handle: str, how: str
+) -> None:
+    argv = [sys.executable, "-m", "hotfire", "lab"]
+
+    broken = subprocess.run(
+        [*argv, "break", handle, "--how", how], capture_output=True, text=True, check=False
+    )
+    left = announcers(lab)
+    mended = subprocess.run([*argv, "mend", handle], capture_output=True, text=True, check=False)
+
+    assert re.search(r"/readyz of cp2, asked by the client, not ok [\d.]+ s later", broken.stdout)
+    assert re.search(r"clients to cp1 and cp3 [\d.]+ s later", broken.stdout)
+    assert left == ["cp1", "cp3"]
+    assert mended.returncode == 0, mended.stderr
 
 
 @pytest.mark.parametrize("component", ["kube-controller-manager", "kube-scheduler"])

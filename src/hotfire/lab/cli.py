@@ -9,7 +9,7 @@ import typer
 from rich.table import Column, Table
 
 from hotfire.lab import nodes_cli
-from hotfire.lab.console import console, own_lab, say
+from hotfire.lab.console import console, own_lab, refuse_anothers, say
 from hotfire.lab.handles import cli as handles_cli
 
 app = typer.Typer(
@@ -141,6 +141,7 @@ def shell(
     from hotfire.lab.blueprint import BASE_ENV  # noqa: PLC0415
 
     lab = own_lab()
+    refuse_anothers(lab)
     argv = [*lab.rack.enter(machine), *(context.args or ["/bin/bash", "--norc"])]
     env = BASE_ENV | {"TERM": os.environ.get("TERM", "dumb"), "PS1": f"{machine}# "}
     sys.stdout.flush()

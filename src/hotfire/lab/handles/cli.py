@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Column, Table
 
-from hotfire.lab.console import console, own_lab, say
+from hotfire.errors import RollbackFailed
+from hotfire.lab.console import console, own_lab, refuse_anothers, say
 
 if TYPE_CHECKING:  # `--help` stays instant
-    from hotfire.lab.handles import names
+    from hotfire.lab.handles import mending, names
     from hotfire.lab.lab import Lab
 
 _DEFAULT_SECONDS = 120.0
 _TOKEN_SECONDS = 600.0
-_XID = 79
 
 
 def add_to(app: typer.Typer) -> None:
@@ -37,26 +37,24 @@ def break_(
     ] = None,
     amount: Annotated[
         float | None,
-        typer.Option(help="loss: ratio 0-1; delay: seconds; rate: bit/s; slow: bytes/s."),
+        typer.Option(help="loss: ratio to 1; delay: seconds; rate: bit/s; slow: bytes/s."),
     ] = None,
     xid: Annotated[
         int | None, typer.Option(help="The error code a GPU fails with.", show_default="79")
     ] = None,
 ) -> None:
     """Break a part of the lab, prove it, and let it mend itself when the time is over."""
-    from hotfire.errors import ProfileError  # noqa: PLC0415
     from hotfire.lab.handles import breaking, names, records  # noqa: PLC0415
     from hotfire.lab.handles.plan import Order  # noqa: PLC0415
 
     lab = own_lab()
+    refuse_anothers(lab)
     found = names.find(_handles(lab), handle)
-    if xid is not None and found.kind is not names.Kind.GPU:
-        raise ProfileError(f"--xid is for GPUs, and {found.name} is none; leave it out")
     order = Order(
         how=names.way(found, how),
         for_seconds=records.granted(for_seconds),
         amount=amount,
-        xid=_XID if xid is None else xid,
+        xid=xid,
     )
     done = breaking.break_(lab, found, order)
     ends = datetime.datetime.now().astimezone() + datetime.timedelta(
@@ -71,30 +69,26 @@ def mend(
     handle: Annotated[str | None, typer.Argument(help="Without it everything is mended.")] = None,
 ) -> None:
     """Mend now what `break` broke, and prove that everything is as it was before."""
-    from hotfire.errors import ProfileError, RollbackFailed  # noqa: PLC0415
+    from hotfire.errors import ProfileError  # noqa: PLC0415
     from hotfire.lab.handles import breaking, mending  # noqa: PLC0415
 
     lab = own_lab()
-    lab.topology()  # Another checkout's lab is not ours to change.
-    records, failed = breaking.of_lab(lab), []
+    refuse_anothers(lab)
+    records, left = breaking.of_lab(lab), list[str]()
     names = [each.name for each in records.all() if handle in {None, each.name}]
     if handle is not None and not names:
         raise ProfileError(f"{handle} is not broken; `hotfire lab handles` shows what is")
     # The youngest first, as it was built upon the older ones.
-    for name in reversed(names):
-        try:
-            mended = mending.mend(lab, records, name)
-        except RollbackFailed as error:
-            failed.append(str(error))
-            continue
-        if mended:
-            say(f"{name} is mended after {mended.seconds:.1f} s: {_compared(mended.compared)}")
-        else:
-            say(f"{name} was mended meanwhile, its time was over")
+    for name, outcome in mending.mend_each(lab, records, names[::-1]):
+        say(_outcome(name, outcome))
+        left += [name] if isinstance(outcome, RollbackFailed) else []
     if not names:
         say("nothing is broken")
-    if failed:
-        raise RollbackFailed("; ".join(failed))
+    if left:
+        raise RollbackFailed(
+            f"not mended: {', '.join(left)}; `hotfire lab mend` tries again, "
+            "`hotfire lab down` and `up` start over"
+        )
 
 
 def handles() -> None:
@@ -102,6 +96,7 @@ def handles() -> None:
     from hotfire.lab.handles import breaking, names  # noqa: PLC0415
 
     lab = own_lab()
+    refuse_anothers(lab)
     table = Table(Column("handle", no_wrap=True), "M is one of", "ways (--how)")
     for row in names.grouped(_handles(lab).values()):
         table.add_row(row.name, " ".join(row.machines), " ".join(row.ways))
@@ -159,10 +154,15 @@ def token(
     say(made(own_lab(), account, shift_seconds=shift, lifetime_seconds=lifetime))
 
 
-def _compared(count: int) -> str:
-    if count:
-        return f"{count} facts are as before"
-    return "what it shares with other broken handles is compared when the last is mended"
+def _outcome(name: str, outcome: "mending.Mended | RollbackFailed | None") -> str:
+    if isinstance(outcome, RollbackFailed):
+        return str(outcome)
+    if outcome is None:
+        return f"{name} was mended meanwhile"
+    compared = f"{outcome.compared} facts are as before"
+    if not outcome.compared:
+        compared = "what it shares with other broken handles is compared when the last is mended"
+    return f"{name} is mended after {outcome.seconds:.1f} s: {compared}"
 
 
 def _handles(lab: "Lab") -> "dict[str, names.Handle]":

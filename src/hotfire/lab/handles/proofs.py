@@ -1,15 +1,13 @@
 """The proof that something is really broken: seen from outside of what broke it."""
 
-import re
 from collections.abc import Callable
 from time import monotonic
 
 from hotfire.errors import FaultNotInjected
-from hotfire.lab import readiness
-from hotfire.lab.handles import facts, link_proofs, plan, store_probe
+from hotfire.lab.handles import facts, link_proofs, members, plan, store_probe
 from hotfire.lab.handles.case import Case
 from hotfire.lab.handles.names import Kind
-from hotfire.lab.topology import API_ADDRESS, Link
+from hotfire.lab.topology import Link
 from hotfire.waiting import until
 
 _SERVICE_SECONDS = 10.0
@@ -64,12 +62,22 @@ def _service(case: Case) -> list[str]:
 
 
 def _killed(case: Case) -> str:
-    """Show that the process that was there is gone."""
+    """Show that the process that was there is gone, which takes a busy machine a moment."""
     entry = case.broken.entries[0]
     killed = case.ask(entry.machine, "entry", id=entry.id)["observed"]["pids"]
-    now = case.ask(entry.machine, "service.state", service=case.handle.part)["pid"]
-    if not killed or now in killed:
-        raise FaultNotInjected(f"process {now} of {case.handle.name} lives, {killed} was killed")
+    if not killed:
+        raise FaultNotInjected(f"no process of {case.handle.name} was killed")
+
+    def now() -> int | None:
+        pid: int | None = case.ask(entry.machine, "service.state", service=case.handle.part)["pid"]
+        return pid
+
+    until(
+        lambda: now() not in killed,
+        within_seconds=_SERVICE_SECONDS,
+        what=f"process {killed[0]} of {case.handle.name} gone",
+        poll_seconds=0.05,
+    )
     return f"process {killed[0]} of {case.handle.name} was killed"
 
 
@@ -79,35 +87,33 @@ def _noticed(case: Case) -> list[str]:
         machine = case.topology.machine(case.handle.machine)
         seconds = _sessions_lost(case, list(case.topology.links_of(machine)))
         return [f"BGP to it down at all its neighbours {seconds:.2f} s later"]
-    if case.handle.part not in {"kube-apiserver", "etcd"}:
-        return []
-    if case.before["api"] != "ready":
-        raise FaultNotInjected("the API was not ready before, so what this does cannot be seen")
-    if len(case.topology.members) > 1:
-        return [_withdrawn(case)]
+    if case.handle.part in {"kube-apiserver", "etcd"}:
+        return _member_lost(case)
+    return []
+
+
+def _member_lost(case: Case) -> list[str]:
+    """Show that a member says itself that it is not ready, and that it gets no clients."""
+    member, began = case.topology.machine(case.handle.machine), monotonic()
+    before = case.before[f"{member.name} api"]
+    if not members.served(before):
+        raise FaultNotInjected(f"the API of {member.name} was {before} before, so nothing shows it")
     until(
-        lambda: not case.lab.api_ready(),
+        lambda: not members.ready(case.lab, case.topology, member),
         within_seconds=_SERVICE_SECONDS,
-        what="the API not ready",
+        what=f"{member.name} not ready",
     )
-    return ["the API is not ready"]
-
-
-def _withdrawn(case: Case) -> str:
-    """Show that the routers send clients of the API to the other members only."""
-    member, router, began = case.handle.machine, case.topology.routers[0].name, monotonic()
-
-    def members() -> list[str]:
-        shown = case.lab.rack.run(router, ["ip", "route", "show", API_ADDRESS])
-        return sorted(re.findall(r" dev (cp\d)", shown))
-
+    unready_seconds = monotonic() - began
     until(
-        lambda: member not in members(),
+        lambda: not members.sent_by(case.topology, member),
         within_seconds=_SERVICE_SECONDS,
-        what=f"{router} sends the API's clients elsewhere",
+        what=f"no router sends clients to {member.name}",
     )
-    left = ", ".join(members()) or "nobody"
-    return f"{router} sends the API's clients to {left} {monotonic() - began:.1f} s later"
+    left = " and ".join(members.others(case.topology, member)) or "nobody"
+    return [
+        f"/readyz of {member.name}, asked by the client, not ok {unready_seconds:.2f} s later",
+        f"the routers send the API's clients to {left} {monotonic() - began:.2f} s later",
+    ]
 
 
 def _sessions_lost(case: Case, links: list[Link]) -> float:
@@ -124,23 +130,22 @@ def _sessions_lost(case: Case, links: list[Link]) -> float:
 
 def _gpu(case: Case) -> list[str]:
     name, began = case.handle.machine, monotonic()
-    if f"{name} node" not in case.before:
-        raise FaultNotInjected(f"the API did not tell what {name} offers before")
-
-    def offered() -> dict[str, int]:
-        items = case.lab.kubectl().items("node", name, "--request-timeout=5s")
-        return readiness.gpus(items[0])
-
+    before = case.before.get(f"{name} node")
+    if before is None:
+        raise FaultNotInjected(
+            f"the API, which alone tells what {name} offers, was not ready before; "
+            "`hotfire lab status` shows why"
+        )
     # The node's own word for it lags; what it offered before is in the facts.
     until(
-        lambda: _fewer(case.before[f"{name} node"], offered()),
+        lambda: _fewer(before, facts.gpus_offered(case.lab, name)),
         within_seconds=_GPU_SECONDS,
         what=f"fewer GPUs on {name} than before",
         poll_seconds=0.5,
     )
-    seen = ", ".join(f"{key} {count}" for key, count in offered().items()) or "no GPU"
-    before = case.before[f"{name} node"].partition(", ")[2]
-    return [f"{name} offers {seen}, before {before}; {monotonic() - began:.1f} s later"]
+    seconds, left = monotonic() - began, facts.gpus_offered(case.lab, name)
+    seen = ", ".join(f"{key} {count}" for key, count in left.items()) or "no GPU"
+    return [f"{name} offers {seen}, before {before.partition(', ')[2]}; {seconds:.1f} s later"]
 
 
 def _fewer(before: str, offered: dict[str, int]) -> bool:
@@ -166,7 +171,7 @@ def _store(case: Case) -> list[str]:
 
 def _dns(case: Case) -> list[str]:
     """Show that a name that was found before is not, and that the nodes dropped the question."""
-    before, now = case.before["dns"], facts.cluster(case.lab)["dns"]
+    before, now = case.before["dns"], facts.lookup(case.topology)
     drops = {
         entry.machine: case.ask(entry.machine, "net.drops", id=entry.id)["drops"]
         for entry in case.broken.entries
@@ -174,7 +179,10 @@ def _dns(case: Case) -> list[str]:
     if (before, now) != ("ok", "no answer") or not any(drops.values()):
         raise FaultNotInjected(f"lookup {before} before, {now} now; dropped {drops}")
     counted = ", ".join(f"{count} on {machine}" for machine, count in drops.items())
-    return [f"a lookup by the client: {before} before, {now} now; packets dropped: {counted}"]
+    return [
+        f"a lookup by the client: {before} before, {now} now; packets dropped: {counted}",
+        "workers that join from now on answer",
+    ]
 
 
 _KINDS: dict[Kind, Callable[[Case], list[str]]] = {

@@ -1,17 +1,18 @@
 """The process that mends when the time is over: `python -m hotfire.lab.handles.warden HOME`.
 
-It is there before anything is broken, and lives while anything is. A second one waits behind it for
-the lock and takes its place if it is killed. Both are in the lab's own control group, so that `lab
-down` ends them.
+It is started before anything is broken and lives as long as something is that it can mend. A second
+one waits behind it for the lock and takes its place if it is killed. Both are in the lab's own
+control group, so that `lab down` ends them.
 """
 
 import fcntl
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
+
+from hotfire.lab.handles.records import ALL, Records
 
 if TYPE_CHECKING:
     from hotfire.lab.lab import Lab
@@ -20,8 +21,6 @@ MODULE = "hotfire.lab.handles.warden"
 _POLL_SECONDS = 0.3
 _AT_ONCE = 8
 _START_SECONDS = 10.0
-_FIRST = "--first"
-_FIRST_SECONDS = 10.0
 _CGROUP = "warden"
 
 
@@ -34,7 +33,7 @@ def ensure(home: Path) -> None:
     from hotfire.waiting import until  # noqa: PLC0415 - the waiting warden must stay small
 
     if not lives(home):
-        start(home, _FIRST)
+        start(home)
     until(
         lambda: lives(home),
         within_seconds=_START_SECONDS,
@@ -56,12 +55,12 @@ def lives(home: Path) -> bool:
     return False
 
 
-def start(home: Path, *options: str) -> None:
+def start(home: Path) -> None:
     """Start one that belongs to nobody."""
     _lock(home).parent.mkdir(parents=True, exist_ok=True)
     with _log(home).open("ab") as log:
         subprocess.Popen(
-            [sys.executable, "-m", MODULE, str(home), *options],
+            [sys.executable, "-m", MODULE, str(home)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -72,35 +71,29 @@ def start(home: Path, *options: str) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Wait for the lock, then mend what is due until nothing is broken."""
+    """Wait for the lock, then mend what is due until there is nothing more to mend."""
     home = Path(argv[0])
     _enter_cgroup()
     with _lock(home).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        if anything(home) or (_FIRST in argv and _begins(home)):
+        while not leaves(Records(home / "handles"), file):
             start(home)
             _watch(home)
     return 0
 
 
-def _begins(home: Path) -> bool:
-    """Return whether what the warden was started for is broken soon.
+def leaves(records: Records, lock: IO[str]) -> bool:
+    """Give the lock back if there is nothing to mend; return whether it did.
 
-    It comes before the first record, or whoever is killed between the two leaves one to nobody.
+    It waits for whoever is about to write a record: what saw a warden alive before will be mended.
     """
-    from hotfire.errors import HarnessError  # noqa: PLC0415 - the waiting warden must stay small
-    from hotfire.waiting import until  # noqa: PLC0415
-
-    try:
-        until(
-            lambda: anything(home),
-            within_seconds=_FIRST_SECONDS,
-            what="a first record",
-            poll_seconds=0.05,
-        )
-    except HarnessError:
+    if records.mendable():
         return False
-    return True
+    with records.alone(ALL):
+        if records.mendable():
+            return False
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        return True
 
 
 def _watch(home: Path) -> None:
@@ -116,7 +109,7 @@ def _watch(home: Path) -> None:
     records = breaking.of_lab(lab)
     at_work: dict[str, Future[None]] = {}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        while any(not one.problem for one in records.all()):
+        while records.mendable():
             for name in [one.name for one in due(records.all())]:
                 if name not in at_work or at_work[name].done():
                     at_work[name] = pool.submit(_mend, lab, name)
@@ -128,22 +121,10 @@ def _mend(lab: "Lab", name: str) -> None:
     from hotfire.lab.handles import breaking, mending  # noqa: PLC0415
 
     try:
-        mending.mend(lab, breaking.of_lab(lab), name, because="its time is over")
+        mending.mend_due(lab, breaking.of_lab(lab), name)
     except RollbackFailed as error:
         # Its record tells everybody; trying again is up to `hotfire lab mend`.
         sys.stderr.write(f"{error}\n")
-
-
-def anything(home: Path) -> bool:
-    """Return whether anything is broken that may still be mended without being asked to."""
-    return any(not _problem(path) for path in (home / "handles").glob("*.broken.json"))
-
-
-def _problem(record: Path) -> str:
-    try:
-        return str(json.loads(record.read_text())["problem"])
-    except FileNotFoundError:
-        return "mended meanwhile"
 
 
 def _enter_cgroup() -> None:
