@@ -297,7 +297,8 @@ class Reactor:
             return time.monotonic_ns()
         seconds, nanoseconds = TIME(told[0][2])
         at: int = seconds * NANO + nanoseconds - self._epoch_ns
-        floor = exchange.answer.said.last_ns or exchange.send_ns or 0
+        answer = exchange.answer
+        floor = answer.said.last_ns or answer.headers_ns or exchange.send_ns or 0
         if floor <= at <= self._now_ns and self._last_ns <= at:
             return at
         return min(max(at, floor, self._last_ns), time.monotonic_ns())
