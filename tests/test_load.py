@@ -96,6 +96,24 @@ def test_a_tripped_gate_is_written_and_raised(engine: EngineProcess, tmp_path: P
         report.check()
 
 
+def test_a_history_that_contradicts_itself_trips_a_gate(
+    engine: EngineProcess, tmp_path: Path
+) -> None:
+    load = started(engine, tmp_path, duration_seconds=1)
+    until(lambda: not load.alive(), within_seconds=60, what="the end of the plan")
+    wrong = json.loads(load.files.history.read_text().splitlines()[0])
+    wrong |= {"seq": 10_000, "first_ns": wrong["headers_ns"] - 1}
+    with load.files.history.open("a") as file:
+        file.write(json.dumps(wrong) + "\n")
+
+    report = load.stop()
+
+    with pytest.raises(InstrumentError, match="first_ns precedes headers_ns"):
+        report.check()
+    assert load.files.instrument.exists()
+    assert len(load.rows()) == report.received
+
+
 def test_a_killed_load_is_not_valid(engine: EngineProcess, tmp_path: Path) -> None:
     load = started(engine, tmp_path, duration_seconds=600)
     load.wait_started()

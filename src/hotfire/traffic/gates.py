@@ -32,8 +32,11 @@ class Instrument(Record):
     """How exact it was when last measured on this machine; None: not calibrated."""
 
 
-def judge(ended: Ended, limits: GateLimits, *, rows: int) -> list[GateResult]:
-    """Return every gate; ``rows`` is the number of rows found in the history."""
+def judge(ended: Ended, limits: GateLimits, *, rows: int, unsound: str = "") -> list[GateResult]:
+    """Return every gate.
+
+    ``rows`` is the number of rows found in the history; ``unsound`` tells why it cannot be read.
+    """
     measured, planned = ended.measured, ended.planned_until_stop
     lag_limit = max(limits.lag_p99_seconds, TPOT_SHARE * (limits.tpot_budget_seconds or 0.0))
     achieved = measured.dispatched / planned if planned else 0.0
@@ -54,7 +57,7 @@ def judge(ended: Ended, limits: GateLimits, *, rows: int) -> list[GateResult]:
         _at_most("clock_step_seconds", measured.clock_step_seconds, limits.clock_step_seconds),
         _at_most("held_back_by_client_cap", ended.not_sent, 0),
         _equal("rows_accounted_for", accounted, planned),
-        _equal("rows_recorded", rows, planned),
+        _equal("rows_recorded", rows, planned, instead=unsound),
         *([_none_lost(ended.lost_workers)] if ended.workers or ended.lost_workers else []),
     ]
 
@@ -106,6 +109,6 @@ def _none_lost(names: Sequence[str]) -> GateResult:
     return _gate("workers_lost", len(names), 0, holds=not names, reason=reason)
 
 
-def _equal(name: str, measured: int, limit: int) -> GateResult:
-    reason = f"{name} {measured}, planned {limit}"
-    return _gate(name, measured, limit, holds=measured == limit, reason=reason)
+def _equal(name: str, measured: int, limit: int, *, instead: str = "") -> GateResult:
+    reason = f"{name}: {instead}" if instead else f"{name} {measured}, planned {limit}"
+    return _gate(name, measured, limit, holds=measured == limit and not instead, reason=reason)
