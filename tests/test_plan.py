@@ -76,3 +76,10 @@ def test_a_bad_plan_file_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(ProfileError, match=r"plan\.json"):
         LoadPlan.read(tmp_path / "plan.json")
+
+
+def test_bursts_that_nobody_can_send_are_refused_with_the_remedy() -> None:
+    assert plan(process="gamma", burstiness=0.01).burstiness == 0.01
+
+    with pytest.raises(ValidationError, match=r"burstiness\n.*take 0\.01 or more, or `steps`"):
+        plan(process="gamma", burstiness=0.009)

@@ -23,6 +23,7 @@ from hotfire.traffic.prompts import Lengths, Prompts, Spec, Tenant
 from hotfire.traffic.trace import MOONCAKE_BLOCK_TOKENS, TraceRow, read_trace
 
 NANO = 1_000_000_000
+LEAST_BURSTINESS = 0.01
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Ratio = Annotated[float, Field(gt=0, le=1)]
@@ -100,7 +101,7 @@ class LoadPlan(BaseModel):
     process: Process = "poisson"
     """How arrivals are spread; independent users make a Poisson process."""
     burstiness: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    """Shape of the gamma process: 1 is Poisson, less is burstier, more is more even."""
+    """Shape of the gamma process: 1 is Poisson, less (0.01 at least) burstier, more more even."""
     rate_per_second: float = Field(default=5.0, gt=0, allow_inf_nan=False)
     """Mean arrivals per second."""
     rate_end_per_second: float | None = Field(default=None, ge=0, allow_inf_nan=False)
@@ -163,6 +164,16 @@ class LoadPlan(BaseModel):
     """Where the workers run if there are more than one."""
     gates: GateLimits = GateLimits()
     """What the load generator must prove of itself."""
+
+    @field_validator("burstiness")
+    @classmethod
+    def _sendable(cls, value: float) -> float:
+        if value < LEAST_BURSTINESS:
+            raise ValueError(
+                f"{value:g} lets about {1 / value:.0f} requests come at one moment, which nobody"
+                f" can send on time; take {LEAST_BURSTINESS} or more, or `steps` for a surge"
+            )
+        return value
 
     @field_validator("url")
     @classmethod
