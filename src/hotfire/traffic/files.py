@@ -72,7 +72,7 @@ class Measured(Record):
     lateness_p99_seconds: float
     lateness_max_seconds: float
     cpu_ratio: float
-    """CPU seconds of the process per second, one core being 1."""
+    """CPU seconds of the process per second in its busiest five, one core being 1."""
     gc_pause_max_seconds: float
     nice: int
     """Priority the process really had."""

@@ -43,7 +43,7 @@ class GateLimits(BaseModel):
     achieved_ratio: Ratio = 0.99
     """Requests dispatched among those planned."""
     cpu_ratio: Ratio = 0.60
-    """CPU time of the process per second on one core; beyond it, queueing sets in."""
+    """CPU time of the process per second of its busiest five; beyond it, queueing sets in."""
     gc_pause_seconds: Seconds = 0.050
     """Longest garbage collection; every token that comes meanwhile is stamped after it."""
     throttled_seconds: float = Field(default=0.0, ge=0)

@@ -114,8 +114,11 @@ class Session:
     def _finish(self) -> None:
         """Bring every planned request to its row."""
         self.stopped_ns = time.monotonic_ns()
+        surroundings = self.fitness.surroundings
+        surroundings.end_load()
         give_up = self.stopped_ns + self.plan.grace_seconds * NANO
         while self.reactor.busy and time.monotonic_ns() < give_up and not self._thread.ready():
+            surroundings.look()
             gevent.sleep(POLL_SECONDS)
         self.reactor.abandon()
         self._thread.get()
