@@ -12,6 +12,7 @@ import pytest
 from hotfire import history
 from hotfire.errors import InstrumentError
 from hotfire.traffic import launch
+from hotfire.traffic.files import Present
 from hotfire.traffic.launch import RunningLoad
 from hotfire.traffic.plan import GateLimits, LoadPlan, schedule
 from hotfire.waiting import until
@@ -39,6 +40,19 @@ def test_a_plan_runs_to_its_end(engine: EngineProcess, tmp_path: Path) -> None:
     assert [row.sched_ns - load.t0_ns for row in rows] == [a.offset_ns for a in planned]
     assert all(row.complete for row in rows)
     assert len(load.rows()) == len(planned)
+
+
+def test_a_load_tells_how_fit_it_is_while_it_runs(engine: EngineProcess, tmp_path: Path) -> None:
+    load = started(engine, tmp_path, duration_seconds=600, in_flight_cap=1, rate_per_second=100)
+
+    def held_back() -> int:
+        present = load.files.present
+        return present.exists() and Present.model_validate_json(present.read_bytes()).not_sent
+
+    until(held_back, within_seconds=60, what="word of requests held back")
+    load.stop()
+
+    assert not load.files.present.exists()
 
 
 def test_it_stops_early_and_what_was_not_due_is_no_part_of_the_plan(

@@ -132,7 +132,7 @@ def _follow(load: RunningLoad, console: Console) -> bool:
     plan = load.plan
     within = plan.duration_seconds + plan.deadline_seconds + plan.grace_seconds
     try:
-        with LiveView(console, Tail(load.files), plan.gates) as view:
+        with LiveView(console, Tail(load.files)) as view:
 
             def over() -> bool:
                 view.look()

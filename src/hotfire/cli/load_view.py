@@ -19,7 +19,6 @@ from hotfire.traffic.calibration import Calibration
 from hotfire.traffic.files import Files
 from hotfire.traffic.gates import GateResult
 from hotfire.traffic.live import Glimpse, Tail, newest
-from hotfire.traffic.plan import GateLimits
 from hotfire.verdict import Verdict
 
 _LOG_WIDTH: Final = 120
@@ -36,8 +35,8 @@ _DEFINITIONS: Final = {
 class LiveView:
     """The running load on a terminal; a log gets a line at the start and nothing more."""
 
-    def __init__(self, console: Console, tail: Tail, limits: GateLimits) -> None:
-        self._tail, self._limits = tail, limits
+    def __init__(self, console: Console, tail: Tail) -> None:
+        self._tail = tail
         self._live = Live(console=console, auto_refresh=False, transient=True)
         self._quiet = not console.is_terminal
         self._looked = 0.0
@@ -57,7 +56,7 @@ class LiveView:
             return
         self._looked = time.monotonic()
         if glimpse := self._tail.look():
-            self._live.update(table_of(glimpse, self._limits), refresh=True)
+            self._live.update(table_of(glimpse), refresh=True)
 
 
 class RunningLoads:
@@ -67,7 +66,6 @@ class RunningLoads:
         self._folder = folder
         self._tail: Tail | None = None
         self._history: Path | None = None
-        self._limits = GateLimits()
         self._looked = 0.0
 
     def look(self) -> str:
@@ -81,21 +79,21 @@ class RunningLoads:
         if history != self._history:
             self._history, self._tail = history, Tail(Files(history))
         glimpse = self._tail.look() if self._tail else None
-        return one_line(glimpse, self._limits) if glimpse else ""
+        return one_line(glimpse) if glimpse else ""
 
 
-def table_of(glimpse: Glimpse, limits: GateLimits) -> Table:
+def table_of(glimpse: Glimpse) -> Table:
     """Return the last ten seconds of a load."""
     table = Table(box=None, pad_edge=False, show_header=False)
-    for name, value in told(glimpse, limits):
+    for name, value in told(glimpse):
         table.add_row(Text(name, style="dim"), value)
     return table
 
 
-def told(glimpse: Glimpse, limits: GateLimits) -> Iterator[tuple[str, Text]]:
+def told(glimpse: Glimpse) -> Iterator[tuple[str, Text]]:
     """Yield each line of the live view."""
     errors = ", ".join(f"{name} {count}" for name, count in glimpse.errors.items())
-    trouble = unfit(glimpse, limits)
+    trouble = unfit(glimpse)
     ttft = f"p50 {seconds(glimpse.ttft_p50_seconds)}  p95 {seconds(glimpse.ttft_p95_seconds)}"
     yield "elapsed", Text(f"{glimpse.elapsed_seconds:.0f} s, {glimpse.ended} requests ended")
     yield "rate", Text(f"{glimpse.ended_per_second:.1f}/s, {glimpse.in_flight} in flight")
@@ -105,26 +103,22 @@ def told(glimpse: Glimpse, limits: GateLimits) -> Iterator[tuple[str, Text]]:
     yield "gates", Text(trouble or "fit", style="yellow" if trouble else "")
 
 
-def one_line(glimpse: Glimpse, limits: GateLimits) -> str:
+def one_line(glimpse: Glimpse) -> str:
     """Return the same on one line."""
     errors = ", ".join(f"{name} {count}" for name, count in glimpse.errors.items())
     return (
         f"{glimpse.ended_per_second:.1f}/s, TTFT {seconds(glimpse.ttft_p50_seconds)} /"
         f" {seconds(glimpse.ttft_p95_seconds)}, TPOT {seconds(glimpse.tpot_p50_seconds)},"
         f" {glimpse.in_flight} in flight, errors: {errors or 'none'},"
-        f" gates: {unfit(glimpse, limits) or 'fit'}"
+        f" gates: {unfit(glimpse) or 'fit'}"
     )
 
 
-def unfit(glimpse: Glimpse, limits: GateLimits) -> str:
-    """Return which gates, as far as one can see them from outside, would trip now."""
-    seen = {
-        f"CPU {glimpse.cpu_ratio:.0%}": glimpse.cpu_ratio > limits.cpu_ratio,
-        f"sends late by {seconds(glimpse.sent_late_p99_seconds)}": (
-            glimpse.sent_late_p99_seconds > limits.lateness_p99_seconds
-        ),
-    }
-    return ", ".join(name for name, tripped in seen.items() if tripped)
+def unfit(glimpse: Glimpse) -> str:
+    """Return which gates would trip now, as far as that is known."""
+    if not glimpse.gates:
+        return "not known: the load process is silent"
+    return ", ".join(gate.reason for gate in glimpse.gates if not gate.holds)
 
 
 def print_summary(console: Console, summary: Summary, examples: Mapping[str, str]) -> None:

@@ -88,6 +88,18 @@ class Measured(Record):
     """Largest jump of the epoch clock against the monotonic one."""
 
 
+class Present(Record):
+    """Written every second while the load runs, gone at its end: what it knows of its fitness."""
+
+    measured: Measured
+    """Lag and lateness of the last thousand; all else since the start. Of several workers: the
+    worst of each figure."""
+    not_sent: int
+    """Requests that the client held back."""
+    lost_workers: tuple[str, ...] = ()
+    """Those that fell silent or left early."""
+
+
 class Ended(Record):
     """Written last, when every row is on disk; without it the load was killed."""
 
@@ -129,6 +141,11 @@ class Files:
     def started(self) -> Path:
         """Written by the load process at its start."""
         return self.history.with_suffix(".start.json")
+
+    @property
+    def present(self) -> Path:
+        """Written by the load process while it runs."""
+        return self.history.with_suffix(".live.json")
 
     @property
     def ended(self) -> Path:

@@ -34,10 +34,10 @@ class Fitness:
         """Take the priority the plan asks for, where permitted, and watch from now on."""
         return cls(renice(plan.nice), plan.realtime and go_realtime(), watch_gc())
 
-    def measured(self, of_reactor: Measurements, *, dispatched: int) -> Measured:
-        """Return the figures of the gates."""
-        lag = seconds(of_reactor.lag_us)
-        lateness = seconds(of_reactor.lateness_us)
+    def measured(self, of_reactor: Measurements, *, dispatched: int, last: int = 0) -> Measured:
+        """Return the figures of the gates; lag and lateness only of the ``last`` if there are."""
+        lag = seconds(of_reactor.lag_us[-last:])
+        lateness = seconds(of_reactor.lateness_us[-last:])
         return Measured(
             dispatched=dispatched,
             lag_p50_seconds=percentile(lag, 50),

@@ -13,12 +13,15 @@ from gevent.threadpool import ThreadPool
 from hotfire.history import Request
 from hotfire.traffic.arrivals import Arrival
 from hotfire.traffic.fallback import Fallback
-from hotfire.traffic.files import Ended
+from hotfire.traffic.files import Ended, Present
 from hotfire.traffic.fitness import Fitness, clock, resolve
 from hotfire.traffic.plan import NANO, LoadPlan
 from hotfire.traffic.pump import POLL_SECONDS, ClosedPump, OpenPump, Pump
 from hotfire.traffic.reactor import Anchor, Order, Reactor
 from hotfire.traffic.secret import Secrets
+
+PRESENT_SECONDS = 1.0
+RECENT = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,13 @@ class Session:
         sched_ns = self.anchor.stamp(self.t0_ns + arrival.offset_ns)
         prompt_id = arrival.prompt_id
         return Request(seq=arrival.seq, sched_ns=sched_ns, prompt_id=prompt_id, censored=True)
+
+    def present(self) -> Present:
+        """Return how fit this process is, as far as it can be told cheaply while it runs."""
+        measured = self.fitness.measured(
+            self.reactor.measured, dispatched=self.dispatched, last=RECENT
+        )
+        return Present(measured=measured, not_sent=self.not_sent)
 
     def end(self) -> Ended:
         """Return the record that says all rows are there."""

@@ -18,7 +18,7 @@ from hotfire.traffic.files import line
 from hotfire.traffic.plan import LoadPlan
 from hotfire.traffic.reactor import Anchor
 from hotfire.traffic.secret import Secrets
-from hotfire.traffic.session import Session, Share
+from hotfire.traffic.session import PRESENT_SECONDS, Session, Share
 
 DELIVERY_SECONDS = 0.1
 AGAIN_SECONDS = 3.0
@@ -84,8 +84,14 @@ class Worker:
             share=Share(go.worker, go.workers),
         )
         gevent.spawn(self._outbox.deliver_always)
+        gevent.spawn(self._tell, self.session)
         self._finished = self.session.pump.run()
         self.stop()
+
+    def _tell(self, session: Session) -> None:
+        while not session.ended.is_set():
+            self._runner.send_message(say.PRESENT, session.present().model_dump())
+            gevent.sleep(PRESENT_SECONDS)
 
     def _on_got(self, msg: Any, **_: object) -> None:  # noqa: ANN401 - Locust's
         self._outbox.forget(say.Got.model_validate(msg.data).number)
