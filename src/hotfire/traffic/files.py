@@ -177,11 +177,12 @@ class HistoryWriter:
 
     def append(self, request: Request) -> None:
         """Write one row."""
-        os.write(self._fd, line(request))
+        self.append_lines(line(request))
 
     def append_lines(self, lines: bytes) -> None:
         """Write rows that are lines already."""
-        os.write(self._fd, lines)
+        while (written := os.write(self._fd, lines)) < len(lines):
+            lines = lines[written:]
 
     def close(self) -> None:
         """Make what was written durable."""
