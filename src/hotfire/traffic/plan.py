@@ -19,7 +19,7 @@ from pydantic import (
 from hotfire.errors import ProfileError
 from hotfire.traffic import arrivals
 from hotfire.traffic.arrivals import Arrival, Process, Step, Stretch
-from hotfire.traffic.prompts import Lengths, Prompts, Spec, Tenant
+from hotfire.traffic.prompts import Headers, Lengths, Prompts, Spec, Tenant
 from hotfire.traffic.trace import MOONCAKE_BLOCK_TOKENS, TraceRow, read_trace
 
 NANO = 1_000_000_000
@@ -73,7 +73,10 @@ class Fleet(Spec):
 class LoadPlan(BaseModel):
     """One load. The same plan gives the same arrivals and the same prompts, always."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    # An error that quotes what it refuses would show a password.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
+    )
 
     url: str
     """Gateway, scheme and authority, e.g. http://10.96.0.80 or https://llm.example.org."""
@@ -83,7 +86,7 @@ class LoadPlan(BaseModel):
     """Name the gateway's certificate must bear; empty: the host of ``url``."""
     client: Literal["reactor", "geventhttpclient"] = "reactor"
     """What reads the streams: our own loop, or a library's client to check it against."""
-    path: str = Field(default="/v1/chat/completions", pattern="^/")
+    path: str = Field(default="/v1/chat/completions", pattern="^/[!-~]*$")
     """Endpoint; prompts become messages if it ends in /chat/completions."""
     model: str = Field(min_length=1)
     """Served model name."""
@@ -136,7 +139,7 @@ class LoadPlan(BaseModel):
     """Ask for a stream of tokens; a whole answer has an E2E time only."""
     extra_body: dict[str, Any] = {"ignore_eos": True}
     """Merged into each request body; vLLM's ignore_eos keeps output lengths steady."""
-    headers: dict[str, str] = {}
+    headers: Headers = {}
     """Added to each request; a secret only as ``${env:NAME}`` or ``${file:/PATH}``, since the plan
     is kept with the run."""
     connection: Literal["reuse", "fresh"] = "reuse"
@@ -179,6 +182,11 @@ class LoadPlan(BaseModel):
     @classmethod
     def _authority_only(cls, value: str) -> str:
         parts = urlsplit(value)
+        if "@" in parts.netloc:
+            raise ValueError(
+                "no place for a user name or password, since the plan is kept with the run; name"
+                ' them in headers, e.g. {"Authorization": "Basic ${env:BASIC_AUTH}"}'
+            )
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
             raise ValueError("expected http://host[:port] or https://host[:port]")
         return value.rstrip("/")
