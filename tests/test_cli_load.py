@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hotfire import cli
+from hotfire import cli, history
 from hotfire.cli.load_order import Order, understood
 from hotfire.errors import ProfileError
 from tests.engine_process import EngineProcess
@@ -28,6 +28,19 @@ def test_a_kept_budget_is_exit_code_0(engine: EngineProcess, tmp_path: Path) -> 
     found = told(tmp_path)
     assert [one["verdict"] for one in found["budgets"]] == ["passed"]  # type: ignore[attr-defined]
     assert found["verdict"] == ("inconclusive" if found["doubts"] else "passed")
+
+
+def test_the_history_is_packed_and_the_run_is_still_judged_and_reported(
+    engine: EngineProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load(engine.url, tmp_path)
+    run = str(tmp_path / "run")
+
+    packed = history.load(tmp_path / "run/history/load.parquet")
+    assert packed == history.load(tmp_path / "run/history/load.jsonl") != []
+    assert cli.run(["judge", run]) == 2  # a load by itself states nothing about conformance
+    assert cli.run(["report", run, "--format", "markdown"]) == 0
+    assert "TTFT" in (tmp_path / "run/report.md").read_text()
 
 
 def test_a_broken_budget_is_exit_code_1(

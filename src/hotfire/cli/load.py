@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from hotfire.cli.child import termination_as_interrupt
+from hotfire.cli.histories import pack_histories
 from hotfire.cli.load_finding import Finding, document, tell
 from hotfire.cli.load_order import Order, Task, understood
 from hotfire.cli.load_view import LiveView
@@ -86,7 +87,8 @@ def _measure(order: Order, task: Task, console: Console) -> Finding:
         budgets=judge_budgets(rows, task.budgets) if task.budgets else (),
         interrupted=interrupted,
     )
-    run.update_info(finished_at=datetime.now(UTC), notes=tuple(found.doubts))
+    notes = (*found.doubts, *pack_histories(run))
+    run.update_info(finished_at=datetime.now(UTC), notes=notes)
     run.write_text("load.json", json.dumps(document(found), indent=2) + "\n")
     return found
 
@@ -203,7 +205,8 @@ def _find_rate(order: Order, task: Task, console: Console) -> int:
 
     knee = find_knee(trials, tell_trial)
     console.print(Text(knee.statement), soft_wrap=True)
-    run.update_info(finished_at=datetime.now(UTC), notes=(knee.statement,))
+    notes = (knee.statement, *pack_histories(run))
+    run.update_info(finished_at=datetime.now(UTC), notes=notes)
     if knee.rate_per_second:
         return 0
     return _EXIT_CODES[Verdict.FAILED if knee.broken_at_per_second else Verdict.INCONCLUSIVE]
