@@ -3,12 +3,15 @@
 import json
 import socket
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
 from hotfire import cli, history
+from hotfire.cli import load_command
 from hotfire.cli.load_order import Order, understood
 from hotfire.errors import ProfileError
+from hotfire.traffic.plan import LoadPlan
 from tests.engine_process import EngineProcess
 
 
@@ -41,6 +44,18 @@ def test_the_history_is_packed_and_the_run_is_still_judged_and_reported(
     assert cli.run(["judge", run]) == 2  # a load by itself states nothing about conformance
     assert cli.run(["report", run, "--format", "markdown"]) == 0
     assert "TTFT" in (tmp_path / "run/report.md").read_text()
+
+
+def test_every_client_of_a_plan_is_an_option(engine: EngineProcess, tmp_path: Path) -> None:
+    clients = get_args(LoadPlan.model_fields["client"].annotation)
+    offered = get_args(get_type_hints(load_command.load)["client"])
+    assert clients == get_args(offered[0])
+
+    load(engine.url, tmp_path, "--client", clients[-1])
+
+    plan = LoadPlan.read(tmp_path / "run/history/load.plan.json")
+    assert plan.client == "geventhttpclient"
+    assert sum(row.complete for row in history.load(tmp_path / "run/history/load.jsonl")) > 100
 
 
 def test_a_broken_budget_is_exit_code_1(

@@ -42,6 +42,7 @@ class Order:
     trace: Path | None = None
     concurrency: int | None = None
     workers: int | None = None
+    client: str | None = None
     prompts: str | None = None
     prompt_words: int | None = None
     max_tokens: int | None = None
@@ -157,6 +158,7 @@ def _changes(order: Order) -> dict[str, Any]:
         "rate_end_per_second": order.ramp,
         "concurrency": order.concurrency,
         "workers": order.workers,
+        "client": order.client,
         "prompt_words": order.prompt_words,
         "max_tokens": order.max_tokens,
         "seed": order.seed,
