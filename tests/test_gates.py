@@ -1,7 +1,6 @@
 """Each gate can trip, and a tripped gate is the instrument's fault."""
 
 import math
-import time
 from pathlib import Path
 
 import pytest
@@ -9,8 +8,7 @@ import pytest
 from hotfire.errors import InstrumentError
 from hotfire.traffic import gates
 from hotfire.traffic.files import ClockAnchor, Ended, Measured
-from hotfire.traffic.fitness import Busiest
-from hotfire.traffic.plan import NANO, GateLimits
+from hotfire.traffic.plan import GateLimits
 
 FIT = {
     "dispatched": 1000,
@@ -109,24 +107,3 @@ def test_what_was_measured_is_kept_whether_the_gates_hold_or_not(tmp_path: Path)
     assert kept.measured == end.measured
     assert [gate.name for gate in kept.gates if not gate.holds] == ["cpu_ratio"]
     assert len(kept.gates) > 7
-
-
-@pytest.mark.parametrize(
-    ("looks", "ratio"),
-    [
-        ([(6.0, 5.7), (36.0, 5.8)], 0.95),
-        ([(1.0, 0.8)], 0.8),
-    ],
-)
-def test_cpu_is_that_of_the_busiest_stretch_whatever_came_after_it(
-    monkeypatch: pytest.MonkeyPatch, looks: list[tuple[float, float]], ratio: float
-) -> None:
-    now = {"wall": 0.0, "cpu": 0.0}
-    monkeypatch.setattr(time, "monotonic_ns", lambda: round(now["wall"] * NANO))
-    monkeypatch.setattr(time, "process_time", lambda: now["cpu"])
-    busiest = Busiest()
-
-    for now["wall"], now["cpu"] in looks:
-        busiest.look()
-
-    assert busiest.ratio() == pytest.approx(ratio)

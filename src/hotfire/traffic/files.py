@@ -72,7 +72,7 @@ class Measured(Record):
     lateness_p99_seconds: float
     lateness_max_seconds: float
     cpu_ratio: float
-    """CPU seconds of the process per second, one core being 1."""
+    """CPU seconds of the process per second in its busiest five, one core being 1."""
     gc_pause_max_seconds: float
     nice: int
     """Priority the process really had."""
@@ -181,8 +181,8 @@ class HistoryWriter:
 
     def append_lines(self, lines: bytes) -> None:
         """Write rows that are lines already."""
-        while lines:  # A disk that is nearly full takes a part, and says so at the next write.
-            lines = lines[os.write(self._fd, lines) :]
+        while (written := os.write(self._fd, lines)) < len(lines):
+            lines = lines[written:]
 
     def close(self) -> None:
         """Make what was written durable."""

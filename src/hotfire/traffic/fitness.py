@@ -13,60 +13,26 @@ from typing import Any
 
 from hotfire.percentiles import percentile
 from hotfire.traffic.files import ClockAnchor, Measured
-from hotfire.traffic.plan import NANO, LoadPlan
+from hotfire.traffic.plan import LoadPlan
 from hotfire.traffic.reactor import Anchor, Measurements
 from hotfire.traffic.surroundings import Surroundings
 
 PR_SET_PDEATHSIG = 1
-WINDOW_NS = 5 * NANO
-
-
-class Busiest:
-    """The CPU this process uses, in the busiest stretch of five seconds since its creation.
-
-    Over a whole load an hour of quiet, a ramp or the wait for last answers would hide the minute in
-    which the process was too busy to keep its clock.
-    """
-
-    def __init__(self) -> None:
-        self._since_ns, self._cpu = time.monotonic_ns(), time.process_time()
-        self._ratio: float | None = None
-
-    def look(self) -> None:
-        """End the present stretch if it is long enough; cheap, at any rate."""
-        if time.monotonic_ns() - self._since_ns >= WINDOW_NS:
-            self._ratio = max(self._ratio or 0.0, self._present())
-            self._since_ns, self._cpu = time.monotonic_ns(), time.process_time()
-
-    def ratio(self) -> float:
-        """Return CPU seconds per second; of a load shorter than one stretch, that of all of it."""
-        self.look()
-        return self._present() if self._ratio is None else self._ratio
-
-    def _present(self) -> float:
-        elapsed_ns = max(1, time.monotonic_ns() - self._since_ns)
-        return (time.process_time() - self._cpu) / elapsed_ns * NANO
 
 
 @dataclass(slots=True)
 class Fitness:
-    """This process from now on: its priority, its CPU time, its collections."""
+    """This process from now on: its priority, its collections, what is done to it."""
 
     nice: int
     realtime: bool
     gc_pauses: list[float]
-    busiest: Busiest = field(default_factory=Busiest)
     surroundings: Surroundings = field(default_factory=Surroundings)
 
     @classmethod
     def prepare(cls, plan: LoadPlan) -> "Fitness":
         """Take the priority the plan asks for, where permitted, and watch from now on."""
         return cls(renice(plan.nice), plan.realtime and go_realtime(), watch_gc())
-
-    def look(self) -> None:
-        """Look at what passes: the CPU used, the clock; cheap, at any rate."""
-        self.busiest.look()
-        self.surroundings.look()
 
     def measured(self, of_reactor: Measurements, *, dispatched: int, last: int = 0) -> Measured:
         """Return the figures of the gates; lag and lateness only of the ``last`` if there are."""
@@ -80,7 +46,7 @@ class Fitness:
             lateness_p50_seconds=percentile(lateness, 50),
             lateness_p99_seconds=percentile(lateness, 99),
             lateness_max_seconds=max(lateness),
-            cpu_ratio=self.busiest.ratio(),
+            cpu_ratio=self.surroundings.busiest.ratio,
             gc_pause_max_seconds=max(self.gc_pauses),
             nice=self.nice,
             realtime=self.realtime,

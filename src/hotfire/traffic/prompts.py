@@ -13,8 +13,21 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from hotfire.errors import ProfileError
 
 Count = Annotated[int, Field(gt=0)]
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-"""What RFC 9110 lets a header be called."""
+
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""A field name of RFC 9110."""
+
+
+def _one_line_each(headers: dict[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no name of a header; write letters, digits and hyphens")
+        if not value.isprintable():
+            raise ValueError(f"the value of {name} is more than one line; write it on one")
+    return headers
+
+
+Headers = Annotated[dict[str, str], AfterValidator(_one_line_each)]
 
 
 class Spec(BaseModel):
@@ -102,19 +115,6 @@ def _text(path: Path, line: str) -> str:
         raise ProfileError(
             f"prompts.file: {path}: expected an object with the field prompt, not {line[:80]!r}"
         ) from error
-
-
-def _sendable(headers: dict[str, str]) -> dict[str, str]:
-    for name, value in headers.items():
-        if not _TOKEN.fullmatch(name):
-            raise ValueError(f"{name!r} is no name of a header; write e.g. X-Team")
-        if not value.isprintable() or not value.isascii():
-            raise ValueError(f"the value of {name} must be one line of printable ASCII")
-    return headers
-
-
-Headers = Annotated[dict[str, str], AfterValidator(_sendable)]
-"""What is added to a request's head; nothing in it can begin another line."""
 
 
 class Tenant(Spec):

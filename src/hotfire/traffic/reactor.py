@@ -121,20 +121,19 @@ class Reactor:
         self._last_ns, self._began_ns = self._began_ns, time.monotonic_ns()
         ready = self._epoll.poll(max(0, self._tick_ns - self._began_ns) / NANO)
         self._now_ns = time.monotonic_ns()
-        woken = False
         for fd, events in ready:
             connection = connections.get(fd)
             if connection is None:
-                woken = woken or fd == self._wake
+                if fd == self._wake:
+                    os.eventfd_read(fd)
             elif events == READ and connection.plain:
                 self._read(connection)
             else:
                 self._on_event(connection, events)
-        if woken:
-            # Last, since a new connection may get the number of one that dispatching drops, and an
-            # event of that one must not be taken for the new one's.
-            os.eventfd_read(self._wake)
-            self._dispatch_all()
+        # A new socket takes the number of a closed one. An event closes no socket but its own, so
+        # what it opens meets no other event; dispatching closes any idle one, so it comes after.
+        while self._orders:
+            self._dispatch(self._orders.popleft())
         now = time.monotonic_ns()
         if now >= self._tick_ns:
             self._on_tick(now)
@@ -163,10 +162,6 @@ class Reactor:
                 and now - connection.attempt_ns >= self._attempt_ns
             ):
                 self._try_next(connection, "no answer")
-
-    def _dispatch_all(self) -> None:
-        while self._orders:
-            self._dispatch(self._orders.popleft())
 
     def _dispatch(self, order: Order) -> None:
         now = time.monotonic_ns()

@@ -98,8 +98,8 @@ class Session:
             self.dispatched += 1
 
     def check(self) -> None:
-        """Raise what the reactor's thread died of, if it did; look at the process's fitness."""
-        self.fitness.look()
+        """Raise what the reactor's thread died of, if it did; look at the surroundings."""
+        self.fitness.surroundings.look()
         if self._thread.ready():
             self._thread.get()
 
@@ -117,8 +117,11 @@ class Session:
     def _finish(self) -> None:
         """Bring every planned request to its row."""
         self.stopped_ns = time.monotonic_ns()
+        surroundings = self.fitness.surroundings
+        surroundings.end_load()
         give_up = self.stopped_ns + self.plan.grace_seconds * NANO
         while self.reactor.busy and time.monotonic_ns() < give_up and not self._thread.ready():
+            surroundings.look()
             gevent.sleep(POLL_SECONDS)
         self.reactor.abandon()
         self._thread.get()
