@@ -8,6 +8,7 @@ client's whole process tree another. Takes about 18 minutes; exits 1 if anything
 import argparse
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -52,9 +53,11 @@ def main() -> int:
     judged: list[Judged] = []
     for name in only:
         print(f"== {name}", flush=True)
+        began = time.monotonic()
         for line in every[name]():
             judged.append(line)
             print(": ".join((line.cells()[-1], *line.cells()[:2])), flush=True)
+        print(f"({name} took {time.monotonic() - began:.0f} s)", flush=True)
     print(f"\n{told(judged)}", flush=True)
     return 0 if all(line.met for line in judged) else 1
 

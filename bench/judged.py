@@ -25,12 +25,15 @@ class Judged:
 
     def cells(self) -> list[str]:
         """Return this as a row of the table."""
-        bound = f"{'at least' if self.at_least else 'at most'} {self.limit:,g} {self.unit}"
+        bound = f"{'at least' if self.at_least else 'at most'} {figure(self.limit)} {self.unit}"
         what = f"{self.what} ({self.note})" if self.note else self.what
         word = "met" if self.met else "MISSED"
-        whole = float(self.measured).is_integer()
-        value = f"{self.measured:,.0f}" if whole else f"{self.measured:,.3g}"
-        return [what, f"{value} {self.unit}".strip(), bound.strip(), word]
+        return [what, f"{figure(self.measured)} {self.unit}".strip(), bound.strip(), word]
+
+
+def figure(value: float) -> str:
+    """Return a count in full, and anything else to three digits."""
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.3g}"
 
 
 def told(lines: Sequence[Judged]) -> str:

@@ -97,7 +97,7 @@ def judged(run: Path, load: Ran, *, tokens: int, written: int) -> Iterator[Judge
     """Return what the load itself must reach."""
     told = json.loads((run / "load.json").read_bytes())
     figures = told["figures"]
-    recorded = sum(row.n_out or 0 for row in history.load(run / "history" / "load.jsonl"))
+    recorded = sum(row.n_out or 0 for row in history.stream(run / "history" / "load.jsonl"))
     yield Judged(
         what="output tokens recorded in one run", measured=recorded, limit=tokens, at_least=True,
         note=f"{written:,} written",
