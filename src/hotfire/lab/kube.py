@@ -9,6 +9,10 @@ from string import Template
 from typing import Any
 
 from hotfire.errors import LabError
+from hotfire.waiting import pause
+
+# What a client hears when the router sends its connection to another API server, or it restarts.
+_BROKEN_OFF = ("EOF", "connection reset by peer", "connection refused", "connection lost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +21,8 @@ class Kubectl:
 
     binary: Path
     kubeconfig: Path
+    attempts: int = 1
+    """How often a call is tried whose connection breaks off: more than once while a lab starts."""
 
     def run(self, *argv: str, stdin: str | None = None, within_seconds: float = 60) -> str:
         """Return what kubectl printed.
@@ -24,9 +30,24 @@ class Kubectl:
         Raises:
             LabError: it failed or took too long.
         """
+        failed = ""
+        for attempt in range(self.attempts):
+            if attempt:
+                pause(1.0, why="a connection to the API broke off")
+            done = self._once(argv, stdin, within_seconds)
+            if done.returncode == 0 or (attempt and _made_before(argv, done.stderr)):
+                return done.stdout
+            failed = done.stderr.strip()
+            if not any(words in failed for words in _BROKEN_OFF):
+                break
+        raise LabError(f"kubectl {' '.join(argv)}: {failed}")
+
+    def _once(
+        self, argv: tuple[str, ...], stdin: str | None, within_seconds: float
+    ) -> subprocess.CompletedProcess[str]:
         command = [str(self.binary), f"--kubeconfig={self.kubeconfig}", *argv]
         try:
-            done = subprocess.run(
+            return subprocess.run(
                 command,
                 input=stdin,
                 capture_output=True,
@@ -36,9 +57,6 @@ class Kubectl:
             )
         except subprocess.TimeoutExpired as error:
             raise LabError(f"kubectl {argv[0]} took over {within_seconds:g} s") from error
-        if done.returncode:
-            raise LabError(f"kubectl {' '.join(argv)}: {done.stderr.strip()}")
-        return done.stdout
 
     def apply(self, *paths: Path) -> None:
         files = [f"--filename={path}" for path in paths]
@@ -51,6 +69,12 @@ class Kubectl:
         found = json.loads(self.run("get", kind, "--output=json", *argv))
         items: list[dict[str, Any]] = found.get("items", [found])
         return items
+
+
+def _made_before(argv: tuple[str, ...], stderr: str) -> bool:
+    """Return whether all that a repeated ``create`` complains of is that it succeeded before."""
+    lines = stderr.strip().splitlines()
+    return argv[0] == "create" and bool(lines) and all("already exists" in each for each in lines)
 
 
 def fill(path: Path, values: Mapping[str, str]) -> str:

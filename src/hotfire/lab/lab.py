@@ -41,6 +41,9 @@ from hotfire.lab.state import Ports, Record, State, cache_home, state_home
 from hotfire.lab.topology import Topology
 from hotfire.lab.workshop import Workshop
 
+# A member of the control plane that is slow for a moment loses its clients to the others.
+_START_ATTEMPTS = 10
+
 
 class Lab:
     """One lab of one checkout on this machine."""
@@ -187,7 +190,7 @@ class Lab:
         self._switch_on(topology, parts)
         progress.note(f"{len(topology.machines)} machines are on; waiting for the API server")
         readiness.wait_api(topology, self.state, self.ports.api)
-        kubectl = self.kubectl(parts.binaries)
+        kubectl = replace(self.kubectl(parts.binaries), attempts=_START_ATTEMPTS)
         with _pool(4) as pool:
             definitions = pool.submit(
                 add_ons.create_gateway_controller, kubectl, self.rack, parts.gateway_crds

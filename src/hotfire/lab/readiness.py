@@ -9,7 +9,7 @@ from hotfire.lab import netns
 from hotfire.lab.gpus import MIG_RESOURCE_PREFIX, RESOURCE
 from hotfire.lab.kube import Kubectl, condition
 from hotfire.lab.state import State
-from hotfire.lab.topology import API_ADDRESS, Topology
+from hotfire.lab.topology import API_ADDRESS, Machine, Topology
 from hotfire.waiting import until
 
 
@@ -32,12 +32,14 @@ def wait_api(topology: Topology, state: State, port: int) -> None:
 
     Before, each that joins makes the routers spread connections anew, and open ones are reset.
     """
-    router = topology.routers[0].network_namespace
     members = len(topology.members)
 
+    def announced(router: Machine) -> bool:
+        shown = netns.run(router.network_namespace, ["ip", "route", "show", API_ADDRESS])
+        return shown.count(" dev cp") == members
+
     def ready() -> bool:
-        shown = netns.run(router, ["ip", "route", "show", API_ADDRESS])
-        return shown.count(" dev cp") == members and api_ready(state, port)
+        return all(map(announced, topology.routers)) and api_ready(state, port)
 
     until(ready, within_seconds=60, what=f"{members} API server(s) ready", poll_seconds=0.1)
 
