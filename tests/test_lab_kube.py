@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -135,3 +136,32 @@ def test_node_without_a_device_plugin_offers_no_gpus() -> None:
 
     assert readiness.gpus({"status": {"allocatable": {"cpu": "2"}}}) == {}
     assert readiness.gpus({"status": {"allocatable": allocatable}}) == {"nvidia.com/mig-1g.10gb": 7}
+
+
+@pytest.mark.parametrize(
+    ("verb", "then"),
+    [
+        ("get", "exit 0"),
+        ("create", "echo 'Error from server (AlreadyExists): x already exists' >&2; exit 1"),
+    ],
+)
+def test_a_call_that_breaks_off_is_tried_again_while_the_lab_starts(
+    kubectl: MakeKubectl, tmp_path: Path, verb: str, then: str
+) -> None:
+    calls = tmp_path / "calls"
+    broken = f"[ $(wc -l < {calls}) -ge 2 ] || {{ echo 'unexpected EOF' >&2; exit 1; }}"
+    once = kubectl(f"echo x >> {calls}; {broken}; {then}")
+
+    replace(once, attempts=3).run(verb, "nodes")
+
+    assert len(calls.read_text().splitlines()) == 2
+    calls.unlink()
+    with pytest.raises(LabError, match=f"kubectl {verb} nodes: unexpected EOF"):
+        once.run(verb, "nodes")
+
+
+def test_what_exists_already_is_an_error_where_nothing_broke_off(kubectl: MakeKubectl) -> None:
+    exists = kubectl("echo 'x already exists' >&2; exit 1")
+
+    with pytest.raises(LabError, match="already exists"):
+        replace(exists, attempts=3).run("create", "x")

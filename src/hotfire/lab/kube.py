@@ -13,6 +13,7 @@ from hotfire.waiting import pause
 
 # What a client hears when the router sends its connection to another API server, or it restarts.
 _BROKEN_OFF = ("EOF", "connection reset by peer", "connection refused", "connection lost")
+_PAUSE_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Kubectl:
         failed = ""
         for attempt in range(self.attempts):
             if attempt:
-                pause(1.0, why="a connection to the API broke off")
+                pause(_PAUSE_SECONDS, why="a connection to the API broke off")
             done = self._once(argv, stdin, within_seconds)
             if done.returncode == 0 or (attempt and _made_before(argv, done.stderr)):
                 return done.stdout
