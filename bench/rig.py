@@ -121,6 +121,17 @@ def rig(**settings: object) -> Iterator[Rig]:
             process.kill()
 
 
+@contextmanager
+def pinned(core: str) -> Iterator[None]:
+    """Let what is started in this block run on one core."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {int(core)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
 def p95(values: Sequence[float]) -> float:
     """Return the 95th percentile, as an observed value."""
     return sorted(values)[min(len(values) - 1, int(len(values) * 0.95))]

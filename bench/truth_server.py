@@ -10,6 +10,7 @@ import argparse
 import json
 import select
 import socket
+import struct
 import sys
 import time
 from collections import deque
@@ -17,17 +18,30 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 NANO = 1_000_000_000
+Truth = tuple[str, int, int, int, int]
+"""Start of the prompt, arrival, first token, last token, tokens."""
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
 HEAD += b"x-served-by: truth\r\ntransfer-encoding: chunked\r\n\r\n"
 WORDS = (" the", " hot", " fire", " test", " burns", " for", " its", " full", " time")
+# How a stream may end. All but the first are wrong; from "truncate" on they come in its middle.
+ENDINGS = {
+    "ok": "finish reason, usage, [DONE] and the last chunk",
+    "no_done": "finish reason, usage and the last chunk, but no [DONE]",
+    "truncate": "the last chunk",
+    "sse_error": "an error object, [DONE] and the last chunk",
+    "fin": "the connection is closed",
+    "rst": "the connection is reset",
+    "hang": "silence",
+}
+WHOLE = ("ok", "no_done")
+RESET = struct.pack("ii", 1, 0)
 NOBODY = b"0" * 32
 NAME = f"chatcmpl-{NOBODY.decode()}"
-ERROR = {"error": {"message": "EngineCore encountered an issue", "type": "InternalServerError"}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How every stream runs; ``ending`` is ok, truncate, sse_error, fin or rst."""
+    """How every stream runs; ``ending`` is one of ``ENDINGS``."""
 
     ttft_seconds: float = 0.2
     tpot_seconds: float = 0.02
@@ -50,6 +64,10 @@ class Stream:
     tokens: int = 0
     first_ns: int = 0
     last_ns: int = 0
+
+    def truth(self) -> Truth:
+        """Return what was written; the rest, a hundred thousand times, would fill the memory."""
+        return self.prompt, self.arrival_ns, self.first_ns, self.last_ns, self.tokens
 
 
 @dataclass(slots=True, eq=False)
@@ -101,6 +119,18 @@ class Shapes:
 
 
 SHAPES = {chat: Shapes(chat=chat) for chat in (True, False)}
+WRONG = {"message": "EngineCore encountered an issue", "type": "InternalServerError"}
+ERROR, DONE, LAST = chunk({"error": WRONG}), chunk(b"[DONE]"), b"0\r\n\r\n"
+
+
+def tail(ending: str, finish: bytes) -> bytes:
+    """Return what follows the last token of a stream that ends so."""
+    return {
+        "ok": finish + DONE + LAST,
+        "no_done": finish + LAST,
+        "truncate": LAST,
+        "sse_error": ERROR + DONE + LAST,
+    }.get(ending, b"")
 
 
 class Server:
@@ -115,7 +145,7 @@ class Server:
         self.connections: dict[int, Connection] = {}
         self.firsts: deque[Stream] = deque()
         self.nexts: deque[Stream] = deque()
-        self.ended: list[Stream] = []
+        self.ended: list[Truth] = []
         self.started = 0
 
     def run(self) -> None:
@@ -154,11 +184,14 @@ class Server:
             stream.due_ns += round(stream.settings.tpot_seconds * NANO)
             self.nexts.append(stream)
         else:
-            self.ended.append(stream)
+            self.ended.append(stream.truth())
 
     def end(self, stream: Stream) -> None:
-        self.ended.append(stream)
-        if stream.settings.ending == "fin" or not stream.connection.open:
+        self.ended.append(stream.truth())
+        ending = stream.settings.ending
+        if ending == "rst":
+            stream.connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        if ending in ("fin", "rst") or not stream.connection.open:
             self.close(stream.connection)
 
     def accept(self) -> None:
@@ -226,22 +259,19 @@ class Server:
         n_out = document.get("max_completion_tokens") or document.get("max_tokens") or 16
         due = now + round(self.settings.ttft_seconds * NANO)
         stream = Stream(connection, self.settings, prompt[:12], n_out, now, due)
+        if self.settings.ending not in WHOLE:
+            stream.n_out = max(1, n_out // 2)
         stream.chunks = [text.replace(NOBODY, name) for text in shapes.tokens]
         finish = shapes.finish.replace(NOBODY, name) + shapes.usage(len(prompt.split()), n_out)
-        stream.tail = {
-            "ok": finish + chunk(b"[DONE]") + b"0\r\n\r\n",
-            "truncate": b"0\r\n\r\n",
-            "sse_error": chunk(ERROR) + chunk(b"[DONE]") + b"0\r\n\r\n",
-            "fin": b"",
-        }[self.settings.ending]
+        stream.tail = tail(self.settings.ending, finish)
         stream.role = shapes.role.replace(NOBODY, name)
         connection.send(HEAD)
         self.firsts.append(stream)
 
-    def truth(self) -> list[tuple[str, int, int, int, int]]:
-        """Return (prompt's start, arrival, first token, last token, tokens) of what has ended."""
+    def truth(self) -> list[Truth]:
+        """Return what has ended since the last call."""
         ended, self.ended = self.ended, []
-        return [(s.prompt, s.arrival_ns, s.first_ns, s.last_ns, s.tokens) for s in ended]
+        return ended
 
 
 def main() -> int:

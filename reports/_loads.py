@@ -1,7 +1,7 @@
-"""A recorded load as a page shows it: its figure, what was sent, how fit its instrument was."""
+"""A recorded load as reports tell it: its figures, what was sent, how fit its instrument was."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,14 @@ from pydantic import ValidationError
 
 from hotfire.bands import Bands
 from hotfire.history import Request, load
+from hotfire.percentiles import SAMPLE_FLOORS
 from hotfire.profile import Budgets, Measurement
 from hotfire.rundir import Event, RunDirectory
+from hotfire.slo import Latency, Summary, summarise
 from hotfire.traffic.calibration import Calibration
+from hotfire.traffic.vllm_bench import Compared
 from reports._lanes import figure
-from reports._words import counted, number, seconds
+from reports._words import counted, number, plain, seconds
 from reports._words import figure as shown
 
 _PLOT = {"displayModeBar": False, "responsive": True}
@@ -57,14 +60,22 @@ class Instrument:
     """How exact it was; empty if it left no record."""
     gates: tuple[Gate, ...]
     calibration: str
-    """How exact it was when it was last measured; empty if nobody did."""
+    """How exact it was when it was last measured, or that nobody did."""
     engines: str
-    """What the engines say of the same load; empty if they were not asked."""
+    """What the engines say of the same load, or that they were not asked."""
+    bench: tuple[str, ...]
+    """What another tool measured beside it."""
 
     @property
     def fit(self) -> bool:
         """Whether it was fit to measure."""
         return bool(self.gates) and all(gate.holds for gate in self.gates)
+
+    @property
+    def trouble(self) -> str:
+        """Why it was not fit; empty if it was."""
+        tripped = "; ".join(gate.reason for gate in self.gates if not gate.holds)
+        return tripped if self.gates else "it left no record"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +86,8 @@ class Load:
     plot: str
     about: str
     """What was sent."""
+    summary: Summary
+    """What users experienced, the warm-up left out."""
     instrument: Instrument
 
 
@@ -87,12 +100,12 @@ def loads(
 
 def other_loads(run: RunDirectory, names: Iterable[str]) -> list[Load]:
     """Return the loads that belong to none of these requirements, as ``hotfire load`` leaves."""
+    return [_read(run, path, path.stem, (), None) for path in _unclaimed(run, names)]
+
+
+def _unclaimed(run: RunDirectory, names: Iterable[str]) -> list[Path]:
     claimed = {path.stem for name in names for path in _histories(run, name)}
-    return [
-        _read(run, path, path.stem, (), None)
-        for path in _histories(run, "")
-        if path.stem not in claimed
-    ]
+    return [path for path in _histories(run, "") if path.stem not in claimed]
 
 
 def _histories(run: RunDirectory, name: str) -> list[Path]:
@@ -125,24 +138,71 @@ def _read(
         name=path.stem,
         plot=_plot(requests, events, _bands(run, name, requests, events), recovered_ns),
         about=_about(_document(path.with_suffix(".plan.json")), requests),
-        instrument=_instrument(path),
+        summary=_summary(requests),
+        instrument=_instrument(run, path),
     )
 
 
-def instruments(run: RunDirectory) -> list[Instrument]:
-    """Return what measured each load of a run."""
-    return [_instrument(path) for path in _histories(run, "")]
+def instruments(run: RunDirectory, name: str = "") -> list[Instrument]:
+    """Return what measured each load, of a requirement or of the whole run."""
+    return [_instrument(run, path) for path in _histories(run, name)]
 
 
-def _instrument(history: Path) -> Instrument:
-    found = _document(history.with_suffix(".instrument.json"))
+def other_instruments(run: RunDirectory, names: Iterable[str]) -> list[Instrument]:
+    """Return what measured the loads that belong to none of these requirements."""
+    return [_instrument(run, path) for path in _unclaimed(run, names)]
+
+
+def _instrument(run: RunDirectory, history: Path) -> Instrument:
+    found = _record(run, history)
     return Instrument(
         name=history.stem,
-        error=_error(found.get("measured") or {}),
-        gates=tuple(_gate(each) for each in found.get("gates") or ()),
-        calibration=_calibration(found.get("calibration")),
-        engines=_engines(_document(history.with_suffix(".crosscheck.json"))),
+        error=_error(found["measured"] or {}),
+        gates=tuple(_gate(each) for each in found["gates"]),
+        calibration=_calibration(found["calibration"]),
+        engines=_engines(found["cross_check"]),
+        bench=tuple(plain(Compared(**each).told()) for each in found["vllm_bench"]),
     )
+
+
+def summaries(run: RunDirectory) -> Iterator[tuple[str, Summary]]:
+    """Yield the name and the figures of each load of a run."""
+    for path in _histories(run, ""):
+        yield path.stem, _summary(load(path))
+
+
+def _summary(requests: Iterable[Request]) -> Summary:
+    return summarise([request for request in requests if request.phase != "warmup"])
+
+
+def percentiles(latency: Latency) -> list[str]:
+    """Return p50, p95 and p99 as a table shows them."""
+    return [
+        f"needs ≥ {SAMPLE_FLOORS[q]}" if value is None else seconds(value)
+        for q, value in latency.percentiles().items()
+    ]
+
+
+def records(run: RunDirectory) -> list[dict[str, Any]]:
+    """Return of each load what was measured, by what, and what other witnesses say."""
+    return [
+        {"name": path.stem, "figures": _summary(load(path)).figures(), **_record(run, path)}
+        for path in _histories(run, "")
+    ]
+
+
+def _record(run: RunDirectory, history: Path) -> dict[str, Any]:
+    """Return what lies beside a history about its instrument; None or empty: nobody was asked."""
+    found = _document(history.with_suffix(".instrument.json"))
+    told = _document(run.path("load.json"))
+    mine = told.get("history") == run.relative(history.with_suffix(".jsonl"))
+    return {
+        "gates": found.get("gates") or [],
+        "measured": found.get("measured"),
+        "calibration": found.get("calibration"),
+        "cross_check": _document(history.with_suffix(".crosscheck.json")) or None,
+        "vllm_bench": told.get("vllm_bench", []) if mine else [],
+    }
 
 
 def _plot(
@@ -201,13 +261,13 @@ def _error(measured: Mapping[str, Any]) -> str:
 
 def _calibration(known: Mapping[str, Any] | None) -> str:
     try:
-        return Calibration.model_validate(known).told() if known else ""
+        return Calibration.model_validate(known).told() if known else "not calibrated"
     except ValidationError:
-        return ""
+        return "not calibrated"
 
 
-def _engines(found: Mapping[str, Any]) -> str:
-    return f"{found['agreement']}: {found['reason']}" if found else ""
+def _engines(found: Mapping[str, Any] | None) -> str:
+    return f"{found['agreement']}: {found['reason']}" if found else "not asked"
 
 
 def _gate(gate: Mapping[str, Any]) -> Gate:

@@ -13,7 +13,7 @@ from hotfire.outcome import Outcome, headline, outcomes
 from hotfire.rundir import BudgetRow, Event, Result, RunDirectory
 from reports import _words
 from reports._lanes import window
-from reports._loads import Load, loads, other_loads
+from reports._loads import Load, loads, other_loads, percentiles
 
 SUFFIX = ".html"
 # Told elsewhere on the page.
@@ -86,6 +86,7 @@ def _environment(run: RunDirectory) -> Environment:
         "because": _words.because,
         "figures": figures,
         "label": _words.label,
+        "percentiles": percentiles,
         "plain": _words.plain,
         "portable": partial(_words.portable, run=run),
         "told": _told,

@@ -4,13 +4,14 @@ import json
 
 from hotfire.outcome import headline, outcomes
 from hotfire.rundir import RunDirectory
+from reports._loads import records
 from reports._words import portable
 
 SUFFIX = ".json"
 
 
 def render(run: RunDirectory) -> str:
-    """Return run.json, one object per requirement with its cases, and the fault events."""
+    """Return run.json, one object per requirement with its cases, the loads, the fault events."""
     info = run.info()
     found = outcomes(run.results())
     document = {
@@ -28,6 +29,7 @@ def render(run: RunDirectory) -> str:
             }
             for outcome in found
         ],
+        "loads": records(run),
         "events": [e.model_dump(mode="json") for e in run.events() if e.kind == "fault"],
     }
     # A percentile over lost requests is infinite, which JSON cannot say: it becomes a string.

@@ -1,12 +1,14 @@
 """JUnit XML, as CI systems read it: a test case per case, a suite per area."""
 
 import re
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from hotfire.outcome import outcomes
 from hotfire.rundir import Result, RunDirectory
 from hotfire.verdict import Verdict
+from reports._loads import Instrument, instruments, other_instruments
 from reports._words import plain, portable
 
 SUFFIX = ".junit.xml"
@@ -33,7 +35,10 @@ def render(run: RunDirectory) -> str:
         facts = {"name": f"{folder}.{area}", "timestamp": stamp}
         suite = SubElement(root, "testsuite", facts | _counts(members))
         for case in members:
-            _add_case(suite, case)
+            _add_case(suite, case, instruments(run, case.id))
+    if others := other_instruments(run, [case.id for case in cases]):
+        suite = SubElement(root, "testsuite", {"name": "loads"} | _counts([]))
+        _add_properties(suite, others)
     indent(root)
     text = portable(tostring(root, encoding="unicode"), run)
     return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'
@@ -52,7 +57,7 @@ def _counts(cases: list[Result]) -> dict[str, str]:
     }
 
 
-def _add_case(suite: Element, case: Result) -> None:
+def _add_case(suite: Element, case: Result, measured_by: Iterable[Instrument]) -> None:
     element = SubElement(
         suite,
         "testcase",
@@ -61,10 +66,30 @@ def _add_case(suite: Element, case: Result) -> None:
         file=case.nodeid.partition("::")[0],
         time=f"{case.seconds:.3f}",
     )
+    _add_properties(element, measured_by)
     if tag := _TAGS.get(case.verdict):
         SubElement(element, tag, message=_legal(plain(case.reason)), type=case.verdict.value)
     lines = [f"{case.level} {case.statement}", f"source: {case.source}", *case.evidence]
     SubElement(element, "system-out").text = _legal("\n".join(lines))
+
+
+def _add_properties(element: Element, loads: Iterable[Instrument]) -> None:
+    """Add what measured each load: its gates, its error, and what other witnesses say."""
+    told = [(f"{one.name}: {name}", text) for one in loads for name, text in _told(one)]
+    properties = SubElement(element, "properties") if told else element
+    for name, text in told:
+        SubElement(properties, "property", name=_legal(name), value=_legal(text))
+
+
+def _told(load: Instrument) -> Iterator[tuple[str, str]]:
+    yield "instrument", "fit" if load.fit else f"not fit: {load.trouble}"
+    for gate in load.gates:
+        word = "holds" if gate.holds else "tripped"
+        yield f"gate {gate.name}", f"{word}: {gate.measured}, limit {gate.limit}"
+    yield "calibration", load.calibration
+    yield "engines", load.engines
+    for number, line in enumerate(load.bench, start=1):
+        yield f"vllm bench {number}", line
 
 
 def _legal(text: str) -> str:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from hotfire.outcome import Outcome, headline, outcomes
 from hotfire.rundir import RunDirectory, RunInfo
 from hotfire.verdict import Verdict
-from reports._loads import instruments
-from reports._words import because, counted, figure, lead, portable
+from reports._loads import instruments, percentiles, summaries
+from reports._words import because, counted, figure, label, lead, portable
 
 SUFFIX = ".md"
 
@@ -80,11 +80,15 @@ def _measured(run: RunDirectory) -> Iterator[str]:
     yield from ("", "| Load | Instrument | Because | Its error | Engines say |")
     yield "|---|---|---|---|---|"
     for one in found:
-        trouble = [gate.reason for gate in one.gates if not gate.holds]
-        because = "" if one.fit else "; ".join(trouble) or "it left no record"
-        error, engines = one.calibration or "not calibrated", one.engines or "not asked"
-        cells = (one.name, "fit" if one.fit else "**not fit**", because, error, engines)
+        fitness = "fit" if one.fit else "**not fit**"
+        cells = (one.name, fitness, one.trouble, one.calibration, one.engines)
         yield f"| {' | '.join(map(_cell, cells))} |"
+    yield from ("", "| Load | Latency | p50 | p95 | p99 |", "|---|---|---:|---:|---:|")
+    for load, summary in summaries(run):
+        for name, latency in summary.latencies():
+            yield f"| {_cell(load)} | {' | '.join([label(name), *percentiles(latency)])} |"
+    bench = [f"- {one.name}, vllm bench {_cell(line)}" for one in found for line in one.bench]
+    yield from ("", *bench) if bench else ()
 
 
 def _cell(text: str) -> str:

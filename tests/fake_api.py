@@ -21,6 +21,7 @@ KINDS = {
     "scheduling.k8s.io/v1": {"PriorityClass": False},
     "v1": {"Namespace": False, "Pod": True, "ConfigMap": True, "Node": False, "Event": True},
     "apps/v1": {"DaemonSet": True, "Deployment": True},
+    "batch/v1": {"Job": True},
     "policy/v1": {"PodDisruptionBudget": True},
     "coordination.k8s.io/v1": {"Lease": True},
     "discovery.k8s.io/v1": {"EndpointSlice": True},

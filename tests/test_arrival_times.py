@@ -1,12 +1,13 @@
 """The times of a stream are those at which its bytes arrived, however late they are read."""
 
 import socket
+import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from hotfire.history import Request
+from hotfire.history import Request, checked
 from hotfire.traffic.plan import LoadPlan
 from hotfire.traffic.reactor import Anchor, Order, Reactor
 from hotfire.traffic.surroundings import clock_offset_ns
@@ -67,3 +68,35 @@ def test_a_step_of_the_clock_leaves_the_times_of_a_stream_in_order(
     row = rows[0]
     times = [row.send_ns, row.headers_ns, row.first_ns, row.last_ns, row.end_ns, time.time_ns()]
     assert times == sorted(time_ns or 0 for time_ns in times)
+
+
+def test_a_small_step_of_the_clock_puts_no_token_before_its_headers(
+    listener: socket.socket,
+) -> None:
+    rows: list[Request] = []
+    address: tuple[str, int] = listener.getsockname()
+    plan = LoadPlan(url=f"http://127.0.0.1:{address[1]}", model="m", duration_seconds=1)
+    now = time.monotonic_ns()
+    reactor = Reactor(plan, rows.append, addresses=[address], anchor=Anchor.now(), start_ns=now)
+    reactor.submit(Order(0, now, 0))
+    reactor.turn()
+    client, _ = listener.accept()
+    reactor.turn()
+    client.recv(65_536)
+    (connection,) = reactor._connections.values()
+    exchange = connection.exchange
+    assert exchange is not None
+    # Headers that come while the loop waits are later than the beginning of that wait.
+    threading.Timer(0.003, client.sendall, [HEAD]).start()
+    while exchange.answer.headers_ns is None:
+        reactor.turn()
+
+    reactor._epoch_ns += 2_000_000  # as a tick does that sees the clock stepped forward
+    client.sendall(EVENT + LAST)
+    client.close()
+    while reactor.busy:
+        reactor.turn()
+    reactor.abandon()
+    reactor.run()
+
+    assert checked(rows[0]).complete

@@ -10,8 +10,9 @@ from hotfire.history import Request
 from hotfire.traffic import calibration
 from hotfire.traffic.calibrate import calibrate, compare
 from hotfire.traffic.calibration import Calibration, Host
-from hotfire.traffic.plan import GateLimits, LoadPlan
+from hotfire.traffic.plan import LoadPlan
 from hotfire.traffic.texts import Texts
+from tests.patience import PATIENT
 
 PLAN = LoadPlan(url="http://127.0.0.1:1", model="tiny", rate_per_second=50, duration_seconds=4)
 S = 10**9
@@ -47,15 +48,18 @@ def test_too_few_requests_calibrate_nothing() -> None:
 
 
 def test_a_real_load_is_compared_with_what_a_real_engine_did() -> None:
-    patient = GateLimits(lag_p99_seconds=60, lateness_p99_seconds=60, cpu_ratio=1)
-    plan = PLAN.model_copy(update={"gates": patient})
+    plan = PLAN.model_copy(update={"gates": PATIENT})
 
-    found = calibrate(plan, engine_ttft=0.05, engine_tpot=0.005)
+    found = calibrate(plan, engine_ttft=0.5, engine_tpot=0.005)
 
+    assert found.fit
     assert found.requests > 100
-    assert found.true_ttft_seconds == pytest.approx(0.05, abs=0.03)
+    # The engine is never quicker than its script, and slower by what a shared machine stood still.
+    assert 0.499 < found.true_ttft_seconds < 0.7
     assert np.isfinite([found.ttft.mean_seconds, found.tpot.p95_seconds]).all()
-    assert 0 < found.ttft.mean_seconds < 0.05
+    # Its stamp is older than its write, so the error is late; at most a tenth of what it measures.
+    assert found.ttft.mean_seconds > 0
+    assert found.ttft.p50_seconds < 0.1 * found.true_ttft_seconds
 
 
 def test_a_calibration_of_another_machine_is_not_this_ones(tmp_path: Path) -> None:

@@ -12,13 +12,12 @@ import pytest
 
 from hotfire import history
 from hotfire.traffic import launch
-from hotfire.traffic.files import Ended, Started
+from hotfire.traffic.files import Ended, Present, Started
 from hotfire.traffic.launch import RunningLoad
-from hotfire.traffic.plan import GateLimits, LoadPlan, schedule
+from hotfire.traffic.plan import LoadPlan, schedule
 from hotfire.waiting import until
 from tests.engine_process import EngineProcess, running_engine
-
-PATIENT = GateLimits(lag_p99_seconds=60, lateness_p99_seconds=60, achieved_ratio=0.01, cpu_ratio=1)
+from tests.patience import PATIENT
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +30,10 @@ def started(engine: EngineProcess, tmp_path: Path, **values: Any) -> RunningLoad
     fields = {"url": engine.url, "model": "tiny", "gates": PATIENT, "workers": 2}
     plan = LoadPlan.model_validate(fields | {"rate_per_second": 30} | values)
     return launch.start(plan, history=tmp_path / "load.jsonl", log=tmp_path / "load.log")
+
+
+def present(load: RunningLoad) -> Present:
+    return Present.model_validate_json(load.files.present.read_bytes())
 
 
 def test_two_workers_make_one_history(engine: EngineProcess, tmp_path: Path) -> None:
@@ -70,8 +73,12 @@ def test_a_killed_worker_is_named_and_the_run_is_not_valid(
     load.wait_started()
     begun = Started.model_validate_json(load.files.started.read_bytes())
     until(lambda: len(load.rows()) > 10, within_seconds=30, what="rows")
+    until(load.files.present.exists, within_seconds=30, what="word of the workers' fitness")
     os.kill(begun.workers[1].pid, signal.SIGKILL)
     until(lambda: load.rows()[-1].worker == 0, within_seconds=30, what="rows of the other")
+    until(lambda: present(load).lost_workers, within_seconds=30, what="word of the loss")
+    (lost,) = present(load).lost_workers
+    assert begun.workers[1].name in lost
 
     report = load.stop()
 

@@ -11,16 +11,12 @@ import pytest
 from hotfire.traffic import launch
 from hotfire.traffic.files import Started
 from hotfire.traffic.launch import LoadReport, RunningLoad
-from hotfire.traffic.plan import GateLimits, LoadPlan
+from hotfire.traffic.plan import LoadPlan
 from hotfire.waiting import pause
 from tests.engine_process import EngineProcess, running_engine
+from tests.patience import PATIENT
 
 CPU_GROUPS = Path("/sys/fs/cgroup/cpu")
-# A shared machine may be slow; each test tightens the one gate it is about.
-PATIENT = GateLimits(
-    lag_p99_seconds=60, lateness_p99_seconds=60, achieved_ratio=0.01, cpu_ratio=1,
-    gc_pause_seconds=60, steal_ratio=1, throttled_seconds=60,
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

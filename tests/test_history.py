@@ -140,3 +140,32 @@ def test_a_request_held_back_by_the_client_is_no_failure_of_the_target() -> None
     assert not held.failed
     assert not held.complete
     assert not held.sent
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "first_ns", "lost"),
+    [
+        (FailureClass.RESET_MIDSTREAM, 200, 9, True),
+        (FailureClass.TTFT_TIMEOUT, 200, None, True),
+        (FailureClass.DEADLINE, 503, None, False),
+        (FailureClass.MALFORMED, 200, 9, True),
+        (FailureClass.MALFORMED, 200, None, False),  # a page of HTML
+        (FailureClass.MALFORMED, 302, None, False),
+        (FailureClass.TLS, 200, 9, True),  # a record that cannot be read
+        (FailureClass.HTTP_503, 503, None, False),
+        (None, 200, 9, False),
+    ],
+)
+def test_a_stream_is_lost_only_once_it_was_accepted(
+    error: FailureClass | None, status: int, first_ns: int | None, *, lost: bool
+) -> None:
+    row = Request(
+        seq=0, sched_ns=1, headers_ns=2, status=status, first_ns=first_ns, error_class=error
+    )
+
+    assert row.stream_lost is lost
+
+
+@pytest.mark.parametrize("error", [FailureClass.TLS, FailureClass.RESET_MIDSTREAM])
+def test_what_ends_before_its_headers_is_no_lost_stream(error: FailureClass) -> None:
+    assert not Request(seq=0, sched_ns=1, error_class=error).stream_lost

@@ -1,11 +1,13 @@
 """BIRD's configuration: one session per neighbour, and BIRD itself accepts it."""
 
+import errno
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from pyroute2 import NetlinkError
 
 from hotfire.lab import fabric
 from hotfire.lab.topology import Machine, Topology
@@ -60,6 +62,32 @@ def test_only_routers_pass_on_what_they_learnt() -> None:
 
     assert [name for name, seen in exports.items() if seen == {"all"}] == ["r1", "r2"]
     assert all(len(seen) == 1 for seen in exports.values())
+
+
+class Vanished(dict[str, int]):
+    """A link that the kernel has listed, and that is gone when it is to be removed."""
+
+    def get_attr(self, _name: str) -> str:
+        return "veth0a1b"
+
+
+class Routes:
+    """Refuses as the kernel does."""
+
+    def __init__(self, code: int) -> None:
+        self._code = code
+
+    def link(self, _verb: str, *, index: int) -> None:
+        raise NetlinkError(self._code, f"link {index}")
+
+
+def test_pods_cable_that_vanishes_while_its_node_is_reset_is_no_failure() -> None:
+    node = TOPOLOGY.machine("n1")
+
+    fabric.forget(Routes(errno.ENODEV), Vanished(index=7), node, ["up1"])
+
+    with pytest.raises(NetlinkError):
+        fabric.forget(Routes(errno.EPERM), Vanished(index=7), node, ["up1"])
 
 
 @pytest.mark.skipif(not shutil.which("bird"), reason="bird is not installed")

@@ -1,25 +1,44 @@
 """Names, plans and records of what can be broken in a lab."""
 
 import base64
+import fcntl
 import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, ClassVar
 
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from scipy.stats import binomtest
 
-from hotfire.errors import ProfileError
-from hotfire.lab import logs, router, tokens
+from hotfire.errors import FaultNotInjected, HarnessError, LabError, ProfileError
+from hotfire.lab import logs, router, tokens, topology_file
 from hotfire.lab.blueprint import AGENT, Service
-from hotfire.lab.handles import facts, mending, names, plan, returned
+from hotfire.lab.cli import app
+from hotfire.lab.handles import breaking, facts, mending, names, plan, proofs, returned, warden
+from hotfire.lab.handles.case import Case
+from hotfire.lab.handles.link_proofs import lost_in_words
 from hotfire.lab.handles.names import WAYS, Handle, Kind
 from hotfire.lab.handles.plan import Order
-from hotfire.lab.handles.records import Broken, Entry, Records, boot_seconds, due, granted
+from hotfire.lab.handles.records import (
+    ALL,
+    Broken,
+    Entry,
+    Records,
+    boot_seconds,
+    due,
+    ended_by_boot,
+    granted,
+)
+from hotfire.lab.lab import Lab
 from hotfire.lab.machines import Rack
+from hotfire.lab.state import Ports, Record, State, state_home
 from hotfire.lab.topology import Topology
 
 TOPOLOGY = Topology(nodes=2, racks=2, gpus_per_node=1)
@@ -87,12 +106,30 @@ def test_amount_for_what_has_none_is_refused_not_ignored(handles: dict[str, Hand
         plan.actions(TOPOLOGY, handles["n1/up1"], order)
 
 
-def test_an_amount_of_nothing_is_not_the_usual_one(handles: dict[str, Handle]) -> None:
-    order = Order(how="loss", for_seconds=60.0, amount=0.0)
+@pytest.mark.parametrize(
+    ("how", "amount", "told"),
+    [
+        # Nothing is not taken for the usual amount.
+        ("loss", 0.0, "--amount of --how loss takes 0.001 to 1, not 0"),
+        ("rate", 1e9, "--amount of --how rate takes 200000 to 1e+08 bit/s, not 1e+09"),
+        ("delay", 1.0, "--amount of --how delay takes 0.001 to 0.9 s, not 1"),
+        ("delay", float("nan"), "not nan"),
+    ],
+)
+def test_an_amount_that_could_not_be_proven_is_refused(
+    handles: dict[str, Handle], how: str, amount: float, told: str
+) -> None:
+    order = Order(how=how, for_seconds=60.0, amount=amount)
 
-    (action,) = plan.actions(TOPOLOGY, handles["n1/up1"], order)
+    with pytest.raises(ProfileError, match=re.escape(told)):
+        plan.actions(TOPOLOGY, handles["n1/up1"], order)
 
-    assert action.args["ratio"] == 0.0
+
+def test_error_code_for_what_is_no_gpu_is_refused(handles: dict[str, Handle]) -> None:
+    order = Order(how="silent", for_seconds=60.0, xid=48)
+
+    with pytest.raises(ProfileError, match="--xid is for GPUs, and n1/up1 is none; leave it out"):
+        plan.actions(TOPOLOGY, handles["n1/up1"], order)
 
 
 def orders() -> list[tuple[str, str]]:
@@ -165,6 +202,12 @@ def records(tmp_path: Path) -> Records:
     return Records(tmp_path / "handles")
 
 
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    """A lab of which nothing stands."""
+    return Lab(tmp_path, home=tmp_path)
+
+
 def test_record_survives_whoever_wrote_it(records: Records) -> None:
     first = broken("n1/up1", "n1", "r1")
     records.write(first)
@@ -186,6 +229,24 @@ def test_what_waits_for_power_is_not_due_yet() -> None:
     assert due([kubelet]) == [kubelet]
 
 
+def test_a_boot_ends_what_was_broken_on_that_machine_before(records: Records) -> None:
+    entries = {
+        name: Entry(machine=name, id=name, op="link.delay", args={}) for name in ("n1", "r1")
+    }
+    before = replace(broken("n1/up1"), entries=[entries["r1"], entries["n1"]])
+    after = replace(before, name="n1/up2", began_at="2026-01-01T00:02:00+00:00")
+    elsewhere = replace(before, name="n1/power", entries=[entries["r1"]])
+    booted_at = datetime(2026, 1, 1, 0, 1, 0, tzinfo=UTC)
+
+    assert ended_by_boot([elsewhere, before, after], "n1", booted_at) == ["n1/up1"]
+
+
+def test_what_was_broken_on_a_removed_machine_needs_no_undo(lab: Lab) -> None:
+    gone = Entry(machine="n9", id="a", op="net.block", args={})
+
+    mending.undo(lab, TOPOLOGY, replace(broken("dns"), entries=[gone], powerless="n9"))
+
+
 def test_only_what_is_over_and_without_a_problem_is_due() -> None:
     young = broken("n1/up1", "n1")
     stuck = replace(young, expires_at=boot_seconds() - 1, problem="not as before")
@@ -199,12 +260,85 @@ def test_the_sound_state_goes_with_the_last_record(records: Records) -> None:
     for each in pair:
         records.write(each)
 
-    records.remove(pair[0])
+    records.end(pair[0])
     kept = records.sound()
-    records.remove(pair[1])
+    records.end(pair[1])
 
     assert kept == {"n1 power": "on"}
     assert records.sound() is None
+
+
+def lock_of_a_warden(records: Records) -> IO[str]:
+    records.folder.mkdir(exist_ok=True)
+    file = (records.folder / "warden.lock").open("w")
+    fcntl.flock(file, fcntl.LOCK_EX)
+    return file
+
+
+def test_a_warden_leaves_what_could_not_be_mended_to_somebody_else(records: Records) -> None:
+    records.write(replace(broken("n1/up1", "n1"), problem="not as before"))
+
+    with lock_of_a_warden(records) as lock:
+        assert warden.leaves(records, lock)
+        assert not warden.lives(records.folder.parent)
+
+
+def test_a_warden_stays_for_the_record_that_somebody_is_about_to_write(records: Records) -> None:
+    with lock_of_a_warden(records) as lock, ThreadPoolExecutor(1) as pool:
+        with records.alone(ALL):
+            leaves = pool.submit(warden.leaves, records, lock)
+            records.write(broken("n1/up1", "n1"))
+
+        assert not leaves.result(timeout=10)
+        assert warden.lives(records.folder.parent)
+
+
+def test_a_record_stays_until_the_log_tells_how_it_ended(records: Records) -> None:
+    records.write(broken("n1/up1", "n1"))
+    (records.folder / "handles.log").mkdir()  # Nothing can be logged.
+
+    with pytest.raises(IsADirectoryError):
+        records.end(broken("n1/up1", "n1"))
+
+    assert records.get("n1/up1")
+
+
+def test_the_time_that_was_asked_for_begins_when_it_is_broken(records: Records) -> None:
+    slow = replace(broken("n1/up1", "n1"), expires_at=boot_seconds() - 1)
+
+    lasts = breaking.lasting(records, slow, 10.0)
+
+    assert 9 < lasts.left_seconds <= 10
+    assert records.get("n1/up1") == lasts
+
+
+def test_what_was_given_more_time_meanwhile_is_not_mended_yet(records: Records, lab: Lab) -> None:
+    records.write(broken("n1/up1", "n1"))
+
+    assert mending.mend_due(lab, records, "n1/up1") is None
+    assert records.mendable()
+
+
+def test_nobody_misses_a_warden_where_nothing_is_left_for_it(lab: Lab) -> None:
+    breaking.of_lab(lab).write(replace(broken("n1/up1"), problem="not as before"))
+
+    assert breaking.in_words(lab) == [
+        "n1/up1: not as before (`hotfire lab mend n1/up1` tries again)"
+    ]
+
+
+def test_one_that_cannot_be_mended_does_not_keep_the_others_broken(
+    records: Records, lab: Lab
+) -> None:
+    for name in ("n1/up1", "n2/up1"):
+        records.write(broken(name))
+
+    told = dict(mending.mend_each(lab, records, ["n1/up1", "n2/up1"]))
+
+    assert [str(one) for one in told.values()] == [
+        f"{name}: no lab is up; `hotfire lab up` starts one" for name in ("n1/up1", "n2/up1")
+    ]
+    assert all(one.problem for one in records.all())
 
 
 SOUND = {"n1 power": "on", "n1 routes": "a", "n2 power": "on", "r1 power": "on", "api": "ready"}
@@ -215,6 +349,13 @@ def test_the_last_mended_compares_everything(records: Records) -> None:
     records.write(broken("n1/up1", "n1", "r1"))
 
     assert mending.expected(records, broken("n1/up1", "n1", "r1")) == SOUND
+
+
+def test_nothing_is_as_before_when_nobody_knows_how_it_was(records: Records) -> None:
+    records.write(broken("n1/up1", "n1", "r1"))
+
+    with pytest.raises(HarnessError, match="state from before is lost"):
+        mending.expected(records, broken("n1/up1", "n1", "r1"))
 
 
 def test_what_another_breaks_too_is_not_expected_yet(records: Records) -> None:
@@ -244,6 +385,92 @@ def test_a_machine_that_went_meanwhile_is_left_out_with_what_follows() -> None:
     assert facts.of_standing(SOUND, ["n1", "n2", "r1", "n9"]) == SOUND
 
 
+def resource_slice(*devices: str) -> dict[str, Any]:
+    offers = [{"name": device} for device in devices]
+    spec = {"driver": "gpu.nvidia.com", "nodeName": "n4", "devices": offers}
+    return {"kind": "ResourceSlice", "metadata": {"name": "n4-gpu.nvidia.com"}, "spec": spec}
+
+
+@pytest.mark.parametrize("devices", [("gpu-0", "gpu-1"), ("gpu-1",), ()])
+def test_gpus_that_claims_bring_are_counted_in_the_resource_slice(devices: tuple[str, ...]) -> None:
+    node = {"kind": "Node", "metadata": {"name": "n4"}, "status": {"allocatable": {"cpu": "2"}}}
+
+    found = facts.offered([node, resource_slice(*devices)])
+
+    assert found["n4"].get("gpu.nvidia.com", 0) == len(devices)
+
+
+class Told(Case):
+    """A case whose agents answer what they are told to."""
+
+    answers: ClassVar[dict[str, list[Any]]]
+
+    def ask(self, machine: str, op: str, **args: object) -> Any:  # noqa: ANN401 - as there
+        return self.answers[op].pop(0)
+
+
+def told(lab: Lab, handle: Handle, how: str, before: facts.Facts) -> Told:
+    entry = Entry(machine=handle.machine, id="a", op="process.signal", args={})
+    return Told(
+        lab=lab,
+        topology=TOPOLOGY,
+        handle=handle,
+        order=Order(how=how, for_seconds=60),
+        broken=replace(broken(handle.name, handle.machine), entries=[entry]),
+        before=before,
+    )
+
+
+def test_a_killed_process_is_awaited_gone(lab: Lab, handles: dict[str, Handle]) -> None:
+    case = told(lab, handles["n1/bird"], "kill", {})
+    Told.answers = {
+        "entry": [{"observed": {"pids": [7]}}],
+        "service.state": [{"pid": pid} for pid in (7, 7, None)],
+    }
+
+    assert proofs.prove(case) == ["process 7 of n1/bird was killed"]
+
+
+def test_gpu_of_which_the_api_told_nothing_before_has_no_proof(
+    lab: Lab, handles: dict[str, Handle]
+) -> None:
+    case = told(lab, handles["n1/gpu0"], "unhealthy", {"api": "not ready"})
+
+    with pytest.raises(FaultNotInjected, match="what n1 offers, was not ready before"):
+        proofs.prove(case)
+
+
+@pytest.mark.parametrize("before", ["not ready, clients from r1, r2", "ready, clients from nobody"])
+def test_member_that_served_nobody_before_is_not_proven_lost(lab: Lab, before: str) -> None:
+    etcd = Handle(name="cp1/etcd", kind=Kind.SERVICE, machine="cp1", part="etcd")
+    case = told(lab, etcd, "stop", {"cp1 service etcd": "runs", "cp1 api": before})
+
+    with pytest.raises(FaultNotInjected, match=f"the API of cp1 was {before} before"):
+        proofs.prove(case)
+
+
+@pytest.mark.parametrize(
+    ("lost", "count", "ratio", "proven"),
+    [
+        (400, 2000, 0.2, True),
+        (480, 2000, 0.2, True),
+        (500, 2000, 0.2, False),
+        (0, 15_000, 0.001, False),
+        (2000, 2000, 1.0, True),
+        (1999, 2000, 1.0, False),
+    ],
+)
+def test_share_of_lost_frames_is_judged_as_chance_makes_it(
+    lost: int, count: int, ratio: float, proven: bool
+) -> None:
+    judged = nullcontext() if proven else pytest.raises(FaultNotInjected, match="expected")
+
+    with judged:
+        assert "frames lost from a to b" in lost_in_words(lost, count, ratio, "from a to b")
+    # The oracle: an exact test of another module of scipy.
+    assert bool(binomtest(lost, count, ratio).pvalue > 1e-6) is proven
+
+
 def pod(*, ready: str = "True", started: str = "2026-01-01T10:00:05Z") -> dict[str, Any]:
     running = {"state": {"running": {"startedAt": started}}}
     conditions = [{"type": "Ready", "status": ready}]
@@ -265,6 +492,21 @@ def test_pods_run_anew_when_their_containers_started_since(
     found: dict[str, Any], anew: bool
 ) -> None:
     assert returned.run_anew([pod(), found], SINCE) is anew
+
+
+@pytest.mark.parametrize("words", [("break", "n1/up1"), ("mend",), ("handles",), ("shell", "n1")])
+def test_another_checkouts_lab_is_refused(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    shape = topology_file.document(TOPOLOGY)
+    record = Record(
+        checkout="/elsewhere", started_at="", complete=True, topology=shape, ports=Ports()
+    )
+    State(state_home()).write(record)
+
+    with pytest.raises(LabError, match="the lab belongs to /elsewhere"):
+        app(words, standalone_mode=False)
 
 
 def unpacked(part: str) -> bytes:

@@ -75,3 +75,13 @@ def test_a_run_against_another_cluster_keeps_no_logs_of_the_lab(
     logs.look()
 
     assert not run.path(LOG).exists()
+
+
+def test_logs_are_kept_of_a_run_that_broke_off_without_a_result(
+    lab: Lab, run: RunDirectory, tmp_path: Path
+) -> None:
+    logs = LabLogs(run, profile(lab.state.kubeconfig, tmp_path / "target.yaml"))
+
+    logs.collect()
+
+    assert (run.root / LOG).read_text() == "started\n"

@@ -1,5 +1,6 @@
 """What the lab remembers survives, and only one command at a time may change the lab."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,22 @@ def test_lock_refuses_every_other_taker(state: State) -> None:
                 State(state.home).locked(),
             ):
                 pytest.fail("two commands hold the lock")
+
+
+def test_lock_whose_file_was_removed_by_its_last_holder_is_not_taken(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = os.open
+
+    def open_then_remove(path: Path, flags: int, mode: int) -> int:
+        descriptor = opened(path, flags, mode)
+        path.unlink()
+        return descriptor
+
+    monkeypatch.setattr(os, "open", open_then_remove)
+
+    with pytest.raises(LabError, match="another hotfire command"), state.locked():
+        pytest.fail("a lock on a file that nobody else will find")
 
 
 def test_lock_is_free_again_after_a_failure_and_leaves_no_file(state: State) -> None:

@@ -12,7 +12,7 @@ from hotfire.lab.topology import Topology
 def test_every_field_survives_being_remembered() -> None:
     topology = Topology(
         nodes=4,
-        racks=2,
+        racks=3,
         gpus_per_node=1,
         control_planes=3,
         uplinks=3,
@@ -28,6 +28,12 @@ def test_every_field_survives_being_remembered() -> None:
 
 def test_every_field_of_a_topology_can_be_given() -> None:
     assert set(topology_file.document(Topology())) == set(Topology.__dataclass_fields__)
+
+
+def test_every_member_stands_in_a_rack_of_its_own_however_few_workers_there_are() -> None:
+    topology = topology_file.parse({"nodes": 1, "control_planes": 3})
+
+    assert len({member.rack for member in topology.members}) == 3
 
 
 def test_options_override_the_file(tmp_path: Path) -> None:
@@ -53,6 +59,10 @@ def test_empty_file_is_the_default(tmp_path: Path) -> None:
         ({"control_planes": 2}, "control_planes: .* 1 or 3, not 2"),
         ({"node": 3}, "node: Extra inputs are not permitted, not 3"),
         ({"nodes": 2, "gpu_sharing": {"n3": "exclusive"}}, "names n3, and there is no such worker"),
+        (
+            {"control_planes": 3, "racks": 2},
+            "racks is 2, and 3 control_planes need as many, or one lost rack takes the quorum",
+        ),
         ({"pool_nodes": [2]}, "pool_nodes must lie between nodes and 99"),
     ],
 )

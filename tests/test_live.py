@@ -2,15 +2,17 @@
 
 import io
 import json
+import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from hotfire.cli.load_view import LiveView, RunningLoads, one_line
 from hotfire.history import FailureClass, Request
-from hotfire.traffic.files import ClockAnchor, Files, Started, line
+from hotfire.traffic.files import ClockAnchor, Files, Measured, Present, Started, line
 from hotfire.traffic.live import Glimpse, Tail, newest
 from hotfire.traffic.plan import GateLimits, LoadPlan
 
@@ -107,14 +109,53 @@ def test_the_error_counts_are_whole_however_fast_rows_come(files: Files) -> None
     assert seen(tail).errors == {"connect": 5000}
 
 
-def test_one_line_says_what_is_wrong_with_the_instrument(files: Files) -> None:
-    add(
-        files, *(Request(seq=i, sched_ns=T0, send_ns=T0 + S // 10, end_ns=T0 + S) for i in range(3))
+def tell(files: Files, *, not_sent: int = 0, lost: tuple[str, ...] = (), **changed: float) -> None:
+    """Let the load process say how fit it is."""
+    names = ("lag_p50", "lag_p99", "lag_max", "lateness_p50", "lateness_p99", "lateness_max")
+    fit = {f"{name}_seconds": 0.001 for name in names} | {"gc_pause_max_seconds": 0.0}
+    measured = Measured.model_validate(
+        {"dispatched": 9, "cpu_ratio": 0.1, "nice": 0, "throttled_seconds": 0.0} | fit | changed
     )
+    Present(measured=measured, not_sent=not_sent, lost_workers=lost).write(files.present)
 
-    told = one_line(seen(Tail(files)), GateLimits())
 
-    assert "sends late by 100 ms" in told
+@pytest.mark.parametrize(
+    ("trouble", "shown"),
+    [
+        ({"lag_p99_seconds": 0.007}, "lag_p99_seconds 0.007 of 0.005"),
+        ({"lateness_p99_seconds": 0.1}, "lateness_p99_seconds 0.1 of 0.01"),
+        ({"cpu_ratio": 0.7}, "cpu_ratio 0.7 of 0.6"),
+        ({"gc_pause_max_seconds": 0.2}, "gc_pause_max_seconds 0.2 of 0.05"),
+        ({"throttled_seconds": 1.5}, "throttled_seconds 1.5 of 0"),
+        ({"not_sent": 3}, "held_back_by_client_cap 3 of 0"),
+        ({"lost": ("worker 1 (vm:7)",)}, "workers lost: worker 1 (vm:7)"),
+        ({}, "fit"),
+    ],
+)
+def test_one_line_says_what_is_wrong_with_the_instrument(
+    files: Files, trouble: dict[str, Any], shown: str
+) -> None:
+    tell(files, **trouble)
+
+    assert one_line(seen(Tail(files))).endswith(f"gates: {shown}")
+
+
+def test_the_plans_own_limits_count(files: Files) -> None:
+    plan = LoadPlan.read(files.plan)
+    wide = plan.model_copy(update={"gates": GateLimits(cpu_ratio=0.9)})
+    files.write_plan(wide.model_dump_json())
+    tell(files, cpu_ratio=0.7)
+
+    assert one_line(seen(Tail(files))).endswith("gates: fit")
+
+
+def test_a_load_process_that_is_silent_is_not_called_fit(files: Files) -> None:
+    assert "gates: not known" in one_line(seen(Tail(files)))
+
+    tell(files)
+    os.utime(files.present, (0, 0))
+
+    assert "gates: not known" in one_line(seen(Tail(files)))
 
 
 def test_only_the_load_that_runs_is_shown(files: Files) -> None:
@@ -131,7 +172,7 @@ def test_a_log_gets_no_live_view(files: Files) -> None:
     add(files, served(0))
     log = io.StringIO()
 
-    with LiveView(Console(file=log), Tail(files), GateLimits()) as view:
+    with LiveView(Console(file=log), Tail(files)) as view:
         view.look()
 
     assert log.getvalue() == ""
@@ -141,7 +182,7 @@ def test_a_terminal_sees_rate_latency_errors_and_gates(files: Files) -> None:
     add(files, served(0))
     screen = io.StringIO()
 
-    with LiveView(Console(file=screen, force_terminal=True), Tail(files), GateLimits()) as view:
+    with LiveView(Console(file=screen, force_terminal=True), Tail(files)) as view:
         view.look()
 
     for word in ("rate", "TTFT", "TPOT", "errors", "gates", "in flight"):

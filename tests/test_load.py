@@ -12,13 +12,12 @@ import pytest
 from hotfire import history
 from hotfire.errors import InstrumentError
 from hotfire.traffic import launch
+from hotfire.traffic.files import Present
 from hotfire.traffic.launch import RunningLoad
-from hotfire.traffic.plan import GateLimits, LoadPlan, schedule
+from hotfire.traffic.plan import LoadPlan, schedule
 from hotfire.waiting import until
 from tests.engine_process import EngineProcess
-
-# A shared machine may be slow; these tests are about rows, not about speed.
-PATIENT = GateLimits(lag_p99_seconds=60, lateness_p99_seconds=60, achieved_ratio=0.01, cpu_ratio=1)
+from tests.patience import PATIENT
 
 
 def started(engine: EngineProcess, tmp_path: Path, **values: Any) -> RunningLoad:  # noqa: ANN401
@@ -39,6 +38,19 @@ def test_a_plan_runs_to_its_end(engine: EngineProcess, tmp_path: Path) -> None:
     assert [row.sched_ns - load.t0_ns for row in rows] == [a.offset_ns for a in planned]
     assert all(row.complete for row in rows)
     assert len(load.rows()) == len(planned)
+
+
+def test_a_load_tells_how_fit_it_is_while_it_runs(engine: EngineProcess, tmp_path: Path) -> None:
+    load = started(engine, tmp_path, duration_seconds=600, in_flight_cap=1, rate_per_second=100)
+
+    def held_back() -> int:
+        present = load.files.present
+        return present.exists() and Present.model_validate_json(present.read_bytes()).not_sent
+
+    until(held_back, within_seconds=60, what="word of requests held back")
+    load.stop()
+
+    assert not load.files.present.exists()
 
 
 def test_it_stops_early_and_what_was_not_due_is_no_part_of_the_plan(
@@ -94,6 +106,24 @@ def test_a_tripped_gate_is_written_and_raised(engine: EngineProcess, tmp_path: P
     assert [gate["name"] for gate in document["gates"] if not gate["holds"]] == ["cpu_ratio"]
     with pytest.raises(InstrumentError, match="cpu_ratio"):
         report.check()
+
+
+def test_a_history_that_contradicts_itself_trips_a_gate(
+    engine: EngineProcess, tmp_path: Path
+) -> None:
+    load = started(engine, tmp_path, duration_seconds=1)
+    until(lambda: not load.alive(), within_seconds=60, what="the end of the plan")
+    wrong = json.loads(load.files.history.read_text().splitlines()[0])
+    wrong |= {"seq": 10_000, "first_ns": wrong["headers_ns"] - 1}
+    with load.files.history.open("a") as file:
+        file.write(json.dumps(wrong) + "\n")
+
+    report = load.stop()
+
+    with pytest.raises(InstrumentError, match="first_ns precedes headers_ns"):
+        report.check()
+    assert load.files.instrument.exists()
+    assert len(load.rows()) == report.received
 
 
 def test_a_killed_load_is_not_valid(engine: EngineProcess, tmp_path: Path) -> None:

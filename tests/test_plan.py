@@ -76,3 +76,32 @@ def test_a_bad_plan_file_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(ProfileError, match=r"plan\.json"):
         LoadPlan.read(tmp_path / "plan.json")
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"headers": {"x-a": "b\r\nx-c: d"}}, r"headers\n.*value of x-a is more than one line; wr"),
+        ({"headers": {"x-a\nx-b": "c"}}, r"headers\n.*is no name of a header; write letters"),
+        (
+            {"tenants": [{"name": "t", "headers": {"x-a": "b\nc"}}]},
+            r"tenants.0.headers\n.*value of x-a is more than one line; write it on one",
+        ),
+        ({"path": "/v1\r\nx-c:"}, r"path\n"),
+        ({"url": "http://me:hidden@gateway"}, r"url\n.*name them in headers, e.g"),
+    ],
+)
+def test_what_would_break_a_request_or_show_a_secret_is_refused(
+    fields: dict[str, object], told: str
+) -> None:
+    with pytest.raises(ValidationError, match=told) as refused:
+        plan(**fields)
+
+    assert "hidden" not in str(refused.value)
+
+
+def test_bursts_that_nobody_can_send_are_refused_with_the_remedy() -> None:
+    assert plan(process="gamma", burstiness=0.01).burstiness == 0.01
+
+    with pytest.raises(ValidationError, match=r"burstiness\n.*take 0\.01 or more, or `steps`"):
+        plan(process="gamma", burstiness=0.009)

@@ -200,6 +200,15 @@ def test_what_is_abandoned_is_censored(engine: EngineProcess) -> None:
     assert not any(row.complete or row.failed for row in driver.rows)
 
 
+def filled(listener: socket.socket) -> list[socket.socket]:
+    """Return connections that fill a listener's queue: the next one gets no answer."""
+    waiting = [socket.socket() for _ in range(4)]
+    for client in waiting:
+        client.setblocking(False)
+        client.connect_ex(listener.getsockname())
+    return waiting
+
+
 def test_a_refused_connection_is_a_connect_failure() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -214,10 +223,7 @@ def test_a_connection_that_never_comes_is_a_connect_failure() -> None:
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
-        waiting = [socket.socket() for _ in range(4)]
-        for client in waiting:
-            client.setblocking(False)
-            client.connect_ex(full.getsockname())
+        waiting = filled(full)
 
         row = one(f"http://127.0.0.1:{full.getsockname()[1]}", connect_seconds=0.3)
 
@@ -278,6 +284,41 @@ def test_a_connection_the_peer_closed_while_idle_is_not_used_again() -> None:
             until(lambda: not driver.reactor._connections, within_seconds=10, what="the close seen")
 
     assert [(row.complete, row.conn_reused) for row in driver.rows] == [(True, False)] * 3
+
+
+def test_the_close_of_a_connection_is_not_taken_for_news_of_the_next_one(
+    engine: EngineProcess,
+) -> None:
+    """Order and close come in one round; the new socket gets the old one's number."""
+    rows: list[Request] = []
+    with socket.socket() as first:
+        first.bind(("127.0.0.1", 0))
+        first.listen(0)
+        plan = LoadPlan(url=engine.url, model="tiny", connect_seconds=0.6, deadline_seconds=5)
+        now = time.monotonic_ns()
+        reactor = Reactor(
+            plan, rows.append, addresses=[first.getsockname(), ("127.0.0.1", engine.port)],
+            anchor=Anchor.now(), start_ns=now,
+        )  # fmt: skip
+        reactor.submit(Order(0, now, 0))
+        reactor.turn()
+        with first.accept()[0] as client:
+            reactor.turn()
+            client.recv(65_536)
+            client.sendall(KEPT)
+            while reactor.busy:
+                reactor.turn()
+            reactor.turn()  # the kernel tells of the connection again before it lets it be
+            waiting = filled(first)
+            reactor.submit(Order(1, time.monotonic_ns(), 1))
+        while reactor.busy:
+            reactor.turn()
+        reactor.abandon()
+        reactor.run()
+
+    assert [(row.error_class, row.conn_reused) for row in rows] == [(None, False)] * 2
+    assert (rows[1].connect_ns or 0) >= 300_000_000
+    assert len(waiting) == 4
 
 
 def test_silence_and_a_close_before_any_answer_is_no_answer() -> None:

@@ -15,8 +15,8 @@ from hotfire.lab.pki import Authority
 from hotfire.traffic import launch
 from hotfire.traffic.plan import LoadPlan
 from tests.engine_process import EngineProcess, running_engine
+from tests.patience import PATIENT
 from tests.test_reactor import driving, one
-from tests.test_truth import PATIENT
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,17 @@
 """Recovery is found where it was put, and nowhere else."""
 
 import math
+import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binomtest, linregress, t
 
 from hotfire import bands as banding
-from hotfire import recovery
+from hotfire import recovery, slo
 from hotfire.bands import Bands
 from hotfire.history import FailureClass, Request
 from hotfire.profile import Budgets, Measurement
@@ -143,6 +145,40 @@ def test_a_bad_baseline_is_not_steady(rows: list[Request], word: str) -> None:
     assert word in result.reason
 
 
+def drifting(strength: float, count: int) -> list[Request]:
+    """Return a baseline whose slope is so many times its own standard error."""
+    times = np.arange(count)
+    line = np.vander(times, 2)
+    noise = np.where(times % 3, 0.3, -0.6)
+    noise = noise - line @ np.linalg.lstsq(line, noise)[0]
+    error = np.sqrt((noise @ noise) / (count - 2) / ((times - times.mean()) ** 2).sum())
+    drift = strength * error * times
+    ttfts = 1 + drift - drift.min() + noise
+    return [served(i, ttft=float(ttft)) for i, ttft in enumerate(ttfts)]
+
+
+@given(st.floats(-3, 3), st.integers(30, 60))
+def test_a_slope_is_certain_where_its_t_interval_leaves_out_zero(
+    strength: float, count: int
+) -> None:
+    assume(abs(abs(strength) - t.ppf(0.975, count - 2)) > 1e-3)
+    rows = drifting(strength, count)
+    ttfts = np.array([slo.ttft_seconds(row) for row in rows], np.float64)
+    line = linregress(np.arange(count) / RATE, ttfts)
+    drift = line.slope * (count - 1) / RATE
+
+    problems = Bands.from_baseline(rows, Budgets(), MEASUREMENT).problems
+
+    certain = line.pvalue < 0.05 and abs(drift) > 0.25 * np.median(ttfts)
+    assert any("drifts" in problem for problem in problems) is bool(certain)
+
+
+def test_few_requests_make_a_slope_less_certain_than_the_normal_distribution_says() -> None:
+    problems = Bands.from_baseline(drifting(2.0, 30), Budgets(), MEASUREMENT).problems
+
+    assert not any("drifts" in problem for problem in problems)
+
+
 def test_a_baseline_without_usage_bands_no_tpot() -> None:
     rows = [
         Request(seq=r.seq, sched_ns=r.sched_ns, first_ns=r.first_ns, last_ns=r.last_ns)
@@ -257,6 +293,109 @@ def test_a_full_outage_counts_seconds_without_arrivals_inside_it() -> None:
     rows = [row for row in history(200, down=(70, 80)) if not 73 <= row.seq / RATE < 76]
 
     assert recovered(rows, injected=65, cleared=95).outage_seconds == 10
+
+
+def test_what_fails_after_the_recovery_is_no_cost_of_the_fault() -> None:
+    rows = history(400, down=(70, 80))
+    later = {i for i, _ in enumerate(rows) if 300 <= i / RATE < 310}
+    rows = [failing(i) if i in later else row for i, row in enumerate(rows)]
+    slow = range(320 * RATE, 330 * RATE)
+    rows = [served(i, ttft=0.9) if i in slow else row for i, row in enumerate(rows)]
+
+    result = recovered(rows, injected=65, cleared=75)
+
+    assert (result.violating_requests, result.lost_requests, result.outage_seconds) == (50, 50, 10)
+
+
+def test_an_outage_begins_with_the_first_whole_second() -> None:
+    result = recovered(history(260, down=(70.4, 74.4)), injected=70.4, cleared=71)
+
+    assert result.outage_seconds == 3
+
+
+seconds_of = st.lists(
+    st.lists(st.booleans(), max_size=3).map(tuple), min_size=1, max_size=40
+)  # of each second, which of its requests are complete
+
+
+@given(seconds_of)
+def test_outage_seconds_are_runs_of_seconds_without_a_complete_request(
+    seconds: list[tuple[bool, ...]],
+) -> None:
+    fates = [(second, fate) for second, fates in enumerate(seconds) for fate in fates]
+    rows = [
+        Request(seq=seq, sched_ns=at(second), error_class=None if fate else FailureClass.CONNECT)
+        for seq, (second, fate) in enumerate(fates)
+    ]
+    told = "".join("-" if not fates else "o" if any(fates) else "x" for fates in seconds)
+
+    seen = recovered(rows, injected=0, cleared=None).outage_seconds
+
+    assert seen == sum(len(run) for run in re.findall("x(?:-*x)*", told))
+
+
+@given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 100)), max_size=20))
+def test_the_first_error_is_the_first_end_of_a_failure_since_the_injection(
+    failures: list[tuple[int, int]],
+) -> None:
+    rows = [replace(failing(i), sched_ns=at(s), end_ns=at(s + t)) for i, (s, t) in
+            enumerate(failures)]  # fmt: skip
+    ends = np.array([start + took for start, took in failures])
+    later = ends[ends >= 65] - 65
+
+    seen = recovered(rows, injected=65, cleared=None).first_error_seconds
+
+    assert seen == (pytest.approx(later.min()) if later.size else None)
+
+
+def walked(dips: list[tuple[int, int]], origin: int, until: float) -> float | None:
+    """Return seconds from the origin to the recovery, by walking from dip to dip.
+
+    Served as before is who meets no dip in the 60 s of the hold nor in the 30 s of the window that
+    begins at its end. Windows begin on whole seconds after the origin.
+    """
+    good = origin
+    for start, end in dips:
+        if end > good and start < good + 90:
+            good = end
+    return float(good - origin) if good + 60 + 30 <= until else None
+
+
+@settings(max_examples=40)
+@given(
+    lengths=st.lists(st.integers(1, 15), min_size=1, max_size=4),
+    pauses=st.lists(st.integers(5, 50) | st.integers(100, 130), min_size=4, max_size=4),
+    cleared=st.none() | st.integers(66, 200),
+    tail=st.integers(60, 130),
+)
+def test_who_relapses_within_the_hold_had_not_recovered_and_who_was_not_watched_is_censored(
+    lengths: list[int], pauses: list[int], cleared: int | None, tail: int
+) -> None:
+    dips, clock = [], 70
+    for length, pause in zip(lengths, pauses, strict=False):
+        dips.append((clock, clock + length))
+        clock += length + pause
+    total = max(dips[-1][1] + tail, 280)
+    rows = [
+        failing(i) if any(start <= i / RATE < end for start, end in dips) else served(i)
+        for i in range(total * RATE + 1)
+    ]
+
+    result = recovered(rows, injected=65, cleared=cleared, limits=BANDS)
+
+    origin = 65 if cleared is None else cleared
+    truth = walked(dips, origin, total)
+    assert result.recovered_from_injection_seconds == approximately(walked(dips, 65, total))
+    assert result.recovered_from_clearing_seconds == approximately(truth)
+    watched = None if truth is not None else total - origin
+    assert result.censored_after_seconds == approximately(watched)
+
+
+def approximately(seconds: float | None) -> object:
+    return None if seconds is None else pytest.approx(seconds, abs=0.2)
+
+
+BANDS = bands()
 
 
 def test_settled_stops_at_the_first_missing_row() -> None:

@@ -14,6 +14,7 @@ from hotfire.bands import Bands
 from hotfire.history import FailureClass, Request
 from hotfire.profile import Budgets, Measurement
 from hotfire.recovery import Recovery, recover
+from hotfire.verdict import Verdict
 
 T0 = 1_800_000_000 * 10**9
 S = 10**9
@@ -94,8 +95,11 @@ def history(shape: Shape, start: float, until: float, chance: random.Random) -> 
     return rows
 
 
-def searched(seed: int) -> tuple[Shape, float, Recovery]:
-    """Return a shape, its true time from injection to good service, and what was found."""
+def searched(seed: int, *, proven: float | None = None) -> tuple[Shape, float, Recovery]:
+    """Return a shape, its true time from injection to good service, and what was found.
+
+    ``proven`` is when the fault was proven to be over, in lengths of the harm from its start.
+    """
     chance = random.Random(seed)  # noqa: S311 - reproducible, not secret
     start = INJECTED + chance.uniform(0, 3)
     end = start + chance.uniform(3, 40)
@@ -104,8 +108,9 @@ def searched(seed: int) -> tuple[Shape, float, Recovery]:
     measurement = Measurement(window_requests=100)
     baseline = [row for row in rows if row.sched_ns < T0 + round(INJECTED * S)]
     bands = Bands.from_baseline(baseline, BUDGETS, measurement)
+    cleared = None if proven is None else T0 + round((start + proven * (end - start)) * S)
     found = recover(
-        rows, injected_ns=T0 + round(INJECTED * S), cleared_ns=None, bands=bands,
+        rows, injected_ns=T0 + round(INJECTED * S), cleared_ns=cleared, bands=bands,
         measurement=measurement,
     )  # fmt: skip
     return shape, end - INJECTED, found
@@ -120,6 +125,26 @@ def test_recovery_is_within_half_a_second_of_the_truth(seed: int) -> None:
         assert found.censored_after_seconds == pytest.approx(truth + AFTER, abs=2)
     else:
         assert found.recovered_from_injection_seconds == pytest.approx(truth, abs=0.5)
+
+
+@pytest.mark.parametrize("proven", [0.2, 0.6, 1.2])
+@pytest.mark.parametrize("seed", range(10))
+def test_recovery_budgets_count_from_the_proven_end(seed: int, proven: float) -> None:
+    shape, truth, found = searched(seed, proven=proven)
+    start, until, _ = _span(seed)
+    end = until - AFTER
+    longer = max(0.0, end - start - proven * (end - start))
+
+    if shape.over is None:
+        assert found.recovered_from_clearing_seconds is None
+        watched = pytest.approx(until - start - proven * (end - start), abs=0.5)
+        assert found.censored_after_seconds == watched
+        return
+    assert found.recovered_from_injection_seconds == pytest.approx(truth, abs=0.5)
+    assert found.recovered_from_clearing_seconds == pytest.approx(longer, abs=0.5)
+    assert found.judge(longer + 0.5)[0] is Verdict.PASSED
+    if longer > 0.5:
+        assert found.judge(longer - 0.5)[0] is Verdict.FAILED
 
 
 def test_the_goodput_area_is_what_an_integral_over_seconds_gives() -> None:

@@ -1,8 +1,10 @@
 """A report says what the run directory says, in a document other programs accept."""
 
+import html
 import importlib
 import json
 import re
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -10,12 +12,15 @@ from xml.etree import ElementTree
 import pytest
 
 from hotfire.cli.project import ReportFormat, format_names, load_format
+from hotfire.crosscheck import Agreement, CrossCheck
+from hotfire.history import to_row
 from hotfire.rundir import RunDirectory, RunInfo
+from hotfire.traffic.calibration import Calibration, Error, Host
 from hotfire.verdict import Verdict
 from reports._lanes import figure, window
 from reports._words import figure as shown
 from reports._words import portable
-from tests.sample_run import FAULT, requests, result, write_sample_run
+from tests.sample_run import FAULT, INSTRUMENT, requests, result, write_sample_run
 
 FORMATS = ["html", "json", "junit", "markdown"]
 
@@ -29,6 +34,31 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
 def empty_run(tmp_path: Path) -> RunDirectory:
     info = RunInfo.begin(command=("pytest",), target_name="acme", tool_version="0.1.0")
     return RunDirectory.create(tmp_path, info)
+
+
+@pytest.fixture(scope="module")
+def witnessed_run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    """A run whose fault's load the engines were asked about, and a load of nobody's beside it."""
+    run = write_sample_run(tmp_path_factory.mktemp("runs"))
+    told = CrossCheck(agreement=Agreement.AGREES, reason=ENGINES_SAY, requests_by_client=650)
+    run.write_text("history/FLT-POD-001.crosscheck.json", told.model_dump_json())
+    instrument = {**INSTRUMENT, "calibration": CALIBRATION.model_dump(mode="json")}
+    run.write_text("history/FLT-POD-001.instrument.json", json.dumps(instrument))
+    rows = [json.dumps(to_row(row)) for row in requests()[:200]]
+    run.history_path("load").write_text("\n".join(rows) + "\n")
+    bench = [{"name": "median TTFT", "ours_seconds": 0.1, "theirs_seconds": 0.102}]
+    run.write_text("load.json", json.dumps({"history": "history/load.jsonl", "vllm_bench": bench}))
+    return run
+
+
+ENGINES_SAY = "the client's mean TTFT is 6.2 ms above the engines'"
+_ERROR = Error(mean_seconds=66.9e-6, p50_seconds=6e-5, p95_seconds=132e-6, max_seconds=1e-3)
+CALIBRATION = Calibration(
+    host=Host.this(), at=datetime(2026, 1, 1, tzinfo=UTC), rate_per_second=20, max_tokens=64,
+    requests=585, tokens_per_second=1252, workers=1, true_ttft_seconds=0.2, true_tpot_seconds=0.02,
+    ttft=_ERROR, tpot=_ERROR, e2e=_ERROR, fit=True,
+)  # fmt: skip
+BENCH_SAYS = "median TTFT 100.00 ms, theirs 102.00 ms (+2.0%): agrees"
 
 
 def rendered(name: str, run: RunDirectory) -> str:
@@ -224,3 +254,62 @@ def test_latency_axes_leave_room_for_a_millisecond_and_for_a_second(run: RunDire
 
     assert axis.type == "log"
     assert list(axis.ticktext) == ["100 ms", "300 ms", "1 s"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_tells_gates_calibration_and_cross_checks(
+    witnessed_run: RunDirectory, name: str
+) -> None:
+    text = html.unescape(rendered(name, witnessed_run))
+
+    assert ENGINES_SAY in text
+    assert "13.2 ms" in text or "lateness_p99_seconds 0.01315 of 0.01" in text
+    assert CALIBRATION.told() in text or '"requests": 585' in text
+    assert BENCH_SAYS in text or '"theirs_seconds": 0.102' in text
+
+
+@pytest.mark.parametrize("name", ["html", "junit", "markdown"])
+def test_readers_are_told_that_nobody_was_asked(run: RunDirectory, name: str) -> None:
+    text = rendered(name, run)
+
+    assert re.search(r'(Engines: |engines" value="|\| )not asked', text)
+    assert "not calibrated" in text
+
+
+def test_json_tells_structure_and_nothing_where_nobody_was_asked(
+    witnessed_run: RunDirectory,
+) -> None:
+    fault, other = json.loads(rendered("json", witnessed_run))["loads"]
+
+    assert (fault["name"], other["name"]) == ("FLT-POD-001", "load")
+    assert fault["gates"][0]["holds"] is False
+    assert fault["cross_check"]["requests_by_client"] == 650
+    assert fault["calibration"]["ttft"]["mean_seconds"] == pytest.approx(66.9e-6)
+    assert fault["figures"]["ttft_with_failures_p95_seconds"] == "inf"
+    assert (other["gates"], other["calibration"], other["cross_check"]) == ([], None, None)
+
+
+def test_junit_keeps_what_measured_a_load_with_its_case(witnessed_run: RunDirectory) -> None:
+    root = ElementTree.fromstring(rendered("junit", witnessed_run))  # noqa: S314 - our own
+
+    told = {
+        suite.get("name"): {p.get("name"): p.get("value") for p in suite.iter("property")}
+        for suite in root
+    }
+    fault = told["experiments.pods"]
+    assert fault["FLT-POD-001: gate sends late, p99"] == "tripped: 13.2 ms, limit 10 ms"
+    assert fault["FLT-POD-001: engines"] == f"agrees: {ENGINES_SAY}"
+    assert told["loads"]["load: instrument"] == "not fit: it left no record"
+    assert told["loads"]["load: vllm bench 1"] == BENCH_SAYS
+
+
+@pytest.mark.parametrize("name", ["html", "markdown"])
+def test_latency_is_told_with_the_failures_too(run: RunDirectory, name: str) -> None:
+    text = re.sub(r"(<[^>]+>|\|)+", " ", rendered(name, run))
+
+    assert re.search(r"TTFT +100 ms +1 s +needs ≥ 1000", text)
+    assert re.search(r"TTFT with failures +100 ms +never +needs ≥ 1000", text)
+
+
+def test_page_says_that_an_instrument_left_no_record(witnessed_run: RunDirectory) -> None:
+    assert "left no record of whether it was fit" in rendered("html", witnessed_run)

@@ -2,9 +2,11 @@
 
 import ast
 import json
+import os
 import signal
 import sys
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -119,10 +121,72 @@ def test_tokens_never_come_before_their_time(engine: EngineProcess) -> None:
     assert record["last_ns"] - record["arrival_ns"] >= 13_000_000
 
 
+def test_each_write_of_tokens_is_recorded_with_its_begin_and_end(engine: EngineProcess) -> None:
+    chat(engine, stream=True)
+
+    record = engine.truth()["records"][-1]
+    writes = record["writes_us"]
+    assert len(writes) == 2 * record["chunks"] == 10
+    assert writes == sorted(writes)
+    assert writes[0] == (record["first_ns"] - record["arrival_ns"]) // 1000
+    assert writes[-2] == (record["last_ns"] - record["arrival_ns"]) // 1000
+    assert record["arrival_ns"] <= record["headers_ns"] <= record["first_ns"]
+    assert record["last_ns"] <= record["end_ns"]
+
+
+def test_an_answer_without_end_does_not_fill_the_memory(engine: EngineProcess) -> None:
+    chat(engine, stream=True, max_tokens=scripted.WRITES_KEPT + 9, ignore_eos=True)
+
+    record = engine.truth()["records"][-1]
+    assert record["chunks"] == scripted.WRITES_KEPT + 9
+    assert len(record["writes_us"]) == 2 * scripted.WRITES_KEPT
+
+
+def test_a_stall_lasts_its_whole_length(engine: EngineProcess) -> None:
+    engine.script(misbehaviour="stall", stall_seconds=0.2)
+
+    chat(engine, stream=True)
+
+    writes = engine.truth()["records"][-1]["writes_us"]
+    pauses = [later - earlier for earlier, later in zip(writes[1::2], writes[2::2], strict=False)]
+    assert pauses.index(max(pauses)) == 1  # after two of five tokens
+    assert max(pauses) >= 200_000
+
+
+def test_a_request_knows_its_number_on_its_connection(engine: EngineProcess) -> None:
+    connection = HTTPConnection("127.0.0.1", engine.port, timeout=DEADLINE_SECONDS)
+    document = {"model": "tiny", "prompt": "Again.", "max_tokens": 1}
+
+    for _ in range(2):
+        connection.request("POST", "/v1/completions", json.dumps(document))
+        connection.getresponse().read()
+    connection.close()
+
+    first, second = engine.truth()["records"][-2:]
+    assert (first["nth_on_connection"], second["nth_on_connection"]) == (1, 2)
+    assert first["accepted_ns"] == second["accepted_ns"] <= first["arrival_ns"]
+
+
 def test_a_misbehaviour_comes_as_often_as_scripted(engine: EngineProcess) -> None:
     engine.script(misbehaviour="refuse", every=1, times=2)
 
     assert [chat(engine)[0] for _ in range(4)] == [503, 503, 200, 200]
+
+
+def test_a_leak_takes_memory_for_good() -> None:
+    with running_engine() as engine:
+        before = resident_bytes(engine)
+        engine.script(misbehaviour="leak", leak_bytes=8 << 20)
+
+        assert [chat(engine)[0] for _ in range(5)] == [200] * 5
+
+        assert resident_bytes(engine) - before >= 40 << 20
+        assert engine.truth()["counters"]["leaked_bytes"] == 40 << 20
+
+
+def resident_bytes(engine: EngineProcess) -> int:
+    pages = Path(f"/proc/{engine.process.pid}/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_an_unknown_script_is_refused_and_changes_nothing(engine: EngineProcess) -> None:

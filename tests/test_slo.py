@@ -1,12 +1,13 @@
 """Figures agree with numpy's; budgets fail, pass and stay open for the right reasons."""
 
 import math
+from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binom
 
 from hotfire import slo
 from hotfire.errors import HistoryError
@@ -67,9 +68,31 @@ def test_percentile_of_nothing_is_nan() -> None:
     assert math.isnan(percentile([], 95))
 
 
-@given(st.integers(0, 30), st.integers(1, 30), st.floats(0.001, 0.999))
-def test_binomial_tail_agrees_with_scipy(k: int, n: int, p: float) -> None:
-    assert slo.binomial_tail(k, n, p) == pytest.approx(binom.sf(k - 1, n, p), abs=1e-9)
+def exact_tail(successes: int, trials: int, share: Fraction) -> float:
+    """Return the chance of at least that many successes, in integers to the last division."""
+    good, all_ = share.as_integer_ratio()
+    below = sum(
+        math.comb(trials, k) * good**k * (all_ - good) ** (trials - k) for k in range(successes)
+    )
+    return float((all_**trials - below) / all_**trials)
+
+
+@given(st.integers(0, 30), st.integers(1, 30), st.fractions(0, 1, max_denominator=1000))
+def test_binomial_tail_is_exact(k: int, n: int, share: Fraction) -> None:
+    k = min(k, n)
+
+    assert slo.binomial_tail(k, n, float(share)) == pytest.approx(
+        exact_tail(k, n, share), abs=1e-12
+    )
+
+
+@pytest.mark.parametrize("k", [0, 1, 3, 20])
+@pytest.mark.parametrize(("n", "share"), [(1030, Fraction(1, 3)), (1500, Fraction(1, 2000)),
+                                          (5000, Fraction(1, 5001))])  # fmt: skip
+def test_binomial_tail_of_a_long_run_is_exact(k: int, n: int, share: Fraction) -> None:
+    expected = exact_tail(k, n, share)
+
+    assert slo.binomial_tail(k, n, float(share)) == pytest.approx(expected, rel=1e-9)
 
 
 @st.composite
@@ -195,10 +218,62 @@ def test_summary_of_nothing_has_no_invented_figures() -> None:
     assert "ttft_p95_seconds" not in summary.figures()
 
 
+@pytest.mark.parametrize(
+    ("count", "shown"), [(99, {50}), (100, {50, 95}), (999, {50, 95}), (1000, {50, 95, 99})]
+)
+def test_figures_have_no_percentile_below_its_sample_floor(count: int, shown: set[int]) -> None:
+    figures = slo.summarise([served(i) for i in range(count)]).figures()
+
+    for name in ("ttft", "service_ttft", "tpot", "chunk_gap", "e2e"):
+        assert {q for q in (50, 95, 99) if f"{name}_p{q}_seconds" in figures} == shown
+
+
+def test_figures_tell_latency_twice_where_requests_failed() -> None:
+    rows = [failing(i) if i % 2 else served(i, ttft=0.1) for i in range(200)]
+
+    figures = slo.summarise(rows).figures()
+
+    assert figures["ttft_p95_seconds"] == pytest.approx(0.1)
+    for name in ("ttft", "tpot", "e2e"):
+        assert figures[f"{name}_with_failures_p95_seconds"] == math.inf
+    assert not any("with_failures" in name for name in slo.summarise(rows[::2]).figures())
+
+
 def test_goodput_counts_every_scheduled_request() -> None:
     rows = [served(0, ttft=0.1), served(1, ttft=3.0), failing(2), censored(3)]
 
     assert slo.summarise(rows, Budgets(ttft_p95_seconds=1.0)).goodput_ratio == pytest.approx(0.25)
+
+
+def uncounted(seq: int) -> Request:
+    """A complete answer of a target that does not report its usage."""
+    return replace(served(seq), n_out=None, token_source="chunks")
+
+
+def test_goodput_is_unknown_where_nobody_told_a_budgeted_latency() -> None:
+    summary = slo.summarise([served(0), uncounted(1)], Budgets(tpot_p95_seconds=9))
+
+    assert summary.unjudged == 1
+    assert math.isnan(summary.goodput_ratio)
+    assert math.isnan(summary.goodput_per_second)
+    assert not {"goodput_ratio", "goodput_per_second"} & summary.figures().keys()
+
+
+@pytest.mark.parametrize("budgets", [None, Budgets(ttft_p95_seconds=1, e2e_p99_seconds=9)])
+def test_goodput_needs_no_usage_where_no_budget_does(budgets: Budgets | None) -> None:
+    assert slo.summarise([uncounted(0), uncounted(1)], budgets).goodput_ratio == 1
+
+
+def test_what_is_too_slow_anyway_is_not_good_whatever_its_usage() -> None:
+    budgets = Budgets(ttft_p95_seconds=0.01, tpot_p95_seconds=9)
+
+    assert slo.summarise([uncounted(0), uncounted(1)], budgets).goodput_ratio == 0
+
+
+def test_an_answer_of_one_token_has_no_pace_and_is_good_without() -> None:
+    rows = [served(0, n_out=1), served(1)]
+
+    assert slo.summarise(rows, Budgets(tpot_p95_seconds=9)).goodput_ratio == 1
 
 
 def judged(rows: list[Request], budgets: Budgets) -> dict[str, Verdict]:
@@ -250,6 +325,18 @@ def test_tpot_without_usage_is_inconclusive() -> None:
 
 
 @pytest.mark.parametrize(
+    ("silent", "verdict"), [(5, Verdict.PASSED), (6, Verdict.INCONCLUSIVE)], ids=["few", "many"]
+)
+def test_answers_without_usage_that_could_decide_leave_tpot_open(
+    silent: int, verdict: Verdict
+) -> None:
+    rows = [uncounted(i) if i < silent else served(i) for i in range(120)]
+    rows = rows[: 100 + silent]
+
+    assert judged(rows, Budgets(tpot_p95_seconds=9)) == {"tpot_p95_seconds": verdict}
+
+
+@pytest.mark.parametrize(
     ("failures", "total", "limit", "verdict"),
     [
         (1, 100, 0.01, Verdict.PASSED),
@@ -260,6 +347,8 @@ def test_tpot_without_usage_is_inconclusive() -> None:
         (1, 3, 0.0, Verdict.FAILED),
         (0, 3, 0.0, Verdict.PASSED),
         (0, 0, 0.0, Verdict.INCONCLUSIVE),
+        (0, 1500, 0.0005, Verdict.INCONCLUSIVE),
+        (4, 1500, 0.0005, Verdict.FAILED),
     ],
 )
 def test_error_ratio(failures: int, total: int, limit: float, verdict: Verdict) -> None:
@@ -281,11 +370,24 @@ def test_censored_requests_that_cannot_decide_change_nothing() -> None:
 
 
 def test_only_a_cut_after_the_headers_is_a_lost_stream() -> None:
-    cut = Request(seq=0, sched_ns=T0, headers_ns=T0 + 1, error_class=FailureClass.RESET_MIDSTREAM)
-    refused = Request(seq=1, sched_ns=T0, headers_ns=T0 + 1, error_class=FailureClass.HTTP_503)
+    cut = Request(
+        seq=0, sched_ns=T0, headers_ns=T0 + 1, status=200, error_class=FailureClass.RESET_MIDSTREAM
+    )
+    refused = replace(cut, seq=1, status=503, error_class=FailureClass.HTTP_503)
 
     assert slo.summarise([cut, refused, failing(2)]).lost_streams == 1
     assert judged([cut, refused], Budgets(lost_streams=0)) == {"lost_streams": Verdict.FAILED}
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict"), [(200, Verdict.INCONCLUSIVE), (503, Verdict.PASSED)]
+)
+def test_an_accepted_stream_cut_off_by_the_end_leaves_lost_streams_open(
+    status: int, verdict: Verdict
+) -> None:
+    row = Request(seq=0, sched_ns=T0, headers_ns=T0 + 1, status=status, censored=True)
+
+    assert judged([row], Budgets(lost_streams=0)) == {"lost_streams": verdict}
 
 
 def test_longest_stall_is_the_worst_of_all() -> None:

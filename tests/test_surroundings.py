@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hotfire.traffic import surroundings
-from hotfire.traffic.surroundings import Surroundings
+from hotfire.traffic.surroundings import Busiest, Surroundings
 
 QUOTA_ROOT = Path("/sys/fs/cgroup/cpu")
 BURN = """
@@ -88,3 +88,34 @@ def test_a_clock_that_jumps_between_two_looks_is_seen(monkeypatch: pytest.Monkey
 
 def test_a_clock_that_runs_on_shows_no_step() -> None:
     assert Surroundings().disturbance().clock_step_seconds < 0.005
+
+
+def used(*stretches: tuple[float, float]) -> Busiest:
+    """Return what is known after stretches of (seconds, CPU ratio), five looks a second."""
+    busiest, now, cpu = Busiest(), 0, 0.0
+    busiest.note(0, 0)
+    for seconds, ratio in stretches:
+        for _ in range(round(seconds * 5)):
+            now, cpu = now + 200_000_000, cpu + 200_000_000 * ratio
+            busiest.note(now, round(cpu))
+    return busiest
+
+
+@pytest.mark.parametrize(
+    "stretches",
+    [[(10, 0.95), (30, 0)], [(60, 0.01), (5, 0.95), (60, 0.01)]],
+    ids=["a long drain", "one busy step"],
+)
+def test_a_quiet_time_does_not_hide_a_busy_one(stretches: list[tuple[float, float]]) -> None:
+    assert used(*stretches).ratio == pytest.approx(0.95)
+
+
+def test_a_busy_moment_counts_by_its_share_of_five_seconds() -> None:
+    assert used((10, 0.1), (1, 0.9), (10, 0.1)).ratio == pytest.approx((4 * 0.1 + 0.9) / 5)
+
+
+def test_a_short_load_is_judged_by_itself() -> None:
+    busiest = used((2, 0.95))
+    busiest.take()
+
+    assert busiest.ratio == pytest.approx(0.95)

@@ -17,11 +17,10 @@ import pytest
 from hotfire import history
 from hotfire.traffic.files import Ended
 from hotfire.traffic.join import LOCUSTFILE, command
-from hotfire.traffic.plan import Fleet, GateLimits, LoadPlan
+from hotfire.traffic.plan import Fleet, LoadPlan
 from hotfire.waiting import until
 from tests.engine_process import EngineProcess, running_engine
-
-PATIENT = GateLimits(lag_p99_seconds=60, lateness_p99_seconds=60, achieved_ratio=0.01, cpu_ratio=1)
+from tests.patience import PATIENT
 
 
 @pytest.fixture(scope="module")

@@ -1,18 +1,24 @@
 """The engines are asked when what they say is new, and are silent rather than wrong."""
 
 import json
+import ssl
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from hotfire.crosscheck import TTFT
+from hotfire.crosscheck import TTFT, Agreement, CrossCheck
+from hotfire.history import Request
+from hotfire.lab.pki import Authority
 from hotfire.prometheus import Prometheus
-from hotfire.traffic.witness import engine_at, prometheus_at
+from hotfire.traffic.witness import compared_between, engine_at, prometheus_at
 from tests.engine_process import running_engine
+from tests.prometheus_archive import remembering
+from tests.test_reactor_tls import front
 
 
 class Scraper(BaseHTTPRequestHandler):
@@ -75,5 +81,75 @@ def test_what_is_no_metrics_page_is_silence(path: str) -> None:
         assert engine_at(engine.url + path)() is None
 
 
+def test_an_engine_behind_tls_is_believed_if_its_authority_is(tmp_path: Path) -> None:
+    authority = Authority()
+    pair = authority.issue("engine.example.org", addresses=("127.0.0.1",))
+    for name, text in {
+        "ca": authority.certificate,
+        "key": pair.key,
+        "own": pair.certificate,
+    }.items():
+        (tmp_path / name).write_bytes(text)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "own", tmp_path / "key")
+
+    with running_engine() as engine, front(context, engine.port) as url:
+        found = engine_at(url, ca_file=str(tmp_path / "ca"))()
+        assert engine_at(url)() is None
+
+    assert found is not None
+    assert found.count(TTFT) == 0
+
+
 def test_nobody_there_is_silence() -> None:
     assert engine_at("http://127.0.0.1:1")() is None
+
+
+S = 10**9
+T0 = 1_760_000_000
+
+
+def remembered(*, between: float = 0.01, strangers: int = 0, dies_at: float = 999) -> CrossCheck:
+    """Compare 10 requests a second, from 0 to 100 s, with engines' memory of 20 to 80 s.
+
+    The engines make first tokens 0.2 s after the sending, and engine b none once it has died.
+    """
+    sent = [seq / 10 for seq in range(1000)]
+    made = {
+        "a": [T0 + at + 0.2 for at in sent[::2]] + [T0 + 50.0] * strangers,
+        "b": [T0 + at + 0.2 for at in sent[1::2] if at < dies_at],
+    }
+    rows = [
+        Request(seq=seq, sched_ns=0, send_ns=send_ns, first_ns=send_ns + round((0.2 + between) * S))
+        for seq, send_ns in enumerate(round((T0 + at) * S) for at in sent)
+    ]
+    with remembering(made, ttft_seconds=0.2) as url:
+        start_ns, end_ns = (T0 + 20) * S, (T0 + 80) * S
+        return compared_between(rows, Prometheus(url), start_ns=start_ns, end_ns=end_ns)
+
+
+def test_a_stretch_of_a_running_load_is_compared_between_two_scrapes_of_the_past() -> None:
+    found = remembered(dies_at=85)
+
+    assert found.agreement is Agreement.AGREES, found.reason
+    assert found.ttft_between_seconds == pytest.approx(0.01)
+    assert found.requests_by_engine is not None
+    assert 550 < found.requests_by_client <= found.requests_by_engine <= 650
+
+
+def test_tokens_that_were_seen_before_the_engines_made_them_show_in_a_stretch_too() -> None:
+    assert remembered(between=-0.1).agreement is Agreement.MEASURING_FAULT
+
+
+@pytest.mark.parametrize("otherwise", [{"strangers": 60}, {"dies_at": 50}])
+def test_a_stretch_in_which_the_counts_differ_is_not_comparable(otherwise: dict[str, int]) -> None:
+    found = remembered(**otherwise)
+
+    assert found.agreement is Agreement.NOT_COMPARABLE
+    assert "575 to 625" in found.reason
+
+
+def test_a_prometheus_that_is_gone_says_nothing_of_a_stretch() -> None:
+    found = compared_between([], Prometheus("http://127.0.0.1:1"), start_ns=T0, end_ns=T0 + S)
+
+    assert found.agreement is Agreement.NOT_COMPARABLE

@@ -4,6 +4,7 @@ import json
 import resource
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -23,25 +24,31 @@ def main() -> None:
         fields |= {"mode": "closed", "concurrency": int(float(amount))}
     else:
         fields["rate_per_second"] = float(amount)
-    folder = Path(tempfile.mkdtemp())
     plan = LoadPlan(**fields)
+    with tempfile.TemporaryDirectory() as folder:
+        Path(out).write_text(json.dumps(measured(plan, Path(folder))))
+
+
+def measured(plan: LoadPlan, folder: Path) -> dict[str, Any]:
+    """Run the load and return what it told."""
     load = launch.start(plan, history=folder / "load.jsonl", log=folder / "log")
-    load.wait_finished(120)
+    gates = load.wait_finished(120).instrument
     rows = history.load(load.files.history)
     ended = json.loads(load.files.ended.read_text())
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     shift = ended["anchor"]["epoch_ns"] - ended["anchor"]["monotonic_ns"]
     texts = Texts(plan)
     whole = [row for row in rows if row.complete]
-    report = {
+    return {
         "ttft_ms": [(row.first_ns - row.sched_ns) / 1e6 for row in whole],
         "tpot_ms": [(row.last_ns - row.first_ns) / 1e6 / (row.n_out - 1) for row in whole],
         "failed": len(rows) - len(whole),
+        "classes": Counter(str(row.error_class) for row in rows),
+        "tripped": [gate.reason for gate in gates if not gate.holds],
         "sched_ns": {texts.prompt(row.prompt_id)[:12]: row.sched_ns - shift for row in rows},
         "load_cpu_seconds": usage.ru_utime + usage.ru_stime,
         "measured": ended["measured"],
     }
-    Path(out).write_text(json.dumps(report))
 
 
 main()

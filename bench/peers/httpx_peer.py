@@ -33,6 +33,7 @@ async def ask(client: httpx.AsyncClient) -> None:
 
 
 async def closed(client: httpx.AsyncClient, end: float) -> None:
+    await ask(client)
     while time.monotonic() < end:
         await ask(client)
 

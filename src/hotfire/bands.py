@@ -3,9 +3,10 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from statistics import NormalDist, linear_regression, median
+from statistics import linear_regression, median
 
 import numpy as np
+from scipy.special import stdtrit
 
 from hotfire.columns import Columns, Flags, p95
 from hotfire.history import Request
@@ -94,7 +95,9 @@ class Bands:
             ("tpot", self.tpot_p95_seconds, rows.tpot),
         ):
             seen = p95(values)
-            if limit is not None and seen is not None and seen > limit:
+            if limit is not None and seen is None:
+                found.append(f"p95 {name} unknown")
+            elif limit is not None and seen is not None and seen > limit:
                 found.append(f"p95 {name} {seen:.4g} s above {limit:.4g} s")
         if (goodput := self._goodput(rows)) < self.goodput_ratio:
             found.append(f"goodput {goodput:.4f} below {self.goodput_ratio:.4f}")
@@ -113,7 +116,7 @@ def _limit(
     baseline: float | None, factor: float, floor: float, budget: float | None
 ) -> float | None:
     if baseline is None:
-        return budget
+        return None
     return min(budget or math.inf, max(factor * baseline, baseline + floor))
 
 
@@ -129,13 +132,15 @@ def _baseline_problems(
         yield f"the baseline lasted {span:.1f} s of {measurement.baseline_seconds:g} s"
     if not any(r.complete for r in rows):
         yield "no request of the baseline was complete"
+    elif bands.ttft_p95_seconds is None:
+        yield "no request of the baseline had a TTFT"
     yield from bands.violations(rows)
     if trend := _trend(rows, floor_seconds=measurement.band_floor_seconds):
         yield trend
 
 
 def _trend(rows: Sequence[Request], *, floor_seconds: float) -> str | None:
-    """Return a sentence if TTFT drifts: a slope that is certain (95 %) and matters.
+    """Return a sentence if TTFT drifts: a slope that is certain (95 % by Student's t) and matters.
 
     It matters from 25 % of the median on, but never below what a band forgives as noise.
     """
@@ -151,7 +156,7 @@ def _trend(rows: Sequence[Request], *, floor_seconds: float) -> str | None:
         (v - intercept - slope * at) ** 2 for at, v in zip(times, values, strict=True)
     )
     error = math.sqrt(residual / (len(points) - 2) / spread)
-    certain = abs(slope) > NormalDist().inv_cdf(0.975) * error
+    certain = abs(slope) > stdtrit(len(points) - 2, 0.975) * error
     drift = slope * times[-1]
     if certain and abs(drift) > max((TREND_FACTOR - 1) * median(values), floor_seconds):
         return f"TTFT drifts by {drift:+.3g} s over the baseline"

@@ -53,19 +53,25 @@ class CrossCheck(BaseModel):
 
 
 def cross_check(
-    rows: Sequence[Request], before: Metrics | None, after: Metrics | None
+    rows: Sequence[Request], before: Metrics | None, after: Metrics | None, *, unsure: int = 0
 ) -> CrossCheck:
-    """Return how the client's rows and two scrapes of all engines, around them, go together."""
+    """Return how the client's rows and two scrapes of all engines, around them, go together.
+
+    ``unsure`` is how many requests more the engines may have counted: those between the scrapes of
+    one engine and another, where a load ran meanwhile.
+    """
     seen = [row for row in rows if row.first_ns is not None]
     if before is None or after is None:
-        return _silent(len(seen), "the engines' metrics could not be read")
+        return not_comparable(len(seen), "the engines' metrics could not be read")
     count = increase(before, after, f"{TTFT}_count")
     total = increase(before, after, f"{TTFT}_sum")
     if not count or total is None:
-        return _silent(len(seen), f"the engines counted nothing in {TTFT}")
+        return not_comparable(len(seen), f"the engines counted nothing in {TTFT}")
     client, engine = _mean(seen), total / count
     bucket = _bucket(after, engine)
-    agreement, reason = _judged(len(seen), round(count), client - engine, bucket)
+    agreement, reason = _counted(len(seen), round(count), unsure) or _judged(
+        client - engine, bucket
+    )
     return CrossCheck(
         agreement=agreement,
         reason=reason,
@@ -80,12 +86,19 @@ def cross_check(
     )
 
 
-def _judged(by_client: int, by_engine: int, between: float, bucket: float) -> tuple[Agreement, str]:
-    if abs(by_engine - by_client) > max(1, COUNT_RATIO * by_client):
-        return Agreement.NOT_COMPARABLE, (
-            f"the client saw {by_client} first tokens, the engines made {by_engine}:"
-            " somebody else asks them too, or not all of them were read"
-        )
+def _counted(by_client: int, by_engine: int, unsure: int) -> tuple[Agreement, str] | None:
+    """Return how the counts contradict each other; None if they do not."""
+    slack = max(1, COUNT_RATIO * by_client)
+    if by_client - slack <= by_engine <= by_client + unsure + slack:
+        return None
+    saw = f"{by_client} to {by_client + unsure}" if unsure else str(by_client)
+    return Agreement.NOT_COMPARABLE, (
+        f"the client saw {saw} first tokens, the engines made {by_engine}:"
+        " somebody else asks them too, or not all of them were read"
+    )
+
+
+def _judged(between: float, bucket: float) -> tuple[Agreement, str]:
     told = f"the client's mean TTFT is {1000 * abs(between):.1f} ms"
     if between < -bucket:
         return Agreement.MEASURING_FAULT, (
@@ -96,7 +109,8 @@ def _judged(by_client: int, by_engine: int, between: float, bucket: float) -> tu
     return Agreement.AGREES, f"{told} above the engines': gateway, network and HTTP frontend"
 
 
-def _silent(by_client: int, reason: str) -> CrossCheck:
+def not_comparable(by_client: int, reason: str) -> CrossCheck:
+    """Return the cross-check of a load of which the engines say nothing."""
     return CrossCheck(
         agreement=Agreement.NOT_COMPARABLE, reason=reason, requests_by_client=by_client
     )

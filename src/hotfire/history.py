@@ -20,7 +20,7 @@ class FailureClass(StrEnum):
     CONNECT = "connect"
     """No connection: refused, unreachable, or not within connect_seconds."""
     TLS = "tls"
-    """The TLS handshake failed."""
+    """The TLS handshake failed, or what came later was no TLS; ``headers_ns`` tells them apart."""
     STALE_KEEPALIVE = "stale_keepalive"
     """A reused connection turned out closed within a second of sending, without one byte back."""
     HTTP_4XX = "http_4xx"
@@ -49,8 +49,8 @@ class FailureClass(StrEnum):
     """The load generator's own limit on requests in flight: never the target's failure."""
 
 
-# Classes that cut an answer after its headers. The user lost the stream; an integrity checker must
-# treat its outcome as unknown.
+# Classes that cut an answer after its headers, where a 2xx had promised one. The user lost the
+# stream; an integrity checker must treat its outcome as unknown.
 STREAM_CUTS = frozenset(
     {
         FailureClass.SSE_ERROR,
@@ -60,6 +60,7 @@ STREAM_CUTS = frozenset(
         FailureClass.STALL_TIMEOUT,
         FailureClass.TTFT_TIMEOUT,
         FailureClass.DEADLINE,
+        FailureClass.TLS,
         FailureClass.MALFORMED,
     }
 )
@@ -129,9 +130,15 @@ class Request:
         return self.error_class is not None and self.sent
 
     @property
+    def accepted(self) -> bool:
+        """Whether the target promised an answer: headers with a status of success."""
+        return self.headers_ns is not None and self.status is not None and self.status < 300
+
+    @property
     def stream_lost(self) -> bool:
-        """Whether an answer was cut after its headers."""
-        return self.headers_ns is not None and self.error_class in STREAM_CUTS
+        """Whether an accepted answer was cut. What is malformed from the start never was one."""
+        begun = self.first_ns is not None or self.error_class is not FailureClass.MALFORMED
+        return self.accepted and begun and self.error_class in STREAM_CUTS
 
 
 def _packed(gaps_us: Sequence[int]) -> "array[int]":

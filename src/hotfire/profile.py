@@ -94,7 +94,7 @@ class LoadPods(Section):
     """Directories of the nodes that are lent to the pods and hold Python packages, hotfire's
     among them; for clusters that cannot pull an image that has them."""
     off_accelerators: Literal["preferred", "required"] = "preferred"
-    """Whether the pods may use accelerator nodes where there are no others."""
+    """Whether the pods may use accelerator nodes where there is no room on others."""
     cpu: str = "1"
     """CPU a pod asks for; one process uses at most one core."""
     memory: str = "256Mi"

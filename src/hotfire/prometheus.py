@@ -29,14 +29,17 @@ class Prometheus:
         self.url = url
         self._connection: Any = PrometheusConnect(url=url, timeout=within_seconds)
 
-    def query(self, expression: str) -> list[Sample]:
+    def query(self, expression: str, *, at_seconds: float | None = None) -> list[Sample]:
         """Return the finite samples of an instant query; no series is an empty list, never zero.
+
+        ``at_seconds`` is the moment it is about, since the epoch; default: now.
 
         Raises:
             HarnessError: the server cannot be asked, or does not understand the expression.
         """
         try:
-            rows = self._connection.custom_query(query=expression)
+            moment = {} if at_seconds is None else {"time": at_seconds}
+            rows = self._connection.custom_query(query=expression, params=moment)
         except Exception as error:
             raise HarnessError(f"Prometheus at {self.url}: {expression}: {error}") from error
         samples = [Sample(dict(row["metric"]), float(row["value"][1])) for row in rows]

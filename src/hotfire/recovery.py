@@ -46,7 +46,10 @@ class Window:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovery:
-    """How a fault looked to users. Times are seconds from injection unless named otherwise."""
+    """How a fault looked to users, from injection to recovery, or to the history's end without one.
+
+    Times are seconds from injection unless named otherwise.
+    """
 
     recovered_from_injection_seconds: float | None
     """None: not within the history."""
@@ -65,8 +68,8 @@ class Recovery:
     violating_requests: int
     """Requests failed or slower than the bands."""
     goodput_lost_requests: float
-    """Area between the baseline's goodput and the one seen, from injection to recovery: requests
-    that would have been served well, and were not."""
+    """Area between the baseline's goodput and the one seen: requests that would have been served
+    well, and were not."""
     longest_stall_seconds: float
     ttft_during: Latency
     """Of the requests scheduled between injection and clearing, failed ones infinite."""
@@ -115,7 +118,7 @@ def recover(
     search = partial(_search, columns, bands, measurement)
     windows, from_injection = search(injected_ns)
     after, from_clearing = search(origin) if origin != injected_ns else (windows, from_injection)
-    touched = [r for r in requests if (r.end_ns or r.sched_ns) >= injected_ns]
+    touched = _touched(requests, injected_ns, from_clearing)
     broken = [window for window in after if window.violations]
     errors = [r.end_ns or r.sched_ns for r in touched if r.failed]
     return Recovery(
@@ -126,11 +129,11 @@ def recover(
             broken[-1].start_ns if broken else None, origin
         ),
         first_error_seconds=_since(min(errors, default=None), injected_ns),
-        outage_seconds=float(_outage(r for r in rows if r.sched_ns >= injected_ns)),
+        outage_seconds=float(_outage(rows, injected_ns, from_clearing)),
         lost_requests=sum(r.failed for r in touched),
         lost_streams=sum(r.stream_lost for r in touched),
         violating_requests=_violating(touched, bands),
-        goodput_lost_requests=_goodput_lost(touched, bands, until_ns=from_clearing),
+        goodput_lost_requests=_goodput_lost(touched, bands),
         longest_stall_seconds=max((longest_stall_seconds(r) or 0.0 for r in touched), default=0.0),
         ttft_during=Latency.of(
             _measured(columns.part(columns.place(injected_ns), columns.place(origin)).ttft)
@@ -193,15 +196,26 @@ def _boundary(rows: Columns, bands: Bands, held: Window, *, not_before_ns: int) 
     return found
 
 
+def _touched(
+    requests: Sequence[Request], injected_ns: int, recovered_ns: int | None
+) -> list[Request]:
+    """Return whom the fault may have harmed: in flight at the injection, or before the recovery."""
+    return [
+        r
+        for r in requests
+        if (r.end_ns or r.sched_ns) >= injected_ns
+        and (recovered_ns is None or r.sched_ns < recovered_ns)
+    ]
+
+
 def _violating(requests: Sequence[Request], bands: Bands) -> int:
     known = Columns.of([r for r in requests if not r.censored])
     return len(known) - int(bands.good(known).sum())
 
 
-def _goodput_lost(requests: Sequence[Request], bands: Bands, *, until_ns: int | None) -> float:
+def _goodput_lost(requests: Sequence[Request], bands: Bands) -> float:
     """Return how many fewer requests were good than at the baseline's goodput."""
-    during = [r for r in requests if r.sent and (until_ns is None or r.sched_ns < until_ns)]
-    columns = Columns.of([r for r in during if not r.censored])
+    columns = Columns.of([r for r in requests if r.sent and not r.censored])
     expected = bands.baseline_goodput_ratio * len(columns)
     return max(0.0, expected - float(bands.good(columns).sum()))
 
@@ -277,15 +291,18 @@ def _windows(
     return windows
 
 
-def _outage(rows: Iterable[Request]) -> int:
-    """Return the seconds in which nothing scheduled was complete.
+def _outage(rows: Iterable[Request], injected_ns: int, recovered_ns: int | None) -> int:
+    """Return the seconds, from injection to recovery, of whose requests none was complete.
 
     A second without arrivals belongs to an outage if those around it do.
     """
+    first = injected_ns // SECOND_NS
+    last = math.inf if recovered_ns is None else recovered_ns // SECOND_NS
     bins: dict[int, bool] = {}
     for row in rows:
         second = row.sched_ns // SECOND_NS
-        bins[second] = bins.get(second, False) or row.complete
+        if first <= second <= last:
+            bins[second] = bins.get(second, False) or row.complete
     total, open_since = 0, None
     for second in sorted(bins):
         if bins[second]:

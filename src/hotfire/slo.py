@@ -6,12 +6,13 @@ The one place where TTFT, TPOT, longest stall, E2E, complete and goodput are def
 import math
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import bdtrc
 
 from hotfire.errors import HistoryError
 from hotfire.history import Request
@@ -83,19 +84,37 @@ class Latency:
     """Percentiles of one figure, in seconds; NaN where there are no values."""
 
     count: int
+    requests: int
+    """Independent requests behind the values: chunk gaps are many, but share their requests."""
     p50_seconds: float
     p95_seconds: float
     p99_seconds: float
 
     @classmethod
-    def of(cls, values: Sequence[float] | NDArray[np.float64]) -> "Latency":
-        """Return the percentiles of some values."""
+    def of(
+        cls, values: Sequence[float] | NDArray[np.float64], *, requests: int | None = None
+    ) -> "Latency":
+        """Return the percentiles of some values, each of a request of its own by default."""
         ordered = np.sort(np.asarray(values, np.float64))
         p50, p95, p99 = (
             float(ordered[place(q, len(ordered))]) if len(ordered) else math.nan
             for q in (50, 95, 99)
         )
-        return cls(count=len(ordered), p50_seconds=p50, p95_seconds=p95, p99_seconds=p99)
+        return cls(
+            count=len(ordered),
+            requests=len(ordered) if requests is None else requests,
+            p50_seconds=p50,
+            p95_seconds=p95,
+            p99_seconds=p99,
+        )
+
+    def percentiles(self) -> dict[int, float | None]:
+        """Return p50, p95 and p99 in seconds; None below the sample floor, NaN of no values."""
+        return {
+            50: self.p50_seconds,
+            95: self.p95_seconds if self.requests >= SAMPLE_FLOORS[95] else None,
+            99: self.p99_seconds if self.requests >= SAMPLE_FLOORS[99] else None,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,12 +144,18 @@ class Summary:
     longest_stall_seconds: float
     lost_streams: int
     goodput_ratio: float
-    """Complete and within the latency budgets, among all scheduled, 0-1."""
+    """Complete and within the latency budgets, among all scheduled, 0-1; NaN if any is unjudged."""
     goodput_per_second: float
     """The same as a rate over the scheduled arrivals; NaN for less than two requests."""
+    unjudged: int
+    """Complete requests that may be good or not: nobody told a latency that has a budget."""
 
     def figures(self) -> dict[str, float | int]:
-        """Return the flat figures of a report line; those without a value are left out."""
+        """Return the flat figures of a report line.
+
+        Those without a value are left out, and percentiles below their sample floor; a percentile
+        that falls among failed requests is infinite.
+        """
         flat: dict[str, float | int] = {
             "requests_scheduled": self.scheduled,
             "requests_complete": self.complete,
@@ -142,19 +167,25 @@ class Summary:
             "goodput_per_second": self.goodput_per_second,
             "longest_stall_seconds": self.longest_stall_seconds,
         }
+        for name, latency in self.latencies():
+            for q, value in latency.percentiles().items():
+                flat[f"{name}_p{q}_seconds"] = math.nan if value is None else value
+        return {name: value for name, value in flat.items() if not math.isnan(value)}
+
+    def latencies(self) -> Iterator[tuple[str, Latency]]:
+        """Yield each latency over complete requests and, where some failed, over all of them."""
         for name in ("ttft", "service_ttft", "tpot", "chunk_gap", "e2e"):
-            latency: Latency = getattr(self, name)
-            flat[f"{name}_p50_seconds"] = latency.p50_seconds
-            flat[f"{name}_p95_seconds"] = latency.p95_seconds
-            flat[f"{name}_p99_seconds"] = latency.p99_seconds
-        return {name: value for name, value in flat.items() if math.isfinite(value)}
+            yield name, getattr(self, name)
+            if self.failed and name in LATENCIES:
+                yield f"{name}_with_failures", getattr(self, f"{name}_all")
 
 
 def summarise(requests: Sequence[Request], budgets: Budgets | None = None) -> Summary:
     """Return the figures of a history; without budgets every complete request is good."""
     complete = [request for request in requests if request.complete]
     failed = [request for request in requests if request.failed]
-    good = sum(meets(request, budgets) for request in complete)
+    kept = Counter(meets(request, budgets) for request in complete)
+    good = math.nan if kept[None] else kept[True]
     stamps = [request.sched_ns for request in requests]
     span_seconds = (max(stamps) - min(stamps)) * NANO if stamps else 0.0
     return Summary(
@@ -174,11 +205,12 @@ def summarise(requests: Sequence[Request], budgets: Budgets | None = None) -> Su
         tpot_all=Latency.of(_with_failures(requests, tpot_seconds)),
         e2e=Latency.of(_values(complete, e2e_seconds)),
         e2e_all=Latency.of(_with_failures(requests, e2e_seconds)),
-        chunk_gap=Latency.of(chunk_gaps_seconds(complete)),
+        chunk_gap=Latency.of(chunk_gaps_seconds(complete), requests=len(complete)),
         longest_stall_seconds=max(_values(requests, longest_stall_seconds), default=0.0),
         lost_streams=sum(request.stream_lost for request in requests),
         goodput_ratio=_ratio(good, len(requests)),
         goodput_per_second=good / _covered_seconds(span_seconds, len(requests)),
+        unjudged=kept[None],
     )
 
 
@@ -201,44 +233,60 @@ def _values(requests: Iterable[Request], measure: Measure) -> list[float]:
 
 
 def _with_failures(
-    requests: Iterable[Request], measure: Measure, *, censored: float | None = None
+    requests: Iterable[Request], measure: Measure, *, unknown: float | None = None
 ) -> list[float]:
     """Return a figure of each request, infinite for the failed ones.
 
-    Censored ones take the value given, or are left out. What the client held back is left out.
+    Censored ones, and those whose figure nobody told, take the value given, or are left out. What
+    the client held back is left out.
     """
     values = []
     for request in requests:
         value: float | None = math.inf if request.failed else None
         if request.complete:
-            value = measure(request)
-        elif request.censored:
-            value = censored
+            value = _figure(request, measure)
+        if request.censored or (value is not None and math.isnan(value)):
+            value = unknown
         if value is not None:
             values.append(value)
     return values
 
 
-def _ratio(part: int, whole: int) -> float:
+def _figure(request: Request, measure: Measure) -> float | None:
+    """Return a figure of a complete request; None if it has none, NaN if nobody told it.
+
+    An answer of one token has no time between tokens; one without usage has, but of how many?
+    """
+    value = measure(request)
+    if value is not None:
+        return value
+    tokens = request.n_out
+    return None if measure is tpot_seconds and tokens and tokens <= request.n_first else math.nan
+
+
+def _ratio(part: float, whole: int) -> float:
     return part / whole if whole else math.nan
 
 
-def meets(request: Request, budgets: Budgets | None) -> bool:
+def meets(request: Request, budgets: Budgets | None) -> bool | None:
     """Return whether one request is complete and within every latency budget.
 
-    For a figure budgeted at p95 and p99 the wider limit counts for a single request.
+    None: it is within those that can be judged, and nobody told the others. For a figure budgeted
+    at p95 and p99 the wider limit counts for a single request.
     """
     if not request.complete:
         return False
     if budgets is None:
         return True
+    known = True
     for name, measure in LATENCIES.items():
         limits = [getattr(budgets, f"{name}_p{q}_seconds") for q in SAMPLE_FLOORS]
         given = [limit for limit in limits if limit is not None]
-        value = measure(request)
-        if given and value is not None and value > max(given):
+        value = _figure(request, measure) if given else None
+        if value is not None and value > max(given):
             return False
-    return True
+        known = known and (value is None or not math.isnan(value))
+    return True if known else None
 
 
 LATENCIES: dict[str, Measure] = {
@@ -263,8 +311,9 @@ def judge_budgets(requests: Sequence[Request], budgets: Budgets) -> list[BudgetR
     """Return one result for each budget that is set, except ``recovery_seconds``.
 
     Latency percentiles count failed requests as infinitely slow. Censored requests might have
-    ended either way: a budget passes only if it would with all of them lost, and fails only if it
-    would with all of them instantly served. Recovery is judged in ``recovery``.
+    ended either way, and so may those whose latency nobody told: a budget passes only if it would
+    with all of them lost, and fails only if it would with all of them instantly served. Recovery
+    is judged in ``recovery``.
     """
     results = []
     if budgets.error_ratio is not None:
@@ -284,8 +333,8 @@ def judge_budgets(requests: Sequence[Request], budgets: Budgets) -> list[BudgetR
 def _judge_percentile(
     requests: Sequence[Request], name: str, measure: Measure, q: int, limit: float
 ) -> BudgetResult:
-    best = percentile(_with_failures(requests, measure, censored=0.0), q)
-    worst = percentile(_with_failures(requests, measure, censored=math.inf), q)
+    best = percentile(_with_failures(requests, measure, unknown=0.0), q)
+    worst = percentile(_with_failures(requests, measure, unknown=math.inf), q)
     known = _with_failures(requests, measure)
     full = f"{name}_p{q}_seconds"
     if len(known) < SAMPLE_FLOORS[q]:
@@ -297,13 +346,13 @@ def _judge_percentile(
 def _bounded(
     name: str, limit: float, measured: float, *, best: float, worst: float
 ) -> BudgetResult:
-    """Judge a figure of which only bounds are known while requests are censored."""
+    """Judge a figure of which only bounds are known, as with censored requests."""
     seen = f"{name}: measured {measured:.4g}, limit {limit:g}"
     if best > limit:
         return _result(name, limit, measured, Verdict.FAILED, f"{seen}: exceeded")
     if worst <= limit:
         return _result(name, limit, measured, Verdict.PASSED, f"{seen}: kept")
-    reason = f"{seen}: requests cut off by the end of the load decide it"
+    reason = f"{seen}: requests cut off by the end, or that told too little, decide it"
     return _result(name, limit, measured, Verdict.INCONCLUSIVE, reason)
 
 
@@ -336,16 +385,13 @@ def _judge_error_ratio(requests: Sequence[Request], limit: float) -> BudgetResul
 
 
 def binomial_tail(successes: int, trials: int, probability: float) -> float:
-    """Return the chance of at least that many successes in independent trials."""
-    return math.fsum(
-        math.comb(trials, k) * probability**k * (1 - probability) ** (trials - k)
-        for k in range(successes, trials + 1)
-    )
+    """Return the chance of at least that many successes, at most all, in independent trials."""
+    return float(bdtrc(successes - 1, trials, probability))
 
 
 def _judge_lost_streams(requests: Sequence[Request], limit: int) -> BudgetResult:
     lost = sum(request.stream_lost for request in requests)
-    open_ = sum(request.censored and request.headers_ns is not None for request in requests)
+    open_ = sum(request.censored and request.accepted for request in requests)
     if not requests:
         return _nothing("lost_streams", limit)
     return _bounded("lost_streams", limit, lost, best=lost, worst=lost + open_)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from hotfire.chaos.blast import World, prove, resolve
 from hotfire.experiment import Experiment, Trial, judge_run
 from hotfire.profile import TargetProfile
 from hotfire.rundir import RunDirectory
+from hotfire.traffic.launch import RunningLoad
 from hotfire.traffic.rated import rated_load
 from hotfire.verdict import Verdict
 from hotfire.waiting import until
@@ -42,6 +44,10 @@ class Stand:
         prove(self.world, plan)
         return Trial(experiment, self.world, self.run, plan)
 
+    def load(self, trial: Trial) -> AbstractContextManager[RunningLoad]:
+        name = trial.experiment.id
+        return rated_load(self.profile, self.run, name, cluster=self.world.cluster)
+
     def whats(self) -> list[str]:
         return [one.what for one in self.run.events()]
 
@@ -64,8 +70,7 @@ def stand(tmp_path: Path) -> Iterator[Stand]:
 
 
 def test_a_killed_engine_is_proven_healed_and_judged_from_the_record_alone(stand: Stand) -> None:
-    with stand.trial() as trial:
-        load = rated_load(stand.profile, stand.run, trial.experiment.id)
+    with stand.trial() as trial, stand.load(trial) as load:
         trial.await_baseline(load)
         trial.fire()
         assert trial.heal().verified
@@ -79,6 +84,7 @@ def test_a_killed_engine_is_proven_healed_and_judged_from_the_record_alone(stand
     assert undo.copies(stand.world.cluster, SYSTEM) == []
     assert lease.holder(stand.world.cluster, SYSTEM) is None
     assert judge_run(stand.run) == {"FLT-POD-001": judgement}
+    assert "before the fault" in load.files.crosscheck.read_text()
     # A busy machine may trip a gate of the load; the target is never blamed for that.
     unfit = "not fit to measure" in judgement.reason or "steady state" in judgement.reason
     assert judgement.verdict is Verdict.PASSED or unfit, judgement.reason

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hotfire.lab import cgroups
+from hotfire.lab.handles import breaking
 from hotfire.lab.lab import Lab
 from hotfire.waiting import until
 from tests.breaking import asked, await_mended, broken, events, hotfire
@@ -56,6 +57,15 @@ CASES = [
 # Two uplinks and one for each pod.
 VETHS = "ip -o link show type veth | wc -l"
 WARDEN_LOCK = "warden.lock"
+# Some thousand datagrams a second to n3, as many flows, which both its uplinks share.
+FLOOD = """
+import itertools, socket, time
+wire = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for number in itertools.count():
+    wire.sendto(b"x", ("10.0.0.3", 20000 + number % 500))
+    if number % 20 == 0:
+        time.sleep(0.002)
+"""
 
 
 @pytest.mark.parametrize(("handle", "how", "machine", "command", "word"), CASES)
@@ -182,6 +192,43 @@ def test_two_at_once_are_proven_by_whoever_is_mended_last(lab: Lab) -> None:
     assert "n2/up2 is mended" in first
     assert "n1/up1 is mended" in last
     assert events(lab, "n1/up1")[-1]["facts_as_before"] > 100
+
+
+def test_two_broken_at_the_same_time_are_compared_with_a_sound_lab(lab: Lab) -> None:
+    argv = [sys.executable, "-m", "hotfire", "lab", "break"]
+    both = [subprocess.Popen([*argv, handle]) for handle in ("n1/up1", "n1/up2")]
+
+    codes = [each.wait(120) for each in both]
+    mended = hotfire("mend")
+
+    assert codes == [0, 0]
+    assert mended.returncode == 0, mended.stderr
+    assert asked(lab, "n1", "birdc show bfd sessions").count(" Up ") == 2
+
+
+def test_boot_of_a_node_ends_what_else_was_broken_on_it(lab: Lab) -> None:
+    for words in (("n2/up1", "--how", "delay"), ("n2/power",)):
+        done = hotfire("break", *words, "--for", "600")
+        assert done.returncode == 0, done.stderr
+
+    mended = hotfire("mend", "n2/power")
+
+    assert mended.returncode == 0, mended.stderr
+    assert breaking.of_lab(lab).all() == []
+    assert events(lab, "n2/up1")[-1]["because"] == "n2 was booted"
+    assert events(lab, "n2/power")[-1]["facts_as_before"] > 100
+
+
+def test_loss_is_proven_beside_other_traffic(lab: Lab) -> None:
+    flood = subprocess.Popen([*lab.rack.enter("client"), "python3", "-c", FLOOD])
+    try:
+        with broken(lab, "n3/up1", "--how", "loss"):
+            flooding = flood.poll() is None
+    finally:
+        flood.kill()
+        flood.wait()
+
+    assert flooding
 
 
 def test_what_is_broken_already_is_refused(lab: Lab) -> None:

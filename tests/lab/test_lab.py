@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hotfire.errors import LabError
 from hotfire.lab.lab import Lab
 from hotfire.lab.topology import DNS_ADDRESS
 from hotfire.waiting import until
@@ -28,11 +29,35 @@ def test_status_of_a_standing_lab_is_healthy(lab: Lab) -> None:
     assert done.stdout.count("Ready") == 3
 
 
-def test_second_up_is_refused_in_one_line(lab: Lab) -> None:
+def test_second_up_finds_that_the_lab_stands(lab: Lab) -> None:
     done = hotfire("lab", "up")
 
+    assert done.returncode == 0, done.stderr
+    assert "the lab is up already; `hotfire lab status` shows it" in done.stdout
+
+
+def test_second_up_of_another_shape_is_refused_in_one_line(lab: Lab) -> None:
+    done = hotfire("lab", "up", "--nodes", "4", "--control-planes", "3")
+
     assert done.returncode == 254
-    assert done.stderr.strip() == "hotfire: the lab is up already; `hotfire lab status` shows it"
+    said = "the lab is up in another shape (nodes 3, not 4, control_planes 1, not 3)"
+    assert done.stderr.strip() == f"hotfire: {said}; `hotfire lab down` comes first"
+
+
+def test_status_of_a_lab_with_something_broken_is_not_healthy(lab: Lab) -> None:
+    broke = hotfire("lab", "break", "store/redis", "--how", "hang", "--for", "60")
+    try:
+        done = hotfire("lab", "status")
+    finally:
+        mended = hotfire("lab", "mend")
+
+    assert (broke.returncode, done.returncode, mended.returncode) == (0, 1, 0), done.stdout
+    assert "missing:" in done.stdout
+
+
+def test_a_program_that_takes_too_long_is_an_error_of_the_lab(lab: Lab) -> None:
+    with pytest.raises(LabError, match=r"sleep 5 took longer than 0.2 s on n1"):
+        lab.rack.run("n1", ["sleep", "5"], within_seconds=0.2)
 
 
 def test_down_of_another_checkouts_lab_is_refused(lab: Lab, tmp_path: Path) -> None:

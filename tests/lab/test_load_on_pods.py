@@ -9,12 +9,11 @@ import yaml
 
 from hotfire import history
 from hotfire.profile import LoadPods
-from hotfire.traffic import launch
 from hotfire.traffic.files import Ended
-from hotfire.traffic.plan import GateLimits
-from hotfire.traffic.pods import NAME, led_from_here, workers_on_pods
-from hotfire.traffic.rated import rated_plan
-from hotfire.waiting import until
+from hotfire.traffic.pods import LABELS, NAME
+from hotfire.traffic.rated import rated_load
+from tests.chaos.platform import run_directory
+from tests.patience import PATIENT
 from tests.world import World
 
 pytestmark = pytest.mark.lab
@@ -25,24 +24,16 @@ PODS = LoadPods(
     host_libraries=["/opt/hotfire/tool", "/opt/hotfire/src"],
     cpu="100m",
 )
-# Two shared cores carry the whole lab; this is about rows.
-PATIENT = GateLimits(lag_p99_seconds=60, lateness_p99_seconds=60, cpu_ratio=1)
 
 
 def test_two_pods_carry_one_load(world: World, tmp_path: Path) -> None:
     load = world.profile.load.model_copy(update={"pods": PODS})
     profile = world.profile.model_copy(update={"load": load})
-    plan = rated_plan(profile, workers=2, duration_seconds=15, gates=PATIENT)
-    with (
-        workers_on_pods(plan, profile=profile, cluster=world.cluster, run_id="tests"),
-        launch.running(
-            led_from_here(plan, PODS),
-            history=tmp_path / "l.jsonl",
-            log=tmp_path / "l.log",
-            network_namespace=profile.gateway.network_namespace,
-        ) as running,
-    ):
-        pods = world.cluster.pods(profile.system_namespace, {"app.kubernetes.io/name": NAME})
+    two = {"workers": 2, "duration_seconds": 15, "gates": PATIENT}
+    run = run_directory(tmp_path)
+    with rated_load(profile, run, "L", cluster=world.cluster, **two) as running:
+        running.wait_started()
+        pods = world.cluster.pods(profile.system_namespace, LABELS)
         report = running.wait_finished(120)
 
     rows = history.load(running.files.history)
@@ -53,11 +44,7 @@ def test_two_pods_carry_one_load(world: World, tmp_path: Path) -> None:
     assert report.planned == report.received == len(rows)
     assert not ended.lost_workers
     assert all(worker.clock_error_seconds < 0.05 for worker in ended.workers)
-    until(
-        lambda: not world.cluster.pods(profile.system_namespace, {"app.kubernetes.io/name": NAME}),
-        within_seconds=60,
-        what="the load's pods gone",
-    )
+    assert not world.cluster.pods(profile.system_namespace, LABELS)
 
 
 def test_the_command_puts_workers_on_pods(

@@ -181,15 +181,19 @@ def test_workers_ask_no_single_member(lab: Lab) -> None:
     ("handle", "how"),
     [("cp1/kube-apiserver", "hang"), ("cp2/etcd", "stop"), ("cp3/kube-apiserver", "stop")],
 )
-def test_member_with_a_broken_part_gets_no_clients_until_it_is_mended(
+def test_broken_member_is_told_by_its_own_word_and_gets_no_clients_until_it_is_mended(
     lab: Lab, handle: str, how: str
 ) -> None:
     member = handle.partition("/")[0]
+    others = [each for each in MEMBERS if each != member]
 
-    with broken(lab, handle, "--how", how):
-        await_announcers(lab, [each for each in MEMBERS if each != member])
+    with broken(lab, handle, "--how", how) as proof:
+        left = announcers(lab)
         await_writes(lab)
 
+    assert re.search(rf"/readyz of {member}, asked by the client, not ok [\d.]+ s later", proof)
+    assert re.search(rf"clients to {' and '.join(others)} [\d.]+ s later", proof)
+    assert left == others
     await_announcers(lab, MEMBERS)
 
 

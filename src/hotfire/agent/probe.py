@@ -12,7 +12,7 @@ from hotfire.agent import arguments, link
 from hotfire.agent.host import Host, OperationError
 
 # IEEE 802's number for local experiments: nobody answers such a frame.
-_EXPERIMENTAL = 0x88B5
+EXPERIMENTAL = 0x88B5
 _ARP, _ARP_REQUEST, _ARP_REPLY = 0x0806, 1, 2
 _BROADCAST = b"\xff" * 6
 _ANSWER_SECONDS = 2.0
@@ -31,7 +31,7 @@ def frames(host: Host, args: dict[str, Any]) -> dict[str, Any]:
     size = round(arguments.number(args, "frame_bytes", above=59, at_most=_LARGEST_BYTES))
     seconds = arguments.number(args, "seconds", above=0, at_most=_LONGEST_SECONDS)
     with _packet_socket(arguments.link(args), 0) as wire:
-        head = _BROADCAST + wire.getsockname()[4] + struct.pack(">H", _EXPERIMENTAL)
+        head = _BROADCAST + wire.getsockname()[4] + struct.pack(">H", EXPERIMENTAL)
         return _send_evenly(wire, head.ljust(size, b"\0"), count, seconds)
 
 

@@ -11,13 +11,13 @@ from rich.text import Text
 from hotfire.cli.catalogue import entries, refuse_unknown
 from hotfire.cli.child import Child, termination_as_interrupt, undisturbed
 from hotfire.cli.heal import heal_leftovers, refuse_leftovers, target_or_lab
+from hotfire.cli.histories import pack_histories
 from hotfire.cli.lab_logs import LabLogs
 from hotfire.cli.progress import Progress
 from hotfire.cli.project import format_names, project_root
 from hotfire.cli.report import write_reports
 from hotfire.cli.verdicts import print_verdicts
-from hotfire.errors import HarnessError, HistoryError, ProfileError
-from hotfire.history import to_parquet
+from hotfire.errors import HarnessError, ProfileError
 from hotfire.outcome import statement
 from hotfire.profile import TargetProfile
 from hotfire.rundir import RunDirectory, RunInfo
@@ -68,6 +68,7 @@ def carry_out(order: Order) -> int:
     with undisturbed():
         try:
             if status not in _JUDGED:
+                lab_logs.collect()
                 heal_leftovers(profile, progress.say, keep_stack=order.keep_stack)
         finally:
             stated = _conclude(run, status, console)
@@ -125,21 +126,10 @@ def _conclude(run: RunDirectory, status: int | None, console: Console) -> Confor
         stated = Conformance.INCONCLUSIVE if stated is Conformance.CONFORMANT else stated
         reason = "interrupted by the operator" if status is None else f"pytest ended with {status}"
         notes.append(reason)
-    notes += _pack_histories(run)
+    notes += pack_histories(run)
     info = run.update_info(finished_at=datetime.now(UTC), conformance=stated, notes=tuple(notes))
     reports = write_reports(run, format_names(), folder=run.root)
     print_verdicts(info, results)
     for path in reports:
         console.print(Text(f"  {path}"), soft_wrap=True)
     return stated
-
-
-def _pack_histories(run: RunDirectory) -> list[str]:
-    """Put a Parquet file beside each history, a seventh of its size; return what went wrong."""
-    problems = []
-    for history in sorted(run.path("history").glob("*.jsonl")):
-        try:
-            to_parquet(history, history.with_suffix(".parquet"))
-        except HistoryError as error:
-            problems.append(f"{history.name} was not packed: {error}")
-    return problems

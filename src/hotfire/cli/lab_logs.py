@@ -20,6 +20,11 @@ class LabLogs:
     def look(self) -> None:
         """Collect if something new went wrong; a run against another target has no such logs."""
         unwell = sum(result.verdict in _UNWELL for result in self._run.results())
-        if unwell > self._seen and self._kubeconfig is not None:
-            collect_logs(self._kubeconfig, self._run.path(_FOLDER))
+        if unwell > self._seen:
+            self.collect()
         self._seen = unwell
+
+    def collect(self) -> None:
+        """Collect now, e.g. because the run broke off before it had a result."""
+        if self._kubeconfig is not None:
+            collect_logs(self._kubeconfig, self._run.path(_FOLDER))

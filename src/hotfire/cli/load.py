@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from hotfire.cli.child import termination_as_interrupt
+from hotfire.cli.histories import pack_histories
 from hotfire.cli.load_finding import Finding, document, tell
 from hotfire.cli.load_order import Order, Task, understood
 from hotfire.cli.load_view import LiveView
@@ -83,10 +84,12 @@ def _measure(order: Order, task: Task, console: Console) -> Finding:
         report=report,
         cross_check=cross_check,
         bench=_bench(task, rows, run) if order.cross_check and not interrupted else (),
+        promised=task.budgets,
         budgets=judge_budgets(rows, task.budgets) if task.budgets else (),
         interrupted=interrupted,
     )
-    run.update_info(finished_at=datetime.now(UTC), notes=tuple(found.doubts))
+    notes = (*found.doubts, *pack_histories(run))
+    run.update_info(finished_at=datetime.now(UTC), notes=notes)
     run.write_text("load.json", json.dumps(document(found), indent=2) + "\n")
     return found
 
@@ -110,6 +113,7 @@ def _run(task: Task, run: RunDirectory, console: Console) -> tuple[RunningLoad, 
 
 def _workers(task: Task, run: RunDirectory) -> AbstractContextManager[None]:
     """Return the block in which workers run on pods, if the target file wants that."""
+    # Without pods nobody needs a cluster.
     if task.profile is None or task.plan.fleet.at == "here":
         return nullcontext()
     cluster = Cluster.connect(task.profile)
@@ -131,7 +135,7 @@ def _follow(load: RunningLoad, console: Console) -> bool:
     plan = load.plan
     within = plan.duration_seconds + plan.deadline_seconds + plan.grace_seconds
     try:
-        with LiveView(console, Tail(load.files), plan.gates) as view:
+        with LiveView(console, Tail(load.files)) as view:
 
             def over() -> bool:
                 view.look()
@@ -202,7 +206,8 @@ def _find_rate(order: Order, task: Task, console: Console) -> int:
 
     knee = find_knee(trials, tell_trial)
     console.print(Text(knee.statement), soft_wrap=True)
-    run.update_info(finished_at=datetime.now(UTC), notes=(knee.statement,))
+    notes = (knee.statement, *pack_histories(run))
+    run.update_info(finished_at=datetime.now(UTC), notes=notes)
     if knee.rate_per_second:
         return 0
     return _EXIT_CODES[Verdict.FAILED if knee.broken_at_per_second else Verdict.INCONCLUSIVE]

@@ -43,6 +43,10 @@ def load(  # noqa: PLR0913 - one parameter is one option
         Count, typer.Option(help="Closed loop with so many at a time; for capacity only.")
     ] = None,
     workers: Annotated[Count, typer.Option(help="Load processes.")] = None,
+    client: Annotated[
+        Literal["reactor", "geventhttpclient"] | None,
+        typer.Option(help="What reads the streams; the second is there to check the first."),
+    ] = None,
     prompts: Annotated[
         Text, typer.Option(metavar="words|echo|FILE", help="Where prompts come from.")
     ] = None,

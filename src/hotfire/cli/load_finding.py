@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
@@ -16,6 +16,7 @@ from hotfire.cli.load_view import (
 )
 from hotfire.crosscheck import Agreement, CrossCheck
 from hotfire.history import Request
+from hotfire.profile import Budgets
 from hotfire.rundir import RunDirectory
 from hotfire.slo import BudgetResult, Summary, summarise
 from hotfire.traffic import calibration
@@ -32,15 +33,18 @@ class Finding:
     rows: Sequence[Request]
     report: LoadReport
     cross_check: CrossCheck | None
+    """None: there was nobody to ask, or no time for it."""
     bench: Sequence[Compared]
     """Another tool's figures beside ours; empty if it was not asked."""
+    promised: Budgets | None
+    """What a good answer keeps."""
     budgets: Sequence[BudgetResult]
     interrupted: bool
 
     @property
     def summary(self) -> Summary:
         """What users experienced."""
-        return summarise(self.rows)
+        return summarise(self.rows, self.promised)
 
     @property
     def examples(self) -> dict[str, str]:
@@ -79,7 +83,7 @@ def tell(found: Finding, console: Console) -> None:
     print_summary(console, found.summary, found.examples)
     print_budgets(console, found.budgets)
     print_instrument(console, found.report.instrument, calibration.remembered())
-    if found.cross_check:
+    if not found.interrupted:
         print_cross_check(console, found.cross_check)
     for one in found.bench:
         console.print(Text(f"vllm bench {one.told()}"), soft_wrap=True)
@@ -94,26 +98,28 @@ def document(found: Finding) -> dict[str, Any]:
     return {
         "verdict": found.verdict,
         "doubts": found.doubts,
-        "figures": summary.figures(),
+        "figures": {name: _finite(value) for name, value in summary.figures().items()},
         "failures": summary.failures,
         "budgets": [_budget(one) for one in found.budgets],
         "gates": [gate.model_dump() for gate in found.report.instrument],
         "calibration": known.model_dump(mode="json") if known else None,
         "cross_check": found.cross_check.model_dump() if found.cross_check else None,
-        "vllm_bench": [asdict(one) for one in found.bench],
+        "vllm_bench": [one.document() for one in found.bench],
         "history": "history/load.jsonl",
         "run": str(found.run.root),
     }
 
 
 def _budget(one: BudgetResult) -> dict[str, Any]:
-    measured = one.measured
-    if measured is not None and not math.isfinite(measured):
-        measured = None
     return {
         "name": one.name,
         "limit": one.limit,
-        "measured": measured,
+        "measured": _finite(one.measured),
         "verdict": one.verdict,
         "reason": one.reason,
     }
+
+
+def _finite(value: float | None) -> float | str | None:
+    """Return a number as JSON can say it: ``"inf"`` is what falls among failed requests."""
+    return value if value is None or math.isfinite(value) else str(value)

@@ -15,14 +15,13 @@ from hotfire.lab import default_target
 from hotfire.profile import PRESETS, Budgets, TargetProfile
 from hotfire.prometheus import Prometheus
 from hotfire.traffic import vllm_bench
-from hotfire.traffic.plan import GateLimits, LoadPlan, check_schedule
-from hotfire.traffic.pods import led_from_here
+from hotfire.traffic.plan import Fleet, GateLimits, LoadPlan, check_schedule
 from hotfire.traffic.rated import rated_plan
-from hotfire.traffic.witness import Witness, engine_at, prometheus_at
+from hotfire.traffic.secret import Secrets
+from hotfire.traffic.witness import Witness, engine_at, prometheus_at, unheard
 
 _ANYTHING: Final = "http://127.0.0.1"
 _SECONDS: Final = 60.0
-_CANARY: Final = "canary"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +42,7 @@ class Order:
     trace: Path | None = None
     concurrency: int | None = None
     workers: int | None = None
+    client: str | None = None
     prompts: str | None = None
     prompt_words: int | None = None
     max_tokens: int | None = None
@@ -85,8 +85,12 @@ def understood(order: Order) -> Task:
         plan = _plan(order, written, profile)
     except ValidationError as error:
         raise ProfileError(_explained(error)) from error
-    # Refused before anything is recorded: files that cannot be read, and plans that send nothing.
+    if order.cross_check is not None:
+        vllm_bench.check_comparable(plan)
+    # Refused before anything is recorded: what cannot be read, and plans that send nothing.
     check_schedule(plan.self_contained())
+    if plan.fleet.at == "here":
+        Secrets(plan)
     namespace = profile.gateway.network_namespace if profile else None
     if namespace is None and not order.calibrate:
         _resolve(plan)
@@ -95,8 +99,7 @@ def understood(order: Order) -> Task:
         plan=plan,
         budgets=_budgets(order, profile),
         witness=_witness(order, profile, plan),
-        # The reference stack's canary is a scripted engine, which no Prometheus scrapes.
-        unheard=frozenset({_CANARY}) if profile and profile.stack.deploy else frozenset(),
+        unheard=unheard(profile),
         network_namespace=namespace,
         profile=profile,
     )
@@ -136,10 +139,8 @@ def _plan(order: Order, written: dict[str, Any], profile: TargetProfile | None) 
     changes = {"duration_seconds": _SECONDS} | written | _changes(order)
     if profile is not None:
         plan = rated_plan(profile, **changes)
-        pods = profile.load.pods
         # A search is many loads, and pods are there for one.
-        on_pods = pods and plan.workers > 1 and not order.find_rate
-        return led_from_here(plan, pods) if pods and on_pods else plan
+        return plan.model_copy(update={"fleet": Fleet()}) if order.find_rate else plan
     gates = GateLimits(tpot_budget_seconds=(_budgets(order, None) or Budgets()).tpot_p95_seconds)
     named = {"url": _ANYTHING, "model": "tiny", "gates": gates}
     asked = {"url": order.url} if order.url else {}
@@ -157,6 +158,7 @@ def _changes(order: Order) -> dict[str, Any]:
         "rate_end_per_second": order.ramp,
         "concurrency": order.concurrency,
         "workers": order.workers,
+        "client": order.client,
         "prompt_words": order.prompt_words,
         "max_tokens": order.max_tokens,
         "seed": order.seed,
@@ -210,11 +212,26 @@ def _budgets(order: Order, profile: TargetProfile | None) -> Budgets | None:
 
 def _witness(order: Order, profile: TargetProfile | None, plan: LoadPlan) -> Witness | None:
     if order.metrics is not None:
-        return engine_at(order.metrics)
+        return engine_at(_page(order.metrics), ca_file=plan.ca_file)
     if profile is not None and profile.prometheus_url:
         return prometheus_at(Prometheus(profile.prometheus_url))
     # An engine that is asked directly has its page beside the API; behind a gateway it is silent.
-    return engine_at(plan.url) if profile is None and plan.url.startswith("http:") else None
+    # The page is asked for by the URL's own name, so a certificate of another name is no witness.
+    alone = profile is None and not plan.server_name
+    return engine_at(plan.url, ca_file=plan.ca_file) if alone else None
+
+
+def _page(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound:
+        raise ProfileError(
+            f"--metrics: {url!r} is no http or https URL; write e.g. http://10.0.0.7:8000/metrics"
+        )
+    return url
 
 
 def _resolve(plan: LoadPlan) -> None:

@@ -19,7 +19,6 @@ from hotfire.traffic.calibration import Calibration
 from hotfire.traffic.files import Files
 from hotfire.traffic.gates import GateResult
 from hotfire.traffic.live import Glimpse, Tail, newest
-from hotfire.traffic.plan import GateLimits
 from hotfire.verdict import Verdict
 
 _LOG_WIDTH: Final = 120
@@ -31,13 +30,14 @@ _DEFINITIONS: Final = {
     "chunk_gap": ("chunk gap", "pause between output chunks, pooled"),
     "e2e": ("E2E", "scheduled arrival to last token"),
 }
+_WITH_FAILURES: Final = ("  with failures", "the same, failed requests never served")
 
 
 class LiveView:
     """The running load on a terminal; a log gets a line at the start and nothing more."""
 
-    def __init__(self, console: Console, tail: Tail, limits: GateLimits) -> None:
-        self._tail, self._limits = tail, limits
+    def __init__(self, console: Console, tail: Tail) -> None:
+        self._tail = tail
         self._live = Live(console=console, auto_refresh=False, transient=True)
         self._quiet = not console.is_terminal
         self._looked = 0.0
@@ -57,7 +57,7 @@ class LiveView:
             return
         self._looked = time.monotonic()
         if glimpse := self._tail.look():
-            self._live.update(table_of(glimpse, self._limits), refresh=True)
+            self._live.update(table_of(glimpse), refresh=True)
 
 
 class RunningLoads:
@@ -67,7 +67,6 @@ class RunningLoads:
         self._folder = folder
         self._tail: Tail | None = None
         self._history: Path | None = None
-        self._limits = GateLimits()
         self._looked = 0.0
 
     def look(self) -> str:
@@ -81,21 +80,21 @@ class RunningLoads:
         if history != self._history:
             self._history, self._tail = history, Tail(Files(history))
         glimpse = self._tail.look() if self._tail else None
-        return one_line(glimpse, self._limits) if glimpse else ""
+        return one_line(glimpse) if glimpse else ""
 
 
-def table_of(glimpse: Glimpse, limits: GateLimits) -> Table:
+def table_of(glimpse: Glimpse) -> Table:
     """Return the last ten seconds of a load."""
     table = Table(box=None, pad_edge=False, show_header=False)
-    for name, value in told(glimpse, limits):
+    for name, value in told(glimpse):
         table.add_row(Text(name, style="dim"), value)
     return table
 
 
-def told(glimpse: Glimpse, limits: GateLimits) -> Iterator[tuple[str, Text]]:
+def told(glimpse: Glimpse) -> Iterator[tuple[str, Text]]:
     """Yield each line of the live view."""
     errors = ", ".join(f"{name} {count}" for name, count in glimpse.errors.items())
-    trouble = unfit(glimpse, limits)
+    trouble = unfit(glimpse)
     ttft = f"p50 {seconds(glimpse.ttft_p50_seconds)}  p95 {seconds(glimpse.ttft_p95_seconds)}"
     yield "elapsed", Text(f"{glimpse.elapsed_seconds:.0f} s, {glimpse.ended} requests ended")
     yield "rate", Text(f"{glimpse.ended_per_second:.1f}/s, {glimpse.in_flight} in flight")
@@ -105,26 +104,22 @@ def told(glimpse: Glimpse, limits: GateLimits) -> Iterator[tuple[str, Text]]:
     yield "gates", Text(trouble or "fit", style="yellow" if trouble else "")
 
 
-def one_line(glimpse: Glimpse, limits: GateLimits) -> str:
+def one_line(glimpse: Glimpse) -> str:
     """Return the same on one line."""
     errors = ", ".join(f"{name} {count}" for name, count in glimpse.errors.items())
     return (
         f"{glimpse.ended_per_second:.1f}/s, TTFT {seconds(glimpse.ttft_p50_seconds)} /"
         f" {seconds(glimpse.ttft_p95_seconds)}, TPOT {seconds(glimpse.tpot_p50_seconds)},"
         f" {glimpse.in_flight} in flight, errors: {errors or 'none'},"
-        f" gates: {unfit(glimpse, limits) or 'fit'}"
+        f" gates: {unfit(glimpse) or 'fit'}"
     )
 
 
-def unfit(glimpse: Glimpse, limits: GateLimits) -> str:
-    """Return which gates, as far as one can see them from outside, would trip now."""
-    seen = {
-        f"CPU {glimpse.cpu_ratio:.0%}": glimpse.cpu_ratio > limits.cpu_ratio,
-        f"sends late by {seconds(glimpse.sent_late_p99_seconds)}": (
-            glimpse.sent_late_p99_seconds > limits.lateness_p99_seconds
-        ),
-    }
-    return ", ".join(name for name, tripped in seen.items() if tripped)
+def unfit(glimpse: Glimpse) -> str:
+    """Return which gates would trip now, as far as that is known."""
+    if not glimpse.gates:
+        return "not known: the load process is silent"
+    return ", ".join(gate.reason for gate in glimpse.gates if not gate.holds)
 
 
 def print_summary(console: Console, summary: Summary, examples: Mapping[str, str]) -> None:
@@ -138,21 +133,17 @@ def print_summary(console: Console, summary: Summary, examples: Mapping[str, str
     for name in ("", "p50", "p95", "p99"):
         table.add_column(name, no_wrap=True, justify="right" if name else "left")
     table.add_column("")
-    for name, (word, meaning) in _DEFINITIONS.items():
-        latency: Latency = getattr(summary, name)
-        table.add_row(word, *_percentiles(latency, summary.complete), Text(meaning, style="dim"))
+    for name, latency in summary.latencies():
+        word, meaning = _DEFINITIONS.get(name, _WITH_FAILURES)
+        table.add_row(word, *_percentiles(latency), Text(meaning, style="dim"))
     console.print(table)
     for line in _counts(summary, examples):
         console.print(Text(line), soft_wrap=True)
 
 
-def _percentiles(latency: Latency, requests: int) -> Iterator[str]:
-    yield seconds(latency.p50_seconds)
-    for q in (95, 99):
-        floor = SAMPLE_FLOORS[q]
-        # Chunk gaps are many, but no more independent than the requests they belong to.
-        few = requests < floor
-        yield f"needs >= {floor}" if few else seconds(getattr(latency, f"p{q}_seconds"))
+def _percentiles(latency: Latency) -> Iterator[str]:
+    for q, value in latency.percentiles().items():
+        yield f"needs >= {SAMPLE_FLOORS[q]}" if value is None else seconds(value)
 
 
 def _counts(summary: Summary, examples: Mapping[str, str]) -> Iterator[str]:
@@ -164,10 +155,17 @@ def _counts(summary: Summary, examples: Mapping[str, str]) -> Iterator[str]:
     for name, count in sorted(summary.failures.items()):
         yield f"  {name} {count}, the first: {examples.get(name) or 'no details'}"
     yield (
-        f"goodput {summary.goodput_per_second:.2f}/s, {summary.goodput_ratio:.2%} of all scheduled;"
-        f" {summary.output_tokens} output tokens;"
+        f"goodput {_goodput(summary)}; {summary.output_tokens} output tokens;"
         f" longest stall {seconds(summary.longest_stall_seconds)}"
     )
+
+
+def _goodput(summary: Summary) -> str:
+    if summary.unjudged:
+        return f"unknown: a latency that has a budget is unknown of {summary.unjudged} requests"
+    if math.isnan(summary.goodput_per_second):
+        return "unknown: a rate takes two requests"
+    return f"{summary.goodput_per_second:.2f}/s, {summary.goodput_ratio:.2%} of all scheduled"
 
 
 def print_budgets(console: Console, budgets: Iterable[BudgetResult]) -> None:
@@ -189,9 +187,10 @@ def print_instrument(
     console.print(Text(f"its error  {known}"), soft_wrap=True)
 
 
-def print_cross_check(console: Console, found: CrossCheck) -> None:
+def print_cross_check(console: Console, found: CrossCheck | None) -> None:
     """Print what the engines say."""
-    console.print(Text(f"engines    {found.agreement}: {found.reason}"), soft_wrap=True)
+    said = f"{found.agreement}: {found.reason}" if found else "not asked: --metrics URL"
+    console.print(Text(f"engines    {said}"), soft_wrap=True)
 
 
 def seconds(value: float) -> str:

@@ -21,6 +21,7 @@ import socket
 import struct
 import sys
 import time
+from array import array
 from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
@@ -36,6 +37,7 @@ MISBEHAVIOURS = {
     "mute": "accepts the request and never answers",
     "no_first_token": "sends headers and the role, then nothing",
     "slow": "takes ten times as long for each token",
+    "leak": "answers as it should and keeps leak_bytes of memory for good",
     "wrong_model": "reports another model name than the one it was asked for",
     "invalid_json": "sends one event that is not JSON",
     "no_usage": "leaves the usage out",
@@ -110,6 +112,7 @@ REASONS = {
 WORDS = ["the", "hot", "fire", "test", "burns", "for", "its", "full", "time", "on", "a", "stand"]
 BODY_LIMIT_BYTES = 8 << 20
 RECORDS_KEPT = 20_000
+WRITES_KEPT = 512
 LATENCY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -124,6 +127,7 @@ class Script:
     every: int = 1  # misbehave on each N-th generation
     times: int = 0  # stop misbehaving after that many; 0 = never
     stall_seconds: float = 5.0
+    leak_bytes: int = 256 << 10
     natural_tokens: int = 64  # length at which generation ends by itself
     max_running: int = 0  # generations at once; 0 = no limit
     max_waiting: int = 0  # queued generations beyond which 503 is answered; 0 = no limit
@@ -163,15 +167,32 @@ class Truth:
     prompt: str
     misbehaviour: str
     arrival_ns: int
+    # Stamps are taken just before the bytes they speak of are written; 0: never.
+    accepted_ns: int = 0  # its connection
+    nth_on_connection: int = 1
+    headers_ns: int = 0
     first_ns: int = 0
+    first_output_ns: int = 0  # first token that is not reasoning
     last_ns: int = 0
-    end_ns: int = 0
+    end_ns: int = 0  # last bytes or close; where the client left, when that was noticed
     tokens: int = 0
     chunks: int = 0  # events with tokens in them
     n_in: int = 0
     usage: int | None = None  # completion_tokens as sent
     finish_reason: str | None = None  # as sent
     outcome: str = "running"
+    # Begin and end of each write of tokens, microseconds after arrival; the first WRITES_KEPT.
+    writes_us: "array[int]" = dataclasses.field(default_factory=lambda: array("q"))
+
+    def wrote(self) -> None:
+        """Count the chunk whose write began at ``last_ns`` and has just returned."""
+        self.chunks += 1
+        if self.chunks <= WRITES_KEPT:
+            began, ended = self.last_ns - self.arrival_ns, time.time_ns() - self.arrival_ns
+            self.writes_us.extend((began // 1000, ended // 1000 + 1))
+
+    def document(self) -> Json:
+        return dataclasses.asdict(self) | {"writes_us": list(self.writes_us)}
 
 
 class BadRequestError(Exception):
@@ -210,6 +231,7 @@ class Engine:
         self.running = 0
         self.waiting: deque[asyncio.Future[None]] = deque()
         self.latencies = {name: Histogram() for name in HISTOGRAMS}
+        self.leaked: list[bytes] = []
 
     @property
     def ready(self) -> bool:
@@ -233,8 +255,15 @@ class Engine:
             return MIXED[self.counters["misbehaved"] % len(MIXED)]
         return script.misbehaviour
 
-    def recorded(self, record: Truth) -> Truth:
-        """Keep a generation's record and return it."""
+    def recorded(self, asked: Prompted, arrival_ns: int) -> Truth:
+        """Return the record of a new generation, with what it shall do."""
+        fate = self.next_misbehaviour()
+        if fate == "leak":
+            # Not zeros, which the kernel would only promise.
+            self.leaked.append(b"\1" * self.script.leak_bytes)
+            self.counters["leaked_bytes"] += self.script.leak_bytes
+        name = f"{'chatcmpl' if asked.chat else 'cmpl'}-{self.name}-{self.counters['generations']}"
+        record = Truth(name, asked.prompt[:80], fate, arrival_ns, n_in=asked.n_in)
         self.records.append(record)
         return record
 
@@ -269,7 +298,7 @@ class Engine:
             "waiting": len(self.waiting),
             "counters": dict(self.counters),
             "finished": dict(self.finished),
-            "records": [dataclasses.asdict(record) for record in self.records],
+            "records": [record.document() for record in self.records],
         }
 
 
@@ -491,10 +520,12 @@ class Stream:
             document["usage"] = self.usage(self.asked.n_out)
             self.truth.usage = self.asked.n_out
         body = dumps(document)
+        self.truth.headers_ns = time.time_ns()
         if fate in ("fin", "rst", "truncate", "hang"):
             self.connection.start(200, "application/json", length=len(body))
             self.connection.write(body[: len(body) // 2])
             await self.break_off(fate)
+        self.truth.end_ns = time.time_ns()
         await self.connection.answer(200, body[:-1] if fate == "invalid_json" else body)
 
     async def streamed(self) -> None:
@@ -521,7 +552,9 @@ class Stream:
         """Write the headers, or a whole answer of another kind."""
         fate, connection = self.truth.misbehaviour, self.connection
         headers: dict[str, str] = {}
+        self.truth.headers_ns = time.time_ns()
         if fate in ("redirect", "html"):
+            self.truth.end_ns = self.truth.headers_ns
             connection.keep = False
             status = 200 if fate == "html" else 302
             await connection.answer(status, PAGE, "text/html", {"location": "/elsewhere"})
@@ -546,9 +579,9 @@ class Stream:
         if fate == "hang_before_done":
             await self.break_off(fate)
         await self.send(b"[DONE]")
-        self.truth.end_ns = time.time_ns()
         if fate == "hang_after_done":
             await self.break_off(fate)
+        self.truth.end_ns = time.time_ns()
         if fate == "pipelined":
             self.connection.write(b"0\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nno")
             await self.break_off(fate)
@@ -566,8 +599,10 @@ class Stream:
             await self.token_time(index + len(group) - 1, tokens=len(group))
             thinking = fate == "reasoning" and index < half
             part = "reasoning_content" if thinking else "content"
+            if not thinking and not self.truth.first_output_ns:
+                self.truth.first_output_ns = self.truth.last_ns
             await self.send(self.spoiled(dumps(self.chunk("".join(group), part=part))))
-            self.truth.chunks += 1
+            self.truth.wrote()
             if fate == "comments":
                 await self.connection.body(b": keep-alive\n\n")
             if index < half <= index + len(group):
@@ -580,6 +615,8 @@ class Stream:
         if fate == "long_line":
             await self.send(self.chunk("x" * (1 << 20)))
         if fate == "stall":
+            # From now, not from when the token was due: a late token must not shorten it.
+            await self.pause_until(time.monotonic() + self.engine.script.stall_seconds)
             self.began += self.engine.script.stall_seconds
         if fate in ("hang_chunk", "hang_event"):
             event = self.event(dumps(self.chunk(" lost")))
@@ -597,6 +634,7 @@ class Stream:
         self.truth.outcome = fate
         if fate.startswith("hang"):
             await self.silence()
+        self.truth.end_ns = self.truth.end_ns or time.time_ns()
         if fate in ("redirect", "html", "pipelined"):
             raise BrokenOffError
         if fate == "sse_error":
@@ -652,6 +690,7 @@ class Connection:
         self.keep = True
         self.style = "ok"
         self.room = 0
+        self.accepted_ns = time.time_ns()
         engine.counters["connections"] += 1
         raw: socket.socket = writer.get_extra_info("socket")
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -851,9 +890,9 @@ async def generate(engine: Engine, connection: Connection, call: Call, *, chat: 
     asked = validated(parsed(call.body), chat=chat, script=engine.script)
     if engine.full:
         raise BadRequestError(503, "The queue is full.", "ServiceUnavailableError")
-    fate = engine.next_misbehaviour()
-    name = f"{'chatcmpl' if chat else 'cmpl'}-{engine.name}-{engine.counters['generations']}"
-    record = engine.recorded(Truth(name, asked.prompt[:80], fate, arrival_ns, n_in=asked.n_in))
+    record = engine.recorded(asked, arrival_ns)
+    record.accepted_ns = connection.accepted_ns
+    record.nth_on_connection = call.nth_on_connection
     await preflight(connection, call, record)
     engine.counters["prompt_tokens"] += asked.n_in
     await engine.admitted()
@@ -861,7 +900,7 @@ async def generate(engine: Engine, connection: Connection, call: Call, *, chat: 
         queued = (time.time_ns() - arrival_ns) / 1e9
         engine.latencies["vllm:request_queue_time_seconds"].observe(queued)
         stream = Stream(engine, connection, asked, record)
-        if fate == "mute":
+        if record.misbehaviour == "mute":
             await stream.silence()
         await stream.run()
     except (OSError, BrokenOffError):
@@ -879,16 +918,18 @@ async def preflight(connection: Connection, call: Call, record: Truth) -> None:
     """Refuse or cut a generation that is not to start."""
     fate = record.misbehaviour
     if fate in REFUSALS:
+        record.headers_ns = record.end_ns = time.time_ns()
         record.outcome = "refused"
         raise BadRequestError(*REFUSALS[fate])
     if fate == "stale" and call.nth_on_connection > 1:
+        record.end_ns = time.time_ns()
         record.outcome = "cut"
         await connection.cut(reset=False)
         raise BrokenOffError
 
 
 def close_books(engine: Engine, record: Truth) -> None:
-    record.end_ns = time.time_ns()
+    record.end_ns = record.end_ns or time.time_ns()
     seconds = (record.end_ns - record.arrival_ns) / 1e9
     engine.latencies["vllm:e2e_request_latency_seconds"].observe(seconds)
     if record.tokens > 1:

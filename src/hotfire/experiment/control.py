@@ -101,8 +101,7 @@ def _start(experiment: Experiment) -> Standalone:
         _LOG.info("blast radius, %s: %s", proof.name, proof.detail)
     with ExitStack() as held:
         trial = held.enter_context(Trial(experiment, world, run, plan))
-        load = rated_load(profile, run, experiment.id)
-        held.callback(lambda: load.kill() if load.alive() else None)
+        load = held.enter_context(rated_load(profile, run, experiment.id, cluster=cluster))
         trial.await_baseline(load)
         os.environ[VARIABLE] = str(trial.armed_path)
         return Standalone(trial=trial, load=load, held=held.pop_all())

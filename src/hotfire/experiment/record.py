@@ -1,16 +1,21 @@
 """An experiment's record in a run directory, read to judge it then or later."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from hotfire.crosscheck import Agreement, CrossCheck, not_comparable
 from hotfire.errors import HistoryError
 from hotfire.experiment.judgement import Facts, Judgement, Record, judge
 from hotfire.history import Request, load
+from hotfire.profile import TargetProfile
+from hotfire.prometheus import Prometheus
 from hotfire.rundir import RunDirectory
 from hotfire.traffic.files import Files
 from hotfire.traffic.gates import Instrument
+from hotfire.traffic.witness import compared_between, unheard
 
 _SUFFIX = ".facts.json"
 
@@ -18,6 +23,29 @@ _SUFFIX = ".facts.json"
 def write_facts(run: RunDirectory, facts: Facts) -> None:
     """Keep what was promised."""
     run.write_text(f"journals/{facts.experiment}{_SUFFIX}", facts.model_dump_json(indent=1) + "\n")
+
+
+def hear_engines(run: RunDirectory, experiment: str, profile: TargetProfile) -> None:
+    """Write what the engines say of the load before the fault; after it they die and count anew.
+
+    Nothing is written where there was no baseline.
+    """
+    record = read_record(run, experiment)
+    start_ns = record.event_ns("baseline-start")
+    end_ns = record.injected_ns or record.event_ns("baseline-end")
+    if start_ns is None or end_ns is None:
+        return
+    rows = [row for row in record.requests if row.served_by not in unheard(profile)]
+    if profile.prometheus_url:
+        server = Prometheus(profile.prometheus_url)
+        found = compared_between(rows, server, start_ns=start_ns, end_ns=end_ns)
+    else:
+        found = not_comparable(
+            len(rows), "nobody was asked: the target file names no prometheus_url"
+        )
+    told = found.model_copy(update={"reason": f"before the fault, {found.reason}"})
+    path = Files(run.history_path(experiment)).crosscheck
+    path.write_text(told.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
 def read_record(run: RunDirectory, experiment: str) -> Record:
@@ -71,10 +99,22 @@ def _requests(run: RunDirectory, experiment: str) -> list[Request]:
 
 
 def _instrument_trouble(run: RunDirectory, experiment: str) -> str | None:
-    path = Files(run.history_path(experiment)).instrument
+    files = Files(run.history_path(experiment))
     try:
-        gates = Instrument.model_validate_json(path.read_bytes()).gates
+        gates = Instrument.model_validate_json(files.instrument.read_bytes()).gates
     except (OSError, ValidationError):
         return "the load left no record of its own fitness"
-    tripped = "; ".join(gate.reason for gate in gates if not gate.holds)
-    return f"the load was not fit to measure: {tripped}" if tripped or not gates else None
+    tripped = [gate.reason for gate in gates if not gate.holds]
+    tripped += _contradiction(files.crosscheck)
+    return (
+        None if gates and not tripped else f"the load was not fit to measure: {'; '.join(tripped)}"
+    )
+
+
+def _contradiction(crosscheck: Path) -> list[str]:
+    """Return why the client is not believed, if the engines' own account contradicts it."""
+    try:
+        found = CrossCheck.model_validate_json(crosscheck.read_bytes())
+    except (OSError, ValidationError):
+        return []
+    return [found.reason] if found.agreement is Agreement.MEASURING_FAULT else []

@@ -22,7 +22,7 @@ from hotfire.errors import HarnessError, RollbackFailed
 from hotfire.experiment.document import Experiment
 from hotfire.experiment.judgement import Facts, Judgement, Record
 from hotfire.experiment.process import ChaosProcess
-from hotfire.experiment.record import judge_recorded, write_facts
+from hotfire.experiment.record import hear_engines, judge_recorded, write_facts
 from hotfire.history import Request
 from hotfire.recovery import settled
 from hotfire.rundir import RunDirectory
@@ -176,6 +176,7 @@ class Trial:
 
     def judge(self) -> Judgement:
         """Return the verdict on what was recorded, once the load is stopped."""
+        hear_engines(self.run, self.experiment.id, self.world.profile)
         return judge_recorded(self.run, self.experiment.id)
 
     def tell(

@@ -16,6 +16,9 @@ from hotfire.lab.topology import (
     Topology,
 )
 
+NAMESPACES = ("kube-system", "envoy-gateway-system", "monitoring", "keda")
+"""Where the lab's own workloads live; all others are the user's."""
+
 _MANIFESTS = Path(__file__).parent / "manifests"
 _CORE = ("10-core.yaml", "12-gpus.yaml", "14-policy.yaml", "16-monitoring.yaml")
 _VALUES = {

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from hotfire.lab import nodes_cli
-from hotfire.lab.console import console, own_lab, say
+from hotfire.lab.console import console, own_lab, refuse_anothers, say
 from hotfire.lab.handles import cli as handles_cli
 
 app = typer.Typer(
@@ -47,7 +47,7 @@ def up(  # noqa: PLR0913 - each is an option
     gateway_port: Annotated[int, typer.Option(help="Port for the gateway.")] = 16480,
     prometheus_port: Annotated[int, typer.Option(help="Port for Prometheus.")] = 16490,
 ) -> None:
-    """Bring the lab up. The first time its parts are built, which takes about ten minutes."""
+    """Bring the lab up. The first time its parts are built, which takes about 12 minutes."""
     from hotfire.lab import topology_file  # noqa: PLC0415
     from hotfire.lab.progress import Progress  # noqa: PLC0415
     from hotfire.lab.state import Ports  # noqa: PLC0415
@@ -114,7 +114,8 @@ def status() -> None:
     if seen is None:
         say("no lab is up; `hotfire lab up` starts one")
         raise typer.Exit(1)
-    table = Table("machine", "rack", "address", "BGP sessions", "services", "node", "on for")
+    services = Column("services", overflow="fold")
+    table = Table("machine", "rack", "address", "BGP sessions", services, "node", "on for")
     for row in seen.rows:
         table.add_row(
             row.name, row.rack, row.address, row.sessions, row.services, row.node, row.age
@@ -140,6 +141,7 @@ def shell(
     from hotfire.lab.blueprint import BASE_ENV  # noqa: PLC0415
 
     lab = own_lab()
+    refuse_anothers(lab)
     argv = [*lab.rack.enter(machine), *(context.args or ["/bin/bash", "--norc"])]
     env = BASE_ENV | {"TERM": os.environ.get("TERM", "dumb"), "PS1": f"{machine}# "}
     sys.stdout.flush()

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from hotfire.errors import LabError
+
 if TYPE_CHECKING:  # `--help` stays instant
     from hotfire.lab.lab import Lab
     from hotfire.lab.state import Ports
@@ -22,3 +24,14 @@ def own_lab(ports: "Ports | None" = None) -> "Lab":
     from hotfire.lab.lab import Lab  # noqa: PLC0415
 
     return Lab(project_root(), ports=ports)
+
+
+def refuse_anothers(lab: "Lab") -> None:
+    """Refuse to touch what belongs to another checkout.
+
+    Raises:
+        LabError: another checkout's lab stands.
+    """
+    record = lab.state.read()
+    if record and record.checkout != str(lab.project):
+        raise LabError(f"the lab belongs to {record.checkout}; its commands are to be run there")

@@ -5,12 +5,14 @@ BFD finds dead paths and both uplinks carry traffic (ECMP). Pod and service addr
 to end without NAT on the way.
 """
 
+import errno
 import socket
 from ipaddress import IPv4Interface
 from typing import Any
 
-from pyroute2 import IPRoute
+from pyroute2 import IPRoute, NetlinkError
 
+from hotfire.errors import LabError
 from hotfire.lab import netns
 from hotfire.lab.topology import (
     API_ADDRESS,
@@ -106,18 +108,25 @@ def reset(topology: Topology, machine: Machine) -> None:
     """Leave of a machine's network what is there before it boots: cables, addresses, rules.
 
     Its namespace outlives a power cut, and with it what its kernel would have forgotten.
+
+    Raises:
+        LabError: the kernel refused.
     """
     space, uplinks = machine.network_namespace, [each.uplink for each in topology.links_of(machine)]
     netns.run(space, ["nft", "flush", "ruleset"])
     netns.run(space, ["conntrack", "-F"])
-    with netns.inside(space), IPRoute() as routes:
-        for link in routes.get_links():
-            _forget(routes, link, machine, uplinks)
+    try:
+        with netns.inside(space), IPRoute() as routes:
+            for link in routes.get_links():
+                forget(routes, link, machine, uplinks)
+    except NetlinkError as error:
+        raise LabError(f"the network of {machine.name} cannot be reset: {error}") from error
     if machine.role is Role.WORKER:
         netns.run(space, ["nft", "-f", "-"], stdin=_node_rules(machine))
 
 
-def _forget(routes: IPRoute, link: Any, machine: Machine, uplinks: list[str]) -> None:  # noqa: ANN401
+def forget(routes: IPRoute, link: Any, machine: Machine, uplinks: list[str]) -> None:  # noqa: ANN401
+    """Take from one link what a boot would: a pod's end of a cable goes as a whole."""
     name, index = link.get_attr("IFLA_IFNAME"), link["index"]
     if name == "lo":
         for row in routes.get_addr(index=index, family=socket.AF_INET):
@@ -129,7 +138,12 @@ def _forget(routes: IPRoute, link: Any, machine: Machine, uplinks: list[str]) ->
         routes.link("set", index=index, state="down")
         routes.link("set", index=index, state="up")
     else:
-        routes.link("del", index=index)
+        try:
+            routes.link("del", index=index)
+        except NetlinkError as error:
+            # The pod's own end went meanwhile, with its namespace, and took this one along.
+            if error.code != errno.ENODEV:
+                raise
 
 
 def _cable(routes: IPRoute, link: Link) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from hotfire.errors import LabError
+from hotfire.errors import HotfireError, LabError
 from hotfire.lab import (
     add_ons,
     assembly,
@@ -50,19 +50,25 @@ class Lab:
     ) -> None:
         self.project = project
         self.state = State(home or state_home())
-        self.ports = ports or Ports()
+        record = None if ports else self.state.read()
+        self.ports = ports or (record.ports if record else Ports())
         self.rack = Rack(self.state.machines, usr_layer=self.state.home / "usr-layer")
 
     def up(self, topology: Topology, progress: Progress) -> None:
         """Bring the lab up; returns when the Gateway is programmed.
 
-        A start that fails or is interrupted is taken down again.
+        A start that fails or is interrupted is taken down again. Where the lab of that shape stands
+        already, nothing happens.
 
         Raises:
-            LabError: this machine cannot carry it, or it already stands.
+            LabError: this machine cannot carry it, a lab of another shape stands, or a machine
+                lost its power meanwhile.
         """
         require_root()
         with self.state.locked():
+            if self._stands_so(topology):
+                progress.note("the lab is up already; `hotfire lab status` shows it")
+                return
             self._clear_the_way(progress)
             asked = on_demand.resolve(topology.add_ons)
             topology = replace(topology, add_ons=tuple(each.name for each in asked))
@@ -73,11 +79,38 @@ class Lab:
             self._record(topology, complete=False)
             try:
                 self._bring_up(topology, parts, progress)
-            except BaseException:
+            except BaseException as error:
+                off = [name for name in self.rack.names() if self.rack.pid(name) is None]
                 progress.note(f"taking the half-built lab down again{self._save_logs()}")
                 self._take_down(progress)
+                if off and isinstance(error, HotfireError):
+                    raise LabError(
+                        f"{', '.join(off)} went off during the start: {error}"
+                    ) from error
                 raise
             self._record(topology, complete=True)
+
+    def _stands_so(self, topology: Topology) -> bool:
+        """Return whether all of this checkout's lab is on, in the shape that is asked for.
+
+        Raises:
+            LabError: it stands in another shape.
+        """
+        if not self.stands():
+            return False
+        now = standing(self._own_record())
+        # What was added to it since is no other shape.
+        asked = replace(topology, pool_nodes=now.pool_nodes, add_ons=now.add_ons)
+        if new := sorted(set(topology.add_ons) - set(now.add_ons)):
+            raise LabError(
+                f"the lab is up without {', '.join(new)}; `hotfire lab add` brings it in"
+            )
+        if asked != now:
+            raise LabError(
+                f"the lab is up in another shape ({topology_file.differences(now, asked)}); "
+                "`hotfire lab down` comes first"
+            )
+        return True
 
     def stands(self) -> bool:
         """Return whether this checkout's lab is up with every machine on.
@@ -109,8 +142,6 @@ class Lab:
                 f"a lab of {record.checkout} stands on this machine, and there is room for one; "
                 "`hotfire lab down --any` removes it"
             )
-        if record and record.complete:
-            raise LabError("the lab is up already; `hotfire lab status` shows it")
         if record or self.leftovers():
             raise LabError("a half-built lab was left behind; `hotfire lab down` cleans it up")
 
@@ -277,8 +308,9 @@ class Lab:
     def collect_logs(self, directory: Path) -> None:
         """Copy every log of every machine below a directory."""
         logs.collect(self.rack, directory)
-        if self.state.handles_log.exists():
-            shutil.copy2(self.state.handles_log, directory / "handles.log")
+        for log in (*self.state.handles.glob("*.log"), PoolProcess(self.state).log):
+            if log.exists():
+                shutil.copy2(log, directory / log.name)
 
 
 def require_root() -> None:

@@ -46,14 +46,10 @@ def follow(found: list[tuple[str, Path]], lines: int) -> None:
 def collect(rack: Rack, directory: Path) -> None:
     """Copy every log of every machine below a directory."""
     for name in rack.names():
-        own = rack.var(name) / "log"
-        for log in (*own.glob("*.log"), *own.glob("kubernetes/*.log")):
+        for _, log in _of_services(rack, name):
             (directory / name).mkdir(parents=True, exist_ok=True)
             shutil.copy2(log, directory / name / log.name)
         copy_pods(rack, name, directory / name / "pods")
-        init = rack.home(name) / "init.log"
-        if init.exists() and (directory / name).is_dir():
-            shutil.copy2(init, directory / name / "init.log")
 
 
 def copy_pods(rack: Rack, machine: str, directory: Path) -> None:
@@ -72,8 +68,9 @@ def _all(rack: Rack) -> list[tuple[str, Path]]:
 
 
 def _of_services(rack: Rack, machine: str) -> list[tuple[str, Path]]:
-    logs = sorted((rack.var(machine) / "log").glob("*.log"))
-    return [(f"{machine}/{path.stem}", path) for path in logs]
+    own = rack.var(machine) / "log"
+    logs = [*own.glob("*.log"), *own.glob("kubernetes/*.log"), rack.home(machine) / "init.log"]
+    return [(f"{machine}/{path.stem}", path) for path in sorted(logs) if path.exists()]
 
 
 def _of_pods(rack: Rack, machine: str) -> list[tuple[str, Path]]:

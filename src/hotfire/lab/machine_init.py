@@ -241,7 +241,12 @@ class Service:
         self.pid, self.start_at, self.wanted = 0, 0.0, True
 
     def start(self) -> None:
-        self.pid = os.fork()
+        try:
+            self.pid = os.fork()
+        except OSError as error:  # Out of memory or ids: a machine outlives that, and tries again.
+            os.write(2, f"{self.name}: {error!r}\n".encode())
+            self.start_at = time.monotonic() + RESTART_SECONDS
+            return
         if self.pid:
             with open(f"{PIDS}/{self.name}.pid", "w") as file:
                 file.write(str(self.pid))
@@ -292,7 +297,10 @@ def reap(services: list[Service], now: float) -> None:
         for service in services:
             if service.pid == pid:
                 service.pid, service.start_at = 0, now + RESTART_SECONDS
-                os.unlink(f"{PIDS}/{service.name}.pid")
+                try:
+                    os.unlink(f"{PIDS}/{service.name}.pid")
+                except FileNotFoundError:
+                    pass
 
 
 def supervise(spec: Spec) -> None:

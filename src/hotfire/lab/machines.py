@@ -182,17 +182,21 @@ class Rack:
         """Run a program inside a machine and return its output.
 
         Raises:
-            LabError: the machine is off or the program failed.
+            LabError: the machine is off, the program failed, or it took too long.
         """
-        done = subprocess.run(
-            [*self.enter(name), *argv],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=within_seconds,
-            env=BASE_ENV,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [*self.enter(name), *argv],
+                input=stdin,
+                capture_output=True,
+                text=True,
+                timeout=within_seconds,
+                env=BASE_ENV,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            said = f"{' '.join(argv)} took longer than {within_seconds:g} s on {name}"
+            raise LabError(said) from error
         if done.returncode:
             said = (done.stderr or done.stdout).strip()
             raise LabError(f"{' '.join(argv)} failed on {name}: {said}")

@@ -1,6 +1,7 @@
 """Network namespaces: the only module that creates, enters and removes them."""
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,9 +18,9 @@ def path(name: str) -> Path:
     return _DIRECTORY / name
 
 
-def names(prefix: str) -> list[str]:
-    """Return the existing namespaces whose name starts with the prefix."""
-    return sorted(name for name in netns.listnetns() if name.startswith(prefix))
+def names(pattern: re.Pattern[str]) -> list[str]:
+    """Return the existing namespaces whose whole name matches."""
+    return sorted(name for name in netns.listnetns() if pattern.fullmatch(name))
 
 
 def create(name: str) -> None:

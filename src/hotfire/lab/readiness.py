@@ -13,11 +13,11 @@ from hotfire.lab.topology import API_ADDRESS, Topology
 from hotfire.waiting import until
 
 
-def api_ready(state: State, port: int) -> bool:
-    """Return whether the API server says ok to /readyz, asked from the host."""
+def api_ready(state: State, port: int, *, host: str = "127.0.0.1") -> bool:
+    """Return whether an API server says ok to /readyz; without ``host`` asked from the host."""
     context = ssl.create_default_context(cafile=str(state.pki / "ca.crt"))
     context.load_cert_chain(state.pki / "admin.crt", state.pki / "admin.key")
-    connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=2, context=context)
+    connection = http.client.HTTPSConnection(host, port, timeout=2, context=context)
     try:
         connection.request("GET", "/readyz")
         return connection.getresponse().status == http.HTTPStatus.OK

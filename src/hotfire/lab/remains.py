@@ -8,24 +8,25 @@ from pathlib import Path
 
 from hotfire.errors import HarnessError
 from hotfire.lab import cgroups, netns
-from hotfire.lab.topology import NAMESPACE_PREFIX
+from hotfire.lab.topology import NAMESPACE_PATTERN
 from hotfire.waiting import until
 
 
 def left(home: Path) -> list[str]:
     """Return in words what is still there of a lab with that directory of state."""
-    spaces = netns.names(NAMESPACE_PREFIX)
+    spaces = netns.names(NAMESPACE_PATTERN)
     return [
         *(f"network namespace {name}" for name in spaces),
         *(f"process {pid}" for pid in cgroups.processes()),
         *(f"cgroup {path}" for path in cgroups.left()),
         *(f"mount {path}" for path in _mounts(home)),
+        *(f"loop device {name}" for name in loop_devices(home)),
     ]
 
 
 def clear() -> None:
     """End every process of the lab and remove its network namespaces and cgroups."""
-    spaces = netns.names(NAMESPACE_PREFIX)
+    spaces = netns.names(NAMESPACE_PATTERN)
     end(lambda: cgroups.processes() | set(netns.processes_inside(spaces)))
     for name in spaces:
         netns.delete(name)
@@ -56,6 +57,19 @@ def no_interrupts() -> Iterator[None]:
     finally:
         for number, handler in zip(numbers, former, strict=True):
             signal.signal(number, handler)
+
+
+def loop_devices(home: Path, *, system: Path = Path("/sys/block")) -> list[str]:
+    """Return the loop devices that still hold a file of the lab."""
+    files = {path.parent.parent.name: path for path in system.glob("loop*/loop/backing_file")}
+    return sorted(name for name, path in files.items() if _holds(path, home))
+
+
+def _holds(backing_file: Path, home: Path) -> bool:
+    try:
+        return backing_file.read_text().startswith(f"{home}/")
+    except OSError:  # Released while we looked.
+        return False
 
 
 def _mounts(home: Path) -> list[str]:

@@ -92,14 +92,21 @@ class State:
         self.home.parent.mkdir(parents=True, exist_ok=True)
         path = self.home.parent / "lab.lock"
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not _locks(descriptor, path):
             os.close(descriptor)
-            raise LabError("another hotfire command is changing the lab; wait for it") from error
+            raise LabError("another hotfire command is changing the lab; wait for it")
         try:
             yield
         finally:
             # Only who holds the lock may remove its file, or the next one would lock another file.
             path.unlink(missing_ok=True)
             os.close(descriptor)
+
+
+def _locks(descriptor: int, path: Path) -> bool:
+    """Lock the open file if it is free, and still the one that everybody else will find."""
+    with contextlib.suppress(BlockingIOError, FileNotFoundError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Whoever held it before may have removed it between the opening and the locking.
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    return False

@@ -2,14 +2,17 @@
 
 import contextlib
 from dataclasses import dataclass
+from typing import Any
 
 from hotfire.errors import LabError
-from hotfire.lab import cgroups, dependencies, fabric
-from hotfire.lab.handles import breaking
+from hotfire.lab import add_ons, cgroups, dependencies, fabric
+from hotfire.lab.handles import breaking, facts
 from hotfire.lab.kube import condition
 from hotfire.lab.lab import Lab, standing
 from hotfire.lab.pool_process import PoolProcess
 from hotfire.lab.topology import Machine, Role, Topology
+
+_READY = {True: "Ready", False: "not Ready", None: "unknown"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,49 +44,83 @@ def look(lab: Lab) -> Status | None:
     if record is None:
         return None
     topology = standing(record)
-    nodes = _nodes(lab)
+    objects = _objects(lab)
+    nodes = {_name(each): condition(each, "Ready") for each in objects if each["kind"] == "Node"}
     rows = [_row(lab, topology, machine, nodes) for machine in topology.machines]
+    missing = _missing(objects)
+    broken, pool = breaking.of_lab(lab).all(), PoolProcess(lab.state)
     ports = record.ports
     lines = [
         f"checkout {record.checkout}, up since {record.started_at}"
         + ("" if record.complete else " (half built: `hotfire lab down` cleans up)"),
         f"API https://127.0.0.1:{ports.api}  gateway http://127.0.0.1:{ports.gateway}"
         f"  Prometheus http://127.0.0.1:{ports.prometheus}",
-        f"memory {cgroups.memory_bytes() / 2**20:.0f} MiB, "
-        f"CPU {cgroups.cpu_seconds():.0f} s so far",
+        f"not ready: {', '.join(missing)}" if missing else "Gateway Programmed, every add-on ready",
+        *_cost(),
         *([f"add-ons {', '.join(topology.add_ons)}"] if topology.add_ons else []),
-        *_pool(lab),
+        *_pool(pool),
         f"model store {dependencies.model_url(topology)}  "
         f"Redis {topology.store.address}:{dependencies.REDIS_PORT}",
         f"export KUBECONFIG={lab.state.kubeconfig}",
         *breaking.in_words(lab),
     ]
-    healthy = record.complete and all(row.healthy for row in rows)
-    return Status(rows=rows, lines=lines, healthy=healthy)
+    well = record.complete and not (missing or broken) and all(row.healthy for row in rows)
+    return Status(rows=rows, lines=lines, healthy=well and (not pool.limits() or bool(pool.pid())))
 
 
-def _pool(lab: Lab) -> list[str]:
-    process = PoolProcess(lab.state)
+def _cost() -> list[str]:
+    try:
+        memory, cpu = cgroups.memory_bytes(), cgroups.cpu_seconds()
+    except OSError:  # No machine was ever on, or a reboot ended the lab.
+        return []
+    return [f"memory {memory / 2**20:.0f} MiB, CPU {cpu:.0f} s so far"]
+
+
+def _pool(process: PoolProcess) -> list[str]:
     if (limits := process.limits()) is None:
         return []
     pid = process.pid()
     return [f"{limits}: {f'process {pid}' if pid else 'its process has ended'}, log {process.log}"]
 
 
-def _nodes(lab: Lab) -> dict[str, bool]:
+def _objects(lab: Lab) -> list[dict[str, Any]]:
+    """Return the nodes and what serves the platform; nothing while the API does not answer."""
+    kinds = "nodes,gateways,deployments,daemonsets"
     with contextlib.suppress(LabError, OSError, StopIteration):
-        items = lab.kubectl().items("nodes", "--request-timeout=5s")
-        return {item["metadata"]["name"]: condition(item, "Ready") for item in items}
-    return {}
+        return lab.kubectl().items(kinds, "--all-namespaces", "--request-timeout=5s")
+    return []
+
+
+def _missing(objects: list[dict[str, Any]]) -> list[str]:
+    """Return the names of what should serve the platform and does not."""
+    if not objects:
+        return ["the API, or what it serves"]
+    return [_name(each) for each in objects if _is_of_platform(each) and not _serves(each)]
+
+
+def _is_of_platform(item: dict[str, Any]) -> bool:
+    """Return whether the lab brought it: what a user deploys is no part of the lab's health."""
+    return item["metadata"].get("namespace") in add_ons.NAMESPACES
+
+
+def _serves(item: dict[str, Any]) -> bool:
+    if item["kind"] == "DaemonSet":
+        status = item["status"]
+        return bool(status["numberReady"] == status["desiredNumberScheduled"])
+    return condition(item, "Programmed" if item["kind"] == "Gateway" else "Available")
+
+
+def _name(item: dict[str, Any]) -> str:
+    return str(item["metadata"]["name"])
 
 
 def _row(lab: Lab, topology: Topology, machine: Machine, nodes: dict[str, bool]) -> Row:
     on = lab.rack.pid(machine.name) is not None
     up, expected = _sessions(lab, machine) if on else 0, len(topology.links_of(machine))
     wanted = lab.rack.services(machine.name) if on else []
-    running = [name for name in wanted if lab.rack.service_pid(machine.name, name)]
+    running = [name for name in wanted if facts.service(lab, machine.name, name) == facts.RUNS]
     is_node = machine.role is Role.WORKER
-    ready = nodes.get(machine.name, False)
+    ready = nodes.get(machine.name)
     missing = [name for name in wanted if name not in running]
     return Row(
         name=machine.name,
@@ -91,9 +128,9 @@ def _row(lab: Lab, topology: Topology, machine: Machine, nodes: dict[str, bool])
         address=machine.address,
         sessions=f"{up}/{expected}",
         services="off" if not on else ("missing: " + ", ".join(missing) if missing else "all run"),
-        node=("Ready" if ready else "not Ready") if is_node else "",
+        node=_READY[ready] if is_node else "",
         age=_duration(lab.rack.age_seconds(machine.name)),
-        healthy=on and up == expected and not missing and (ready or not is_node),
+        healthy=on and up == expected and not missing and (ready is True or not is_node),
     )
 
 

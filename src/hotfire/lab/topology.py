@@ -1,5 +1,6 @@
 """Who is in the lab and under which names and addresses: pure data, the same on every machine."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -17,6 +18,8 @@ DNS_ADDRESS = "10.96.0.10"
 GATEWAY_ADDRESS = "10.96.0.80"
 PROMETHEUS_ADDRESS = "10.96.0.90"
 NAMESPACE_PREFIX = "hotfire-"
+# What a lab makes, whatever its shape; others may use the prefix too.
+NAMESPACE_PATTERN = re.compile(rf"{NAMESPACE_PREFIX}(r\d+|n\d+|cp\d+|store|client)")
 CLUSTER_DOMAIN = "cluster.local"
 MTU = 1500
 

@@ -34,6 +34,11 @@ class _Shape(BaseModel):
         workers = {f"n{number}" for number in (*range(1, self.nodes + 1), *self.pool_nodes)}
         if unknown := sorted(self.gpu_sharing.keys() - workers):
             raise ValueError(f"gpu_sharing names {', '.join(unknown)}, and there is no such worker")
+        if self.control_planes > 1 and self.racks < self.control_planes:
+            raise ValueError(
+                f"racks is {self.racks}, and {self.control_planes} control_planes need as many, "
+                "or one lost rack takes the quorum"
+            )
         if any(not self.nodes < number <= LAST_WORKER for number in self.pool_nodes):
             raise ValueError(f"pool_nodes must lie between nodes and {LAST_WORKER}")
         for words in self.gpu_sharing.values():
@@ -54,7 +59,8 @@ def parse(document: object) -> Topology:
         where = ".".join(str(part) for part in first["loc"]) or "the topology"
         raise LabError(f"{where}: {first['msg']}, not {first['input']!r}") from error
     fields = shape.model_dump()
-    return Topology(**{**fields, "racks": min(shape.racks, shape.nodes)})
+    occupied = max(shape.nodes, shape.control_planes)
+    return Topology(**{**fields, "racks": min(shape.racks, occupied)})
 
 
 def read(path: Path, changes: Mapping[str, Any]) -> Topology:
@@ -78,6 +84,12 @@ def read(path: Path, changes: Mapping[str, Any]) -> Topology:
 def document(topology: Topology) -> dict[str, Any]:
     """Return what `parse` makes the same topology of."""
     return {name: _plain(getattr(topology, name)) for name in _Shape.model_fields}
+
+
+def differences(now: Topology, asked: Topology) -> str:
+    """Return in words the fields in which a standing lab is not what is asked for."""
+    has, wanted = document(now), document(asked)
+    return ", ".join(f"{k} {has[k]}, not {wanted[k]}" for k in has if has[k] != wanted[k])
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - what JSON can carry

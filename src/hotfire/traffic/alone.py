@@ -11,7 +11,7 @@ from hotfire.traffic.files import Files, HistoryWriter, Started
 from hotfire.traffic.fitness import clock
 from hotfire.traffic.plan import NANO, LoadPlan
 from hotfire.traffic.reactor import Anchor
-from hotfire.traffic.session import Session
+from hotfire.traffic.session import PRESENT_SECONDS, Session
 
 LEAD_SECONDS = 0.2
 
@@ -33,6 +33,7 @@ class Alone:
             anchor=clock(anchor),
         ).write(files.started)
         gevent.spawn(self._walk)
+        gevent.spawn(self._tell)
 
     def _walk(self) -> None:
         # Whoever stopped the load does the rest; Locust's page may have begun the next one by now.
@@ -43,6 +44,11 @@ class Alone:
             if not stopped:
                 self._leave()
 
+    def _tell(self) -> None:
+        while not self._written:
+            self.session.present().write(self.files.present)
+            gevent.sleep(PRESENT_SECONDS)
+
     def stop(self) -> None:
         """Bring every planned request to its row and write the end; later calls wait for it."""
         with self._lock:
@@ -51,6 +57,7 @@ class Alone:
                 self._written = True
                 self._history.close()
                 self.session.end().write(self.files.ended)
+                self.files.present.unlink(missing_ok=True)
 
     def reports(self) -> Iterator[Request]:
         """Return what has ended since the last call."""

@@ -72,7 +72,7 @@ class Measured(Record):
     lateness_p99_seconds: float
     lateness_max_seconds: float
     cpu_ratio: float
-    """CPU seconds of the process per second, one core being 1."""
+    """CPU seconds of the process per second in its busiest five, one core being 1."""
     gc_pause_max_seconds: float
     nice: int
     """Priority the process really had."""
@@ -86,6 +86,18 @@ class Measured(Record):
     """Share of the machine's CPU time that a hypervisor gave to others; None: not told."""
     clock_step_seconds: float = 0.0
     """Largest jump of the epoch clock against the monotonic one."""
+
+
+class Present(Record):
+    """Written every second while the load runs, gone at its end: what it knows of its fitness."""
+
+    measured: Measured
+    """Lag and lateness of the last thousand; all else since the start. Of several workers: the
+    worst of each figure."""
+    not_sent: int
+    """Requests that the client held back."""
+    lost_workers: tuple[str, ...] = ()
+    """Those that fell silent or left early."""
 
 
 class Ended(Record):
@@ -131,6 +143,11 @@ class Files:
         return self.history.with_suffix(".start.json")
 
     @property
+    def present(self) -> Path:
+        """Written by the load process while it runs."""
+        return self.history.with_suffix(".live.json")
+
+    @property
     def ended(self) -> Path:
         """Written by the load process at its end."""
         return self.history.with_suffix(".end.json")
@@ -160,11 +177,12 @@ class HistoryWriter:
 
     def append(self, request: Request) -> None:
         """Write one row."""
-        os.write(self._fd, line(request))
+        self.append_lines(line(request))
 
     def append_lines(self, lines: bytes) -> None:
         """Write rows that are lines already."""
-        os.write(self._fd, lines)
+        while (written := os.write(self._fd, lines)) < len(lines):
+            lines = lines[written:]
 
     def close(self) -> None:
         """Make what was written durable."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from hotfire.percentiles import percentile
 from hotfire.traffic.files import ClockAnchor, Measured
-from hotfire.traffic.plan import NANO, LoadPlan
+from hotfire.traffic.plan import LoadPlan
 from hotfire.traffic.reactor import Anchor, Measurements
 from hotfire.traffic.surroundings import Surroundings
 
@@ -22,13 +22,11 @@ PR_SET_PDEATHSIG = 1
 
 @dataclass(slots=True)
 class Fitness:
-    """This process from now on: its priority, its CPU time, its collections."""
+    """This process from now on: its priority, its collections, what is done to it."""
 
     nice: int
     realtime: bool
     gc_pauses: list[float]
-    begun_ns: int = field(default_factory=time.monotonic_ns)
-    cpu: float = field(default_factory=time.process_time)
     surroundings: Surroundings = field(default_factory=Surroundings)
 
     @classmethod
@@ -36,11 +34,10 @@ class Fitness:
         """Take the priority the plan asks for, where permitted, and watch from now on."""
         return cls(renice(plan.nice), plan.realtime and go_realtime(), watch_gc())
 
-    def measured(self, of_reactor: Measurements, *, dispatched: int) -> Measured:
-        """Return the figures of the gates."""
-        wall = (time.monotonic_ns() - self.begun_ns) / NANO
-        lag = seconds(of_reactor.lag_us)
-        lateness = seconds(of_reactor.lateness_us)
+    def measured(self, of_reactor: Measurements, *, dispatched: int, last: int = 0) -> Measured:
+        """Return the figures of the gates; lag and lateness only of the ``last`` if there are."""
+        lag = seconds(of_reactor.lag_us[-last:])
+        lateness = seconds(of_reactor.lateness_us[-last:])
         return Measured(
             dispatched=dispatched,
             lag_p50_seconds=percentile(lag, 50),
@@ -49,7 +46,7 @@ class Fitness:
             lateness_p50_seconds=percentile(lateness, 50),
             lateness_p99_seconds=percentile(lateness, 99),
             lateness_max_seconds=max(lateness),
-            cpu_ratio=(time.process_time() - self.cpu) / wall,
+            cpu_ratio=self.surroundings.busiest.ratio,
             gc_pause_max_seconds=max(self.gc_pauses),
             nice=self.nice,
             realtime=self.realtime,

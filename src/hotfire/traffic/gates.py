@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hotfire.errors import InstrumentError
 from hotfire.traffic.calibration import Calibration, remembered
-from hotfire.traffic.files import Ended, Measured, Record
+from hotfire.traffic.files import Ended, Measured, Present, Record
 from hotfire.traffic.plan import GateLimits
 
 TPOT_SHARE = 0.05
@@ -32,31 +32,44 @@ class Instrument(Record):
     """How exact it was when last measured on this machine; None: not calibrated."""
 
 
-def judge(ended: Ended, limits: GateLimits, *, rows: int) -> list[GateResult]:
-    """Return every gate; ``rows`` is the number of rows found in the history."""
+def judge(ended: Ended, limits: GateLimits, *, rows: int, unsound: str = "") -> list[GateResult]:
+    """Return every gate.
+
+    ``rows`` is the number of rows found in the history; ``unsound`` tells why it cannot be read.
+    """
     measured, planned = ended.measured, ended.planned_until_stop
-    lag_limit = max(limits.lag_p99_seconds, TPOT_SHARE * (limits.tpot_budget_seconds or 0.0))
     achieved = measured.dispatched / planned if planned else 0.0
     accounted = ended.received + ended.censored
     return [
-        _at_most("lag_p99_seconds", measured.lag_p99_seconds, lag_limit),
-        _at_most(
-            "lateness_p99_seconds", measured.lateness_p99_seconds, limits.lateness_p99_seconds
-        ),
+        *_of_process(measured, limits, not_sent=ended.not_sent),
         _at_least("achieved_ratio", achieved, limits.achieved_ratio),
-        _at_most("cpu_ratio", measured.cpu_ratio, limits.cpu_ratio),
-        _at_most("gc_pause_max_seconds", measured.gc_pause_max_seconds, limits.gc_pause_seconds),
-        *_if_told("throttled_seconds", measured.throttled_seconds, limits.throttled_seconds),
-        *_if_told("steal_ratio", measured.steal_ratio, limits.steal_ratio),
         _at_most(
             "clock_drift_seconds", abs(ended.anchor.drift_ns) * 1e-9, limits.clock_drift_seconds
         ),
-        _at_most("clock_step_seconds", measured.clock_step_seconds, limits.clock_step_seconds),
-        _at_most("held_back_by_client_cap", ended.not_sent, 0),
         _equal("rows_accounted_for", accounted, planned),
-        _equal("rows_recorded", rows, planned),
+        _equal("rows_recorded", rows, planned, instead=unsound),
         *([_none_lost(ended.lost_workers)] if ended.workers or ended.lost_workers else []),
     ]
+
+
+def so_far(present: Present, limits: GateLimits) -> list[GateResult]:
+    """Return the gates that can be known while a load runs."""
+    found = _of_process(present.measured, limits, not_sent=present.not_sent)
+    return [*found, _none_lost(present.lost_workers)]
+
+
+def _of_process(measured: Measured, limits: GateLimits, *, not_sent: int) -> Iterator[GateResult]:
+    lag_limit = max(limits.lag_p99_seconds, TPOT_SHARE * (limits.tpot_budget_seconds or 0.0))
+    yield _at_most("lag_p99_seconds", measured.lag_p99_seconds, lag_limit)
+    yield _at_most(
+        "lateness_p99_seconds", measured.lateness_p99_seconds, limits.lateness_p99_seconds
+    )
+    yield _at_most("cpu_ratio", measured.cpu_ratio, limits.cpu_ratio)
+    yield _at_most("gc_pause_max_seconds", measured.gc_pause_max_seconds, limits.gc_pause_seconds)
+    yield from _if_told("throttled_seconds", measured.throttled_seconds, limits.throttled_seconds)
+    yield from _if_told("steal_ratio", measured.steal_ratio, limits.steal_ratio)
+    yield _at_most("clock_step_seconds", measured.clock_step_seconds, limits.clock_step_seconds)
+    yield _at_most("held_back_by_client_cap", not_sent, 0)
 
 
 def dead(reason: str) -> GateResult:
@@ -106,6 +119,6 @@ def _none_lost(names: Sequence[str]) -> GateResult:
     return _gate("workers_lost", len(names), 0, holds=not names, reason=reason)
 
 
-def _equal(name: str, measured: int, limit: int) -> GateResult:
-    reason = f"{name} {measured}, planned {limit}"
-    return _gate(name, measured, limit, holds=measured == limit, reason=reason)
+def _equal(name: str, measured: int, limit: int, *, instead: str = "") -> GateResult:
+    reason = f"{name}: {instead}" if instead else f"{name} {measured}, planned {limit}"
+    return _gate(name, measured, limit, holds=measured == limit and not instead, reason=reason)

@@ -5,13 +5,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from hotfire.errors import HarnessError, InstrumentError
+from hotfire.errors import HarnessError, HistoryError, InstrumentError
 from hotfire.history import Request, load, parse_lines
 from hotfire.traffic import gates
 from hotfire.traffic.files import Ended, Files, Started
@@ -96,7 +96,8 @@ class RunningLoad:
         """Return the rows written so far, in order of their end.
 
         Requests in flight have none yet: while the load runs, ``recovery.settled`` is the part
-        that is no selection of the fast ones.
+        that is no selection of the fast ones. A row that contradicts itself is left out; in the
+        report it trips a gate.
         """
         if not self.files.history.exists():
             return []
@@ -104,7 +105,9 @@ class RunningLoad:
             file.seek(self._read_to)
             data = file.read()
         whole = data[: data.rfind(b"\n") + 1]
-        self._rows += parse_lines(whole.decode(errors="replace"))
+        for line in whole.splitlines(keepends=True):
+            with suppress(HistoryError):
+                self._rows += parse_lines(line.decode(errors="replace"))
         self._read_to += len(whole)
         return list(self._rows)
 
@@ -152,8 +155,12 @@ class RunningLoad:
             ended = Ended.model_validate_json(self.files.ended.read_bytes())
         except (OSError, ValidationError):
             return self._report_of_the_dead(forced)
-        rows = len(load(self.files.history)) if self.files.history.exists() else 0
-        results = gates.judge(ended, self.plan.gates, rows=rows)
+        rows, unsound = 0, ""
+        try:
+            rows = len(load(self.files.history)) if self.files.history.exists() else 0
+        except HistoryError as error:
+            unsound = str(error)
+        results = gates.judge(ended, self.plan.gates, rows=rows, unsound=unsound)
         gates.write(self.files.instrument, results, ended.measured)
         return LoadReport(
             planned=ended.planned_until_stop,

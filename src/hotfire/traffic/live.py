@@ -1,6 +1,5 @@
 """What a load looks like while it runs: the tail of its history, read as it grows."""
 
-import os
 import re
 import time
 from bisect import bisect_left
@@ -15,10 +14,13 @@ from hotfire.errors import HistoryError
 from hotfire.history import Request, parse_lines
 from hotfire.percentiles import percentile
 from hotfire.slo import tpot_seconds, ttft_seconds
-from hotfire.traffic.files import Files, Started
+from hotfire.traffic import gates
+from hotfire.traffic.files import Files, Present, Started
+from hotfire.traffic.gates import GateResult
 from hotfire.traffic.plan import LoadPlan, arrivals_of
 
 WINDOW_SECONDS: Final = 10.0
+SILENT_SECONDS: Final = 5.0
 _PARSED_A_LOOK: Final = 200
 """Rows parsed in one look; beyond it every n-th is, so that a look costs the same at any rate."""
 _FAILURE: Final = re.compile(rb'"error_class":"([^"]*)"')
@@ -37,12 +39,10 @@ class Glimpse:
     ttft_p50_seconds: float
     ttft_p95_seconds: float
     tpot_p50_seconds: float
-    sent_late_p99_seconds: float
-    """Sending after the schedule, connecting included, which the dispatch gate leaves out."""
-    cpu_ratio: float
-    """Of the load process, one core being 1; NaN where it cannot be read."""
     errors: dict[str, int]
     """By class, since the start."""
+    gates: tuple[GateResult, ...]
+    """Those that can be known so far, of the worst process; none: it has said nothing lately."""
 
     @property
     def in_flight(self) -> int:
@@ -61,8 +61,8 @@ class Tail:
         self._recent: deque[tuple[int, list[Request]]] = deque()
         self._counts: deque[tuple[int, int]] = deque()
         self._started: Started | None = None
+        self._plan: LoadPlan | None = None
         self._due: Due | None = None
-        self._cpu: tuple[float, int] | None = None
 
     def look(self) -> Glimpse | None:
         """Return the present state; None before the load has begun."""
@@ -82,7 +82,8 @@ class Tail:
         if self._started is None:
             try:
                 self._started = Started.model_validate_json(self._files.started.read_bytes())
-                self._due = Due(LoadPlan.read(self._files.plan))
+                self._plan = LoadPlan.read(self._files.plan)
+                self._due = Due(self._plan)
             except (OSError, ValueError):
                 return False
         return True
@@ -115,7 +116,6 @@ class Tail:
         served = [row for row in rows if row.complete]
         ttft = [value for row in served if (value := ttft_seconds(row)) is not None]
         tpot = [value for row in served if (value := tpot_seconds(row)) is not None]
-        late = [max(0, row.send_ns - row.sched_ns) / _NANO for row in rows if row.send_ns]
         began, before = self._counts[0]
         elapsed = time.time_ns() - (self._started.t0_ns if self._started else 0)
         return Glimpse(
@@ -126,19 +126,20 @@ class Tail:
             ttft_p50_seconds=percentile(ttft, 50),
             ttft_p95_seconds=percentile(ttft, 95),
             tpot_p50_seconds=percentile(tpot, 50),
-            sent_late_p99_seconds=percentile(late, 99),
-            cpu_ratio=self._cpu_ratio(now),
             errors=dict(self._errors.most_common()),
+            gates=self._gates(),
         )
 
-    def _cpu_ratio(self, now: int) -> float:
-        seconds = cpu_seconds(self._started.pid) if self._started else None
-        if seconds is None:
-            return float("nan")
-        before, self._cpu = self._cpu, (seconds, now)
-        if before is None or now == before[1]:
-            return float("nan")
-        return (seconds - before[0]) / (now - before[1]) * _NANO
+    def _gates(self) -> tuple[GateResult, ...]:
+        """Return what the load process last said of itself, if that is news."""
+        path, silent_since = self._files.present, time.time() - SILENT_SECONDS
+        try:
+            if self._plan is None or path.stat().st_mtime < silent_since:
+                return ()
+            present = Present.model_validate_json(path.read_bytes())
+        except (OSError, ValueError):
+            return ()
+        return tuple(gates.so_far(present, self._plan.gates))
 
 
 class Due:
@@ -159,15 +160,6 @@ class Due:
                 break
             self._seen.append(offset)
         return bisect_left(self._seen, elapsed_ns)
-
-
-def cpu_seconds(pid: int) -> float | None:
-    """Return the CPU time a process has used; None if it is gone."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    except OSError:
-        return None
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def newest(folder: Path) -> Path | None:

@@ -11,11 +11,12 @@ from gevent.lock import RLock
 
 from hotfire.errors import InstrumentError
 from hotfire.traffic import messages as say
-from hotfire.traffic.files import Ended, Files, HistoryWriter, Started
+from hotfire.traffic.files import Ended, Files, HistoryWriter, Present, Started
 from hotfire.traffic.fitness import clock, resolve, worst
 from hotfire.traffic.member import Member
 from hotfire.traffic.plan import NANO, LoadPlan, arrivals_of
 from hotfire.traffic.reactor import Anchor
+from hotfire.traffic.session import PRESENT_SECONDS
 
 PINGS = 25
 PING_SECONDS = 1.0
@@ -48,6 +49,7 @@ class Master:
             say.READY: self._on_ready,
             say.UNABLE: self._on_unable,
             say.ROWS: self._on_rows,
+            say.PRESENT: self._on_present,
             say.ENDED: self._on_ended,
         }.items():
             runner.register_message(kind, listener)
@@ -80,6 +82,7 @@ class Master:
             workers=tuple(member.record() for member in self._members.values()),
         ).write(self._files.started)
         gevent.spawn(self._watch)
+        gevent.spawn(self._tell)
 
     def admit(self, client_ids: Sequence[str]) -> None:
         """Take these clients of Locust's as the workers, numbered in their order."""
@@ -112,11 +115,26 @@ class Master:
             gevent.sleep(POLL_SECONDS)
 
     def _watch(self) -> None:
-        while not all(member.over or self._gone(member) for member in self._members.values()):
+        while not all(map(self._left, self._members.values())):
             gevent.sleep(POLL_SECONDS)
         self._finish()
         if self._stopped_ns is None:
             self._leave()
+
+    def _tell(self) -> None:
+        members = list(self._members.values())
+        while not self._done.is_set():
+            if told := [member.present for member in members if member.present]:
+                lost = [m for m in members if m.lost(asked=self._stopped_ns) and self._left(m)]
+                Present(
+                    measured=worst([one.measured for one in told]),
+                    not_sent=sum(one.not_sent for one in told),
+                    lost_workers=tuple(member.name for member in lost),
+                ).write(self._files.present)
+            gevent.sleep(PRESENT_SECONDS)
+
+    def _left(self, member: Member) -> bool:
+        return member.over is not None or self._gone(member)
 
     def _gone(self, member: Member) -> bool:
         """Return whether nothing more will come from a worker."""
@@ -136,6 +154,7 @@ class Master:
             self._history.close()
             if ends := [member.over.ended for member in self._members.values() if member.over]:
                 self._end(ends).write(self._files.ended)
+                self._files.present.unlink(missing_ok=True)
             self._done.set()
 
     def _end(self, ends: list[Ended]) -> Ended:
@@ -204,6 +223,10 @@ class Master:
             member.rows += rows.lines.count(b"\n")
         if rows.number < member.got:
             self._send(member, say.GOT, say.Got(number=rows.number))
+
+    def _on_present(self, msg: Any, **_: object) -> None:  # noqa: ANN401 - Locust's
+        if member := self._members.get(msg.node_id):
+            member.present = Present.model_validate(msg.data)
 
     def _on_ended(self, msg: Any, **_: object) -> None:  # noqa: ANN401 - Locust's
         if member := self._members.get(msg.node_id):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from gevent.event import Event
 
 from hotfire.traffic import messages as say
-from hotfire.traffic.files import Worker
+from hotfire.traffic.files import Present, Worker
 from hotfire.traffic.plan import NANO
 
 NEVER_NS = 1 << 62
@@ -19,6 +19,7 @@ class Member:
     number: int
     ready: say.Ready | None = None
     unable: str | None = None
+    present: Present | None = None
     over: say.Over | None = None
     got: int = 0
     """Messages of rows written so far; they are written in order."""

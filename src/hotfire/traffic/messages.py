@@ -8,6 +8,7 @@ worker                               master
 <------------- GO t0 ----------------    to all, as soon as all are ready
 -------------- ROWS n -------------->    again until it is acknowledged
 <------------- GOT n ----------------
+-------------- PRESENT ------------->    every second: how fit it is
 <------------- STOP -----------------    only if the load ends before its plan
 -------------- ENDED --------------->    after the last row was acknowledged
 """
@@ -23,6 +24,7 @@ PART_BYTES = 512 * 1024
 PING, PONG = "hotfire_ping", "hotfire_pong"
 PLAN, READY, UNABLE = "hotfire_plan", "hotfire_ready", "hotfire_unable"
 GO, ROWS, GOT = "hotfire_go", "hotfire_rows", "hotfire_got"
+PRESENT = "hotfire_present"
 STOP, ENDED = "hotfire_stop", "hotfire_ended"
 
 

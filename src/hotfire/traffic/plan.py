@@ -19,10 +19,11 @@ from pydantic import (
 from hotfire.errors import ProfileError
 from hotfire.traffic import arrivals
 from hotfire.traffic.arrivals import Arrival, Process, Step, Stretch
-from hotfire.traffic.prompts import Lengths, Prompts, Spec, Tenant
+from hotfire.traffic.prompts import Headers, Lengths, Prompts, Spec, Tenant
 from hotfire.traffic.trace import MOONCAKE_BLOCK_TOKENS, TraceRow, read_trace
 
 NANO = 1_000_000_000
+LEAST_BURSTINESS = 0.01
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Ratio = Annotated[float, Field(gt=0, le=1)]
@@ -42,7 +43,7 @@ class GateLimits(BaseModel):
     achieved_ratio: Ratio = 0.99
     """Requests dispatched among those planned."""
     cpu_ratio: Ratio = 0.60
-    """CPU time of the process per second on one core; beyond it, queueing sets in."""
+    """CPU time of the process per second of its busiest five; beyond it, queueing sets in."""
     gc_pause_seconds: Seconds = 0.050
     """Longest garbage collection; every token that comes meanwhile is stamped after it."""
     throttled_seconds: float = Field(default=0.0, ge=0)
@@ -72,7 +73,10 @@ class Fleet(Spec):
 class LoadPlan(BaseModel):
     """One load. The same plan gives the same arrivals and the same prompts, always."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    # An error that quotes what it refuses would show a password.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
+    )
 
     url: str
     """Gateway, scheme and authority, e.g. http://10.96.0.80 or https://llm.example.org."""
@@ -82,7 +86,7 @@ class LoadPlan(BaseModel):
     """Name the gateway's certificate must bear; empty: the host of ``url``."""
     client: Literal["reactor", "geventhttpclient"] = "reactor"
     """What reads the streams: our own loop, or a library's client to check it against."""
-    path: str = Field(default="/v1/chat/completions", pattern="^/")
+    path: str = Field(default="/v1/chat/completions", pattern="^/[!-~]*$")
     """Endpoint; prompts become messages if it ends in /chat/completions."""
     model: str = Field(min_length=1)
     """Served model name."""
@@ -100,7 +104,7 @@ class LoadPlan(BaseModel):
     process: Process = "poisson"
     """How arrivals are spread; independent users make a Poisson process."""
     burstiness: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    """Shape of the gamma process: 1 is Poisson, less is burstier, more is more even."""
+    """Shape of the gamma process: 1 is Poisson, less (0.01 at least) burstier, more more even."""
     rate_per_second: float = Field(default=5.0, gt=0, allow_inf_nan=False)
     """Mean arrivals per second."""
     rate_end_per_second: float | None = Field(default=None, ge=0, allow_inf_nan=False)
@@ -135,8 +139,9 @@ class LoadPlan(BaseModel):
     """Ask for a stream of tokens; a whole answer has an E2E time only."""
     extra_body: dict[str, Any] = {"ignore_eos": True}
     """Merged into each request body; vLLM's ignore_eos keeps output lengths steady."""
-    headers: dict[str, str] = {}
-    """Added to each request; never a secret, since the plan is kept with the run."""
+    headers: Headers = {}
+    """Added to each request; a secret only as ``${env:NAME}`` or ``${file:/PATH}``, since the plan
+    is kept with the run."""
     connection: Literal["reuse", "fresh"] = "reuse"
     """Keep-alive as clients do, or a new connection each time, which sees removals sooner."""
     connect_seconds: Seconds = 5.0
@@ -163,10 +168,25 @@ class LoadPlan(BaseModel):
     gates: GateLimits = GateLimits()
     """What the load generator must prove of itself."""
 
+    @field_validator("burstiness")
+    @classmethod
+    def _sendable(cls, value: float) -> float:
+        if value < LEAST_BURSTINESS:
+            raise ValueError(
+                f"{value:g} lets about {1 / value:.0f} requests come at one moment, which nobody"
+                f" can send on time; take {LEAST_BURSTINESS} or more, or `steps` for a surge"
+            )
+        return value
+
     @field_validator("url")
     @classmethod
     def _authority_only(cls, value: str) -> str:
         parts = urlsplit(value)
+        if "@" in parts.netloc:
+            raise ValueError(
+                "no place for a user name or password, since the plan is kept with the run; name"
+                ' them in headers, e.g. {"Authorization": "Basic ${env:BASIC_AUTH}"}'
+            )
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
             raise ValueError("expected http://host[:port] or https://host[:port]")
         return value.rstrip("/")

@@ -12,10 +12,14 @@ from hotfire.cluster import RUN_LABEL, Cluster, Document
 from hotfire.errors import ProfileError
 from hotfire.profile import LoadPods, TargetProfile
 from hotfire.traffic.plan import Fleet, LoadPlan
+from hotfire.waiting import until
 
 NAME = "hotfire-load"
 LABELS = {"app.kubernetes.io/name": NAME}
 MARGIN_SECONDS = 300
+SKEW = 5
+"""Difference in pods between nodes that matters little to the scheduler. With 1 it counts a wish to
+spread as much as one to stay off accelerators, and an empty accelerator node would win."""
 
 
 def led_from_here(plan: LoadPlan, pods: LoadPods) -> LoadPlan:
@@ -30,9 +34,16 @@ def workers_on_pods(
 ) -> Iterator[None]:
     """Have the pods for the length of a block; they wait for the load's master to come up.
 
+    At its end they are gone, so that none of them joins the next load. A plan whose workers run
+    here needs no pods, and gets none.
+
     Raises:
         ProfileError: the target file does not say where pods find this machine.
+        HarnessError: they are not gone in time.
     """
+    if plan.fleet.at == "here":
+        yield
+        return
     if profile.load.pods is None:
         raise ProfileError("load.pods: required for workers in the cluster; give master_host")
     namespace = profile.system_namespace
@@ -48,6 +59,14 @@ def workers_on_pods(
         cluster.delete("Job", namespace, NAME, api_version="batch/v1")
         if not had_namespace:
             cluster.delete_namespace(namespace, pods_grace_seconds=1)
+        until(
+            lambda: (
+                not cluster.pods(namespace, LABELS)
+                and (had_namespace or cluster.get("Namespace", None, namespace) is None)
+            ),
+            within_seconds=2 * profile.waits.pod_gone_seconds,
+            what="the load's pods gone",
+        )
 
 
 def job(plan: LoadPlan, profile: TargetProfile, pods: LoadPods, *, run_id: str) -> Document:
@@ -102,7 +121,7 @@ def pod_spec(profile: TargetProfile, pods: LoadPods) -> Document:
 
 
 def placement(profile: TargetProfile, pods: LoadPods) -> dict[str, Any]:
-    """Return where the pods go: off the accelerator nodes, one to a node as far as possible."""
+    """Return where the pods go: off the accelerator nodes, and there one to a node if possible."""
     away = {
         "matchExpressions": [
             {"key": key, "operator": "NotIn", "values": [value]}
@@ -119,7 +138,7 @@ def placement(profile: TargetProfile, pods: LoadPods) -> dict[str, Any]:
         node = {"preferredDuringSchedulingIgnoredDuringExecution": preferred}
         tolerations = [{"key": profile.accelerator.taint_key, "operator": "Exists"}]
     spread = {
-        "maxSkew": 1,
+        "maxSkew": SKEW,
         "topologyKey": "kubernetes.io/hostname",
         "whenUnsatisfiable": "ScheduleAnyway",
         "labelSelector": {"matchLabels": LABELS},

@@ -3,15 +3,31 @@
 import hashlib
 import json
 import math
+import re
 from pathlib import Path
 from struct import Struct
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from hotfire.errors import ProfileError
 
 Count = Annotated[int, Field(gt=0)]
+
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""A field name of RFC 9110."""
+
+
+def _one_line_each(headers: dict[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no name of a header; write letters, digits and hyphens")
+        if not value.isprintable():
+            raise ValueError(f"the value of {name} is more than one line; write it on one")
+    return headers
+
+
+Headers = Annotated[dict[str, str], AfterValidator(_one_line_each)]
 
 
 class Spec(BaseModel):
@@ -108,8 +124,8 @@ class Tenant(Spec):
     """Written to the history's rows."""
     weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """Its part of the requests, relative to the others' weights."""
-    headers: dict[str, str] = {}
-    """Added to its requests; never a secret, since the plan is kept with the run."""
+    headers: Headers = {}
+    """Added to its requests; a secret only by reference, as in the plan's own headers."""
     model: str | None = None
     """Model it asks for; default: the plan's."""
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from hotfire.traffic.session import Session
 
 POLL_SECONDS = 0.05
+SHIFT_NS = NANO // 100
+TURN_SECONDS = 1e-6
+"""Turn of the others; gevent's sleep(0) comes back many times before it looks at timers."""
 REST_NS = NANO // 10
 """Pause of a slot after a failure: a target that refuses at once must not be asked in a spin."""
 
@@ -47,10 +50,13 @@ class OpenPump:
 
     def run(self) -> bool:
         """Submit what is due; return whether the plan came to its end."""
-        session = self._session
+        session, shift = self._session, Shift()
         for arrival in self._arrivals:
             due = session.t0_ns + arrival.offset_ns
-            if not wait_until(session, due):
+            if shift.over or due > time.monotonic_ns():
+                wait_until(session, due)
+                shift = Shift()
+            if session.stopped_ns is not None:
                 self._waiting.append(arrival)
                 return False
             session.submit(arrival.seq, due)
@@ -61,9 +67,13 @@ class OpenPump:
 
     def unsent(self, stopped_ns: int) -> Iterator[Arrival]:
         """Return, and count, what was due before the stop and not submitted any more."""
+        shift = Shift()
         for arrival in chain(self._waiting, self._arrivals):
             if self._session.t0_ns + arrival.offset_ns > stopped_ns:
                 return
+            if shift.over:
+                gevent.sleep(TURN_SECONDS)
+                shift = Shift()
             self.unsent_count += 1
             yield arrival
 
@@ -121,11 +131,23 @@ def soon() -> int:
     return time.monotonic_ns() + round(POLL_SECONDS * NANO)
 
 
-def wait_until(session: "Session", due_ns: int) -> bool:
-    """Let greenlets run until a moment; return whether it came before the session was stopped."""
-    while (left := due_ns - time.monotonic_ns()) > 0:
-        if session.stopped_ns is not None:
-            return False
+def wait_until(session: "Session", due_ns: int) -> None:
+    """Let greenlets run, at least once, until a moment or the stop."""
+    while session.stopped_ns is None:
         session.check()
-        gevent.sleep(min(left / NANO, POLL_SECONDS))
-    return session.stopped_ns is None
+        left = (due_ns - time.monotonic_ns()) / NANO
+        gevent.sleep(min(max(left, TURN_SECONDS), POLL_SECONDS))
+        if time.monotonic_ns() >= due_ns:
+            return
+
+
+class Shift:
+    """The time for which this greenlet may work before others get their turn."""
+
+    def __init__(self) -> None:
+        self._end_ns = time.monotonic_ns() + SHIFT_NS
+
+    @property
+    def over(self) -> bool:
+        """Whether it has passed."""
+        return time.monotonic_ns() >= self._end_ns

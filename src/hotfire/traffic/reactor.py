@@ -126,11 +126,14 @@ class Reactor:
             if connection is None:
                 if fd == self._wake:
                     os.eventfd_read(fd)
-                    self._dispatch_all()
             elif events == READ and connection.plain:
                 self._read(connection)
             else:
                 self._on_event(connection, events)
+        # A new socket takes the number of a closed one. An event closes no socket but its own, so
+        # what it opens meets no other event; dispatching closes any idle one, so it comes after.
+        while self._orders:
+            self._dispatch(self._orders.popleft())
         now = time.monotonic_ns()
         if now >= self._tick_ns:
             self._on_tick(now)
@@ -159,10 +162,6 @@ class Reactor:
                 and now - connection.attempt_ns >= self._attempt_ns
             ):
                 self._try_next(connection, "no answer")
-
-    def _dispatch_all(self) -> None:
-        while self._orders:
-            self._dispatch(self._orders.popleft())
 
     def _dispatch(self, order: Order) -> None:
         now = time.monotonic_ns()
@@ -298,7 +297,8 @@ class Reactor:
             return time.monotonic_ns()
         seconds, nanoseconds = TIME(told[0][2])
         at: int = seconds * NANO + nanoseconds - self._epoch_ns
-        floor = exchange.answer.said.last_ns or exchange.send_ns or 0
+        answer = exchange.answer
+        floor = answer.said.last_ns or answer.headers_ns or exchange.send_ns or 0
         if floor <= at <= self._now_ns and self._last_ns <= at:
             return at
         return min(max(at, floor, self._last_ns), time.monotonic_ns())

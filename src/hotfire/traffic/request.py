@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from hotfire.traffic.plan import LoadPlan
 from hotfire.traffic.prompts import Tenant
+from hotfire.traffic.secret import resolved
 from hotfire.traffic.texts import Texts
 
 # ``Requests.bytes`` hides the type's own name from the annotations of its class.
@@ -94,6 +95,7 @@ def head(plan: LoadPlan, tenant: Tenant) -> bytes:
     }
     if plan.connection == "fresh":
         headers["connection"] = "close"
-    headers |= {name.lower(): value for name, value in (plan.headers | tenant.headers).items()}
+    own = plan.headers | tenant.headers
+    headers |= {name.lower(): resolved(value) for name, value in own.items()}
     lines = [f"POST {plan.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
     return ("\r\n".join(lines) + "\r\ncontent-length: ").encode()

@@ -13,11 +13,15 @@ from gevent.threadpool import ThreadPool
 from hotfire.history import Request
 from hotfire.traffic.arrivals import Arrival
 from hotfire.traffic.fallback import Fallback
-from hotfire.traffic.files import Ended
+from hotfire.traffic.files import Ended, Present
 from hotfire.traffic.fitness import Fitness, clock, resolve
 from hotfire.traffic.plan import NANO, LoadPlan
 from hotfire.traffic.pump import POLL_SECONDS, ClosedPump, OpenPump, Pump
 from hotfire.traffic.reactor import Anchor, Order, Reactor
+from hotfire.traffic.secret import Secrets
+
+PRESENT_SECONDS = 1.0
+RECENT = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ class Session:
         # The reactor's thread submits too where a slot becomes free; gevent's lock is not for it.
         self._lock = monkey.get_original("_thread", "allocate_lock")()
         self.pump: Pump = ClosedPump(self) if plan.mode == "closed" else OpenPump(self)
+        self._secrets = Secrets(plan)
         self.fitness = Fitness.prepare(plan)
         self.addresses = resolve(*plan.address)
         self.reactor, self._thread = self._client()
@@ -77,6 +82,7 @@ class Session:
     def record(self, request: Request) -> None:
         """Keep one row; the reactor's thread calls this."""
         self.pump.on_end(request)
+        request = self._secrets.hidden(request)
         if self.share.worker:
             request = replace(request, worker=self.share.worker)
         self.keep(request)
@@ -111,8 +117,11 @@ class Session:
     def _finish(self) -> None:
         """Bring every planned request to its row."""
         self.stopped_ns = time.monotonic_ns()
+        surroundings = self.fitness.surroundings
+        surroundings.end_load()
         give_up = self.stopped_ns + self.plan.grace_seconds * NANO
         while self.reactor.busy and time.monotonic_ns() < give_up and not self._thread.ready():
+            surroundings.look()
             gevent.sleep(POLL_SECONDS)
         self.reactor.abandon()
         self._thread.get()
@@ -123,6 +132,13 @@ class Session:
         sched_ns = self.anchor.stamp(self.t0_ns + arrival.offset_ns)
         prompt_id = arrival.prompt_id
         return Request(seq=arrival.seq, sched_ns=sched_ns, prompt_id=prompt_id, censored=True)
+
+    def present(self) -> Present:
+        """Return how fit this process is, as far as it can be told cheaply while it runs."""
+        measured = self.fitness.measured(
+            self.reactor.measured, dispatched=self.dispatched, last=RECENT
+        )
+        return Present(measured=measured, not_sent=self.not_sent)
 
     def end(self) -> Ended:
         """Return the record that says all rows are there."""

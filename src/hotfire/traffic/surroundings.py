@@ -1,6 +1,7 @@
 """What the machine does to a load process: throttles it, lends its core, moves its clock."""
 
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -8,6 +9,7 @@ from typing import Final
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 _NANO: Final = 1e-9
 _LOOK_NS: Final = 200_000_000
+_WINDOW_NS: Final = 5_000_000_000
 _STEAL: Final = 7
 """Place of stolen time in /proc/stat's first line, after its name."""
 _BRACKET_NS: Final = 50_000
@@ -93,6 +95,33 @@ def cpu_ticks() -> tuple[int, int] | None:
 
 
 @dataclass(slots=True)
+class Busiest:
+    """CPU time of this process per second in its busiest five seconds, one core being 1.
+
+    A shorter load is one stretch: neither a quiet stretch nor the wait for the last answers may
+    hide how busy it was.
+    """
+
+    ratio: float = 0.0
+    marks: deque[tuple[int, int]] = field(default_factory=deque)
+    """Time and CPU time since the beginning of the window, both in ns."""
+
+    def note(self, now_ns: int, cpu_ns: int) -> None:
+        """Take the CPU time used by now."""
+        marks = self.marks
+        marks.append((now_ns, cpu_ns))
+        while len(marks) > 2 and now_ns - marks[1][0] >= _WINDOW_NS:
+            marks.popleft()
+        if now_ns - marks[0][0] >= _WINDOW_NS:
+            self.take()
+
+    def take(self) -> None:
+        """Count the window as it is, however short."""
+        (begun_ns, used_ns), (now_ns, cpu_ns) = self.marks[0], self.marks[-1]
+        self.ratio = max(self.ratio, (cpu_ns - used_ns) / max(1, now_ns - begun_ns))
+
+
+@dataclass(slots=True)
 class Surroundings:
     """Watches from its creation on; ``look`` is cheap and may be called at any rate."""
 
@@ -102,6 +131,7 @@ class Surroundings:
     offset_ns: int = 0
     step_ns: int = 0
     looked_ns: int = 0
+    busiest: Busiest = field(default_factory=Busiest)
 
     def __post_init__(self) -> None:
         self.begun, self.ticks = throttled(self.groups), cpu_ticks()
@@ -109,11 +139,23 @@ class Surroundings:
         self.looked_ns = time.monotonic_ns()
 
     def look(self) -> None:
-        """Compare the clocks, at most five times a second: a step shows between two looks."""
+        """Compare the clocks and note the CPU time, at most five times a second.
+
+        A step shows between two looks. The first look is the load's beginning.
+        """
         now = time.monotonic_ns()
-        if now - self.looked_ns >= _LOOK_NS:
-            self._compare_clocks()
-            self.looked_ns = now
+        if now - self.looked_ns >= _LOOK_NS or not self.busiest.marks:
+            self._look(now)
+
+    def end_load(self) -> None:
+        """Note that nothing is sent from now on."""
+        self._look(time.monotonic_ns())
+        self.busiest.take()
+
+    def _look(self, now_ns: int) -> None:
+        self._compare_clocks()
+        self.busiest.note(now_ns, time.process_time_ns())
+        self.looked_ns = now_ns
 
     def _compare_clocks(self) -> None:
         offset_ns = clock_offset_ns()

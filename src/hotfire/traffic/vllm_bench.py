@@ -1,6 +1,7 @@
 """``vllm bench serve`` on the same target: another tool's word on what ours measured."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -12,12 +13,20 @@ from typing import Any, Final
 from hotfire.errors import HarnessError, ProfileError
 from hotfire.history import Request
 from hotfire.slo import summarise, tpot_seconds, ttft_seconds
+from hotfire.traffic import secret
 from hotfire.traffic.plan import LoadPlan
+from hotfire.traffic.prompts import Lengths
 
 # The chat form opens with a chunk that carries the role only; that tool takes it for a token.
 PATH: Final = "/v1/completions"
 AGREEMENT_RATIO: Final = 0.05
 _MARGIN_SECONDS: Final = 180.0
+_BURSTINESS: Final = {"poisson": 1.0, "constant": math.inf}
+_UNKNOWN_TO_IT: Final = (
+    *("mode", "steps", "rate_end_per_second", "prompts", "tenants", "stream"),
+    *("connection", "server_name"),
+)
+"""Fields of a plan that it cannot follow unless they have their defaults."""
 _PROGRAM: Final = """
 import argparse
 from vllm.benchmarks.serve import add_cli_args, main
@@ -36,27 +45,35 @@ class Compared:
     theirs_seconds: float
 
     @property
-    def ratio(self) -> float:
-        """How far theirs is from ours, relative to ours."""
-        return self.theirs_seconds / self.ours_seconds - 1
+    def ratio(self) -> float | None:
+        """How far theirs is from ours, relative to ours; None if ours is nothing to relate to."""
+        return self.theirs_seconds / self.ours_seconds - 1 if self.ours_seconds > 0 else None
 
     @property
     def agrees(self) -> bool:
         """Whether they agree within five percent."""
-        return abs(self.ratio) <= AGREEMENT_RATIO
+        return self.ratio is not None and abs(self.ratio) <= AGREEMENT_RATIO
 
     @property
     def doubtful(self) -> bool:
         """Whether a median differs; a mean holds what each tool's own process added."""
-        return not self.agrees and self.name.startswith("median")
+        return self.ratio is not None and not self.agrees and self.name.startswith("median")
 
     def told(self) -> str:
         """Return the comparison in one line."""
-        ours, theirs = 1000 * self.ours_seconds, 1000 * self.theirs_seconds
-        word = "agrees" if self.agrees else "differs"
-        return (
-            f"{self.name:<12} {ours:8.2f} ms, theirs {theirs:8.2f} ms ({self.ratio:+.1%}): {word}"
-        )
+        both = f"{self.name:<12} {_ms(self.ours_seconds)}, theirs {_ms(self.theirs_seconds)}"
+        if self.ratio is None:
+            return f"{both}: not comparable"
+        return f"{both} ({self.ratio:+.1%}): {'agrees' if self.agrees else 'differs'}"
+
+    def document(self) -> dict[str, str | float | None]:
+        """Return it as JSON has it: a figure that is missing is null."""
+        ours = self.ours_seconds
+        return {
+            "name": self.name,
+            "ours_seconds": ours if math.isfinite(ours) else None,
+            "theirs_seconds": self.theirs_seconds,
+        }
 
 
 def site_packages() -> Path:
@@ -65,13 +82,45 @@ def site_packages() -> Path:
     Raises:
         ProfileError: it has not been built.
     """
+    return _part("engine-*/site-packages", holding="vllm", what="engine")
+
+
+def _part(pattern: str, *, holding: str, what: str) -> Path:
+    """Return what the lab built last of a kind; older builds lie beside it."""
     parts = Path.home() / ".cache" / "hotfire" / "parts"
-    found = [path for path in parts.glob("engine-*/site-packages") if (path / "vllm").is_dir()]
+    found = [path for path in parts.glob(pattern) if (path / holding).exists()]
     if not found:
         raise ProfileError(
-            "--cross-check vllm-bench needs the lab's engine: run `hotfire lab build` first"
+            f"--cross-check vllm-bench needs the lab's {what}: run `hotfire lab build` first"
         )
-    return found[-1]
+    return max(found, key=lambda path: (path.stat().st_mtime, path))
+
+
+def check_comparable(plan: LoadPlan) -> None:
+    """Accept a plan that this tool can follow: one rate, prompts of random words, one sender.
+
+    Raises:
+        ProfileError: it cannot; the message names the field and the remedy.
+    """
+    other = [n for n in _UNKNOWN_TO_IT if getattr(plan, n) != LoadPlan.model_fields[n].default]
+    lengths = {name: getattr(plan, name) for name in ("input_words", "output_tokens")}
+    other += [name for name, given in lengths.items() if given and _ends(given) is None]
+    other += ["process"] if plan.process == "trace" else []
+    # It takes headers on its command line, which everybody on the machine can read.
+    other += ["headers"] if secret.named(plan) else []
+    if other:
+        raise ProfileError(
+            f"{other[0]}: vllm bench serve cannot send that, only an open load of one rate,"
+            " random words, constant or uniform lengths and no secret; leave it at its default or"
+            " drop --cross-check"
+        )
+
+
+def _ends(lengths: Lengths) -> tuple[int, int] | None:
+    """Return the least and the greatest length; None if they are not drawn as this tool does."""
+    if lengths.distribution == "constant":
+        return (lengths.draw(0, 0),) * 2
+    return (lengths.least, lengths.most) if lengths.distribution == "uniform" else None
 
 
 def measure(
@@ -87,6 +136,8 @@ def measure(
     inside = ["nsenter", f"--net=/run/netns/{network_namespace}"] if network_namespace else []
     command = [*inside, sys.executable, "-c", _PROGRAM, *_options(plan, requests, result)]
     environment = {**os.environ, "PYTHONPATH": str(site_packages()), "HF_HUB_OFFLINE": "1"}
+    if plan.ca_file:
+        environment["SSL_CERT_FILE"] = str(Path(plan.ca_file).resolve())
     try:
         done = subprocess.run(
             command,
@@ -109,37 +160,38 @@ def measure(
 
 
 def _options(plan: LoadPlan, requests: int, result: Path) -> list[str]:
+    words_in, words_spread = _mean_and_spread(plan.input_words, plan.prompt_words)
+    tokens_out, tokens_spread = _mean_and_spread(plan.output_tokens, plan.max_tokens)
     options = {
         "backend": "openai",
         "base-url": plan.url,
         "endpoint": PATH,
         "model": plan.model,
-        "tokenizer": str(_tokenizer()),
+        "tokenizer": str(_part("model-*", holding="tokenizer.json", what="model")),
         "dataset-name": "random",
-        "random-input-len": str(plan.prompt_words),
-        "random-output-len": str(plan.max_tokens),
+        "random-input-len": str(words_in),
+        "random-output-len": str(tokens_out),
+        "random-range-ratio": json.dumps({"input": words_spread, "output": tokens_spread}),
         "num-prompts": str(requests),
         "request-rate": str(plan.rate_per_second),
+        "burstiness": str(_BURSTINESS.get(plan.process, plan.burstiness)),
         "seed": str(plan.seed),
         "temperature": "0",
+        "extra-body": json.dumps(plan.extra_body),
         "metric-percentiles": "50,95",
         "percentile-metrics": "ttft,tpot,itl,e2el",
         "result-dir": str(result.parent),
         "result-filename": result.name,
     }
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
-    return [*words, "--ignore-eos", "--save-result"]
+    headers = [f"{name}={value}" for name, value in plan.headers.items()]
+    return [*words, *(["--header", *headers] if headers else []), "--save-result"]
 
 
-def _tokenizer() -> Path:
-    """Return the tiny model, whose tokenizer makes up the prompts."""
-    parts = Path.home() / ".cache" / "hotfire" / "parts"
-    found = [path for path in parts.glob("model-*") if (path / "tokenizer.json").exists()]
-    if not found:
-        raise ProfileError(
-            "--cross-check vllm-bench needs the lab's model: run `hotfire lab build`"
-        )
-    return found[-1]
+def _mean_and_spread(lengths: Lengths | None, otherwise: int) -> tuple[int, float]:
+    """Return the mean length, to half a word, and how far lengths lie from it, relative to it."""
+    least, most = (lengths and _ends(lengths)) or (otherwise, otherwise)
+    return (least + most) // 2, (most - least) / (most + least)
 
 
 def compare(rows: Sequence[Request], theirs: dict[str, Any]) -> list[Compared]:
@@ -163,6 +215,10 @@ def compare(rows: Sequence[Request], theirs: dict[str, Any]) -> list[Compared]:
         Compared(name=name, ours_seconds=ours, theirs_seconds=their_ms / 1000)
         for name, (ours, their_ms) in pairs.items()
     ]
+
+
+def _ms(seconds: float) -> str:
+    return "       -" if math.isnan(seconds) else f"{1000 * seconds:8.2f} ms"
 
 
 def _mean(values: Sequence[float]) -> float:

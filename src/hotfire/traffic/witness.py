@@ -1,16 +1,20 @@
 """The engines' own account of a load, read from them or from the Prometheus that scrapes them."""
 
 import time
-from collections.abc import Callable
-from http.client import HTTPConnection, HTTPException
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from urllib.parse import urlsplit
 
 from hotfire import metrics
 from hotfire.crosscheck import TTFT, CrossCheck, cross_check
 from hotfire.errors import HarnessError
+from hotfire.history import Request
 from hotfire.metrics import Metrics, Sample
+from hotfire.profile import TargetProfile
 from hotfire.prometheus import Prometheus
 from hotfire.prometheus import Sample as Scraped
+from hotfire.traffic import tls
 from hotfire.traffic.launch import RunningLoad
 from hotfire.waiting import until
 
@@ -18,15 +22,23 @@ Witness = Callable[[], Metrics | None]
 _NAMES = "vllm:(time_to_first_token|request_time_per_output_token)_seconds_(count|sum|bucket)"
 _SCRAPED_WITHIN_SECONDS = 20.0
 _ROUNDS = 5
+_NANO = 1_000_000_000
+_CANARY = "canary"
 
 
-def engine_at(url: str, *, within_seconds: float = 5.0) -> Witness:
-    """Return a witness that asks one engine; silent where there is no such page."""
+def engine_at(url: str, *, ca_file: str = "", within_seconds: float = 5.0) -> Witness:
+    """Return a witness that asks one engine; silent where there is no such page.
+
+    An https page must be vouched for by the authorities in ``ca_file``; empty: the machine's.
+    """
     parts = urlsplit(url)
 
     def look() -> Metrics | None:
         connection = HTTPConnection(parts.netloc, timeout=within_seconds)
         try:
+            if parts.scheme == "https":
+                trusted = tls.context(ca_file)
+                connection = HTTPSConnection(parts.netloc, timeout=within_seconds, context=trusted)
             connection.request("GET", parts.path or "/metrics")
             response = connection.getresponse()
             text = response.read().decode(errors="replace")
@@ -71,6 +83,51 @@ def prometheus_at(server: Prometheus) -> Witness:
         return Metrics(tuple(map(_sample, found)))
 
     return look
+
+
+def unheard(profile: TargetProfile | None) -> frozenset[str]:
+    """Return the servers, as ``served_by`` names them, that a target's Prometheus does not scrape.
+
+    The reference stack's canary is a scripted engine.
+    """
+    return frozenset({_CANARY}) if profile and profile.stack.deploy else frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class _Scrapes:
+    """The last scrape of each engine before one moment; they are of different times."""
+
+    metrics: Metrics
+    oldest_ns: float
+    newest_ns: float
+
+
+def compared_between(
+    rows: Sequence[Request], server: Prometheus, *, start_ns: int, end_ns: int
+) -> CrossCheck:
+    """Return the cross-check of a stretch of a load, from what a Prometheus remembers of it.
+
+    It may be asked long after: engines that have died since were there at the time.
+    """
+    try:
+        before, after = _scrapes(server, start_ns), _scrapes(server, end_ns)
+    except HarnessError:
+        return cross_check(rows, None, None)
+    sure = _began(rows, before.newest_ns, after.oldest_ns)
+    possible = _began(rows, before.oldest_ns, after.newest_ns)
+    return cross_check(sure, before.metrics, after.metrics, unsure=len(possible) - len(sure))
+
+
+def _scrapes(server: Prometheus, at_ns: int) -> _Scrapes:
+    at = at_ns / _NANO
+    stamps = [one.value * _NANO for one in server.query(f"timestamp({TTFT}_count)", at_seconds=at)]
+    found = server.query(f'{{__name__=~"{_NAMES}"}}', at_seconds=at)
+    metrics = Metrics(tuple(map(_sample, found)))
+    return _Scrapes(metrics, min(stamps, default=at_ns), max(stamps, default=at_ns))
+
+
+def _began(rows: Sequence[Request], after_ns: float, until_ns: float) -> list[Request]:
+    return [row for row in rows if row.first_ns and after_ns < row.first_ns <= until_ns]
 
 
 def _sample(one: Scraped) -> Sample:

@@ -10,14 +10,15 @@ from typing import Any
 import gevent
 from pydantic import ValidationError
 
-from hotfire.errors import InstrumentError
+from hotfire.errors import InstrumentError, ProfileError
 from hotfire.history import Request
 from hotfire.traffic import messages as say
 from hotfire.traffic.alone import taken
 from hotfire.traffic.files import line
 from hotfire.traffic.plan import LoadPlan
 from hotfire.traffic.reactor import Anchor
-from hotfire.traffic.session import Session, Share
+from hotfire.traffic.secret import Secrets
+from hotfire.traffic.session import PRESENT_SECONDS, Session, Share
 
 DELIVERY_SECONDS = 0.1
 AGAIN_SECONDS = 3.0
@@ -55,8 +56,12 @@ class Worker:
         text = "".join(self._pieces[part] for part in range(piece.parts))
         try:
             self._plan = LoadPlan.model_validate_json(text)
+            Secrets(self._plan)
         except ValidationError as error:
             self._runner.send_message(say.UNABLE, {"reason": f"not the plan it knows: {error}"})
+            return
+        except ProfileError as error:
+            self._runner.send_message(say.UNABLE, {"reason": str(error)})
             return
         ready = say.Ready(name=f"{socket.gethostname()}:{os.getpid()}", pid=os.getpid())
         self._runner.send_message(say.READY, ready.model_dump())
@@ -79,8 +84,14 @@ class Worker:
             share=Share(go.worker, go.workers),
         )
         gevent.spawn(self._outbox.deliver_always)
+        gevent.spawn(self._tell, self.session)
         self._finished = self.session.pump.run()
         self.stop()
+
+    def _tell(self, session: Session) -> None:
+        while not session.ended.is_set():
+            self._runner.send_message(say.PRESENT, session.present().model_dump())
+            gevent.sleep(PRESENT_SECONDS)
 
     def _on_got(self, msg: Any, **_: object) -> None:  # noqa: ANN401 - Locust's
         self._outbox.forget(say.Got.model_validate(msg.data).number)

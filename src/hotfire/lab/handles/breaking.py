@@ -2,15 +2,15 @@
 
 import datetime
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from hotfire.errors import FaultNotInjected, HotfireError, LabError, ProfileError
+from hotfire.errors import FaultNotInjected, HotfireError, ProfileError
 from hotfire.lab.handles import agents, facts, mending, plan, power, proofs, warden
 from hotfire.lab.handles.case import Case
 from hotfire.lab.handles.names import Handle, Kind
 from hotfire.lab.handles.plan import Order
-from hotfire.lab.handles.records import Broken, Entry, Records, boot_seconds, slug
-from hotfire.lab.lab import Lab, standing
+from hotfire.lab.handles.records import ALL, Broken, Entry, Records, boot_seconds, slug
+from hotfire.lab.lab import Lab
 from hotfire.lab.topology import Topology
 
 # The agents' own clocks are the second line: the warden mends at the time that was asked for.
@@ -34,32 +34,17 @@ def break_(lab: Lab, handle: Handle, order: Order) -> Done:
         ProfileError: it is broken already.
         FaultNotInjected: it had no effect; what was done of it is undone.
     """
-    topology, records = _topology(lab), of_lab(lab)
+    topology, records = lab.topology(), of_lab(lab)
     with records.alone(handle.name):
         if records.get(handle.name):
             raise ProfileError(f"{handle.name} is broken already; `hotfire lab mend` puts it back")
-        broken = _record(topology, handle, order)
-        _require_power(lab, broken)
-        if not records.all():
-            records.keep_sound(facts.everything(lab, topology))
-        before = facts.of_machines(lab, broken.machines) | facts.cluster(lab)
-        records.write(broken)
-        warden.ensure(lab.state.home)
-        failure = _do(lab, broken, order.for_seconds)
+        case = _written(lab, topology, handle, order)
+        failure = _do(case)
         if failure is None:
+            broken = lasting(records, case.broken, order.for_seconds)
             records.log(handle=handle.name, event="broken", how=broken.how)
             try:
-                proof = proofs.prove(
-                    Case(
-                        lab=lab,
-                        topology=topology,
-                        handle=handle,
-                        order=order,
-                        broken=broken,
-                        before=before,
-                    )
-                )
-                return Done(broken=broken, proof=proof)
+                return Done(broken=broken, proof=proofs.prove(case))
             except HotfireError as error:
                 failure = error
     mending.mend(lab, records, handle.name, because="it had no effect")
@@ -72,10 +57,10 @@ def of_lab(lab: Lab) -> Records:
 
 
 def in_words(lab: Lab) -> list[str]:
-    """Return one line for each broken handle, and one about the warden."""
-    broken = of_lab(lab).all()
-    lines = [_line(each) for each in broken]
-    if broken:
+    """Return one line for each broken handle, and one about the warden of what it will mend."""
+    records = of_lab(lab)
+    lines = [_line(each) for each in records.all()]
+    if records.mendable():
         lives = warden.lives(lab.state.home)
         lines.append(
             "the warden lives: it mends when the time is over"
@@ -93,22 +78,43 @@ def _line(broken: Broken) -> str:
     return f"{broken.name} is broken ({broken.how}), {broken.left_seconds:.0f} s left"
 
 
-def _topology(lab: Lab) -> Topology:
-    record = lab.state.read()
-    if record is None or not record.complete:
-        raise LabError("no lab is up; `hotfire lab up` starts one")
-    return standing(record)
+def lasting(records: Records, broken: Broken, for_seconds: float) -> Broken:
+    """Let the time that was asked for begin now; return the record as it is then."""
+    lasts = replace(broken, expires_at=boot_seconds() + for_seconds)
+    records.write(lasts)
+    return lasts
 
 
-def _require_power(lab: Lab, broken: Broken) -> None:
-    needed = {entry.machine for entry in broken.entries} | {broken.powerless} - {""}
-    if off := [name for name in sorted(needed) if lab.rack.pid(name) is None]:
-        raise ProfileError(f"{broken.name} cannot be broken: {', '.join(off)} is off")
+def _written(lab: Lab, topology: Topology, handle: Handle, order: Order) -> Case:
+    """Put the record on disk, the first one with how everything is before; a warden lives then."""
+    records, entries = of_lab(lab), _entries(topology, handle, order)
+    _require_power(lab, handle, entries)
+    with records.alone(ALL):
+        # Whatever becomes of this process, the warden waits for the record, or for its end.
+        warden.ensure(lab.state.home)
+        is_first, machines = not records.all(), plan.machines(topology, handle)
+        names = [one.name for one in topology.machines] if is_first else machines
+        before = facts.of_machines(lab, names) | facts.cluster(lab, topology)
+        if is_first:
+            records.keep_sound(before)
+        broken = Broken(
+            name=handle.name,
+            how=plan.words(order),
+            began_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
+            expires_at=boot_seconds() + order.for_seconds,
+            machines=machines,
+            entries=entries,
+            powerless=handle.machine if handle.kind is Kind.POWER else "",
+        )
+        records.write(broken)
+    return Case(
+        lab=lab, topology=topology, handle=handle, order=order, broken=broken, before=before
+    )
 
 
-def _record(topology: Topology, handle: Handle, order: Order) -> Broken:
+def _entries(topology: Topology, handle: Handle, order: Order) -> list[Entry]:
     token = secrets.token_hex(2)
-    entries = [
+    return [
         Entry(
             machine=action.machine,
             id=f"{slug(handle.name)[:30]}-{token}-{number}",
@@ -117,32 +123,25 @@ def _record(topology: Topology, handle: Handle, order: Order) -> Broken:
         )
         for number, action in enumerate(plan.actions(topology, handle, order))
     ]
-    return Broken(
-        name=handle.name,
-        how=plan.words(order),
-        began_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
-        expires_at=boot_seconds() + order.for_seconds,
-        machines=plan.machines(topology, handle),
-        entries=entries,
-        powerless=handle.machine if handle.kind is Kind.POWER else "",
-    )
 
 
-def _do(lab: Lab, broken: Broken, for_seconds: float) -> HotfireError | None:
+def _require_power(lab: Lab, handle: Handle, entries: list[Entry]) -> None:
+    needed = {entry.machine for entry in entries} | ({handle.machine} - {""})
+    if off := [name for name in sorted(needed) if lab.rack.pid(name) is None]:
+        raise ProfileError(f"{handle.name} cannot be broken: {', '.join(off)} is off")
+
+
+def _do(case: Case) -> HotfireError | None:
     """Carry it out; return what went wrong."""
-    ttl_seconds = for_seconds + (_BOOT_SECONDS if broken.powerless else _SLACK_SECONDS)
+    rack, broken = case.lab.rack, case.broken
+    spare_seconds = _BOOT_SECONDS if broken.powerless else _SLACK_SECONDS
+    ttl_seconds = case.order.for_seconds + spare_seconds
     try:
         for entry in broken.entries:
-            agents.ask(
-                lab.rack,
-                entry.machine,
-                entry.op,
-                id=entry.id,
-                ttl_seconds=ttl_seconds,
-                **entry.args,
-            )
+            words = {"id": entry.id, "ttl_seconds": ttl_seconds, **entry.args}
+            agents.ask(rack, entry.machine, entry.op, **words)
         if broken.powerless:
-            power.off(lab, broken.powerless)
+            power.off(case.lab, broken.powerless)
     except HotfireError as error:
         return error
     return None

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Column, Table
 
-from hotfire.lab.console import console, own_lab, say
+from hotfire.errors import RollbackFailed
+from hotfire.lab.console import console, own_lab, refuse_anothers, say
 
 if TYPE_CHECKING:  # `--help` stays instant
-    from hotfire.lab.handles import names
+    from hotfire.lab.handles import mending, names
     from hotfire.lab.lab import Lab
 
 _DEFAULT_SECONDS = 120.0
@@ -36,15 +37,18 @@ def break_(
     ] = None,
     amount: Annotated[
         float | None,
-        typer.Option(help="loss: ratio 0-1; delay: seconds; rate: bit/s; slow: bytes/s."),
+        typer.Option(help="loss: ratio to 1; delay: seconds; rate: bit/s; slow: bytes/s."),
     ] = None,
-    xid: Annotated[int, typer.Option(help="The error code a GPU fails with.")] = 79,
+    xid: Annotated[
+        int | None, typer.Option(help="The error code a GPU fails with.", show_default="79")
+    ] = None,
 ) -> None:
     """Break a part of the lab, prove it, and let it mend itself when the time is over."""
     from hotfire.lab.handles import breaking, names, records  # noqa: PLC0415
     from hotfire.lab.handles.plan import Order  # noqa: PLC0415
 
     lab = own_lab()
+    refuse_anothers(lab)
     found = names.find(_handles(lab), handle)
     order = Order(
         how=names.way(found, how),
@@ -69,19 +73,22 @@ def mend(
     from hotfire.lab.handles import breaking, mending  # noqa: PLC0415
 
     lab = own_lab()
-    records = breaking.of_lab(lab)
+    refuse_anothers(lab)
+    records, left = breaking.of_lab(lab), list[str]()
     names = [each.name for each in records.all() if handle in {None, each.name}]
     if handle is not None and not names:
         raise ProfileError(f"{handle} is not broken; `hotfire lab handles` shows what is")
     # The youngest first, as it was built upon the older ones.
-    for name in reversed(names):
-        mended = mending.mend(lab, records, name)
-        if mended:
-            say(f"{name} is mended after {mended.seconds:.1f} s: {_compared(mended.compared)}")
-        else:
-            say(f"{name} was mended meanwhile, its time was over")
+    for name, outcome in mending.mend_each(lab, records, names[::-1]):
+        say(_outcome(name, outcome))
+        left += [name] if isinstance(outcome, RollbackFailed) else []
     if not names:
         say("nothing is broken")
+    if left:
+        raise RollbackFailed(
+            f"not mended: {', '.join(left)}; `hotfire lab mend` tries again, "
+            "`hotfire lab down` and `up` start over"
+        )
 
 
 def handles() -> None:
@@ -89,6 +96,7 @@ def handles() -> None:
     from hotfire.lab.handles import breaking, names  # noqa: PLC0415
 
     lab = own_lab()
+    refuse_anothers(lab)
     table = Table(Column("handle", no_wrap=True), "M is one of", "ways (--how)")
     for row in names.grouped(_handles(lab).values()):
         table.add_row(row.name, " ".join(row.machines), " ".join(row.ways))
@@ -146,18 +154,18 @@ def token(
     say(made(own_lab(), account, shift_seconds=shift, lifetime_seconds=lifetime))
 
 
-def _compared(count: int) -> str:
-    if count:
-        return f"{count} facts are as before"
-    return "what it shares with other broken handles is compared when the last is mended"
+def _outcome(name: str, outcome: "mending.Mended | RollbackFailed | None") -> str:
+    if isinstance(outcome, RollbackFailed):
+        return str(outcome)
+    if outcome is None:
+        return f"{name} was mended meanwhile"
+    compared = f"{outcome.compared} facts are as before"
+    if not outcome.compared:
+        compared = "what it shares with other broken handles is compared when the last is mended"
+    return f"{name} is mended after {outcome.seconds:.1f} s: {compared}"
 
 
 def _handles(lab: "Lab") -> "dict[str, names.Handle]":
-    from hotfire.errors import LabError  # noqa: PLC0415
     from hotfire.lab.handles import names  # noqa: PLC0415
-    from hotfire.lab.lab import standing  # noqa: PLC0415
 
-    record = lab.state.read()
-    if record is None:
-        raise LabError("no lab is up; `hotfire lab up` starts one")
-    return names.of_lab(standing(record), lab.rack)
+    return names.of_lab(lab.topology(), lab.rack)

@@ -12,12 +12,14 @@ from hotfire.agent.link import bfd_sessions
 from hotfire.agent.processes import alive, state
 from hotfire.errors import LabError
 from hotfire.lab import netns, readiness
+from hotfire.lab.handles import members
 from hotfire.lab.kube import condition
 from hotfire.lab.lab import Lab
 from hotfire.lab.topology import CLUSTER_DOMAIN, DNS_ADDRESS, Topology
 
 Facts = dict[str, str]
 GONE = "gone"
+RUNS = "runs"
 _SERVICE_NAME = f"kubernetes.default.svc.{CLUSTER_DOMAIN}"
 _ANSWER_SECONDS = 1.5
 _MARK = "--next--"
@@ -30,11 +32,6 @@ _COMMANDS = (
     "nft -s list ruleset netdev; nft -s list table ip hotfire; nft list tables inet",
 )
 _SCRIPT = f"; echo; echo {_MARK}; ".join(f"{{ {each}; }} 2>/dev/null" for each in _COMMANDS)
-
-
-def everything(lab: Lab, topology: Topology) -> Facts:
-    """Return the facts of every machine and of the cluster."""
-    return of_machines(lab, [machine.name for machine in topology.machines]) | cluster(lab)
 
 
 def of_machines(lab: Lab, names: Iterable[str]) -> Facts:
@@ -70,27 +67,49 @@ def service(lab: Lab, machine: str, name: str) -> str:
     pid = lab.rack.service_pid(machine, name)
     if pid is None or not alive(pid):
         return GONE
-    return "stands still" if state(pid) == "T" else "runs"
+    return "stands still" if state(pid) == "T" else RUNS
 
 
-def cluster(lab: Lab) -> Facts:
-    """Return whether API and name service answer, and of each node whether it is Ready."""
-    found = {"dns": _dns()}
-    if not lab.api_ready():
-        return {**found, "api": "not ready"}
+def cluster(lab: Lab, topology: Topology) -> Facts:
+    """Return whether name service and API answer, each member of it, and how each node is."""
+    found = {"dns": lookup(topology)}
+    found |= {f"{one.name} api": members.in_words(lab, topology, one) for one in topology.members}
     try:
-        nodes = lab.kubectl().items("nodes", "--request-timeout=5s")
+        items = _nodes_and_slices(lab) if lab.api_ready() else []
     except LabError:
-        return {**found, "api": "not ready"}
-    return {**found, "api": "ready"} | {
-        f"{node['metadata']['name']} node": _node(node) for node in nodes
-    }
+        items = []
+    gpus = offered(items)
+    nodes = [item for item in items if item["kind"] == "Node"]
+    return (
+        found
+        | {"api": "ready" if nodes else "not ready"}
+        | {f"{_name(node)} node": _node(node, gpus[_name(node)]) for node in nodes}
+    )
 
 
-def _dns() -> str:
+def gpus_offered(lab: Lab, node: str) -> dict[str, int]:
+    """Return how many GPUs a node offers, by resource, or by the driver that takes claims.
+
+    Raises:
+        LabError: the API does not answer.
+    """
+    return offered(_nodes_and_slices(lab))[node]
+
+
+def offered(items: Iterable[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    """Return what nodes offer as their Node objects and ResourceSlices tell."""
+    found = {_name(item): readiness.gpus(item) for item in items if item["kind"] == "Node"}
+    for spec in [item["spec"] for item in items if item["kind"] == "ResourceSlice"]:
+        if devices := spec.get("devices"):
+            claimable = found.setdefault(spec.get("nodeName", ""), {})
+            claimable[spec["driver"]] = claimable.get(spec["driver"], 0) + len(devices)
+    return found
+
+
+def lookup(topology: Topology) -> str:
     """Return what comes of a lookup by the client machine, which every node may answer."""
     words = {"server": DNS_ADDRESS, "name": _SERVICE_NAME, "within_seconds": _ANSWER_SECONDS}
-    with netns.inside(Topology().client.network_namespace):
+    with netns.inside(topology.client.network_namespace):
         return str(probe.lookup(Host((), Path("/")), words)["outcome"])
 
 
@@ -154,8 +173,16 @@ def _sessions(shown: str) -> Facts:
     return {f"bgp {row[0]}": row[-1] for row in rows if len(row) > 3 and row[1] == "BGP"}
 
 
-def _node(node: dict[str, Any]) -> str:
-    gpus = ", ".join(f"{name} {count}" for name, count in sorted(readiness.gpus(node).items()))
+def _nodes_and_slices(lab: Lab) -> list[dict[str, Any]]:
+    return lab.kubectl().items("nodes,resourceslices", "--request-timeout=5s")
+
+
+def _name(item: Mapping[str, Any]) -> str:
+    return str(item["metadata"]["name"])
+
+
+def _node(node: dict[str, Any], offered: Mapping[str, int]) -> str:
+    gpus = ", ".join(f"{name} {count}" for name, count in sorted(offered.items()))
     return f"{'Ready' if condition(node, 'Ready') else 'not Ready'}, {gpus or 'no GPU'}"
 
 

@@ -4,17 +4,18 @@ import math
 from time import monotonic
 
 from hotfire.errors import FaultNotInjected
-from hotfire.lab.handles import plan
+from hotfire.lab.handles import arrivals, plan
 from hotfire.lab.handles.case import Case
-from hotfire.lab.topology import Link
+from hotfire.lab.topology import Link, Machine
 from hotfire.waiting import until
 
 # BFD gives a path up after 0.3 s; the rest is what a busy machine may add.
 BFD_SECONDS = 5.0
-_PROBES = 2000
+_PROBES, _PROBE_SECONDS = 2000, 1.0
 _PROBE_BYTES, _FULL_BYTES = 100, 1400
-# Five standard deviations: one false alarm in two million.
-_SIGMAS = 5.0
+# A loss that is there passes for none once in a million times. So many frames are sent that none
+# lost never passes: exp(-15) is less than half of that.
+_FALSE_ALARM, _SURELY_SOME = 1e-6, 15
 _OFFERED = 2.0
 _RATE_SECONDS = 1.0
 _ROUND_TRIPS = 5
@@ -66,39 +67,34 @@ def down_at_both_ends(case: Case, links: list[Link]) -> float:
 
 
 def _loss(case: Case, link: Link) -> list[str]:
-    """Send numbered frames each way and count those that arrive."""
+    """Send frames each way and count those that arrive."""
+    node, router = (link.machine, link.uplink), (link.router, link.port)
+    return [_lost(case, *way) for way in ((node, router), (router, node))]
+
+
+def _lost(case: Case, sender: tuple[Machine, str], receiver: tuple[Machine, str]) -> str:
     ratio = plan.amount(case.order)
-    node, router = (link.machine.name, link.uplink), (link.router.name, link.port)
-    # What the router sends is dropped behind the counter of the node's link: there, ask the filter.
-    sent = case.ask(node[0], "link.state", link=node[1])
-    lines = [_share(_lost_frames(case, node, router), ratio, f"from {node[0]} to {router[0]}")]
-    before = sent["drops"].get("ingress", 0)
-    case.ask(router[0], "link.probe", link=router[1], **_small(_PROBES))
-    after = case.ask(node[0], "link.state", link=node[1])["drops"]["ingress"]
-    lines.append(_share(after - before, ratio, f"from {router[0]} to {node[0]}"))
-    return lines
+    count = max(_PROBES, math.ceil(_SURELY_SOME / ratio))
+    with arrivals.counting(*receiver) as arrived:
+        words = {"frames": count, "frame_bytes": _PROBE_BYTES, "seconds": _PROBE_SECONDS}
+        case.ask(sender[0].name, "link.probe", link=sender[1], **words)
+        lost = count - arrived()
+    return lost_in_words(lost, count, ratio, f"from {sender[0].name} to {receiver[0].name}")
 
 
-def _lost_frames(case: Case, sender: tuple[str, str], receiver: tuple[str, str]) -> int:
-    def received() -> int:
-        return int(case.ask(receiver[0], "link.state", link=receiver[1])["received_packets"])
+def lost_in_words(lost: int, count: int, ratio: float, way: str) -> str:
+    """Return which share of frames was lost.
 
-    before = received()
-    case.ask(sender[0], "link.probe", link=sender[1], **_small(_PROBES))
-    return _PROBES - (received() - before)
+    Raises:
+        FaultNotInjected: it is not what chance makes of that ratio.
+    """
+    # Brings scipy along, which nothing else here needs.
+    from hotfire.counts import accepted_counts  # noqa: PLC0415
 
-
-def _small(count: int) -> dict[str, float]:
-    return {"frames": count, "frame_bytes": _PROBE_BYTES, "seconds": 1.0}
-
-
-def _share(lost: int, ratio: float, way: str) -> str:
-    seen = lost / _PROBES
-    # Sessions send a few frames of their own meanwhile: at most three dozen a second.
-    margin = _SIGMAS * math.sqrt(ratio * (1 - ratio) / _PROBES) + 36 / _PROBES
-    if abs(seen - ratio) > margin:
-        raise FaultNotInjected(f"{seen:.1%} lost {way}, expected {ratio:.1%} +- {margin:.1%}")
-    return f"{seen:.1%} of {_PROBES} frames lost {way}"
+    accepted = accepted_counts(count, ratio, alpha=_FALSE_ALARM)
+    if lost not in accepted:
+        raise FaultNotInjected(f"{lost} of {count} frames lost {way}, expected {accepted}")
+    return f"{lost / count:.1%} of {count} frames lost {way}"
 
 
 def _rate(case: Case, link: Link) -> list[str]:

@@ -9,14 +9,27 @@ from hotfire.lab.topology import DNS_ADDRESS, Link, Topology
 
 DNS_PORT = 53
 _DIRECTIONS = {"one-way-in": "in", "one-way-out": "out"}
-# way: (argument, its value without --amount, unit)
-_AMOUNTS = {
-    "loss": ("ratio", 0.2, ""),
-    "delay": ("seconds", 0.02, " s"),
-    "rate": ("bits_per_second", 10e6, " bit/s"),
-    "slow": ("bytes_per_second", 1e5, " bytes/s"),
-}
 XID_FALLEN_OFF_THE_BUS = 79
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amount:
+    """How much of a way of breaking: an operation's argument, and between which ends it shows."""
+
+    argument: str
+    unit: str
+    usual: float
+    least: float
+    most: float
+
+
+# Beyond these ends the proof could not tell the fault from a busy machine's own ways.
+AMOUNTS = {
+    "loss": Amount(argument="ratio", unit="", usual=0.2, least=1e-3, most=1.0),
+    "delay": Amount(argument="seconds", unit=" s", usual=0.02, least=1e-3, most=0.9),
+    "rate": Amount(argument="bits_per_second", unit=" bit/s", usual=10e6, least=2e5, most=1e8),
+    "slow": Amount(argument="bytes_per_second", unit=" bytes/s", usual=1e5, least=1e4, most=1e7),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +39,7 @@ class Order:
     how: str
     for_seconds: float
     amount: float | None = None
-    xid: int = XID_FALLEN_OFF_THE_BUS
+    xid: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +64,11 @@ def actions(topology: Topology, handle: Handle, order: Order) -> list[Action]:
     """Return what to do, in that order; it is undone in the opposite one.
 
     Raises:
-        ProfileError: an amount was given for what has none.
+        ProfileError: the order says what the handle does not have, or more than can be proven.
     """
-    if order.amount is not None and order.how not in _AMOUNTS:
-        raise ProfileError(f"--how {order.how} has no --amount; {', '.join(_AMOUNTS)} have")
+    _check_amount(order)
+    if order.xid is not None and handle.kind is not Kind.GPU:
+        raise ProfileError(f"--xid is for GPUs, and {handle.name} is none; leave it out")
     match handle.kind:
         case Kind.LINK:
             return _link(link_of(topology, handle), order)
@@ -71,7 +85,8 @@ def actions(topology: Topology, handle: Handle, order: Order) -> list[Action]:
                 Action(machine=node.name, op="net.block", args=args) for node in topology.workers
             ]
         case Kind.GPU:
-            args = {"uuid": handle.part, "xid": order.xid}
+            xid = XID_FALLEN_OFF_THE_BUS if order.xid is None else order.xid
+            args = {"uuid": handle.part, "xid": xid}
             return [Action(machine=handle.machine, op="gpu.health", args=args)]
         case Kind.SERVICE | Kind.STORE:
             return [_service(handle, order)]
@@ -79,14 +94,14 @@ def actions(topology: Topology, handle: Handle, order: Order) -> list[Action]:
 
 def words(order: Order) -> str:
     """Return how something is broken, with its amount."""
-    if order.how not in _AMOUNTS:
+    if order.how not in AMOUNTS:
         return order.how
-    return f"{order.how} {amount(order):g}{_AMOUNTS[order.how][2]}"
+    return f"{order.how} {amount(order):g}{AMOUNTS[order.how].unit}"
 
 
 def amount(order: Order) -> float:
     """Return how much of it: a ratio, seconds, bits or bytes per second."""
-    return _AMOUNTS[order.how][1] if order.amount is None else order.amount
+    return AMOUNTS[order.how].usual if order.amount is None else order.amount
 
 
 def machines(topology: Topology, handle: Handle) -> list[str]:
@@ -104,6 +119,19 @@ def machines(topology: Topology, handle: Handle) -> list[str]:
             return [handle.machine]
 
 
+def _check_amount(order: Order) -> None:
+    if order.amount is None:
+        return
+    if order.how not in AMOUNTS:
+        raise ProfileError(f"--how {order.how} has no --amount; {', '.join(AMOUNTS)} have")
+    ends = AMOUNTS[order.how]
+    if not ends.least <= order.amount <= ends.most:
+        raise ProfileError(
+            f"--amount of --how {order.how} takes {ends.least:g} to {ends.most:g}{ends.unit}, "
+            f"not {order.amount:g}: that could not be proven"
+        )
+
+
 def _link(link: Link, order: Order) -> list[Action]:
     node, router = link.machine.name, link.router.name
     if order.how == "silent":
@@ -119,8 +147,7 @@ def _link(link: Link, order: Order) -> list[Action]:
             "may_isolate": True,
         }
         return [Action(machine=node, op="link.one_way_loss", args=args)]
-    argument, _, _ = _AMOUNTS[order.how]
-    args = {argument: amount(order)}
+    args = {AMOUNTS[order.how].argument: amount(order)}
     if order.how == "loss":
         return [Action(machine=node, op="link.packet_loss", args={**args, "link": link.uplink})]
     ends = ((node, link.uplink), (router, link.port))

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from hotfire.errors import FaultNotInjected
-from hotfire.lab import readiness
-from hotfire.lab.handles import facts, link_proofs, plan, store_probe
+from hotfire.lab.handles import facts, link_proofs, members, plan, store_probe
 from hotfire.lab.handles.case import Case
 from hotfire.lab.handles.names import Kind
 from hotfire.lab.topology import Link
@@ -88,14 +87,33 @@ def _noticed(case: Case) -> list[str]:
         machine = case.topology.machine(case.handle.machine)
         seconds = _sessions_lost(case, list(case.topology.links_of(machine)))
         return [f"BGP to it down at all its neighbours {seconds:.2f} s later"]
-    if case.handle.part in {"kube-apiserver", "etcd"} and len(case.topology.members) == 1:
-        until(
-            lambda: not case.lab.api_ready(),
-            within_seconds=_SERVICE_SECONDS,
-            what="the API not ready",
-        )
-        return ["the API is not ready"]
+    if case.handle.part in {"kube-apiserver", "etcd"}:
+        return _member_lost(case)
     return []
+
+
+def _member_lost(case: Case) -> list[str]:
+    """Show that a member says itself that it is not ready, and that it gets no clients."""
+    member, began = case.topology.machine(case.handle.machine), monotonic()
+    before = case.before[f"{member.name} api"]
+    if not members.served(before):
+        raise FaultNotInjected(f"the API of {member.name} was {before} before, so nothing shows it")
+    until(
+        lambda: not members.ready(case.lab, case.topology, member),
+        within_seconds=_SERVICE_SECONDS,
+        what=f"{member.name} not ready",
+    )
+    unready_seconds = monotonic() - began
+    until(
+        lambda: not members.sent_by(case.topology, member),
+        within_seconds=_SERVICE_SECONDS,
+        what=f"no router sends clients to {member.name}",
+    )
+    left = " and ".join(members.others(case.topology, member)) or "nobody"
+    return [
+        f"/readyz of {member.name}, asked by the client, not ok {unready_seconds:.2f} s later",
+        f"the routers send the API's clients to {left} {monotonic() - began:.2f} s later",
+    ]
 
 
 def _sessions_lost(case: Case, links: list[Link]) -> float:
@@ -112,21 +130,22 @@ def _sessions_lost(case: Case, links: list[Link]) -> float:
 
 def _gpu(case: Case) -> list[str]:
     name, began = case.handle.machine, monotonic()
-
-    def offered() -> dict[str, int]:
-        items = case.lab.kubectl().items("node", name, "--request-timeout=5s")
-        return readiness.gpus(items[0])
-
+    before = case.before.get(f"{name} node")
+    if before is None:
+        raise FaultNotInjected(
+            f"the API, which alone tells what {name} offers, was not ready before; "
+            "`hotfire lab status` shows why"
+        )
     # The node's own word for it lags; what it offered before is in the facts.
     until(
-        lambda: _fewer(case.before[f"{name} node"], offered()),
+        lambda: _fewer(before, facts.gpus_offered(case.lab, name)),
         within_seconds=_GPU_SECONDS,
         what=f"fewer GPUs on {name} than before",
         poll_seconds=0.5,
     )
-    seen = ", ".join(f"{key} {count}" for key, count in offered().items()) or "no GPU"
-    before = case.before[f"{name} node"].partition(", ")[2]
-    return [f"{name} offers {seen}, before {before}; {monotonic() - began:.1f} s later"]
+    seconds, left = monotonic() - began, facts.gpus_offered(case.lab, name)
+    seen = ", ".join(f"{key} {count}" for key, count in left.items()) or "no GPU"
+    return [f"{name} offers {seen}, before {before.partition(', ')[2]}; {seconds:.1f} s later"]
 
 
 def _fewer(before: str, offered: dict[str, int]) -> bool:
@@ -152,7 +171,7 @@ def _store(case: Case) -> list[str]:
 
 def _dns(case: Case) -> list[str]:
     """Show that a name that was found before is not, and that the nodes dropped the question."""
-    before, now = case.before["dns"], facts.cluster(case.lab)["dns"]
+    before, now = case.before["dns"], facts.lookup(case.topology)
     drops = {
         entry.machine: case.ask(entry.machine, "net.drops", id=entry.id)["drops"]
         for entry in case.broken.entries
@@ -160,7 +179,10 @@ def _dns(case: Case) -> list[str]:
     if (before, now) != ("ok", "no answer") or not any(drops.values()):
         raise FaultNotInjected(f"lookup {before} before, {now} now; dropped {drops}")
     counted = ", ".join(f"{count} on {machine}" for machine, count in drops.items())
-    return [f"a lookup by the client: {before} before, {now} now; packets dropped: {counted}"]
+    return [
+        f"a lookup by the client: {before} before, {now} now; packets dropped: {counted}",
+        "workers that join from now on answer",
+    ]
 
 
 _KINDS: dict[Kind, Callable[[Case], list[str]]] = {

@@ -13,6 +13,10 @@ from typing import Any
 
 from hotfire.errors import ProfileError
 
+# The lock for what concerns the first or the last broken handle: which facts are the sound ones.
+# Whoever wants that of one handle too takes it before this one.
+ALL = "all handles"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
@@ -60,6 +64,10 @@ class Records:
         found = [self._read(path) for path in self.folder.glob("*.broken.json")]
         return sorted((one for one in found if one), key=lambda one: (one.began_at, one.name))
 
+    def mendable(self) -> list[Broken]:
+        """Return what mends itself in time; the rest could not be mended and waits for somebody."""
+        return [one for one in self.all() if not one.problem]
+
     def get(self, name: str) -> Broken | None:
         """Return one broken handle; None: it is not broken (any more)."""
         return self._read(self._path(name))
@@ -72,8 +80,9 @@ class Records:
         """Keep with the record why it is not mended."""
         self.write(replace(broken, problem=problem))
 
-    def remove(self, broken: Broken) -> None:
-        """Forget what is mended."""
+    def end(self, broken: Broken, **line: object) -> None:
+        """Forget what is mended; who sees the record gone finds in the log how it ended."""
+        self.log(handle=broken.name, event="mended", **line)
         self._path(broken.name).unlink(missing_ok=True)
         if not self.all():
             self._sound.unlink(missing_ok=True)
@@ -98,7 +107,7 @@ class Records:
 
     @contextlib.contextmanager
     def alone(self, name: str) -> Iterator[None]:
-        """Keep other processes from breaking or mending the same handle meanwhile."""
+        """Keep other processes from breaking or mending the same handle, or all, meanwhile."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / f"{slug(name)}.lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -153,6 +162,21 @@ def due(broken: Sequence[Broken]) -> list[Broken]:
         if one.left_seconds <= 0
         and not one.problem
         and not dark & {entry.machine for entry in one.entries}
+    ]
+
+
+def ended_by_boot(
+    broken: Sequence[Broken], machine: str, booted_at: datetime.datetime
+) -> list[str]:
+    """Return the handles that were broken on a machine before it booted, youngest first.
+
+    Its agent undoes at its start what it finds on the disk, and the kernel forgot the rest.
+    """
+    return [
+        one.name
+        for one in reversed(broken)
+        if machine in {entry.machine for entry in one.entries}
+        and datetime.datetime.fromisoformat(one.began_at) < booted_at
     ]
 
 

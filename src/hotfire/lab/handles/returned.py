@@ -11,7 +11,7 @@ from typing import Any
 from hotfire.lab.handles.records import Broken
 from hotfire.lab.kube import condition
 from hotfire.lab.lab import Lab
-from hotfire.lab.topology import Role, Topology
+from hotfire.lab.topology import Topology
 from hotfire.waiting import until
 
 # A kubelet renews its lease when it starts; an engine loads its model again.
@@ -26,7 +26,7 @@ def await_nodes(lab: Lab, topology: Topology, broken: Broken, since: datetime) -
     """
     kubelets = {entry.machine for entry in broken.entries if entry.args.get("service") == "kubelet"}
     silent = kubelets | ({broken.powerless} - {""})
-    nodes = sorted(one for one in silent if topology.machine(one).role is Role.WORKER)
+    nodes = [node.name for node in topology.workers if node.name in silent]
     if not nodes or not lab.api_ready():
         return
     for node in nodes:

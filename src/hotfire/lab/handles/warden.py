@@ -1,7 +1,8 @@
 """The process that mends when the time is over: `python -m hotfire.lab.handles.warden HOME`.
 
-It lives while anything is broken. A second one waits behind it for the lock and takes its place if
-it is killed. Both are in the lab's own control group, so that `lab down` ends them.
+It is started before anything is broken and lives as long as something is that it can mend. A second
+one waits behind it for the lock and takes its place if it is killed. Both are in the lab's own
+control group, so that `lab down` ends them.
 """
 
 import fcntl
@@ -9,7 +10,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
+
+from hotfire.lab.handles.records import ALL, Records
 
 if TYPE_CHECKING:
     from hotfire.lab.lab import Lab
@@ -68,15 +71,29 @@ def start(home: Path) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Wait for the lock, then mend what is due until nothing is broken."""
+    """Wait for the lock, then mend what is due until there is nothing more to mend."""
     home = Path(argv[0])
     _enter_cgroup()
     with _lock(home).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        if _anything(home):
+        while not leaves(Records(home / "handles"), file):
             start(home)
             _watch(home)
     return 0
+
+
+def leaves(records: Records, lock: IO[str]) -> bool:
+    """Give the lock back if there is nothing to mend; return whether it did.
+
+    It waits for whoever is about to write a record: what saw a warden alive before will be mended.
+    """
+    if records.mendable():
+        return False
+    with records.alone(ALL):
+        if records.mendable():
+            return False
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        return True
 
 
 def _watch(home: Path) -> None:
@@ -92,7 +109,7 @@ def _watch(home: Path) -> None:
     records = breaking.of_lab(lab)
     at_work: dict[str, Future[None]] = {}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        while any(not one.problem for one in records.all()):
+        while records.mendable():
             for name in [one.name for one in due(records.all())]:
                 if name not in at_work or at_work[name].done():
                     at_work[name] = pool.submit(_mend, lab, name)
@@ -104,14 +121,10 @@ def _mend(lab: "Lab", name: str) -> None:
     from hotfire.lab.handles import breaking, mending  # noqa: PLC0415
 
     try:
-        mending.mend(lab, breaking.of_lab(lab), name, because="its time is over")
+        mending.mend_due(lab, breaking.of_lab(lab), name)
     except RollbackFailed as error:
         # Its record tells everybody; trying again is up to `hotfire lab mend`.
         sys.stderr.write(f"{error}\n")
-
-
-def _anything(home: Path) -> bool:
-    return any((home / "handles").glob("*.broken.json"))
 
 
 def _enter_cgroup() -> None:

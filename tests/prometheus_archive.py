@@ -1,0 +1,51 @@
+"""A Prometheus in miniature that remembers what two engines had counted at each of its scrapes."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from urllib.parse import parse_qs, urlsplit
+
+from hotfire.crosscheck import TTFT
+
+EVERY_SECONDS = 5.0
+PHASES = {"a": 1.0, "b": 3.5}
+"""When each engine is scraped within those five seconds."""
+
+
+@contextmanager
+def remembering(tokens: Mapping[str, Sequence[float]], *, ttft_seconds: float) -> Iterator[str]:
+    """Serve the memory of engines that made first tokens at these times; yield the address."""
+    told = {"tokens": tokens, "ttft_seconds": ttft_seconds}
+    with ThreadingHTTPServer(("127.0.0.1", 0), type("Archive", (_Archive,), told)) as server:
+        Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class _Archive(BaseHTTPRequestHandler):
+    tokens: Mapping[str, Sequence[float]]
+    ttft_seconds: float
+
+    def do_GET(self) -> None:
+        asked = parse_qs(urlsplit(self.path).query)
+        at = float(asked["time"][0])
+        result = []
+        for pod, phase in PHASES.items():
+            scraped = at - (at - phase) % EVERY_SECONDS
+            count = sum(token <= scraped for token in self.tokens[pod])
+            values = {f"{TTFT}_count": count, f"{TTFT}_sum": count * self.ttft_seconds}
+            if asked["query"][0].startswith("timestamp"):
+                values = {"": scraped}
+            for name, value in values.items():
+                metric = {"__name__": name, "pod": pod}
+                result.append({"metric": metric, "value": [at, str(value)]})
+        data = json.dumps({"status": "success", "data": {"result": result}}).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
