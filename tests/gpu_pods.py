@@ -9,6 +9,7 @@ from typing import Any
 from hotfire.lab import readiness
 from hotfire.lab.lab import Lab
 from hotfire.metrics import Metrics, parse
+from tests.namespaces import await_account
 
 GPU = "nvidia.com/gpu"
 NAMESPACE = "gpu-tests"
@@ -60,7 +61,8 @@ class Pods:
             container["resources"]["claims"] = [{"name": "gpu"}]
             spec["resourceClaims"] = [{"name": "gpu", "resourceClaimTemplateName": claim}]
         self.create("v1", "Pod", name, spec)
-        self.run("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=40s")
+        ready = ("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=90s")
+        self.run(*ready, within_seconds=100)
 
     def create(self, version: str, kind: str, name: str, spec: dict[str, Any]) -> None:
         document = {"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec}
@@ -80,8 +82,9 @@ class Pods:
         [uuid] = self.shell(name, *argv).split()
         return uuid
 
-    def run(self, *argv: str, stdin: str | None = None) -> str:
-        return self.lab.kubectl().run(f"--namespace={NAMESPACE}", *argv, stdin=stdin)
+    def run(self, *argv: str, stdin: str | None = None, within_seconds: float = 60) -> str:
+        kubectl, place = self.lab.kubectl(), f"--namespace={NAMESPACE}"
+        return kubectl.run(place, *argv, stdin=stdin, within_seconds=within_seconds)
 
 
 def offered(lab: Lab, name: str) -> dict[str, int]:
@@ -102,6 +105,7 @@ def pods_of(lab: Lab) -> Iterator[Pods]:
     """Give room for pods; they are gone afterwards, and their GPUs free again."""
     lab.kubectl().run("create", "namespace", NAMESPACE)
     try:
+        await_account(lab.kubectl(), NAMESPACE)
         yield Pods(lab=lab)
     finally:
         lab.kubectl().run("delete", "namespace", NAMESPACE, "--wait")

@@ -14,6 +14,7 @@ from hotfire.agent import processes
 from hotfire.agent.entries import Entries
 from hotfire.agent.host import Host, OperationError
 from hotfire.agent.operations import Operations
+from hotfire.waiting import until
 
 PROGRAM = [sys.executable, "-c", "import signal; signal.pause()"]
 
@@ -68,6 +69,12 @@ def state(operations: Operations) -> dict[str, object]:
     return answer
 
 
+def await_state(pid: int, *letters: str) -> None:
+    """Wait for what a signal comes to, which the kernel does after it has been sent."""
+    what = f"process {pid} in state {' or '.join(letters)}"
+    until(lambda: processes.state(pid) in letters, within_seconds=10, what=what, poll_seconds=0.01)
+
+
 def test_stopped_service_stays_stopped_until_it_is_healed(
     operations: Operations, supervisor: Supervisor
 ) -> None:
@@ -79,7 +86,11 @@ def test_stopped_service_stays_stopped_until_it_is_healed(
 
     assert (stopped["pid"], stopped["held"]) == (None, True)
     assert problems == []
-    assert state(operations)["pid"] == supervisor.process.pid
+    until(
+        lambda: state(operations)["pid"] == supervisor.process.pid,
+        within_seconds=10,
+        what="its new process",
+    )
 
 
 def test_a_service_that_does_not_run_is_refused(
@@ -96,13 +107,12 @@ def test_hanging_service_stands_still_until_it_is_healed(
 ) -> None:
     what = {"op": "process.signal", "service": "kubelet", "signal": "STOP"}
     operations.answer({**what, "id": "u-1", "ttl_seconds": 60})
-    standing = processes.state(supervisor.process.pid)
+    await_state(supervisor.process.pid, "T")
 
     problems = operations.heal_all()
 
-    assert standing == "T"
     assert problems == []
-    assert processes.state(supervisor.process.pid) in {"S", "R"}
+    await_state(supervisor.process.pid, "S", "R")
 
 
 def test_killed_service_gets_another_process(
@@ -113,10 +123,14 @@ def test_killed_service_gets_another_process(
     answer = operations.answer({**what, "id": "u-1", "ttl_seconds": 60})
     assert isinstance(answer, dict)
 
-    former_process = processes.state(former)
+    await_state(former, "", "Z", "X")
+    until(
+        lambda: state(operations)["pid"] not in {None, former},
+        within_seconds=10,
+        what="another process",
+    )
 
     assert answer["observed"] == {"pids": [former]}
-    assert former_process in {"", "Z", "X"}
 
 
 @pytest.fixture
@@ -147,13 +161,13 @@ def test_only_the_named_process_of_a_container_stands_still(
     what = {"op": "process.signal", "signal": "STOP", "process": "engine-core"}
     ids = {"container_id": name, "pod_uid": "p-1", "id": "u-1", "ttl_seconds": 60}
     operations.answer({**what, **ids})
-    states = processes.state(engine.pid), processes.state(api.pid)
+    await_state(engine.pid, "T")
+    other = processes.state(api.pid)
 
     operations.heal_all()
 
-    assert states[0] == "T"
-    assert states[1] != "T"
-    assert processes.state(engine.pid) in {"R", "S"}
+    assert other not in {"T", ""}
+    await_state(engine.pid, "R", "S")
 
 
 def test_signals_other_than_stop_and_kill_are_refused(

@@ -93,7 +93,7 @@ class Agent:
         doors = ["--host-prefix", self.prefix, "--birdc", self.birdc]
         words = [*self.inside.split(), *self._program, "serve", *places, *doors]
         self.process = subprocess.Popen(words)
-        until(self._socket.exists, within_seconds=10, what="the agent's socket", poll_seconds=0.02)
+        until(self._socket.exists, within_seconds=30, what="the agent's socket", poll_seconds=0.02)
 
     def end(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
@@ -105,6 +105,14 @@ class Agent:
         reply = self.reply(op, **args)
         assert reply["ok"], reply["error"]
         return reply["result"]
+
+    def await_bfd(self, state: str) -> None:
+        """Wait until the one BFD session of the link is in a state."""
+
+        def states() -> list[str]:
+            return [one["state"] for one in self.call("link.state", link=LINK)["bfd"]]
+
+        until(lambda: states() == [state], within_seconds=30, what=f"BFD {state}")
 
     def reply(self, op: str, **args: object) -> dict[str, Any]:
         argv = [*self._program, "call", json.dumps({"op": op, **args})]

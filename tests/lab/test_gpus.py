@@ -41,7 +41,7 @@ def shared(lab: Lab, node: str, words: str) -> Iterator[None]:
         yield
     finally:
         lab.rack.run(node, ["tee", CONFIG], stdin=former)
-        until(lambda: offered(lab, node) == {GPU: 2}, within_seconds=20, what="whole GPUs again")
+        until(lambda: offered(lab, node) == {GPU: 2}, within_seconds=60, what="whole GPUs again")
 
 
 def test_pod_opens_its_own_gpu_and_no_other_even_by_number(lab: Lab, pods: Pods, node: str) -> None:
@@ -69,13 +69,13 @@ def test_xid_takes_one_gpu_out_of_allocatable_until_it_is_healed(lab: Lab, node:
     ]
 
     with xid(lab, node, uuid, 79):
-        until(lambda: offered(lab, node) == {GPU: 1}, within_seconds=10, what="one GPU less")
+        until(lambda: offered(lab, node) == {GPU: 1}, within_seconds=60, what="one GPU less")
         until(
             lambda: scrape(lab, node).total("DCGM_FI_DEV_XID_ERRORS", UUID=uuid) == 79,
-            within_seconds=5,
+            within_seconds=60,
             what="the Xid in the metrics",
         )
-    until(lambda: offered(lab, node) == {GPU: 2}, within_seconds=10, what="both GPUs again")
+    until(lambda: offered(lab, node) == {GPU: 2}, within_seconds=60, what="both GPUs again")
 
     assert scrape(lab, node).total("DCGM_FI_DEV_XID_ERRORS") == 0
 
@@ -88,7 +88,7 @@ def test_utilisation_follows_the_pod_that_holds_the_gpu(lab: Lab, pods: Pods, no
     def utilisation() -> float:
         return scrape(lab, node).total("DCGM_FI_DEV_GPU_UTIL", **mine) or 0.0
 
-    until(lambda: utilisation() > 70, within_seconds=15, what="the GPU busy")
+    until(lambda: utilisation() > 70, within_seconds=60, what="the GPU busy")
     unheld = [
         sample.value
         for sample in scrape(lab, node).series("DCGM_FI_DEV_GPU_UTIL")
@@ -97,7 +97,7 @@ def test_utilisation_follows_the_pod_that_holds_the_gpu(lab: Lab, pods: Pods, no
     pods.run("delete", "pod", "busy")
     until(
         lambda: scrape(lab, node).total("DCGM_FI_DEV_GPU_UTIL", UUID=uuid) == 0,
-        within_seconds=15,
+        within_seconds=60,
         what="the GPU idle",
     )
 
@@ -111,7 +111,7 @@ def test_pod_reads_its_own_load_from_nvidia_smi(pods: Pods, node: str) -> None:
     def reading() -> list[int]:
         return [int(cell) for cell in pods.shell("busy", *query.split()).split(",")]
 
-    until(lambda: reading()[0] > 70, within_seconds=15, what="a busy GPU in the pod's eyes")
+    until(lambda: reading()[0] > 70, within_seconds=60, what="a busy GPU in the pod's eyes")
     assert 0 < reading()[1] < 64
 
 
@@ -119,7 +119,7 @@ def test_time_slices_are_offered_and_shared_while_a_node_is_set_so(
     lab: Lab, pods: Pods, node: str
 ) -> None:
     with shared(lab, node, "time-slicing=4"):
-        until(lambda: offered(lab, node) == {GPU: 8}, within_seconds=20, what="eight slices")
+        until(lambda: offered(lab, node) == {GPU: 8}, within_seconds=60, what="eight slices")
         for number in range(3):
             pods.start(f"slice-{number}", IDLE, node=node)
         seen = [pods.uuid(f"slice-{number}") for number in range(3)]

@@ -7,9 +7,9 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+import yaml
 
 from hotfire.chaos.agent_client import AgentClient
 from hotfire.lab import project_root
@@ -19,13 +19,14 @@ from tests.world import World
 pytestmark = pytest.mark.lab
 
 
-def events(folder: Path) -> list[dict[str, Any]]:
-    path = folder / "timeline.jsonl"
+def happened(run: Path) -> list[str]:
+    """Return what a run has told so far of its own course."""
+    path = run / "timeline.jsonl"
     lines = path.read_text().splitlines() if path.exists() else []
     found = []
     for line in lines:
         with contextlib.suppress(ValueError):  # The last line may be half written.
-            found.append(json.loads(line))
+            found.append(json.loads(line)["what"])
     return found
 
 
@@ -34,32 +35,67 @@ def cut_links(world: World) -> list[str]:
     return [node for node, text in tables.items() if "netdev hotfire" in text]
 
 
-def test_killed_in_the_middle_of_a_silent_uplink_loss(
-    world: World, scripted_target: Path, tmp_path: Path
-) -> None:
-    run = tmp_path / "run"
-    argv = [sys.executable, "-m", "hotfire", "certify", "--target", str(scripted_target)]
+def killed_runner(world: World, target: Path, folder: Path) -> None:
+    """Run a silent uplink loss as a user does, and kill the runner while it is in effect."""
+    run = folder / "run"
+    argv = [sys.executable, "-m", "hotfire", "certify", "--target", str(target)]
     argv += ["--only", "FLT-NET-001", "--run-dir", str(run)]
-    with (tmp_path / "log").open("wb") as log:
+    with (folder / "log").open("wb") as log:
         runner = subprocess.Popen(argv, cwd=project_root(), stdout=log, stderr=log)
     try:
         until(
-            lambda: any(event["what"] == "took-effect" for event in events(run)),
-            within_seconds=150,
+            lambda: runner.poll() is not None or "took-effect" in happened(run),
+            within_seconds=200,
             what="the fault in effect",
         )
     finally:
         os.kill(runner.pid, signal.SIGKILL)
         runner.wait(10)
+    assert "took-effect" in happened(run), (folder / "log").read_text()
     assert cut_links(world) != []
 
-    heal = [sys.executable, "-m", "hotfire", "heal", "--target", str(scripted_target)]
-    done = subprocess.run(
-        [*heal, "--keep-stack"], capture_output=True, text=True, timeout=200, check=False
-    )
 
+def heal(world: World, target: Path) -> str:
+    """Heal as a user does, see that it did, and return what it said; agents and namespace go."""
+    argv = [sys.executable, "-m", "hotfire", "heal", "--target", str(target), "--keep-stack"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert cut_links(world) == []
-    assert "undone" in done.stdout
     AgentClient(world.cluster, world.profile).remove()
-    world.cluster.delete_namespace(world.profile.system_namespace)
+    name = world.profile.system_namespace
+    world.cluster.delete_namespace(name)
+    until(
+        lambda: world.cluster.get("Namespace", None, name) is None,
+        within_seconds=60,
+        what=f"namespace {name} gone",
+    )
+    return done.stdout
+
+
+def test_killed_in_the_middle_of_a_silent_uplink_loss(
+    world: World, scripted_target: Path, tmp_path: Path
+) -> None:
+    killed_runner(world, scripted_target, tmp_path)
+
+    said = heal(world, scripted_target)
+
+    assert "undone" in said
+
+
+def test_node_whose_runner_was_killed_heals_when_the_lease_ends(
+    world: World, scripted_target: Path, tmp_path: Path
+) -> None:
+    document = yaml.safe_load(scripted_target.read_text())
+    # This is about the end: what is normal may be measured in a moment.
+    document["measurement"] |= {"baseline_seconds": 5, "baseline_requests": 60}
+    document["agent"] = {"lease_seconds": 30}
+    target = tmp_path / "target.yaml"
+    target.write_text(yaml.safe_dump(document))
+    killed_runner(world, target, tmp_path)
+    [node] = cut_links(world)
+
+    until(lambda: cut_links(world) == [], within_seconds=120, what="the lease's end")
+
+    [entry] = AgentClient(world.cluster, world.profile).entries(node)
+    assert (entry.state, entry.observed.healed_because) == ("healed", "expired")
+    heal(world, target)

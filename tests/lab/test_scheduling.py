@@ -9,6 +9,7 @@ import pytest
 from hotfire.lab.kube import Kubectl, condition
 from hotfire.lab.lab import Lab
 from hotfire.waiting import until
+from tests.namespaces import await_account
 
 pytestmark = pytest.mark.lab
 
@@ -23,6 +24,7 @@ def kubectl(lab: Lab) -> Iterator[Kubectl]:
     """kubectl, and a namespace of its own for each test."""
     found = lab.kubectl()
     found.run("create", "namespace", NAMESPACE)
+    await_account(found, NAMESPACE)
     yield found
     found.run("delete", "namespace", NAMESPACE, within_seconds=90)
 
