@@ -10,7 +10,7 @@ import yaml
 
 from hotfire.errors import LabError
 from hotfire.lab import add_ons, readiness
-from hotfire.lab.kube import Kubectl, condition, fill
+from hotfire.lab.kube import Kubectl, condition, fill, serves
 from hotfire.lab.topology import GATEWAY_ADDRESS, Topology
 
 READY = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
@@ -58,6 +58,21 @@ def test_condition_holds_only_when_its_status_is_true(
     item: dict[str, object], expected: bool
 ) -> None:
     assert condition(item, "Ready") is expected
+
+
+@pytest.mark.parametrize(
+    ("generation", "ready", "desired", "expected"),
+    [(1, 3, 3, True), (1, 2, 3, False), (1, 0, 0, True), (0, 0, 0, False)],
+)
+def test_a_daemon_set_serves_where_its_controller_wants_it(
+    generation: int, ready: int, desired: int, expected: bool
+) -> None:
+    status = {"observedGeneration": generation, "numberReady": ready}
+    status["desiredNumberScheduled"] = desired
+
+    item = {"kind": "DaemonSet", "metadata": {"generation": 1}, "status": status}
+
+    assert serves(item) is expected
 
 
 def test_failed_kubectl_tells_its_words_and_its_reason(kubectl: MakeKubectl) -> None:

@@ -178,7 +178,11 @@ def test_power_of_a_node_comes_back_as_after_a_boot(lab: Lab) -> None:
     assert mended["event"] == "mended"
     assert lab.rack.pid("n3") not in {None, before}
     assert asked(lab, "n3", VETHS) == links
-    assert hotfire("status").returncode == 0
+    until(
+        lambda: hotfire("status").returncode == 0,
+        within_seconds=60,
+        what="a healthy lab: what runs on every node got ready there again",
+    )
 
 
 def test_two_at_once_are_proven_by_whoever_is_mended_last(lab: Lab) -> None:

@@ -87,3 +87,13 @@ def condition(item: Mapping[str, Any], kind: str) -> bool:
     """Return whether an object's status has a condition of that type with status True."""
     rows = item.get("status", {}).get("conditions", [])
     return any(row["type"] == kind and row["status"] == "True" for row in rows)
+
+
+def serves(item: Mapping[str, Any]) -> bool:
+    """Return whether a Deployment, a DaemonSet or a Gateway does what it is there for."""
+    if item["kind"] == "DaemonSet":
+        status, wanted = item.get("status", {}), item["metadata"]["generation"]
+        # Before its controller has looked, zero of zero are ready.
+        looked = status.get("observedGeneration") == wanted
+        return looked and status["numberReady"] == status["desiredNumberScheduled"]
+    return condition(item, "Programmed" if item["kind"] == "Gateway" else "Available")

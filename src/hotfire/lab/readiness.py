@@ -7,7 +7,7 @@ from typing import Any
 from hotfire.errors import HarnessError, LabError
 from hotfire.lab import netns
 from hotfire.lab.gpus import MIG_RESOURCE_PREFIX, RESOURCE
-from hotfire.lab.kube import Kubectl, condition
+from hotfire.lab.kube import Kubectl, condition, serves
 from hotfire.lab.state import State
 from hotfire.lab.topology import API_ADDRESS, Machine, Topology
 from hotfire.waiting import until
@@ -62,13 +62,13 @@ def wait_gateway(kubectl: Kubectl) -> None:
 
 
 def wait_add_ons(topology: Topology, kubectl: Kubectl) -> None:
-    """Wait until every deployment is available and the kubelets offer every GPU."""
+    """Wait until every workload of the lab serves and the kubelets offer every GPU."""
     workers = topology.workers
     wanted = {each.name: topology.sharing(each).resources(len(each.gpus)) for each in workers}
 
     def ready() -> bool:
-        deployments = kubectl.items("deployments", "--all-namespaces")
-        available = all(condition(each, "Available") for each in deployments)
+        workloads = kubectl.items("deployments,daemonsets", "--all-namespaces")
+        available = all(map(serves, workloads))
         offered = {node["metadata"]["name"]: gpus(node) for node in kubectl.items("nodes")}
         return available and all(offered.get(name) == those for name, those in wanted.items())
 

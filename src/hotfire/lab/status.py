@@ -7,7 +7,7 @@ from typing import Any
 from hotfire.errors import LabError
 from hotfire.lab import add_ons, cgroups, dependencies, fabric
 from hotfire.lab.handles import breaking, facts
-from hotfire.lab.kube import condition
+from hotfire.lab.kube import condition, serves
 from hotfire.lab.lab import Lab, standing
 from hotfire.lab.pool_process import PoolProcess
 from hotfire.lab.topology import Machine, Role, Topology
@@ -95,19 +95,12 @@ def _missing(objects: list[dict[str, Any]]) -> list[str]:
     """Return the names of what should serve the platform and does not."""
     if not objects:
         return ["the API, or what it serves"]
-    return [_name(each) for each in objects if _is_of_platform(each) and not _serves(each)]
+    return [_name(each) for each in objects if _is_of_platform(each) and not serves(each)]
 
 
 def _is_of_platform(item: dict[str, Any]) -> bool:
     """Return whether the lab brought it: what a user deploys is no part of the lab's health."""
     return item["metadata"].get("namespace") in add_ons.NAMESPACES
-
-
-def _serves(item: dict[str, Any]) -> bool:
-    if item["kind"] == "DaemonSet":
-        status = item["status"]
-        return bool(status["numberReady"] == status["desiredNumberScheduled"])
-    return condition(item, "Programmed" if item["kind"] == "Gateway" else "Available")
 
 
 def _name(item: dict[str, Any]) -> str:
