@@ -95,5 +95,5 @@ def serves(item: Mapping[str, Any]) -> bool:
         status, wanted = item.get("status", {}), item["metadata"]["generation"]
         # Before its controller has looked, zero of zero are ready.
         looked = status.get("observedGeneration") == wanted
-        return looked and status["numberReady"] == status["desiredNumberScheduled"]
+        return bool(looked and status["numberReady"] == status["desiredNumberScheduled"])
     return condition(item, "Programmed" if item["kind"] == "Gateway" else "Available")
