@@ -16,7 +16,7 @@ pytestmark = pytest.mark.lab
 NAMESPACE = "scheduling"
 GPU = "nvidia.com/gpu"
 DRIVER = "accelerators.example.com"
-WITHIN_SECONDS = 40
+WITHIN_SECONDS = 90
 
 
 @pytest.fixture
@@ -49,14 +49,14 @@ def _pod(name: str, resources: dict[str, Any], **spec: object) -> dict[str, Any]
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": needed | spec}
 
 
-def _gang(size: int) -> list[dict[str, Any]]:
+def _gang(size: int, name: str) -> list[dict[str, Any]]:
     group = {
         "apiVersion": "scheduling.k8s.io/v1alpha2",
         "kind": "PodGroup",
-        "metadata": {"name": "gang"},
+        "metadata": {"name": name},
         "spec": {"schedulingPolicy": {"gang": {"minCount": size}}},
     }
-    member = {"schedulingGroup": {"podGroupName": "gang"}}
+    member = {"schedulingGroup": {"podGroupName": name}}
     return [group, *(_pod(f"gang-{i}", _one_gpu(), **member) for i in range(size))]
 
 
@@ -65,14 +65,27 @@ def _one_gpu() -> dict[str, Any]:
 
 
 def _free_gpus(kubectl: Kubectl) -> int:
-    """Return how many GPUs no pod has; other tests' pods may have some."""
+    """Return how many GPUs no pod has; other tests' pods may have some, and keep them."""
+    until(lambda: not _leaving(kubectl), within_seconds=WITHIN_SECONDS, what="pods that go gone")
     taken = (
-        int(container.get("resources", {}).get("limits", {}).get(GPU, "0"))
+        _gpus(pod)
         for pod in kubectl.items("pods", "--all-namespaces")
-        for container in pod["spec"]["containers"]
+        if pod["spec"].get("nodeName") and pod["status"]["phase"] not in {"Succeeded", "Failed"}
     )
     offered = (node["status"]["allocatable"] for node in kubectl.items("nodes"))
     return sum(int(each.get(GPU, "0")) for each in offered) - sum(taken)
+
+
+def _gpus(pod: dict[str, Any]) -> int:
+    limits = (each.get("resources", {}).get("limits", {}) for each in pod["spec"]["containers"])
+    return sum(int(each.get(GPU, "0")) for each in limits)
+
+
+def _leaving(kubectl: Kubectl) -> list[str]:
+    """Return the pods that still have a GPU and are being deleted."""
+    pods = kubectl.items("pods", "--all-namespaces")
+    names = [pod["metadata"] for pod in pods if _gpus(pod)]
+    return [each["name"] for each in names if "deletionTimestamp" in each]
 
 
 def _bound(kubectl: Kubectl) -> set[str]:
@@ -95,7 +108,7 @@ def _conditions(item: dict[str, Any]) -> list[dict[str, Any]]:
 def test_gang_that_fits_runs_whole(kubectl: Kubectl) -> None:
     size = _free_gpus(kubectl)
     assert size >= 2
-    _create(kubectl, *_gang(size))
+    _create(kubectl, *_gang(size, "whole"))
 
     def running() -> int:
         pods = kubectl.items("pods", f"--namespace={NAMESPACE}")
@@ -110,9 +123,13 @@ def test_gang_short_of_one_gpu_binds_no_pod_until_the_gpu_is_free(kubectl: Kubec
     gang = {f"gang-{i}" for i in range(size)}
     _create(kubectl, _pod("blocker", _one_gpu()))
     until(lambda: _bound(kubectl) == {"blocker"}, within_seconds=WITHIN_SECONDS, what="blocker")
-    _create(kubectl, *_gang(size))
+    _create(kubectl, *_gang(size, "short"))
 
-    until(lambda: _refused(kubectl) == gang, within_seconds=WITHIN_SECONDS, what="gang refused")
+    until(
+        lambda: _refused(kubectl) == gang,
+        within_seconds=WITHIN_SECONDS,
+        what=f"all of {sorted(gang)} refused",
+    )
     assert _bound(kubectl) == {"blocker"}
     kubectl.run("delete", "pod", "blocker", f"--namespace={NAMESPACE}")
 
