@@ -14,8 +14,8 @@ from bench.judged import Judged, table
 from bench.rates import ONE
 from bench.rig import Load, Measured, p95, rig
 
-OPEN = Load(mode="open", amount=39, seconds=8)
-CLOSED = Load(mode="closed", amount=100, seconds=8)
+OPEN = Load(mode="open", amount=39, seconds=16)
+CLOSED = Load(mode="closed", amount=100, seconds=16)
 WITHIN = 0.1
 """How far a rate or a p95 may lie from what was asked for or is true before it does not count."""
 COLUMNS = (

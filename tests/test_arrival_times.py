@@ -12,11 +12,17 @@ from hotfire.traffic.plan import LoadPlan
 from hotfire.traffic.reactor import Anchor, Order, Reactor
 from hotfire.traffic.surroundings import clock_offset_ns
 from hotfire.waiting import pause
+from tests.readers import KITS
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
 EVENT = b'data: {"choices":[{"index":0,"delta":{"content":" a"},"finish_reason":null}]}\n\n'
 LAST = EVENT.replace(b"null", b'"stop"') + b"data: [DONE]\n\n"
 LATE_SECONDS = 0.2
+
+
+@pytest.fixture(params=KITS, ids=lambda kit: kit.name, autouse=True)
+def either_reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hotfire.traffic.reactor.kit", lambda _: request.param)
 
 
 @pytest.fixture
@@ -91,7 +97,7 @@ def test_a_small_step_of_the_clock_puts_no_token_before_its_headers(
     while exchange.answer.headers_ns is None:
         reactor.turn()
 
-    reactor._epoch_ns += 2_000_000  # as a tick does that sees the clock stepped forward
+    reactor._reader.epoch_ns += 2_000_000  # as a sweep does that sees the clock stepped forward
     client.sendall(EVENT + LAST)
     client.close()
     while reactor.busy:

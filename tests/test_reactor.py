@@ -14,6 +14,12 @@ from hotfire.traffic.plan import LoadPlan
 from hotfire.traffic.reactor import Anchor, Order, Reactor
 from hotfire.waiting import until
 from tests.engine_process import DEADLINE_SECONDS, EngineProcess
+from tests.readers import KITS
+
+
+@pytest.fixture(params=KITS, ids=lambda kit: kit.name, autouse=True)
+def either_reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hotfire.traffic.reactor.kit", lambda _: request.param)
 
 
 class Driver:

@@ -16,6 +16,7 @@ from hotfire.traffic.exchange import Order
 from hotfire.traffic.plan import LoadPlan
 from hotfire.traffic.reactor import Reactor
 from hotfire.waiting import until
+from tests.readers import KITS
 
 HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 TOKEN = b'data: {"choices":[{"delta":{"content":"%c"},"finish_reason":null}]}\n\n'
@@ -23,6 +24,11 @@ LAST = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
 EVENTS = [TOKEN % b"a", TOKEN % b"b", TOKEN % b"c", LAST, b"data: [DONE]\n\n"]
 WIRE = HEAD + b"".join(b"%x\r\n%s\r\n" % (len(e), e) for e in EVENTS) + b"0\r\n\r\n"
 WITHIN_SECONDS = 30
+
+
+@pytest.fixture(params=KITS, ids=lambda kit: kit.name, autouse=True)
+def either_reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hotfire.traffic.reactor.kit", lambda _: request.param)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+DATA, END = b"data: ", b"\n\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,9 @@ class Parser:
 
     def feed(self, chunk: bytes) -> list[ServerEvent]:
         """Return the events that this chunk completes."""
+        if self.fresh and not self._at_start and _is_one(chunk):
+            line = chunk[len(DATA) : -len(END)].decode("utf-8", errors="replace")
+            return [ServerEvent(data=line, id=self._id)]
         open_end = bool(self._held) and self._held[-1].endswith(b"\r")
         self._held.append(chunk)
         self._held_bytes += len(chunk)
@@ -96,6 +100,16 @@ class Parser:
         data, name = self._data, self._name or "message"
         self._data, self._name, self._data_bytes = [], "", 0
         return ServerEvent(data="\n".join(data), name=name, id=self._id) if data else None
+
+
+def _is_one(chunk: bytes) -> bool:
+    """Return whether this is one whole event of one line, as most are."""
+    return (
+        chunk.startswith(DATA)
+        and chunk.find(b"\n") == len(chunk) - len(END)
+        and chunk.endswith(END)
+        and b"\r" not in chunk
+    )
 
 
 def parse(body: bytes) -> list[ServerEvent]:

@@ -44,7 +44,7 @@ def load(  # noqa: PLR0913 - one parameter is one option
     ] = None,
     workers: Annotated[Count, typer.Option(help="Load processes.")] = None,
     client: Annotated[
-        Literal["reactor", "geventhttpclient"] | None,
+        Literal["reactor", "reactor-python", "geventhttpclient"] | None,
         typer.Option(help="What reads the streams; the second is there to check the first."),
     ] = None,
     prompts: Annotated[

@@ -10,6 +10,7 @@ import httptools
 
 from hotfire.sse import Parser
 from hotfire.traffic.plain import Template, learn
+from hotfire.traffic.reader import Gaps
 from hotfire.traffic.transcript import (
     DETAIL_LIMIT,
     EVENT_LIMIT_BYTES,
@@ -39,7 +40,9 @@ class Answer:
         "ended", "headers_ns", "received", "said", "served_by", "status",
     )  # fmt: skip
 
-    def __init__(self, *, streamed: bool = True, short_cut: bool = True) -> None:
+    def __init__(
+        self, *, streamed: bool = True, short_cut: bool = True, gaps: Gaps | None = None
+    ) -> None:
         self._parser = httptools.HttpResponseParser(self)
         self._streamed = streamed
         self._now = 0
@@ -55,7 +58,7 @@ class Answer:
         self._events = Parser()
         self._plain: Template | None = None
         self._lessons = LESSONS if short_cut else 0
-        self.said = Transcript()
+        self.said = Transcript(gaps)
         self.received = False
         self.ended = False
         self.status: int | None = None
@@ -67,15 +70,20 @@ class Answer:
         plain = self._plain
         if plain is not None and self._between:
             if plain.is_one(data):
-                self.said.another(now_ns)
+                self.said.gaps.note(now_ns)
                 return
             used, tokens = plain.take(data)
             for _ in range(tokens):
-                self.said.another(now_ns)
+                self.said.gaps.note(now_ns)
             if used == len(data):
                 return
             data = data[used:]
         self._parse(data, now_ns)
+
+    @property
+    def plain(self) -> Template | None:
+        """What the plain tokens look like that may follow, if the next byte begins a chunk."""
+        return self._plain if self._between else None
 
     def _parse(self, data: bytes, now_ns: int) -> None:
         self._now = now_ns

@@ -9,6 +9,7 @@ from typing import Self
 from pydantic import ValidationError
 
 from hotfire.traffic.files import Record
+from hotfire.traffic.reader import kit
 
 
 class Host(Record):
@@ -19,6 +20,8 @@ class Host(Record):
     processor: str
     kernel: str
     python: str
+    reader: str
+    """What reads the streams: compiled code or Python."""
 
     @classmethod
     def this(cls) -> Self:
@@ -29,6 +32,7 @@ class Host(Record):
             processor=_processor(),
             kernel=platform.release(),
             python=platform.python_version(),
+            reader=kit("reactor").name,
         )
 
 

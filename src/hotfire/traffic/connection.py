@@ -4,7 +4,6 @@ Sockets come from ``_socket``, which gevent never patches. The kernel tells of w
 it came, so that reading it later does not move its time.
 """
 
-import struct
 from _socket import socket as RawSocket  # noqa: N812 - a class, whatever its case
 from enum import Enum
 from socket import AF_INET, AF_INET6, IPPROTO_TCP, MSG_PEEK, SO_ERROR, SOCK_STREAM, SOL_SOCKET
@@ -12,13 +11,8 @@ from socket import TCP_NODELAY as NO_DELAY
 
 from hotfire.traffic.answer import Answer
 from hotfire.traffic.exchange import Exchange
+from hotfire.traffic.reader import CHUNK_BYTES, TIMES, TIMES_BYTES
 from hotfire.traffic.tls import Session
-
-CHUNK_BYTES = 16_384
-TIMES = 35
-"""SO_TIMESTAMPNS, option and message type alike; Python has no name for it."""
-TIMES_BYTES = 64
-TIME = struct.Struct("@qq").unpack
 
 Address = tuple[str, int]
 

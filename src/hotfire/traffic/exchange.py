@@ -118,7 +118,7 @@ class Rows:
             phase="warmup" if order.sched_ns < self._warm_ns else "steady",
             conn_reused=exchange.reused,
             connect_ns=exchange.connect_ns,
-            gaps_us=tuple([(gap + 500) // 1000 for gap in said.gaps_ns]),
+            gaps_us=said.gaps.us(),
             censored=censored,
         )
 
@@ -126,7 +126,7 @@ class Rows:
 def overdue(plan: LoadPlan, exchange: Exchange[Answered], now: int) -> Outcome | None:
     """Return why an exchange is given up at this moment, if it is."""
     answer = exchange.answer
-    if len(answer.said.gaps_ns) > GAPS_LIMIT:
+    if len(answer.said.gaps) > GAPS_LIMIT:
         return FailureClass.MALFORMED, f"more than {GAPS_LIMIT} chunks and no end"
     late = _late(plan, exchange, now)
     if late is None:

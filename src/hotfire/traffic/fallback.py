@@ -23,7 +23,7 @@ from hotfire.traffic import tls
 from hotfire.traffic.clock import NANO, Anchor
 from hotfire.traffic.exchange import Exchange, Order, Rows, cut, overdue
 from hotfire.traffic.plan import LoadPlan
-from hotfire.traffic.reactor import SWEEP_TICKS, TICK_NS, Measurements
+from hotfire.traffic.reactor import SWEEP_NS, TICK_NS, Measurements
 from hotfire.traffic.request import Requests
 from hotfire.traffic.transcript import (
     Outcome,
@@ -118,7 +118,7 @@ class Fallback:
         self._running: dict[Any, Exchange[Told]] = {}
         self._abandoned = False
         self.submitted = self.in_flight = 0
-        self.measured = Measurements()
+        self.measured = Measurements("geventhttpclient")
 
     @property
     def reported(self) -> int:
@@ -129,6 +129,12 @@ class Fallback:
     def busy(self) -> bool:
         """Whether any request is unfinished."""
         return self.reported < self.submitted
+
+    ahead_ns = 0
+
+    def recall(self, after_ns: int) -> int:
+        """Take nothing back: what was handed over is on its way."""
+        return 0
 
     def submit(self, order: Order) -> None:
         """Hand over one request; it is sent as soon as this greenlet yields."""
@@ -148,7 +154,7 @@ class Fallback:
             now = time.monotonic_ns()
             self.measured.lag_us.append(max(0, now - due) // 1000)
             ticks += 1
-            if ticks % SWEEP_TICKS == 0:
+            if ticks % (SWEEP_NS // TICK_NS) == 0:
                 self._sweep(now)
         gevent.sleep(0)  # those not yet begun end at once
         now = time.monotonic_ns()

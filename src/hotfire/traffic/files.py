@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
+from pydantic_core import to_json
 
 from hotfire.history import Request, to_row
 
@@ -86,6 +87,8 @@ class Measured(Record):
     """Share of the machine's CPU time that a hypervisor gave to others; None: not told."""
     clock_step_seconds: float = 0.0
     """Largest jump of the epoch clock against the monotonic one."""
+    reader: str = ""
+    """What read the streams: compiled code, Python or geventhttpclient."""
 
 
 class Present(Record):
@@ -165,8 +168,13 @@ class Files:
 
 def line(request: Request) -> bytes:
     """Return one row as a line of JSON."""
-    text = json.dumps(to_row(request), separators=(",", ":"), ensure_ascii=False)
-    return text.encode(errors="replace") + b"\n"
+    row = to_row(request)
+    try:
+        return to_json(row) + b"\n"
+    except ValueError:
+        # A target may have put half a surrogate pair into its words.
+        text = json.dumps(row, separators=(",", ":"), ensure_ascii=False)
+        return text.encode(errors="replace") + b"\n"
 
 
 class HistoryWriter:

@@ -50,6 +50,7 @@ class Fitness:
             gc_pause_max_seconds=max(self.gc_pauses),
             nice=self.nice,
             realtime=self.realtime,
+            reader=of_reactor.reader,
             **asdict(self.surroundings.disturbance()),
         )
 
@@ -57,7 +58,7 @@ class Fitness:
 def worst(of_workers: Sequence[Measured]) -> Measured:
     """Return the worst of each figure, and the sum of what was dispatched.
 
-    Every figure but two is worse the larger it is: no average hides a worker that is not fit. One
+    Every figure but these is worse the larger it is: no average hides a worker that is not fit. One
     that a worker does not tell is not told.
     """
     values: dict[str, Any] = {}
@@ -65,6 +66,7 @@ def worst(of_workers: Sequence[Measured]) -> Measured:
         told = [getattr(measured, name) for measured in of_workers]
         values[name] = None if None in told else max(told)
     values["dispatched"] = sum(measured.dispatched for measured in of_workers)
+    values["reader"] = ", ".join(sorted({measured.reader for measured in of_workers}))
     values["realtime"] = all(measured.realtime for measured in of_workers)
     return Measured(**values)
 

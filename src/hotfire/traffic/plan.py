@@ -84,7 +84,7 @@ class LoadPlan(BaseModel):
     """PEM file of the authorities that may vouch for an https gateway; empty: the machine's."""
     server_name: str = ""
     """Name the gateway's certificate must bear; empty: the host of ``url``."""
-    client: Literal["reactor", "geventhttpclient"] = "reactor"
+    client: Literal["reactor", "reactor-python", "geventhttpclient"] = "reactor"
     """What reads the streams: our own loop, or a library's client to check it against."""
     path: str = Field(default="/v1/chat/completions", pattern="^/[!-~]*$")
     """Endpoint; prompts become messages if it ends in /chat/completions."""

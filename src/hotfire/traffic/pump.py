@@ -15,7 +15,7 @@ from hotfire.traffic.plan import NANO, arrivals_of
 if TYPE_CHECKING:
     from hotfire.traffic.session import Session
 
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.1
 SHIFT_NS = NANO // 100
 TURN_SECONDS = 1e-6
 """Turn of the others; gevent's sleep(0) comes back many times before it looks at timers."""
@@ -39,7 +39,7 @@ class Pump(Protocol):
 
 
 class OpenPump:
-    """Hands each arrival to the reactor at its time, whatever became of those before."""
+    """Hands each arrival over shortly before its time, whatever became of those before."""
 
     def __init__(self, session: "Session") -> None:
         self._session = session
@@ -51,16 +51,19 @@ class OpenPump:
     def run(self) -> bool:
         """Submit what is due; return whether the plan came to its end."""
         session, shift = self._session, Shift()
+        due_ns, ahead_ns = session.t0_ns, session.reactor.ahead_ns
         for arrival in self._arrivals:
-            due = session.t0_ns + arrival.offset_ns
-            if shift.over or due > time.monotonic_ns():
-                wait_until(session, due)
+            due_ns = session.t0_ns + arrival.offset_ns
+            if shift.over or due_ns - ahead_ns > time.monotonic_ns():
+                # Not at each moment that is due, but for many of them at a time.
+                wait_until(session, due_ns - ahead_ns // 2)
                 shift = Shift()
             if session.stopped_ns is not None:
                 self._waiting.append(arrival)
                 return False
-            session.submit(arrival.seq, due)
-        return True
+            session.submit(arrival.seq, due_ns)
+        wait_until(session, due_ns)
+        return session.stopped_ns is None
 
     def on_end(self, request: Request) -> None:
         """An open loop does not care."""

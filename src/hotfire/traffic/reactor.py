@@ -9,47 +9,45 @@ import time
 from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from errno import EINPROGRESS
 
 from hotfire.history import FailureClass, Request
 from hotfire.traffic import tls
 from hotfire.traffic.answer import Answer
 from hotfire.traffic.clock import NANO, Anchor
-from hotfire.traffic.connection import (
-    CHUNK_BYTES,
-    TIME,
-    TIMES_BYTES,
-    Address,
-    Connection,
-    Stage,
-)
+from hotfire.traffic.connection import Address, Connection, Stage
 from hotfire.traffic.exchange import Exchange, Order, Rows, cut, overdue
 from hotfire.traffic.plan import LoadPlan
+from hotfire.traffic.reader import CHUNK_BYTES, READ, TIMES_BYTES, arrived, kit
 from hotfire.traffic.request import Requests
 from hotfire.traffic.surroundings import clock_offset_ns
 from hotfire.traffic.transcript import Outcome
 
 __all__ = ["NANO", "Anchor", "Order", "Reactor"]
 
-READ, WRITE = 1, 4  # EPOLLIN and EPOLLOUT; gevent takes the names out of ``select``
+WRITE = 4  # EPOLLOUT; gevent takes the name out of ``select``
 TICK_NS = 10_000_000
-SWEEP_TICKS = 5
+SWEEP_NS = 5 * TICK_NS
+AHEAD_NS = 4 * SWEEP_NS
+NEVER_NS = 2**63 - 1
 
 
 class Measurements:
     """What the reactor knows about its own fitness; microseconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, reader: str) -> None:
+        self.reader = reader
         self.lag_us = array("L")
         self.lateness_us = array("L")
 
 
 class Reactor:
-    """Sends orders and reports each as one ``Request`` to the sink.
+    """Sends orders, each at its time, and reports each as one ``Request`` to the sink.
 
-    ``submit`` and ``abandon`` may be called from another thread than ``run``. A new connection
-    goes to the first address that takes it, tried in their order; each has an equal part of the
-    plan's ``connect_seconds``.
+    ``submit``, ``recall`` and ``abandon`` may be called from another thread than ``run``. A new
+    connection goes to the first address that takes it, tried in their order; each has an equal part
+    of the plan's ``connect_seconds``.
     """
 
     def __init__(
@@ -70,7 +68,6 @@ class Reactor:
         self._attempt_ns = round(plan.connect_seconds * NANO / len(self._addresses))
         self._tls = tls.context(plan.ca_file) if plan.secure else None
         self.submitted = 0
-        self.measured = Measurements()
         self.in_flight = 0
         self._epoll = (epoll or select.epoll)()
         self._orders: deque[Order] = deque()
@@ -78,20 +75,38 @@ class Reactor:
         self._idle: list[Connection] = []
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._wake, READ)
-        self._last_ns = self._began_ns = self._now_ns = time.monotonic_ns()
-        self._epoch_ns = clock_offset_ns()
-        self._tick_ns = time.monotonic_ns() + TICK_NS
-        self._ticks = 0
+        self._kit = kit(plan.client)
+        self.measured = Measurements(self._kit.name)
+        self._reader = self._kit.reader(self._epoll, tick_ns=TICK_NS)
+        self._reader.epoch_ns = clock_offset_ns()
+        self._sweep_ns = time.monotonic_ns() + SWEEP_NS
+        self._due_ns = NEVER_NS
+        self._awake = False
         self._abandoned = False
         self._closed = False
 
     # From outside.
 
+    ahead_ns = AHEAD_NS
+    """How long before its time an order may be handed over, so that no other thread need wake."""
+
     def submit(self, order: Order) -> None:
-        """Hand over one request; it is sent at once."""
+        """Hand over one request, which is due no earlier than those before it."""
         self.submitted += 1
         self._orders.append(order)
-        os.eventfd_write(self._wake, 1)
+        # The loop looks at its orders after every event, and at each sweep at the latest.
+        if not self._awake and order.sched_ns < time.monotonic_ns() + 2 * SWEEP_NS:
+            os.eventfd_write(self._wake, 1)
+
+    def recall(self, after_ns: int) -> int:
+        """Take back what is due later; return how many requests that were."""
+        recalled = 0
+        with suppress(IndexError):  # the last one was just sent
+            while self._orders[-1].sched_ns > after_ns:
+                self._orders.pop()
+                recalled += 1
+        self.submitted -= recalled
+        return recalled
 
     @property
     def reported(self) -> int:
@@ -116,40 +131,43 @@ class Reactor:
     # The loop.
 
     def turn(self) -> None:
-        """Wait for the next events, at most to the next tick, and handle them."""
-        connections = self._connections
-        self._last_ns, self._began_ns = self._began_ns, time.monotonic_ns()
-        ready = self._epoll.poll(max(0, self._tick_ns - self._began_ns) / NANO)
-        self._now_ns = time.monotonic_ns()
-        for fd, events in ready:
-            connection = connections.get(fd)
-            if connection is None:
-                if fd == self._wake:
-                    os.eventfd_read(fd)
-            elif events == READ and connection.plain:
-                self._read(connection)
-            else:
-                self._on_event(connection, events)
+        """Wait for the next events, at most to the next sweep, and handle them."""
+        missed = self._reader.poll(min(self._sweep_ns, self._due_ns))
+        self._awake = True
+        for fd, events, data, number in missed:
+            if connection := self._connections.get(fd):
+                self._on_missed(connection, events, data, number)
+            elif fd == self._wake:
+                os.eventfd_read(fd)
+        self._awake = False  # an order that comes from here on must wake the loop
         # A new socket takes the number of a closed one. An event closes no socket but its own, so
         # what it opens meets no other event; dispatching closes any idle one, so it comes after.
-        while self._orders:
-            self._dispatch(self._orders.popleft())
+        while order := self._next_due():
+            self._dispatch(order)
         now = time.monotonic_ns()
-        if now >= self._tick_ns:
-            self._on_tick(now)
+        if now >= self._sweep_ns:
+            self._sweep(now)
         if self._abandoned:
             self._close()
 
-    def _on_tick(self, now: int) -> None:
-        self.measured.lag_us.append((now - self._tick_ns) // 1000)
-        self._tick_ns = now + TICK_NS
-        self._epoch_ns = clock_offset_ns()
-        self._ticks += 1
-        if self._ticks % SWEEP_TICKS == 0:
-            self._sweep(now)
+    def _on_missed(
+        self, connection: Connection, events: int, data: bytes | None, number: int
+    ) -> None:
+        """Handle what the reader leaves to us."""
+        if data is not None:
+            self._on_data(connection, data, number)
+        elif number:
+            self._lost(connection, OSError(number, os.strerror(number)))
+        elif events == READ and connection.plain:
+            self._read(connection)
+        else:
+            self._on_event(connection, events)
 
     def _sweep(self, now: int) -> None:
-        """Give up what has taken too long."""
+        """Give up what has taken too long; note how late the timer's ticks came."""
+        self._sweep_ns = now + SWEEP_NS
+        self._reader.epoch_ns = clock_offset_ns()
+        self.measured.lag_us.extend(self._reader.lags_us())
         for connection in list(self._connections.values()):
             exchange = connection.exchange
             if exchange is None:
@@ -163,10 +181,18 @@ class Reactor:
             ):
                 self._try_next(connection, "no answer")
 
+    def _next_due(self) -> Order | None:
+        try:
+            self._due_ns = self._orders[0].sched_ns
+            return self._orders.popleft() if self._due_ns <= time.monotonic_ns() else None
+        except IndexError:  # there is none, or it was recalled in between
+            self._due_ns = NEVER_NS
+            return None
+
     def _dispatch(self, order: Order) -> None:
         now = time.monotonic_ns()
         self.measured.lateness_us.append(max(0, now - order.sched_ns) // 1000)
-        exchange = Exchange(order, now, Answer(streamed=self.plan.stream))
+        exchange = Exchange(order, now, self._answer())
         if self.in_flight >= self.plan.in_flight_cap:
             self._rows.report(exchange, (FailureClass.NOT_SENT, ""), None)
             return
@@ -178,6 +204,9 @@ class Reactor:
             self._send(connection, exchange)
         else:
             self._connect(exchange, self._addresses)
+
+    def _answer(self) -> Answer:
+        return Answer(streamed=self.plan.stream, gaps=self._kit.gaps())
 
     # Connections.
 
@@ -221,6 +250,7 @@ class Reactor:
 
     def _drop(self, connection: Connection) -> None:
         self._connections.pop(connection.fd, None)
+        self._reader.detach(connection.fd)
         self._epoll.unregister(connection.fd)
         connection.socket.close()
 
@@ -270,38 +300,23 @@ class Reactor:
         self._watch(connection, READ | WRITE if connection.unsent else READ)
 
     def _read(self, connection: Connection) -> None:
-        """Receive in plain text: what is done for almost every token."""
-        exchange = connection.exchange
+        """Receive in plain text what the reader does not: a stream's begin, and all else."""
         try:
-            data, arrival, _, _ = connection.socket.recvmsg(CHUNK_BYTES, TIMES_BYTES)
+            data, told, _, _ = connection.socket.recvmsg(CHUNK_BYTES, TIMES_BYTES)
         except BlockingIOError:
             return
         except OSError as error:
             self._lost(connection, error)
             return
-        if not data or exchange is None:
-            self._on_data(connection, data)
-            return
-        answer, now = exchange.answer, self._arrived(arrival, exchange)
-        answer.feed(data, now)
-        if answer.ended:
-            self._finish(connection, answer.outcome(), now)
+        self._on_data(connection, data, self._arrived(connection, told))
 
-    def _arrived(self, told: list[tuple[int, int, bytes]], exchange: Exchange[Answer]) -> int:
-        """Return when bytes of this round arrived, as the kernel told; now if it did not.
-
-        What was there before the last round would have been read in it, so that a step of the
-        machine's clock, on which the kernel tells, moves no stamp by more than a round.
-        """
-        if not told:
-            return time.monotonic_ns()
-        seconds, nanoseconds = TIME(told[0][2])
-        at: int = seconds * NANO + nanoseconds - self._epoch_ns
-        answer = exchange.answer
-        floor = answer.said.last_ns or answer.headers_ns or exchange.send_ns or 0
-        if floor <= at <= self._now_ns and self._last_ns <= at:
-            return at
-        return min(max(at, floor, self._last_ns), time.monotonic_ns())
+    def _arrived(self, connection: Connection, told: list[tuple[int, int, bytes]]) -> int:
+        """Return when bytes of this round arrived."""
+        exchange, floor_ns = connection.exchange, 0
+        if exchange:
+            answer = exchange.answer
+            floor_ns = answer.said.last_ns or answer.headers_ns or exchange.send_ns or 0
+        return arrived(self._reader, told, floor_ns)
 
     def _receive(self, connection: Connection) -> None:
         try:
@@ -310,22 +325,24 @@ class Reactor:
             self._lost(connection, error)
             return
         if data is not None:
-            self._on_data(connection, data)
+            self._on_data(connection, data, self._arrived(connection, connection.arrival))
         elif connection.tls:
             self._on_records(connection, connection.tls)
 
-    def _on_data(self, connection: Connection, data: bytes) -> None:
-        """Take what was received; nothing means that the peer has closed."""
+    def _on_data(self, connection: Connection, data: bytes, now: int) -> None:
+        """Take what was received at that time; nothing means that the peer has closed."""
         exchange = connection.exchange
         if not data:
             self._lost(connection, None)
         elif exchange is None:
             self._forget(connection)  # it sends what nobody asked for
         else:
-            now = self._arrived(connection.arrival, exchange)
-            exchange.answer.feed(data, now)
-            if exchange.answer.ended:
-                self._finish(connection, exchange.answer.outcome(), now)
+            answer = exchange.answer
+            answer.feed(data, now)
+            if answer.ended:
+                self._finish(connection, answer.outcome(), now)
+            elif connection.plain and (plain := answer.plain):
+                self._reader.attach(connection.socket, answer.said.gaps, plain)
 
     def _on_records(self, connection: Connection, session: tls.Session) -> None:
         """Go on after TLS records that held no plain text."""
@@ -367,8 +384,9 @@ class Reactor:
     def _close(self) -> None:
         """Report what is unfinished as censored and close every socket."""
         now = time.monotonic_ns()
+        self.measured.lag_us.extend(self._reader.lags_us())
         while self._orders:
-            unsent = Exchange(self._orders.popleft(), now, Answer())
+            unsent = Exchange(self._orders.popleft(), now, self._answer())
             self._rows.report(unsent, (None, ""), None, censored=True)
         for connection in list(self._connections.values()):
             exchange, connection.exchange = connection.exchange, None

@@ -117,6 +117,8 @@ class Session:
     def _finish(self) -> None:
         """Bring every planned request to its row."""
         self.stopped_ns = time.monotonic_ns()
+        with self._lock:
+            self.dispatched -= self.reactor.recall(self.stopped_ns)
         surroundings = self.fitness.surroundings
         surroundings.end_load()
         give_up = self.stopped_ns + self.plan.grace_seconds * NANO

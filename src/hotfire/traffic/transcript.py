@@ -1,10 +1,12 @@
 """What the events of one answer have said so far: OpenAI's chunks and their times."""
 
 import json
-from array import array
 from typing import Any
 
+from pydantic_core import from_json
+
 from hotfire.history import FailureClass
+from hotfire.traffic.reader import Gaps, PythonGaps
 
 DETAIL_LIMIT = 200
 EVENT_LIMIT_BYTES = 262_144
@@ -17,22 +19,26 @@ class Transcript:
     """The tokens, counts and ends that the events of one answer told; stamps are monotonic."""
 
     __slots__ = (
-        "broken", "done", "error", "finish_reason", "first_ns", "first_output_ns", "gaps_ns",
-        "last_ns", "n_first", "n_in", "n_out",
+        "broken", "done", "error", "finish_reason", "first_ns", "first_output_ns", "gaps",
+        "n_first", "n_in", "n_out",
     )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, gaps: Gaps | None = None) -> None:
         self.broken = ""
         self.done = False
         self.error = ""
         self.finish_reason: str | None = None
         self.first_ns: int | None = None
         self.first_output_ns: int | None = None
-        self.last_ns: int | None = None
-        self.gaps_ns = array("q")
+        self.gaps = PythonGaps() if gaps is None else gaps
         self.n_in: int | None = None
         self.n_out: int | None = None
         self.n_first = 1
+
+    @property
+    def last_ns(self) -> int | None:
+        """Time of the last chunk with tokens in it."""
+        return self.gaps.last_ns
 
     def take(self, data: str, now_ns: int, name: str = "message") -> dict[str, Any] | None:
         """Take one event of a stream; return its document if that is a chunk."""
@@ -61,8 +67,8 @@ class Transcript:
                 return
             for choice in document.get("choices") or ():
                 message = choice.get("message") or {}
-                if _has_output(message) or choice.get("text"):
-                    self.last_ns = now_ns
+                if self.last_ns is None and (_has_output(message) or choice.get("text")):
+                    self.gaps.note(now_ns)
                 self._on_finish(choice.get("finish_reason"))
             self._on_usage(document.get("usage"))
         except UNEXPECTED as error:
@@ -73,7 +79,7 @@ class Transcript:
 
         ``instead`` shows the start of an answer that does not call itself an event stream.
         """
-        chunks = len(self.gaps_ns) + (self.first_ns is not None)
+        chunks = len(self.gaps) + (self.first_ns is not None)
         silent = self.last_ns is None and self.finish_reason is None and not self.done
         for wrong, kind, detail in (
             (self.broken, FailureClass.MALFORMED, self.broken),
@@ -97,18 +103,11 @@ class Transcript:
 
     def output(self, now_ns: int, *, thinking: bool = False) -> None:
         """Note a chunk with tokens in it."""
-        if self.last_ns is None:
+        if self.first_ns is None:
             self.first_ns = now_ns
-        else:
-            self.gaps_ns.append(now_ns - self.last_ns)
         if not thinking and self.first_output_ns is None:
             self.first_output_ns = now_ns
-        self.last_ns = now_ns
-
-    def another(self, now_ns: int) -> None:
-        """Note a chunk like one before it; only where there has been one."""
-        self.gaps_ns.append(now_ns - (self.last_ns or now_ns))
-        self.last_ns = now_ns
+        self.gaps.note(now_ns)
 
     def _on_chunk(self, document: dict[str, Any], now_ns: int) -> None:
         if self._is_error(document):
@@ -183,7 +182,11 @@ UNEXPECTED = (ValueError, TypeError, AttributeError, KeyError, RecursionError)
 
 def parsed(text: str) -> dict[str, Any]:
     """Return a JSON object."""
-    document = json.loads(text)
+    try:
+        document = from_json(text)
+    except ValueError:
+        # It refuses more than JSON does: halves of surrogate pairs, deep nesting.
+        document = json.loads(text)
     if not isinstance(document, dict):
         raise TypeError(f"{type(document).__name__} instead of an object")
     return document

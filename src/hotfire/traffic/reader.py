@@ -1,0 +1,212 @@
+"""Waits for events and reads plain tokens, which is most of what a stream consists of.
+
+It exists twice: ``_reader.c`` needs no interpreter for it and costs a fraction of the time; it is
+there if there was a C compiler when hotfire was installed. The classes here do the same where it is
+not, and say what that is.
+"""
+
+import select
+import struct
+import time
+from _socket import socket as RawSocket  # noqa: N812 - a class, whatever its case
+from array import array
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from hotfire.traffic.clock import NANO
+
+READ = 1  # EPOLLIN; gevent takes the names out of ``select``
+CHUNK_BYTES = 16_384
+TIMES = 35
+"""SO_TIMESTAMPNS, option and message type alike; Python has no name for it."""
+TIMES_BYTES = 64
+TIME = struct.Struct("@qq").unpack
+LONGEST_GAP_US = 2**31 - 1
+
+Missed = tuple[int, int, bytes | None, int]
+"""File, events; bytes read, if any, and when they came; without bytes an error number or 0."""
+
+
+class Gaps(Protocol):
+    """The pauses between the chunks of one stream."""
+
+    @property
+    def last_ns(self) -> int | None:
+        """Time of the last chunk; None before the first."""
+
+    def __len__(self) -> int:
+        """Return the number of pauses: chunks less one."""
+
+    def note(self, now_ns: int, /) -> None:
+        """Note a chunk at this time."""
+
+    def us(self) -> "array[int]":
+        """Return the pauses in microseconds, as 32-bit numbers."""
+
+
+class Plain(Protocol):
+    """What a stream's plain tokens have in common; see ``plain.Template``."""
+
+    before: bytes
+    after: bytes
+
+    def is_one(self, data: bytes) -> bool:
+        """Return whether this is one chunk with one plain token."""
+
+    def take(self, data: bytes) -> tuple[int, int]:
+        """Return bytes and tokens of the whole chunks at the start that hold plain tokens only."""
+
+
+class Reader(Protocol):
+    """Waits for one thread on an epoll object, and reads the sockets attached to it."""
+
+    epoch_ns: int
+    """Epoch less monotonic time, to be told again when it may have changed."""
+
+    def attach(self, socket: RawSocket, gaps: Gaps, plain: Plain, /) -> None:
+        """Read a socket's plain tokens from now on, the next of which begins a chunk.
+
+        Something else ends that: the caller gets what was read.
+        """
+
+    def detach(self, fd: int, /) -> None:
+        """Leave a file to the caller; it must be told before a file is closed."""
+
+    def poll(self, until_ns: int, /) -> list[Missed]:
+        """Serve until something is for the caller, or until a moment at the latest.
+
+        Raises:
+            OSError: epoll failed.
+        """
+
+    def stamp(self, epoch_ns: int, floor_ns: int, /) -> int:
+        """Return when bytes of this round arrived, on the monotonic clock; ``floor_ns`` is earlier.
+
+        What was there before the last round would have been read in it, so that a step of the
+        machine's clock, on which the kernel tells, moves no stamp by more than a round.
+        """
+
+    def lags_us(self) -> list[int]:
+        """Return how late each tick of the timer came, as told since the last call."""
+
+
+class PythonGaps:
+    """Gaps, kept by the interpreter."""
+
+    __slots__ = ("_us", "last_ns")
+
+    def __init__(self) -> None:
+        self._us = array("i")
+        self.last_ns: int | None = None
+
+    def __len__(self) -> int:
+        return len(self._us)
+
+    def note(self, now_ns: int, /) -> None:
+        if self.last_ns is not None:
+            gap_us = (max(0, now_ns - self.last_ns) + 500) // 1000
+            self._us.append(min(gap_us, LONGEST_GAP_US))
+        self.last_ns = now_ns
+
+    def us(self) -> "array[int]":
+        return self._us
+
+
+class PythonReader:
+    """A reader that the interpreter runs."""
+
+    def __init__(self, epoll: "select.epoll", *, tick_ns: int) -> None:
+        self.epoch_ns = 0
+        self._epoll, self._step_ns = epoll, tick_ns
+        self._streams: dict[int, tuple[RawSocket, Gaps, Plain]] = {}
+        self._lags_us: list[int] = []
+        self._last_ns = self._began_ns = self._now_ns = time.monotonic_ns()
+        self._tick_ns = self._now_ns + tick_ns
+
+    def attach(self, socket: RawSocket, gaps: Gaps, plain: Plain, /) -> None:
+        self._streams[socket.fileno()] = socket, gaps, plain
+
+    def detach(self, fd: int, /) -> None:
+        self._streams.pop(fd, None)
+
+    def poll(self, until_ns: int, /) -> list[Missed]:
+        missed: list[Missed] = []
+        streams, now = self._streams, 0
+        while not missed and now < until_ns:
+            self._last_ns, self._began_ns = self._began_ns, time.monotonic_ns()
+            due_ns = min(self._tick_ns, until_ns)
+            ready = self._epoll.poll(max(0, due_ns - self._began_ns) / NANO)
+            self._now_ns = time.monotonic_ns()
+            for fd, events in ready:
+                if fd not in streams or events != READ:
+                    missed.append((fd, events, None, 0))
+                elif more := self._read(fd):
+                    missed.append(more)
+            now = time.monotonic_ns()
+            if now >= self._tick_ns:
+                self._lags_us.append((now - self._tick_ns) // 1000)
+                self._tick_ns = now + self._step_ns
+        for fd, *_ in missed:
+            streams.pop(fd, None)
+        return missed
+
+    def _read(self, fd: int) -> Missed | None:
+        socket, gaps, plain = self._streams[fd]
+        try:
+            data, told, _, _ = socket.recvmsg(CHUNK_BYTES, TIMES_BYTES)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            return fd, READ, None, error.errno or 0
+        at_ns = arrived(self, told, gaps.last_ns or 0)
+        if plain.is_one(data):
+            gaps.note(at_ns)
+            return None
+        used, tokens = plain.take(data)
+        if not data or used < len(data):
+            return fd, READ, data, at_ns
+        for _ in range(tokens):
+            gaps.note(at_ns)
+        return None
+
+    def stamp(self, epoch_ns: int, floor_ns: int, /) -> int:
+        at_ns = epoch_ns - self.epoch_ns
+        if floor_ns <= at_ns <= self._now_ns and self._last_ns <= at_ns:
+            return at_ns
+        return min(max(at_ns, floor_ns, self._last_ns), time.monotonic_ns())
+
+    def lags_us(self) -> list[int]:
+        told, self._lags_us = self._lags_us, []
+        return told
+
+
+def arrived(reader: Reader, told: list[tuple[int, int, bytes]], floor_ns: int) -> int:
+    """Return when bytes just received arrived, as the kernel told; now if it did not."""
+    if not told:
+        return time.monotonic_ns()
+    seconds, nanoseconds = TIME(told[0][2])
+    return reader.stamp(seconds * NANO + nanoseconds, floor_ns)
+
+
+class Kit(NamedTuple):
+    """One of the two, by name."""
+
+    name: str
+    gaps: Callable[[], Gaps]
+    reader: Callable[..., Reader]
+    """Takes the epoll object, and ``tick_ns``: how often the timer ticks."""
+
+
+PYTHON = Kit("python", PythonGaps, PythonReader)
+COMPILED: Kit | None = None
+try:
+    from hotfire.traffic import _reader
+except ImportError:
+    pass
+else:
+    COMPILED = Kit("compiled", _reader.Gaps, _reader.Reader)
+
+
+def kit(client: str) -> Kit:
+    """Return what a plan's ``client`` asks for; "reactor" takes the faster one that is there."""
+    return COMPILED if COMPILED and client == "reactor" else PYTHON
