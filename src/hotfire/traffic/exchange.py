@@ -128,30 +128,32 @@ def overdue(plan: LoadPlan, exchange: Exchange[Answered], now: int) -> Outcome |
     answer = exchange.answer
     if len(answer.said.gaps) > GAPS_LIMIT:
         return FailureClass.MALFORMED, f"more than {GAPS_LIMIT} chunks and no end"
-    late = _late(plan, exchange, now)
-    if late is None:
+    until_ns, late = limit(plan, exchange)
+    if now < until_ns:
         return None
     if answer.status is not None and answer.status >= 300:
         return answer.refusal()[0] or late, f"{answer.status}, and its body never ended"
     return late, "given up by the client"
 
 
-def _late(plan: LoadPlan, exchange: Exchange[Answered], now: int) -> FailureClass | None:
-    """Return the class of the limit that has passed."""
+def limit(plan: LoadPlan, exchange: Exchange[Answered]) -> tuple[float, FailureClass]:
+    """Return how long an exchange may stay as it is, and the class of one that does."""
     answer, start = exchange.answer, exchange.order.sched_ns
     last_ns = answer.said.last_ns
-    if now >= start + plan.deadline_seconds * NANO:
-        return FailureClass.DEADLINE
+    until_ns = start + plan.deadline_seconds * NANO
+    late = FailureClass.DEADLINE
     if exchange.send_ns is None:
-        if now < exchange.dispatched_ns + plan.connect_seconds * NANO:
-            return None
-        return FailureClass.TLS if exchange.shaking else FailureClass.CONNECT
-    if last_ns is not None:
-        passed = now >= last_ns + plan.stall_seconds * NANO
-        return FailureClass.STALL_TIMEOUT if passed else None
-    if plan.ttft_seconds is None or now < start + plan.ttft_seconds * NANO:
-        return None
-    return FailureClass.HEADER_TIMEOUT if answer.headers_ns is None else FailureClass.TTFT_TIMEOUT
+        sooner_ns = exchange.dispatched_ns + plan.connect_seconds * NANO
+        cause = FailureClass.TLS if exchange.shaking else FailureClass.CONNECT
+    elif last_ns is not None:
+        sooner_ns, cause = last_ns + plan.stall_seconds * NANO, FailureClass.STALL_TIMEOUT
+    elif plan.ttft_seconds is not None:
+        sooner_ns = start + plan.ttft_seconds * NANO
+        silent = answer.headers_ns is None
+        cause = FailureClass.HEADER_TIMEOUT if silent else FailureClass.TTFT_TIMEOUT
+    else:
+        return until_ns, late
+    return (sooner_ns, cause) if sooner_ns < until_ns else (until_ns, late)
 
 
 def cut(exchange: Exchange[Answered], error: OSError | None, now: int) -> Outcome:

@@ -17,7 +17,7 @@ from hotfire.traffic import tls
 from hotfire.traffic.answer import Answer
 from hotfire.traffic.clock import NANO, Anchor
 from hotfire.traffic.connection import Address, Connection, Stage
-from hotfire.traffic.exchange import Exchange, Order, Rows, cut, overdue
+from hotfire.traffic.exchange import Exchange, Order, Rows, cut, limit, overdue
 from hotfire.traffic.plan import LoadPlan
 from hotfire.traffic.reader import CHUNK_BYTES, READ, TIMES_BYTES, arrived, kit
 from hotfire.traffic.request import Requests
@@ -31,6 +31,7 @@ TICK_NS = 10_000_000
 SWEEP_NS = 5 * TICK_NS
 AHEAD_NS = 4 * SWEEP_NS
 NEVER_NS = 2**63 - 1
+LOOK_SECONDS = 1.0
 
 
 class Measurements:
@@ -80,6 +81,10 @@ class Reactor:
         self._reader = self._kit.reader(self._epoll, tick_ns=TICK_NS)
         self._reader.epoch_ns = clock_offset_ns()
         self._sweep_ns = time.monotonic_ns() + SWEEP_NS
+        self._look_ns = 0
+        limits = (LOOK_SECONDS, plan.ttft_seconds, plan.stall_seconds, plan.deadline_seconds)
+        shortest = round(min(one for one in limits if one is not None) * NANO)
+        self._shortest_ns = min(shortest, self._attempt_ns)
         self._due_ns = NEVER_NS
         self._awake = False
         self._abandoned = False
@@ -164,22 +169,33 @@ class Reactor:
             self._on_event(connection, events)
 
     def _sweep(self, now: int) -> None:
-        """Give up what has taken too long; note how late the timer's ticks came."""
+        """Note how late the timer's ticks came; see to what may have taken too long by now."""
         self._sweep_ns = now + SWEEP_NS
         self._reader.epoch_ns = clock_offset_ns()
         self.measured.lag_us.extend(self._reader.lags_us())
+        if now >= self._look_ns:
+            self._look(now)
+
+    def _look(self, now: int) -> None:
+        """Give up what has taken too long, and note when the next may have.
+
+        What begins from now on, or goes on, has at least the shortest of all limits.
+        """
+        self._look_ns = now + self._shortest_ns
         for connection in list(self._connections.values()):
             exchange = connection.exchange
             if exchange is None:
                 continue
+            trying = connection.stage is Stage.CONNECTING and connection.others
             if why := overdue(self.plan, exchange, now):
                 self._finish(connection, why, now)
-            elif (
-                connection.stage is Stage.CONNECTING
-                and connection.others
-                and now - connection.attempt_ns >= self._attempt_ns
-            ):
+            elif trying and now - connection.attempt_ns >= self._attempt_ns:
                 self._try_next(connection, "no answer")
+            else:
+                soonest, _ = limit(self.plan, exchange)
+                if trying:
+                    soonest = min(soonest, connection.attempt_ns + self._attempt_ns)
+                self._look_ns = min(self._look_ns, int(soonest))
 
     def _next_due(self) -> Order | None:
         try:
