@@ -24,7 +24,7 @@ from hotfire.rundir import RunDirectory, RunInfo
 from hotfire.slo import judge_budgets
 from hotfire.traffic import calibration, launch, vllm_bench
 from hotfire.traffic.calibrate import calibrate
-from hotfire.traffic.knee import Effort, find_knee, knee_trials
+from hotfire.traffic.knee import Effort, check_searchable, find_knee, knee_trials
 from hotfire.traffic.launch import RunningLoad
 from hotfire.traffic.live import Tail
 from hotfire.traffic.pods import workers_on_pods
@@ -190,6 +190,7 @@ def _short(path: Path) -> str:
 def _find_rate(order: Order, task: Task, console: Console) -> int:
     if task.budgets is None:
         raise ProfileError("--find-rate needs a budget: --budget ttft_p95_seconds=1, or a target")
+    check_searchable(task.plan, task.budgets)
     run = _create_run(order, task)
     console.print(Text(f"searching from {task.plan.rate_per_second:g}/s; recorded in {run.root}"))
     trials = knee_trials(

@@ -153,6 +153,20 @@ def _higher(
     return min(2 * last.rate_per_second, most_per_second), ""
 
 
+def check_searchable(plan: LoadPlan, budgets: Budgets) -> None:
+    """Accept a plan that trials of one rate each can follow, and budgets that a rate can break.
+
+    Raises:
+        ProfileError: they cannot; the message names the field.
+    """
+    if plan.mode != "open" or plan.steps or plan.process == "trace":
+        raise ProfileError("the knee needs an open-loop plan of one rate; drop mode, steps, trace")
+    if plan.rate_end_per_second is not None:
+        raise ProfileError("rate_end_per_second: the knee needs a plan of one rate; drop it")
+    if not limits_of_rate(budgets):
+        raise ProfileError("budgets: set a ttft, tpot or e2e percentile or error_ratio")
+
+
 def knee_trials(
     plan: LoadPlan,
     budgets: Budgets,
@@ -164,12 +178,10 @@ def knee_trials(
     """Search with real loads, from the plan's rate; each leaves ``knee-NN.jsonl`` in the folder.
 
     Raises:
-        ProfileError: the budgets limit nothing that a rate could break, or the plan is closed-loop.
+        ProfileError: the budgets limit nothing that a rate could break, or the plan has another
+            shape than one rate in an open loop.
     """
-    if plan.mode != "open" or plan.steps or plan.process == "trace":
-        raise ProfileError("the knee needs an open-loop plan of one rate; drop mode, steps, trace")
-    if not limits_of_rate(budgets):
-        raise ProfileError("budgets: set a ttft, tpot or e2e percentile or error_ratio")
+    check_searchable(plan, budgets)
     numbers = iter(range(1, 1000))
 
     def measure(rate: float, length: int) -> Sequence[Request]:
@@ -179,7 +191,6 @@ def knee_trials(
         trial = plan.model_copy(
             update={
                 "rate_per_second": rate,
-                "rate_end_per_second": None,
                 "duration_seconds": length * lasting + plan.warmup_seconds,
                 # No trial repeats another's arrivals or finds its prompts in a cache.
                 "seed": plan.seed + number,
