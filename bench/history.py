@@ -16,10 +16,11 @@ from pathlib import Path
 
 from hotfire import history
 from hotfire.bands import Bands
+from hotfire.budgets import judge_budgets
 from hotfire.history import FailureClass, Request, to_row
 from hotfire.profile import PRESETS, Measurement
 from hotfire.recovery import recover
-from hotfire.slo import judge_budgets, summarise
+from hotfire.slo import summarise
 from reports._lanes import figure
 
 T0_NS = 1_800_000_000 * 10**9

@@ -275,6 +275,15 @@ def _once(requests: Iterable[Request]) -> Iterator[Request]:
         yield request
 
 
+def count(path: Path) -> int:
+    """Return the number of requests of a history, each of them read and checked.
+
+    Raises:
+        HistoryError: as ``load``.
+    """
+    return sum(1 for _ in _once(stream(path)))
+
+
 def to_parquet(jsonl: Path, parquet: Path) -> int:
     """Write a JSONL history as Parquet beside it, row by row; return the number of rows.
 

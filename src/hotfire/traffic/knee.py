@@ -5,7 +5,7 @@ held and the lowest that broke is halved on a logarithmic scale.
 """
 
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,7 +77,7 @@ def worst(trials: Sequence[Trial]) -> Trial | None:
     return min(trials, key=lambda trial: trial.rate_per_second, default=None)
 
 
-Measure = Callable[[float, int], Sequence[Request]]
+Measure = Callable[[float, int], Iterable[Request]]
 """Sends at a rate, for so many times the usual length, and returns the rows."""
 
 
@@ -184,7 +184,7 @@ def knee_trials(
     check_searchable(plan, budgets)
     numbers = iter(range(1, 1000))
 
-    def measure(rate: float, length: int) -> Sequence[Request]:
+    def measure(rate: float, length: int) -> Iterable[Request]:
         precision = effort.precision_ratio
         lasting = effort.seconds or trial_seconds(budgets, rate, precision_ratio=precision)
         number = next(numbers)
@@ -203,7 +203,7 @@ def knee_trials(
     return search(measure, budgets, first_per_second=plan.rate_per_second, effort=effort)
 
 
-def rows_of(plan: LoadPlan, history: Path, *, network_namespace: str | None) -> list[Request]:
+def rows_of(plan: LoadPlan, history: Path, *, network_namespace: str | None) -> Iterable[Request]:
     """Return the rows of a load run to its end.
 
     Raises:
@@ -213,7 +213,7 @@ def rows_of(plan: LoadPlan, history: Path, *, network_namespace: str | None) -> 
     log = history.with_suffix(".log")
     with running(plan, history=history, log=log, network_namespace=network_namespace) as load:
         load.wait_finished(limit).check()
-        return load.rows()
+        return load.stream()
 
 
 def find_knee(
