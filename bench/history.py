@@ -16,10 +16,12 @@ from pathlib import Path
 
 from hotfire import history
 from hotfire.bands import Bands
+from hotfire.budgets import judged
+from hotfire.crosscheck import cross_check
 from hotfire.history import FailureClass, Request, to_row
 from hotfire.profile import PRESETS, Measurement
 from hotfire.recovery import recover
-from hotfire.slo import judge_budgets, summarise
+from hotfire.slo import Account
 from reports._lanes import figure
 
 T0_NS = 1_800_000_000 * 10**9
@@ -70,9 +72,17 @@ def judge(path: Path) -> None:
 
 
 def summary(path: Path) -> None:
-    rows = history.load(path)
-    summarise(rows, PRESETS["lab"])
-    judge_budgets(rows, PRESETS["lab"])
+    account = Account.of(history.stream(path), PRESETS["lab"])
+    account.summary()
+    judged(account, PRESETS["lab"])
+
+
+def end_of_load(path: Path) -> None:
+    """Do what ``hotfire load`` does with the rows once the load has ended."""
+    history.count(path)
+    cross_check(history.stream(path), None, None)
+    summary(path)
+    history.to_parquet(path, path.with_suffix(".parquet"))
 
 
 def plot(path: Path) -> None:
@@ -110,6 +120,7 @@ def main() -> None:
             "read JSONL": lambda: history.load(lines),
             "read Parquet": lambda: history.load(packed),
             "read, figures and budgets": lambda: summary(packed),
+            "all that hotfire load does": lambda: end_of_load(lines),
             "read, bands and recovery": lambda: judge(packed),
             "read and plot": lambda: plot(packed),
         }

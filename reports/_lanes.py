@@ -24,11 +24,18 @@ _FASTEST_SECONDS = 1e-3
 _P95_REQUESTS = 20
 # Mid tones: they read on a light and on a dark page, and on paper.
 _BLUE, _GREEN, _RED, _GREY, _PURPLE = "#3b82f6", "#2da44e", "#e5534b", "#8b949e", "#a371f7"
-_CLASS_COLOURS = (_RED, "#f0883e", "#d4a72c", "#a371f7", "#db61a2", "#768390")
+# One for each class: a key of ten must not use a colour twice.
+_CLASS_COLOURS = (
+    *(_RED, "#f0883e", "#d4a72c", "#a371f7", "#db61a2", "#768390", "#3b82f6", "#3aa6a0"),
+    *("#9c7a4d", "#7d9c2e", "#6272e4", "#b0413e", "#4fa3d9", "#c77dba", "#5f8f6b", "#b8860b"),
+    "#8a6fae",
+)
 _LANE_PIXELS = {"flat": 70, "tall": 125}
 _GAP_PIXELS, _MARK_PIXELS, _FOOT_PIXELS, _LEFT_PIXELS = 34, 15, 46, 58
 # Labels must not overlap on a narrow page either.
 _NARROW_PIXELS, _LETTER_PIXELS = 620, 6.6
+# Paper is 0.7 times as high, its letters are not smaller.
+_LINE_PIXELS = 20
 
 Point = tuple[float, float]
 
@@ -49,6 +56,25 @@ class Lane:
     @property
     def pixels(self) -> int:
         return _LANE_PIXELS["tall" if self.tall else "flat"]
+
+    @property
+    def heading(self) -> list[str]:
+        """Title and key, in as many lines as a narrow page needs."""
+        lines, width = [f"<b>{self.title}</b>"], len(self.title) * _LETTER_PIXELS
+        for name, colour in self.key:
+            mark = f"<span style='color:{colour}'>■</span> {name}"
+            # Three spaces before it, the mark and one after it.
+            needed = (len(name) + 5) * _LETTER_PIXELS
+            if width + needed > _NARROW_PIXELS:
+                lines, width = [*lines, mark], needed
+            else:
+                lines[-1], width = f"{lines[-1]}   {mark}", width + needed
+        return lines
+
+    @property
+    def room(self) -> int:
+        """Pixels that the heading's lines need beyond the first."""
+        return _LINE_PIXELS * (len(self.heading) - 1)
 
 
 def window(events: Iterable[Event]) -> tuple[int, int] | None:
@@ -94,21 +120,18 @@ def figure(
 
 def _strips(lanes: Sequence[Lane], marks: Sequence[tuple[float, str]], span: Point) -> go.Figure:
     rows = _rows_of_labels(marks, span)
-    inner = sum(lane.pixels for lane in lanes) + _GAP_PIXELS * (len(lanes) - 1)
-    top = 30 + _MARK_PIXELS * (max(rows, default=-1) + 1)
-    drawn = make_subplots(
-        rows=len(lanes),
-        shared_xaxes=True,
-        vertical_spacing=_GAP_PIXELS / inner,
-        row_heights=[lane.pixels for lane in lanes],
-    )
-    for row, lane in enumerate(lanes, start=1):
+    places, inner = _places(lanes)
+    above = 20 + lanes[0].room
+    top = above + 10 + _MARK_PIXELS * (max(rows, default=-1) + 1)
+    drawn = make_subplots(rows=len(lanes), shared_xaxes=True)
+    for row, (lane, place) in enumerate(zip(lanes, places, strict=True), start=1):
         drawn.add_traces(lane.traces, rows=row, cols=1)
-        drawn.update_yaxes(**lane.axis, row=row, col=1)
+        domain = [1 - (place + lane.pixels) / inner, 1 - place / inner]
+        drawn.update_yaxes(**lane.axis, domain=domain, row=row, col=1)
         _entitle(drawn, lane, row)
     for (at, word), place in zip(marks, rows, strict=True):
         drawn.add_annotation(
-            x=at, xref="x", y=1, yref="paper", yshift=20 + _MARK_PIXELS * place,
+            x=at, xref="x", y=1, yref="paper", yshift=above + _MARK_PIXELS * place,
             text=f"<span style='color:{_colour(word)}'>{word}</span>", font={"size": 11},
             showarrow=False, xanchor="left", yanchor="bottom", xshift=-3,
         )  # fmt: skip
@@ -136,13 +159,21 @@ def _strips(lanes: Sequence[Lane], marks: Sequence[tuple[float, str]], span: Poi
     return drawn
 
 
+def _places(lanes: Sequence[Lane]) -> tuple[list[int], int]:
+    """Return how many pixels below the first lane's top each begins, and where the last ends."""
+    places, end = [0], lanes[0].pixels
+    for lane in lanes[1:]:
+        places.append(end + _GAP_PIXELS + lane.room)
+        end = places[-1] + lane.pixels
+    return places, end
+
+
 def _entitle(drawn: go.Figure, lane: Lane, row: int) -> None:
     """Write title and key of a lane above it, where no line of the figure runs."""
-    key = "".join(f"   <span style='color:{colour}'>■</span> {name}" for name, colour in lane.key)
     domain = {"xref": "x domain", "yref": "y domain", "row": row, "col": 1, "showarrow": False}
     drawn.add_annotation(
         **domain, x=0, y=1, xanchor="left", yanchor="bottom", yshift=2,
-        text=f"<b>{lane.title}</b>{key}", font={"size": 12},
+        text="<br>".join(lane.heading), align="left", font={"size": 12},
     )  # fmt: skip
     if lane.empty:
         drawn.add_annotation(**domain, x=0.5, y=0.5, text=lane.empty, font={"size": 12})

@@ -3,13 +3,14 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from hotfire.bands import Bands
-from hotfire.history import Request, load
+from hotfire.history import Request, load, once, stream
 from hotfire.percentiles import SAMPLE_FLOORS
 from hotfire.profile import Budgets, Measurement
 from hotfire.rundir import Event, RunDirectory
@@ -168,11 +169,17 @@ def _instrument(run: RunDirectory, history: Path) -> Instrument:
 def summaries(run: RunDirectory) -> Iterator[tuple[str, Summary]]:
     """Yield the name and the figures of each load of a run."""
     for path in _histories(run, ""):
-        yield path.stem, _summary(load(path))
+        yield path.stem, _summary_of(path, path.stat().st_mtime_ns)
 
 
 def _summary(requests: Iterable[Request]) -> Summary:
-    return summarise([request for request in requests if request.phase != "warmup"])
+    return summarise(request for request in requests if request.phase != "warmup")
+
+
+@cache
+def _summary_of(path: Path, _changed_ns: int) -> Summary:
+    """Return the figures of a history; a long one takes seconds, and several formats ask."""
+    return _summary(once(stream(path)))
 
 
 def percentiles(latency: Latency) -> list[str]:
@@ -186,8 +193,8 @@ def percentiles(latency: Latency) -> list[str]:
 def records(run: RunDirectory) -> list[dict[str, Any]]:
     """Return of each load what was measured, by what, and what other witnesses say."""
     return [
-        {"name": path.stem, "figures": _summary(load(path)).figures(), **_record(run, path)}
-        for path in _histories(run, "")
+        {"name": name, "figures": summary.figures(), **_record(run, path)}
+        for path, (name, summary) in zip(_histories(run, ""), summaries(run), strict=True)
     ]
 
 

@@ -9,15 +9,17 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
-from hotfire.outcome import Outcome, headline, outcomes
+from hotfire.outcome import Outcome, outcomes
 from hotfire.rundir import BudgetRow, Event, Result, RunDirectory
 from reports import _words
+from reports._head import head
 from reports._lanes import window
 from reports._loads import Load, loads, other_loads, percentiles
 
 SUFFIX = ".html"
 # Told elsewhere on the page.
 _TOLD = {"reason"}
+_FILES = ("results.jsonl", "load.json", "logs/pytest.log", "timeline.jsonl")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +55,7 @@ def render(run: RunDirectory) -> str:
     page = _environment(run).get_template("report.html.j2")
     return page.render(
         info=info,
-        title=_words.title(info),
-        lead=_words.lead(info, found),
-        headline=headline(info.target_name, info.conformance, found),
-        tally=_words.tally(found),
+        head=head(run, found),
         outcomes=found,
         sections=sections,
         others=others,
@@ -64,7 +63,7 @@ def render(run: RunDirectory) -> str:
         linked={section.outcome.first.id for section in sections},
         duration=_duration(info.started_at, info.finished_at),
         plotly_js=get_plotlyjs() if any(load.plot for load in drawn) else "",
-        logs=[name for name in ("logs/pytest.log", "timeline.jsonl") if run.path(name).exists()],
+        files=[name for name in _FILES if run.path(name).exists()],
     )
 
 

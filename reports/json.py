@@ -2,8 +2,9 @@
 
 import json
 
-from hotfire.outcome import headline, outcomes
+from hotfire.outcome import outcomes
 from hotfire.rundir import RunDirectory
+from reports._head import head
 from reports._loads import records
 from reports._words import portable
 
@@ -16,7 +17,7 @@ def render(run: RunDirectory) -> str:
     found = outcomes(run.results())
     document = {
         "run": info.model_dump(mode="json"),
-        "headline": headline(info.target_name, info.conformance, found),
+        "headline": head(run, found).headline,
         "requirements": [
             {
                 "id": outcome.first.id,

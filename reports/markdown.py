@@ -1,12 +1,13 @@
 """Markdown, for merge requests and tickets."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from hotfire.outcome import Outcome, headline, outcomes
-from hotfire.rundir import RunDirectory, RunInfo
+from hotfire.outcome import Outcome, outcomes
+from hotfire.rundir import BudgetRow, RunDirectory, RunInfo
 from hotfire.verdict import Verdict
+from reports._head import head
 from reports._loads import instruments, percentiles, summaries
-from reports._words import because, counted, figure, label, lead, portable
+from reports._words import because, counted, figure, label, portable
 
 SUFFIX = ".md"
 
@@ -15,16 +16,15 @@ def render(run: RunDirectory) -> str:
     """Return the statement, one line per requirement, worst verdict first, and what faults cost."""
     info = run.info()
     found = outcomes(run.results())
+    top = head(run, found)
     lines = [
-        f"# {_cell(headline(info.target_name, info.conformance, found))}",
+        f"# {_cell(top.headline)}",
         "",
-        _cell(lead(info, found)),
+        _cell(top.lead),
         "",
         *_about(info),
         "",
-        "| Verdict | Level | Requirement | Statement | Because |",
-        "|---|---|---|---|---|",
-        *(_row(outcome) for outcome in found),
+        *(_requirements(found) if top.load is None else _budgets(top.load.budgets)),
         *_faults(found),
         *_measured(run),
     ]
@@ -50,11 +50,31 @@ def _about(info: RunInfo) -> Iterator[str]:
     yield _cell(f"Measured from {machine}, on {'; '.join(about)}.")
 
 
+def _requirements(found: list[Outcome]) -> Iterator[str]:
+    yield "| Verdict | Level | Requirement | Statement | Because |"
+    yield "|---|---|---|---|---|"
+    yield from map(_row, found)
+
+
+def _budgets(rows: Sequence[BudgetRow]) -> Iterator[str]:
+    if not rows:
+        return
+    yield "| Verdict | Budget | Limit | Measured | Because |"
+    yield "|---|---|---:|---:|---|"
+    for row in rows:
+        limit, measured = figure(row.name, row.limit), figure(row.name, row.measured)
+        reason = "" if row.verdict is Verdict.PASSED else row.reason
+        cells = (_strong(row.verdict), label(row.name), limit, measured, reason)
+        yield f"| {' | '.join(map(_cell, cells))} |"
+
+
+def _strong(verdict: Verdict) -> str:
+    return f"**{verdict}**" if verdict is Verdict.FAILED else str(verdict)
+
+
 def _row(outcome: Outcome) -> str:
     first = outcome.first
-    verdict = "left out" if outcome.skipped else outcome.verdict.value
-    if outcome.verdict is Verdict.FAILED:
-        verdict = f"**{verdict}**"
+    verdict = "left out" if outcome.skipped else _strong(outcome.verdict)
     reason = "" if outcome.verdict is Verdict.PASSED else because(outcome)
     cells = (verdict, first.level, f"[{first.id}]({first.source})", first.statement, reason)
     return f"| {' | '.join(map(_cell, cells))} |"

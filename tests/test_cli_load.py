@@ -168,6 +168,61 @@ def test_bad_input_is_one_line_and_254(
     assert len(complaint.strip().splitlines()) == 1
 
 
+SEARCH = ("--url", "http://127.0.0.1:9", "--model", "m", "--find-rate")
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--cross-check", "vllm-bench"),
+        ("--metrics", "http://127.0.0.1:9/metrics"),
+        ("--json",),
+        ("--calibrate",),
+        ("--ramp", "0"),
+        ("--steps", "5x30"),
+        ("--trace", "trace.jsonl"),
+        ("--concurrency", "4"),
+    ],
+)
+def test_an_option_that_a_search_cannot_follow_is_refused(
+    option: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    budget = ("--budget", "ttft_p95_seconds=1", "--run-dir", str(run))
+
+    assert cli.run(["load", *SEARCH, *budget, *option]) == 254
+
+    complaint = capsys.readouterr().err
+    assert f"--find-rate and {option[0]} exclude each other" in complaint
+    assert "drop one" in complaint
+    assert not run.exists()
+
+
+@pytest.mark.parametrize(
+    ("plan", "budget", "word"),
+    [
+        ({"rate_end_per_second": 9.0}, "ttft_p95_seconds=1", "rate_end_per_second"),
+        ({"mode": "closed"}, "ttft_p95_seconds=1", "open-loop plan"),
+        ({}, "lost_streams=1", "budgets: set a ttft"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_before_anything_is_recorded(
+    plan: dict[str, Any],
+    budget: str,
+    word: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path, run = tmp_path / "plan.json", tmp_path / "run"
+    path.write_text(json.dumps(plan))
+    options = ("--plan", str(path), "--budget", budget, "--run-dir", str(run))
+
+    assert cli.run(["load", *SEARCH, *options]) == 254
+
+    assert word in capsys.readouterr().err
+    assert not run.exists()
+
+
 def test_options_become_the_plan() -> None:
     order = Order(
         url="http://127.0.0.1", model="m", steps="5x10,2.5x20", seed=3, max_tokens=8, workers=2

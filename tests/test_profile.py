@@ -92,6 +92,28 @@ def test_mistake_names_file_field_and_remedy(write: Write, text: str, message: s
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "gateway",
+    [
+        "{url: 'http://user:hunter2@10.96.0.80'}",
+        "{url: 'https://hunter2@llm.example.org:8443'}",
+        "{url: 'http://10.96.0.80', host_url: 'http://user:hunter2@127.0.0.1:80'}",
+    ],
+)
+def test_credentials_in_a_gateways_url_are_refused_and_not_quoted(
+    write: Write, gateway: str
+) -> None:
+    text = MINIMAL.replace("{url: http://10.96.0.80}", gateway)
+
+    with pytest.raises(ProfileError) as caught:
+        TargetProfile.read(write(text))
+
+    field = "gateway.host_url" if "host_url" in gateway else "gateway.url"
+    assert f"{field}: no place for a user name or password" in str(caught.value)
+    assert "name them in the headers of a plan" in str(caught.value)
+    assert "hunter2" not in f"{caught.value} {caught.value.__cause__}"
+
+
 def test_missing_file_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(ProfileError, match="cannot be read: No such file"):
         TargetProfile.read(tmp_path / "none.yaml")

@@ -4,6 +4,7 @@ import html
 import importlib
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -313,3 +314,18 @@ def test_latency_is_told_with_the_failures_too(run: RunDirectory, name: str) -> 
 
 def test_page_says_that_an_instrument_left_no_record(witnessed_run: RunDirectory) -> None:
     assert "left no record of whether it was fit" in rendered("html", witnessed_run)
+
+
+def test_a_history_that_grew_is_read_again(tmp_path: Path) -> None:
+    run = write_sample_run(tmp_path)
+    first, second = (
+        json.loads(rendered("json", run))["loads"][0]["figures"]["requests_scheduled"]
+        for _ in range(2)
+    )
+
+    late = replace(requests()[-1], seq=750)
+    with run.history_path("FLT-POD-001").open("a") as file:
+        file.write(json.dumps(to_row(late)) + "\n")
+
+    figures = json.loads(rendered("json", run))["loads"][0]["figures"]
+    assert (first, second, figures["requests_scheduled"]) == (750, 750, 751)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hotfire import budgets as judging
 from hotfire import slo
 from hotfire.errors import HistoryError
 from hotfire.history import FailureClass, Request
@@ -81,7 +82,7 @@ def exact_tail(successes: int, trials: int, share: Fraction) -> float:
 def test_binomial_tail_is_exact(k: int, n: int, share: Fraction) -> None:
     k = min(k, n)
 
-    assert slo.binomial_tail(k, n, float(share)) == pytest.approx(
+    assert judging.binomial_tail(k, n, float(share)) == pytest.approx(
         exact_tail(k, n, share), abs=1e-12
     )
 
@@ -92,7 +93,7 @@ def test_binomial_tail_is_exact(k: int, n: int, share: Fraction) -> None:
 def test_binomial_tail_of_a_long_run_is_exact(k: int, n: int, share: Fraction) -> None:
     expected = exact_tail(k, n, share)
 
-    assert slo.binomial_tail(k, n, float(share)) == pytest.approx(expected, rel=1e-9)
+    assert judging.binomial_tail(k, n, float(share)) == pytest.approx(expected, rel=1e-9)
 
 
 @st.composite
@@ -277,7 +278,7 @@ def test_an_answer_of_one_token_has_no_pace_and_is_good_without() -> None:
 
 
 def judged(rows: list[Request], budgets: Budgets) -> dict[str, Verdict]:
-    return {result.name: result.verdict for result in slo.judge_budgets(rows, budgets)}
+    return {result.name: result.verdict for result in judging.judge_budgets(rows, budgets)}
 
 
 def test_each_budget_that_is_set_is_judged_and_no_other() -> None:

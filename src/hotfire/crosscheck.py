@@ -2,7 +2,7 @@
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from itertools import pairwise
 from typing import Final
@@ -53,37 +53,48 @@ class CrossCheck(BaseModel):
 
 
 def cross_check(
-    rows: Sequence[Request], before: Metrics | None, after: Metrics | None, *, unsure: int = 0
+    rows: Iterable[Request], before: Metrics | None, after: Metrics | None, *, unsure: int = 0
 ) -> CrossCheck:
     """Return how the client's rows and two scrapes of all engines, around them, go together.
 
     ``unsure`` is how many requests more the engines may have counted: those between the scrapes of
     one engine and another, where a load ran meanwhile.
     """
-    seen = [row for row in rows if row.first_ns is not None]
+    seen, ttfts, tpots = _seen(rows)
     if before is None or after is None:
-        return not_comparable(len(seen), "the engines' metrics could not be read")
+        return not_comparable(seen, "the engines' metrics could not be read")
     count = increase(before, after, f"{TTFT}_count")
     total = increase(before, after, f"{TTFT}_sum")
     if not count or total is None:
-        return not_comparable(len(seen), f"the engines counted nothing in {TTFT}")
-    client, engine = _mean(seen), total / count
+        return not_comparable(seen, f"the engines counted nothing in {TTFT}")
+    client, engine = _average(ttfts), total / count
     bucket = _bucket(after, engine)
-    agreement, reason = _counted(len(seen), round(count), unsure) or _judged(
-        client - engine, bucket
-    )
+    agreement, reason = _counted(seen, round(count), unsure) or _judged(client - engine, bucket)
     return CrossCheck(
         agreement=agreement,
         reason=reason,
-        requests_by_client=len(seen),
+        requests_by_client=seen,
         requests_by_engine=round(count),
         ttft_by_client_seconds=_finite(client),
         ttft_by_engine_seconds=engine,
         ttft_between_seconds=_finite(client - engine),
         ttft_bucket_seconds=_finite(bucket),
-        tpot_by_client_seconds=_finite(_average([v for r in seen if (v := tpot_seconds(r))])),
+        tpot_by_client_seconds=_finite(_average(tpots)),
         tpot_by_engine_seconds=_histogram_mean(before, after, TPOT),
     )
+
+
+def _seen(rows: Iterable[Request]) -> tuple[int, list[float], list[float]]:
+    """Return how many rows have a first token, and the TTFT and TPOT of those that tell one."""
+    count, ttfts, tpots = 0, [], []
+    for row in rows:
+        if row.first_ns is None:
+            continue
+        count += 1
+        ttft, tpot = ttft_seconds(row, since="sent"), tpot_seconds(row)
+        ttfts += [] if ttft is None else [ttft]
+        tpots += [tpot] if tpot else []
+    return count, ttfts, tpots
 
 
 def _counted(by_client: int, by_engine: int, unsure: int) -> tuple[Agreement, str] | None:
@@ -114,11 +125,6 @@ def not_comparable(by_client: int, reason: str) -> CrossCheck:
     return CrossCheck(
         agreement=Agreement.NOT_COMPARABLE, reason=reason, requests_by_client=by_client
     )
-
-
-def _mean(rows: Sequence[Request]) -> float:
-    values = (ttft_seconds(row, since="sent") for row in rows)
-    return _average([value for value in values if value is not None])
 
 
 def _average(values: Sequence[float]) -> float:

@@ -263,16 +263,30 @@ def in_order(requests: Iterable[Request]) -> list[Request]:
     Raises:
         HistoryError: a sequence number comes twice.
     """
-    return sorted(_once(requests), key=lambda request: (request.sched_ns, request.seq))
+    return sorted(once(requests), key=lambda request: (request.sched_ns, request.seq))
 
 
-def _once(requests: Iterable[Request]) -> Iterator[Request]:
+def once(requests: Iterable[Request]) -> Iterator[Request]:
+    """Yield the requests as they come.
+
+    Raises:
+        HistoryError: a sequence number comes twice.
+    """
     seen: set[int] = set()
     for request in requests:
         if request.seq in seen:
             raise HistoryError(f"request {request.seq} has two rows in the history")
         seen.add(request.seq)
         yield request
+
+
+def count(path: Path) -> int:
+    """Return the number of requests of a history, each of them read and checked.
+
+    Raises:
+        HistoryError: as ``load``.
+    """
+    return sum(1 for _ in once(stream(path)))
 
 
 def to_parquet(jsonl: Path, parquet: Path) -> int:
@@ -283,4 +297,4 @@ def to_parquet(jsonl: Path, parquet: Path) -> int:
     """
     from hotfire.parquet import write  # noqa: PLC0415 - as in stream
 
-    return write(parquet, _once(stream(jsonl)), _NAMES)
+    return write(parquet, once(stream(jsonl)), _NAMES)

@@ -3,9 +3,17 @@
 import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from hotfire.errors import ProfileError
 
@@ -16,7 +24,10 @@ Ratio = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 class Section(BaseModel):
     """A part of the target file: unknown keys are refused, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    # An error that quotes what it refuses would show a password.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
+    )
 
 
 class Gateway(Section):
@@ -30,6 +41,17 @@ class Gateway(Section):
     """Name under /run/netns in which the load runs; only the lab has one."""
     class_name: str | None = None
     """GatewayClass of the gateway; default: unknown, the checks then accept any."""
+
+    @field_validator("url", "host_url")
+    @classmethod
+    def _without_credentials(cls, value: str | None) -> str | None:
+        if value is not None and "@" in urlsplit(value).netloc:
+            raise ValueError(
+                "no place for a user name or password, since reports and plans tell it; write it"
+                " without, and name them in the headers of a plan (hotfire load --plan), e.g."
+                ' {"Authorization": "Basic ${env:BASIC_AUTH}"}'
+            )
+        return value
 
     @property
     def reachable_url(self) -> str:

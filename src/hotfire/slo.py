@@ -1,4 +1,4 @@
-"""What a user experiences, measured from a history and judged against budgets. Pure.
+"""What a user experiences, measured from a history. Pure; ``budgets`` judges it.
 
 The one place where TTFT, TPOT, longest stall, E2E, complete and goodput are defined.
 """
@@ -8,23 +8,19 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtrc
 
 from hotfire.errors import HistoryError
 from hotfire.history import Request
-from hotfire.percentiles import SAMPLE_FLOORS, percentile, place
+from hotfire.percentiles import SAMPLE_FLOORS, place
 from hotfire.profile import Budgets
-from hotfire.verdict import Verdict
 
 NANO = 1e-9
-CONFIDENCE = 0.95
-"""Of the exact test that lets few requests exceed a ratio."""
-
 Since = Literal["scheduled", "sent"]
+Seconds = NDArray[np.float64]
 
 
 def ttft_seconds(request: Request, *, since: Since = "scheduled") -> float | None:
@@ -108,6 +104,21 @@ class Latency:
             p99_seconds=p99,
         )
 
+    @classmethod
+    def of_gaps(cls, gaps_us: "array[int]", *, requests: int) -> "Latency":
+        """Return the percentiles of many pauses in microseconds, whose order is changed.
+
+        There may be ten million of them, so they are neither copied nor sorted as a whole.
+        """
+        seen, count = np.frombuffer(gaps_us, np.int32), len(gaps_us)
+        places = [place(q, count) for q in (50, 95, 99)] if count else []
+        if count:
+            seen.partition(places)
+        p50, p95, p99 = [float(seen[at]) * 1e-6 for at in places] or [math.nan] * 3
+        return cls(
+            count=count, requests=requests, p50_seconds=p50, p95_seconds=p95, p99_seconds=p99
+        )
+
     def percentiles(self) -> dict[int, float | None]:
         """Return p50, p95 and p99 in seconds; None below the sample floor, NaN of no values."""
         return {
@@ -180,44 +191,131 @@ class Summary:
                 yield f"{name}_with_failures", getattr(self, f"{name}_all")
 
 
-def summarise(requests: Sequence[Request], budgets: Budgets | None = None) -> Summary:
+def summarise(requests: Iterable[Request], budgets: Budgets | None = None) -> Summary:
     """Return the figures of a history; without budgets every complete request is good."""
-    complete = [request for request in requests if request.complete]
-    failed = [request for request in requests if request.failed]
-    kept = Counter(meets(request, budgets) for request in complete)
-    good = math.nan if kept[None] else kept[True]
-    stamps = [request.sched_ns for request in requests]
-    span_seconds = (max(stamps) - min(stamps)) * NANO if stamps else 0.0
-    return Summary(
-        scheduled=len(requests),
-        complete=len(complete),
-        failed=len(failed),
-        censored=sum(request.censored for request in requests),
-        not_sent=sum(not request.sent for request in requests),
-        failures=dict(Counter(str(r.error_class) for r in requests if r.error_class is not None)),
-        error_ratio=_ratio(len(failed), len(failed) + len(complete)),
-        span_seconds=span_seconds,
-        output_tokens=sum(request.n_out or 0 for request in requests),
-        ttft=Latency.of(_values(complete, ttft_seconds)),
-        ttft_all=Latency.of(_with_failures(requests, ttft_seconds)),
-        service_ttft=Latency.of(_values(complete, lambda r: ttft_seconds(r, since="sent"))),
-        tpot=Latency.of(_values(complete, tpot_seconds)),
-        tpot_all=Latency.of(_with_failures(requests, tpot_seconds)),
-        e2e=Latency.of(_values(complete, e2e_seconds)),
-        e2e_all=Latency.of(_with_failures(requests, e2e_seconds)),
-        chunk_gap=Latency.of(chunk_gaps_seconds(complete), requests=len(complete)),
-        longest_stall_seconds=max(_values(requests, longest_stall_seconds), default=0.0),
-        lost_streams=sum(request.stream_lost for request in requests),
-        goodput_ratio=_ratio(good, len(requests)),
-        goodput_per_second=good / _covered_seconds(span_seconds, len(requests)),
-        unjudged=kept[None],
-    )
+    return Account.of(requests, budgets).summary()
 
 
-def chunk_gaps_seconds(requests: Iterable[Request]) -> NDArray[np.float64]:
-    """Return every pause between two output chunks of the same request, pooled."""
-    packed = b"".join(array("i", request.gaps_us) for request in requests)
-    return np.frombuffer(packed, np.int32).astype(np.float64) * 1e-6
+class Account:
+    """What a history amounts to, counted row by row: none has to stay in memory.
+
+    Of each request it keeps the latencies, of complete ones the pauses as well.
+    """
+
+    def __init__(self, budgets: Budgets | None = None) -> None:
+        """Begin with nothing; the budgets say which complete requests are good."""
+        self._budgets = budgets
+        self.scheduled = self.complete = self.failed = self.censored = self.not_sent = 0
+        self.output_tokens = self.lost_streams = self.open_streams = 0
+        self.stalls_are_known = True
+        """Whether no stream was cut off by the end, which might have stalled for longer."""
+        self.longest_stall_seconds: float | None = None
+        self.failures: Counter[str] = Counter()
+        self.examples: dict[str, str] = {}
+        """What the first failure of each class looked like."""
+        self._service_ttft = array("d")
+        self._latencies = {name: array("d") for name in LATENCIES}
+        self._gaps_us = array("i")
+        self._kept: Counter[bool | None] = Counter()
+        self._first_ns = self._last_ns = 0
+
+    @classmethod
+    def of(cls, requests: Iterable[Request], budgets: Budgets | None = None) -> Self:
+        """Return the account of some requests, in any order."""
+        account = cls(budgets)
+        for request in requests:
+            account.add(request)
+        return account
+
+    def add(self, request: Request) -> None:
+        """Count one request."""
+        at_ns = request.sched_ns
+        self._first_ns = min(self._first_ns, at_ns) if self.scheduled else at_ns
+        self._last_ns = max(self._last_ns, at_ns)
+        self.scheduled += 1
+        self.failed += request.failed
+        self.censored += request.censored
+        self.not_sent += not request.sent
+        self.output_tokens += request.n_out or 0
+        self.lost_streams += request.stream_lost
+        if request.error_class is not None:
+            self.failures[str(request.error_class)] += 1
+            self.examples.setdefault(str(request.error_class), request.detail)
+        self._add_stall(request)
+        if request.complete:
+            self._add_complete(request)
+        elif request.censored or request.failed:
+            self.open_streams += request.censored and request.accepted
+            for values in self._latencies.values():
+                values.append(math.nan if request.censored else math.inf)
+
+    def _add_complete(self, request: Request) -> None:
+        self.complete += 1
+        self._kept[meets(request, self._budgets)] += 1
+        self._gaps_us.extend(request.gaps_us)
+        served = ttft_seconds(request, since="sent")
+        if served is not None:
+            self._service_ttft.append(served)
+        for name, measure in LATENCIES.items():
+            value = _figure(request, measure)
+            if value is not None:
+                self._latencies[name].append(value)
+
+    def _add_stall(self, request: Request) -> None:
+        if request.censored and request.first_ns is not None:
+            self.stalls_are_known = False
+        stall = longest_stall_seconds(request)
+        if stall is not None:
+            self.longest_stall_seconds = max(self.longest_stall_seconds or 0.0, stall)
+
+    def latency(self, name: str) -> Seconds:
+        """Return a latency of each request that has one, by its name in ``LATENCIES``.
+
+        Infinite for failed requests, NaN where nobody told it: censored ones, answers without
+        usage. What the client held back is left out.
+        """
+        return np.array(self._latencies[name], np.float64)
+
+    def served(self, name: str) -> Seconds:
+        """Return a latency of each complete request that has one; ``service_ttft`` too."""
+        if name == "service_ttft":
+            return np.array(self._service_ttft, np.float64)
+        values = self.latency(name)
+        return values[np.isfinite(values)]
+
+    def summary(self) -> Summary:
+        """Return the figures."""
+        good = math.nan if self._kept[None] else self._kept[True]
+        span_seconds = (self._last_ns - self._first_ns) * NANO if self.scheduled else 0.0
+        return Summary(
+            scheduled=self.scheduled,
+            complete=self.complete,
+            failed=self.failed,
+            censored=self.censored,
+            not_sent=self.not_sent,
+            failures=dict(self.failures),
+            error_ratio=ratio(self.failed, self.failed + self.complete),
+            span_seconds=span_seconds,
+            output_tokens=self.output_tokens,
+            ttft=Latency.of(self.served("ttft")),
+            ttft_all=Latency.of(known(self.latency("ttft"))),
+            service_ttft=Latency.of(self.served("service_ttft")),
+            tpot=Latency.of(self.served("tpot")),
+            tpot_all=Latency.of(known(self.latency("tpot"))),
+            e2e=Latency.of(self.served("e2e")),
+            e2e_all=Latency.of(known(self.latency("e2e"))),
+            chunk_gap=Latency.of_gaps(self._gaps_us, requests=self.complete),
+            longest_stall_seconds=self.longest_stall_seconds or 0.0,
+            lost_streams=self.lost_streams,
+            goodput_ratio=ratio(good, self.scheduled),
+            goodput_per_second=good / _covered_seconds(span_seconds, self.scheduled),
+            unjudged=self._kept[None],
+        )
+
+
+def known(values: Seconds) -> Seconds:
+    """Return the values without those that nobody told."""
+    return values[~np.isnan(values)]
 
 
 def _covered_seconds(span_seconds: float, count: int) -> float:
@@ -226,30 +324,6 @@ def _covered_seconds(span_seconds: float, count: int) -> float:
 
 
 Measure = Callable[[Request], float | None]
-
-
-def _values(requests: Iterable[Request], measure: Measure) -> list[float]:
-    return [value for r in requests if (value := measure(r)) is not None]
-
-
-def _with_failures(
-    requests: Iterable[Request], measure: Measure, *, unknown: float | None = None
-) -> list[float]:
-    """Return a figure of each request, infinite for the failed ones.
-
-    Censored ones, and those whose figure nobody told, take the value given, or are left out. What
-    the client held back is left out.
-    """
-    values = []
-    for request in requests:
-        value: float | None = math.inf if request.failed else None
-        if request.complete:
-            value = _figure(request, measure)
-        if request.censored or (value is not None and math.isnan(value)):
-            value = unknown
-        if value is not None:
-            values.append(value)
-    return values
 
 
 def _figure(request: Request, measure: Measure) -> float | None:
@@ -264,7 +338,8 @@ def _figure(request: Request, measure: Measure) -> float | None:
     return None if measure is tpot_seconds and tokens and tokens <= request.n_first else math.nan
 
 
-def _ratio(part: float, whole: int) -> float:
+def ratio(part: float, whole: int) -> float:
+    """Return a share of a whole; NaN of nothing."""
     return part / whole if whole else math.nan
 
 
@@ -294,118 +369,3 @@ LATENCIES: dict[str, Measure] = {
     "tpot": tpot_seconds,
     "e2e": e2e_seconds,
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BudgetResult:
-    """One budget against what was measured."""
-
-    name: str
-    limit: float
-    measured: float | None
-    verdict: Verdict
-    reason: str
-
-
-def judge_budgets(requests: Sequence[Request], budgets: Budgets) -> list[BudgetResult]:
-    """Return one result for each budget that is set, except ``recovery_seconds``.
-
-    Latency percentiles count failed requests as infinitely slow. Censored requests might have
-    ended either way, and so may those whose latency nobody told: a budget passes only if it would
-    with all of them lost, and fails only if it would with all of them instantly served. Recovery
-    is judged in ``recovery``.
-    """
-    results = []
-    if budgets.error_ratio is not None:
-        results.append(_judge_error_ratio(requests, budgets.error_ratio))
-    for name, measure in LATENCIES.items():
-        for q in SAMPLE_FLOORS:
-            limit = getattr(budgets, f"{name}_p{q}_seconds")
-            if limit is not None:
-                results.append(_judge_percentile(requests, name, measure, q, limit))
-    if budgets.lost_streams is not None:
-        results.append(_judge_lost_streams(requests, budgets.lost_streams))
-    if budgets.longest_stall_seconds is not None:
-        results.append(_judge_stall(requests, budgets.longest_stall_seconds))
-    return results
-
-
-def _judge_percentile(
-    requests: Sequence[Request], name: str, measure: Measure, q: int, limit: float
-) -> BudgetResult:
-    best = percentile(_with_failures(requests, measure, unknown=0.0), q)
-    worst = percentile(_with_failures(requests, measure, unknown=math.inf), q)
-    known = _with_failures(requests, measure)
-    full = f"{name}_p{q}_seconds"
-    if len(known) < SAMPLE_FLOORS[q]:
-        reason = f"{full}: {len(known)} requests, a p{q} needs {SAMPLE_FLOORS[q]}"
-        return _result(full, limit, percentile(known, q), Verdict.INCONCLUSIVE, reason)
-    return _bounded(full, limit, percentile(known, q), best=best, worst=worst)
-
-
-def _bounded(
-    name: str, limit: float, measured: float, *, best: float, worst: float
-) -> BudgetResult:
-    """Judge a figure of which only bounds are known, as with censored requests."""
-    seen = f"{name}: measured {measured:.4g}, limit {limit:g}"
-    if best > limit:
-        return _result(name, limit, measured, Verdict.FAILED, f"{seen}: exceeded")
-    if worst <= limit:
-        return _result(name, limit, measured, Verdict.PASSED, f"{seen}: kept")
-    reason = f"{seen}: requests cut off by the end, or that told too little, decide it"
-    return _result(name, limit, measured, Verdict.INCONCLUSIVE, reason)
-
-
-def _result(
-    name: str, limit: float, measured: float, verdict: Verdict, reason: str
-) -> BudgetResult:
-    shown = None if math.isnan(measured) else measured
-    return BudgetResult(name=name, limit=limit, measured=shown, verdict=verdict, reason=reason)
-
-
-def _judge_error_ratio(requests: Sequence[Request], limit: float) -> BudgetResult:
-    """Judge failed / scheduled.
-
-    With fewer than 1 / limit requests a single failure exceeds the limit; then only an excess that
-    the exact binomial test confirms (at 95 %) fails, and nothing passes.
-    """
-    failed = sum(request.failed for request in requests)
-    censored = sum(request.censored for request in requests)
-    total = sum(request.sent for request in requests)
-    known = total - censored
-    measured = _ratio(failed, known)
-    floor = math.ceil(1 / limit) if limit else 1
-    if known < floor:
-        certain = known > 0 and binomial_tail(failed, known, limit) <= 1 - CONFIDENCE
-        verdict = Verdict.FAILED if certain else Verdict.INCONCLUSIVE
-        reason = f"error_ratio: {failed} of {known} failed, limit {limit:g} needs {floor} requests"
-        return _result("error_ratio", limit, measured, verdict, reason)
-    best, worst = _ratio(failed, total), _ratio(failed + censored, total)
-    return _bounded("error_ratio", limit, measured, best=best, worst=worst)
-
-
-def binomial_tail(successes: int, trials: int, probability: float) -> float:
-    """Return the chance of at least that many successes, at most all, in independent trials."""
-    return float(bdtrc(successes - 1, trials, probability))
-
-
-def _judge_lost_streams(requests: Sequence[Request], limit: int) -> BudgetResult:
-    lost = sum(request.stream_lost for request in requests)
-    open_ = sum(request.censored and request.accepted for request in requests)
-    if not requests:
-        return _nothing("lost_streams", limit)
-    return _bounded("lost_streams", limit, lost, best=lost, worst=lost + open_)
-
-
-def _judge_stall(requests: Sequence[Request], limit: float) -> BudgetResult:
-    stalls = _values(requests, longest_stall_seconds)
-    if not stalls:
-        return _nothing("longest_stall_seconds", limit)
-    longest = max(stalls)
-    open_ = any(r.censored and r.first_ns is not None for r in requests)
-    worst = math.inf if open_ else longest
-    return _bounded("longest_stall_seconds", limit, longest, best=longest, worst=worst)
-
-
-def _nothing(name: str, limit: float) -> BudgetResult:
-    return _result(name, limit, math.nan, Verdict.INCONCLUSIVE, f"{name}: nothing was measured")

@@ -11,11 +11,12 @@ import pytest
 
 from fixtures.stack import CANARY
 from hotfire import Evidence, Level, TargetProfile, Verdict, requirement
+from hotfire.budgets import judge_budgets
 from hotfire.crosscheck import Agreement
 from hotfire.errors import HarnessError
 from hotfire.history import Request
 from hotfire.prometheus import Prometheus
-from hotfire.slo import judge_budgets, summarise
+from hotfire.slo import summarise
 from hotfire.traffic.launch import RunningLoad
 from hotfire.traffic.witness import compared, prometheus_at
 

@@ -1,7 +1,7 @@
 """``hotfire load``: a load on a target, measured, judged against its budgets, and told."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -11,6 +11,7 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
+from hotfire.budgets import judged
 from hotfire.cli.child import termination_as_interrupt
 from hotfire.cli.histories import pack_histories
 from hotfire.cli.load_finding import Finding, document, tell
@@ -20,11 +21,12 @@ from hotfire.cli.project import project_root
 from hotfire.cluster import Cluster
 from hotfire.errors import ProfileError
 from hotfire.history import Request
+from hotfire.metrics import Metrics
 from hotfire.rundir import RunDirectory, RunInfo
-from hotfire.slo import judge_budgets
+from hotfire.slo import Account
 from hotfire.traffic import calibration, launch, vllm_bench
 from hotfire.traffic.calibrate import calibrate
-from hotfire.traffic.knee import Effort, find_knee, knee_trials
+from hotfire.traffic.knee import Effort, check_searchable, find_knee, knee_trials
 from hotfire.traffic.launch import RunningLoad
 from hotfire.traffic.live import Tail
 from hotfire.traffic.pods import workers_on_pods
@@ -72,26 +74,39 @@ def _measure(order: Order, task: Task, console: Console) -> Finding:
     before = task.witness() if task.witness else None
     with _workers(task, run):
         load, interrupted = _run(task, run, console)
+    found = _found(order, task, run, load, before=before, interrupted=interrupted)
+    notes = (*found.doubts, *pack_histories(run))
+    run.update_info(finished_at=datetime.now(UTC), notes=notes)
+    run.write_text("load.json", json.dumps(document(found), indent=2) + "\n")
+    return found
+
+
+def _found(
+    order: Order,
+    task: Task,
+    run: RunDirectory,
+    load: RunningLoad,
+    *,
+    before: Metrics | None,
+    interrupted: bool,
+) -> Finding:
+    """Return what an ended load found; its rows are read one by one, as often as needed."""
     report = load.stop()
     # A second interrupt may skip the witness, not the summary.
     cross_check = None
     if task.witness and not interrupted:
         cross_check = compared(load, task.witness, before, unheard=task.unheard)
-    rows = [row for row in load.rows() if row.phase != "warmup"]
-    found = Finding(
+    account = Account.of(_steady(load), task.budgets)
+    return Finding(
         run=run,
-        rows=rows,
+        summary=account.summary(),
+        examples=account.examples,
         report=report,
         cross_check=cross_check,
-        bench=_bench(task, rows, run) if order.cross_check and not interrupted else (),
-        promised=task.budgets,
-        budgets=judge_budgets(rows, task.budgets) if task.budgets else (),
+        bench=_bench(task, load, run) if order.cross_check and not interrupted else (),
+        budgets=judged(account, task.budgets) if task.budgets else (),
         interrupted=interrupted,
     )
-    notes = (*found.doubts, *pack_histories(run))
-    run.update_info(finished_at=datetime.now(UTC), notes=notes)
-    run.write_text("load.json", json.dumps(document(found), indent=2) + "\n")
-    return found
 
 
 def _run(task: Task, run: RunDirectory, console: Console) -> tuple[RunningLoad, bool]:
@@ -121,12 +136,17 @@ def _workers(task: Task, run: RunDirectory) -> AbstractContextManager[None]:
     return workers_on_pods(task.plan, profile=task.profile, cluster=cluster, run_id=run_id)
 
 
-def _bench(task: Task, rows: Sequence[Request], run: RunDirectory) -> list[Compared]:
+def _steady(load: RunningLoad) -> Iterator[Request]:
+    return (row for row in load.stream() if row.phase != "warmup")
+
+
+def _bench(task: Task, load: RunningLoad, run: RunDirectory) -> list[Compared]:
+    requests = sum(1 for _ in _steady(load))
     folder = run.log_path("vllm-bench.json").parent
     theirs = vllm_bench.measure(
-        task.plan, len(rows), folder, network_namespace=task.network_namespace
+        task.plan, requests, folder, network_namespace=task.network_namespace
     )
-    return vllm_bench.compare(rows, theirs)
+    return vllm_bench.compare(_steady(load), theirs)
 
 
 def _follow(load: RunningLoad, console: Console) -> bool:
@@ -190,6 +210,7 @@ def _short(path: Path) -> str:
 def _find_rate(order: Order, task: Task, console: Console) -> int:
     if task.budgets is None:
         raise ProfileError("--find-rate needs a budget: --budget ttft_p95_seconds=1, or a target")
+    check_searchable(task.plan, task.budgets)
     run = _create_run(order, task)
     console.print(Text(f"searching from {task.plan.rate_per_second:g}/s; recorded in {run.root}"))
     trials = knee_trials(

@@ -1,13 +1,14 @@
 """What one load found: its verdict, what speaks against believing it, and how it is told."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
+from hotfire.budgets import BudgetResult
 from hotfire.cli.load_view import (
     print_budgets,
     print_cross_check,
@@ -15,10 +16,8 @@ from hotfire.cli.load_view import (
     print_summary,
 )
 from hotfire.crosscheck import Agreement, CrossCheck
-from hotfire.history import Request
-from hotfire.profile import Budgets
 from hotfire.rundir import RunDirectory
-from hotfire.slo import BudgetResult, Summary, summarise
+from hotfire.slo import Summary
 from hotfire.traffic import calibration
 from hotfire.traffic.launch import LoadReport
 from hotfire.traffic.vllm_bench import Compared
@@ -30,30 +29,17 @@ class Finding:
     """One load, measured and judged."""
 
     run: RunDirectory
-    rows: Sequence[Request]
+    summary: Summary
+    """What users experienced."""
+    examples: Mapping[str, str]
+    """What the first failure of each class looked like."""
     report: LoadReport
     cross_check: CrossCheck | None
     """None: there was nobody to ask, or no time for it."""
     bench: Sequence[Compared]
     """Another tool's figures beside ours; empty if it was not asked."""
-    promised: Budgets | None
-    """What a good answer keeps."""
     budgets: Sequence[BudgetResult]
     interrupted: bool
-
-    @property
-    def summary(self) -> Summary:
-        """What users experienced."""
-        return summarise(self.rows, self.promised)
-
-    @property
-    def examples(self) -> dict[str, str]:
-        """What the first failure of each class looked like."""
-        found: dict[str, str] = {}
-        for row in self.rows:
-            if row.error_class is not None:
-                found.setdefault(str(row.error_class), row.detail)
-        return found
 
     @property
     def verdict(self) -> Verdict:
@@ -70,7 +56,7 @@ class Finding:
         found = [gate.reason for gate in self.report.instrument if not gate.holds]
         if self.cross_check and self.cross_check.agreement is Agreement.MEASURING_FAULT:
             found.append(self.cross_check.reason)
-        if not any(row.complete for row in self.rows) and not self.budgets:
+        if not self.summary.complete and not self.budgets:
             found.append("no request was complete")
         found += [f"vllm bench serve: {one.told()}" for one in self.bench if one.doubtful]
         if self.interrupted:

@@ -22,6 +22,19 @@ from hotfire.traffic.witness import Witness, engine_at, prometheus_at, unheard
 
 _ANYTHING: Final = "http://127.0.0.1"
 _SECONDS: Final = 60.0
+_ONE_RATE: Final = "each of its trials has one rate in an open loop"
+_ONE_LOAD: Final = "it is for one load; measure so at the rate that was found, with --rate"
+_NOT_SEARCHED: Final = {
+    "calibrate": "it is another task",
+    "ramp": _ONE_RATE,
+    "steps": _ONE_RATE,
+    "trace": _ONE_RATE,
+    "concurrency": _ONE_RATE,
+    "metrics": _ONE_LOAD,
+    "json": _ONE_LOAD,
+    "cross_check": _ONE_LOAD,
+}
+"""Options that a search cannot follow, and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +92,7 @@ def understood(order: Order) -> Task:
     Raises:
         ProfileError: an option or the target file forbids it; the message says what to write.
     """
+    _check_search(order)
     written = _written(order.plan)
     profile = _profile(order, written)
     try:
@@ -87,7 +101,8 @@ def understood(order: Order) -> Task:
         raise ProfileError(_explained(error)) from error
     if order.cross_check is not None:
         vllm_bench.check_comparable(plan)
-    # Refused before anything is recorded: what cannot be read, and plans that send nothing.
+    # Refused before anything is recorded: what cannot be read or searched, and plans that send
+    # nothing.
     check_schedule(plan.self_contained())
     if plan.fleet.at == "here":
         Secrets(plan)
@@ -103,6 +118,14 @@ def understood(order: Order) -> Task:
         network_namespace=namespace,
         profile=profile,
     )
+
+
+def _check_search(order: Order) -> None:
+    for field, why in _NOT_SEARCHED.items() if order.find_rate else ():
+        given = getattr(order, field)
+        if given is not None and given is not False:
+            option = f"--{field.replace('_', '-')}"
+            raise ProfileError(f"--find-rate and {option} exclude each other: {why}; drop one")
 
 
 def _written(path: Path | None) -> dict[str, Any]:

@@ -11,10 +11,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from hotfire.budgets import BudgetResult
 from hotfire.cli.verdicts import STYLES
 from hotfire.crosscheck import CrossCheck
 from hotfire.percentiles import SAMPLE_FLOORS
-from hotfire.slo import BudgetResult, Latency, Summary
+from hotfire.slo import Latency, Summary
 from hotfire.traffic.calibration import Calibration
 from hotfire.traffic.files import Files
 from hotfire.traffic.gates import GateResult

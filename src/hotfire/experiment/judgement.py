@@ -7,12 +7,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from hotfire.bands import Bands
+from hotfire.budgets import BudgetResult, judge_budgets
 from hotfire.experiment.document import IS_HEALED, TOOK_EFFECT
 from hotfire.history import Request
 from hotfire.profile import Budgets, Measurement
 from hotfire.recovery import Recovery, recover
 from hotfire.rundir import Event
-from hotfire.slo import BudgetResult, judge_budgets, summarise
+from hotfire.slo import summarise
 from hotfire.verdict import Verdict, merge
 
 _SECOND_NS = 1_000_000_000

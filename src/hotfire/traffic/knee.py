@@ -5,7 +5,7 @@ held and the lowest that broke is halved on a logarithmic scale.
 """
 
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,7 +77,7 @@ def worst(trials: Sequence[Trial]) -> Trial | None:
     return min(trials, key=lambda trial: trial.rate_per_second, default=None)
 
 
-Measure = Callable[[float, int], Sequence[Request]]
+Measure = Callable[[float, int], Iterable[Request]]
 """Sends at a rate, for so many times the usual length, and returns the rows."""
 
 
@@ -153,6 +153,20 @@ def _higher(
     return min(2 * last.rate_per_second, most_per_second), ""
 
 
+def check_searchable(plan: LoadPlan, budgets: Budgets) -> None:
+    """Accept a plan that trials of one rate each can follow, and budgets that a rate can break.
+
+    Raises:
+        ProfileError: they cannot; the message names the field.
+    """
+    if plan.mode != "open" or plan.steps or plan.process == "trace":
+        raise ProfileError("the knee needs an open-loop plan of one rate; drop mode, steps, trace")
+    if plan.rate_end_per_second is not None:
+        raise ProfileError("rate_end_per_second: the knee needs a plan of one rate; drop it")
+    if not limits_of_rate(budgets):
+        raise ProfileError("budgets: set a ttft, tpot or e2e percentile or error_ratio")
+
+
 def knee_trials(
     plan: LoadPlan,
     budgets: Budgets,
@@ -164,22 +178,19 @@ def knee_trials(
     """Search with real loads, from the plan's rate; each leaves ``knee-NN.jsonl`` in the folder.
 
     Raises:
-        ProfileError: the budgets limit nothing that a rate could break, or the plan is closed-loop.
+        ProfileError: the budgets limit nothing that a rate could break, or the plan has another
+            shape than one rate in an open loop.
     """
-    if plan.mode != "open" or plan.steps or plan.process == "trace":
-        raise ProfileError("the knee needs an open-loop plan of one rate; drop mode, steps, trace")
-    if not limits_of_rate(budgets):
-        raise ProfileError("budgets: set a ttft, tpot or e2e percentile or error_ratio")
+    check_searchable(plan, budgets)
     numbers = iter(range(1, 1000))
 
-    def measure(rate: float, length: int) -> Sequence[Request]:
+    def measure(rate: float, length: int) -> Iterable[Request]:
         precision = effort.precision_ratio
         lasting = effort.seconds or trial_seconds(budgets, rate, precision_ratio=precision)
         number = next(numbers)
         trial = plan.model_copy(
             update={
                 "rate_per_second": rate,
-                "rate_end_per_second": None,
                 "duration_seconds": length * lasting + plan.warmup_seconds,
                 # No trial repeats another's arrivals or finds its prompts in a cache.
                 "seed": plan.seed + number,
@@ -192,7 +203,7 @@ def knee_trials(
     return search(measure, budgets, first_per_second=plan.rate_per_second, effort=effort)
 
 
-def rows_of(plan: LoadPlan, history: Path, *, network_namespace: str | None) -> list[Request]:
+def rows_of(plan: LoadPlan, history: Path, *, network_namespace: str | None) -> Iterable[Request]:
     """Return the rows of a load run to its end.
 
     Raises:
@@ -202,7 +213,7 @@ def rows_of(plan: LoadPlan, history: Path, *, network_namespace: str | None) -> 
     log = history.with_suffix(".log")
     with running(plan, history=history, log=log, network_namespace=network_namespace) as load:
         load.wait_finished(limit).check()
-        return load.rows()
+        return load.stream()
 
 
 def find_knee(

@@ -5,14 +5,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from hotfire.errors import HarnessError, HistoryError, InstrumentError
-from hotfire.history import Request, load, parse_lines
+from hotfire.history import Request, count, parse_lines
 from hotfire.traffic import gates
 from hotfire.traffic.files import Ended, Files, Started
 from hotfire.traffic.gates import GateResult
@@ -99,17 +100,23 @@ class RunningLoad:
         that is no selection of the fast ones. A row that contradicts itself is left out; in the
         report it trips a gate.
         """
-        if not self.files.history.exists():
-            return []
-        with self.files.history.open("rb") as file:
-            file.seek(self._read_to)
-            data = file.read()
-        whole = data[: data.rfind(b"\n") + 1]
-        for line in whole.splitlines(keepends=True):
-            with suppress(HistoryError):
-                self._rows += parse_lines(line.decode(errors="replace"))
-        self._read_to += len(whole)
+        for line in self._whole_lines(self._read_to):
+            self._read_to += len(line)
+            self._rows += _sound(line)
         return list(self._rows)
+
+    def stream(self) -> Iterator[Request]:
+        """Yield what ``rows`` returns, from the file: a long load's rows fill no memory."""
+        for line in self._whole_lines(0):
+            yield from _sound(line)
+
+    def _whole_lines(self, start: int) -> Iterator[bytes]:
+        """Yield the lines from a place in the history on; the last may be half written."""
+        if not self.files.history.exists():
+            return
+        with self.files.history.open("rb") as file:
+            file.seek(start)
+            yield from takewhile(lambda line: line.endswith(b"\n"), file)
 
     def wait_finished(self, within_seconds: float) -> LoadReport:
         """Wait for the plan to end by itself, and report.
@@ -157,7 +164,7 @@ class RunningLoad:
             return self._report_of_the_dead(forced)
         rows, unsound = 0, ""
         try:
-            rows = len(load(self.files.history)) if self.files.history.exists() else 0
+            rows = count(self.files.history) if self.files.history.exists() else 0
         except HistoryError as error:
             unsound = str(error)
         results = gates.judge(ended, self.plan.gates, rows=rows, unsound=unsound)
@@ -174,7 +181,7 @@ class RunningLoad:
         how = "was killed, too slow to end" if forced else f"exited {self._process.returncode}"
         result = gates.dead(f"the load process {how}; {self._log_tail()}")
         gates.write(self.files.instrument, [result], None)
-        received = len(self.rows())
+        received = sum(1 for _ in self.stream())
         return LoadReport(
             planned=received, received=received, censored=0, stopped_at_ns=None,
             instrument=(result,),
@@ -187,6 +194,14 @@ class RunningLoad:
             lines = []
         last = next((line for line in reversed(lines) if line.strip()), "nothing")
         return f"the last line of {self.log} is: {last.strip()[:300]}"
+
+
+def _sound(line: bytes) -> list[Request]:
+    """Return the row of a line; none if it contradicts itself."""
+    try:
+        return parse_lines(line.decode(errors="replace"))
+    except HistoryError:
+        return []
 
 
 def start(

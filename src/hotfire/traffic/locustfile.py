@@ -29,6 +29,7 @@ from hotfire.traffic.files import Files
 from hotfire.traffic.fitness import die_with
 from hotfire.traffic.master import Master
 from hotfire.traffic.plan import LoadPlan
+from hotfire.traffic.pump import TURN_SECONDS, Shift
 from hotfire.traffic.worker import Worker
 
 REPORT_SECONDS = 0.2
@@ -102,7 +103,8 @@ class Process:
             gevent.sleep(REPORT_SECONDS)
 
     def fire_all(self, requests: Iterator[Request]) -> None:
-        """Tell Locust of requests, for its statistics and its web page."""
+        """Tell Locust of requests, for its statistics and its web page; others get their turn."""
+        shift = Shift()
         for request in requests:
             if not request.censored:
                 end = request.end_ns or request.sched_ns
@@ -114,6 +116,10 @@ class Process:
                     exception=str(request.error_class) if request.error_class else None,
                     context={},
                 )
+            # Not before: nothing may be in hand when another greenlet ends the process.
+            if shift.over:
+                gevent.sleep(TURN_SECONDS)
+                shift = Shift()
 
 
 def unused(history: Path) -> Path:

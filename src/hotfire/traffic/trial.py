@@ -1,26 +1,24 @@
 """One trial of a rate: what it has to be to count, and how sure its verdict is."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from scipy.special import bdtr
 
+from hotfire.budgets import BudgetResult
+from hotfire.budgets import judged as judged_budgets
 from hotfire.history import Request
 from hotfire.percentiles import SAMPLE_FLOORS
 from hotfire.profile import Budgets
-from hotfire.slo import LATENCIES, BudgetResult, judge_budgets
+from hotfire.slo import LATENCIES, Account
 from hotfire.verdict import Verdict, merge
 
 LEAST_SECONDS = 30.0
 FLOORS_PER_TRIAL = 3
 """Sample floors in a trial: at the floor itself five slow requests decide a p95."""
-PERCENTILES = {
-    f"{name}_p{q}_seconds": (measure, q)
-    for name, measure in LATENCIES.items()
-    for q in SAMPLE_FLOORS
-}
-"""Each latency budget: what it measures and at which percentile."""
+PERCENTILES = {f"{name}_p{q}_seconds": (name, q) for name in LATENCIES for q in SAMPLE_FLOORS}
+"""Each latency budget: which latency it limits and at which percentile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +40,10 @@ class Trial:
         return self.verdict is Verdict.PASSED
 
 
-def judged(rate_per_second: float, rows: Sequence[Request], budgets: Budgets) -> Trial:
+def judged(rate_per_second: float, rows: Iterable[Request], budgets: Budgets) -> Trial:
     """Return the trial of these rows, those of the warmup not counted."""
-    steady = [row for row in rows if row.phase != "warmup"]
-    results = judge_budgets(steady, budgets)
+    steady = Account.of(row for row in rows if row.phase != "warmup")
+    results = judged_budgets(steady, budgets)
     verdict = merge(result.verdict for result in results)
     decisive = [result for result in results if result.verdict is verdict]
     sure = [confidence(steady, result) for result in decisive]
@@ -53,7 +51,7 @@ def judged(rate_per_second: float, rows: Sequence[Request], budgets: Budgets) ->
     held = verdict is Verdict.PASSED
     return Trial(
         rate_per_second=rate_per_second,
-        requests=len(steady),
+        requests=steady.scheduled,
         results=tuple(results),
         verdict=verdict,
         confidence=(min if held else max)(sure, default=0.0),
@@ -61,9 +59,9 @@ def judged(rate_per_second: float, rows: Sequence[Request], budgets: Budgets) ->
     )
 
 
-def confidence(rows: Sequence[Request], result: BudgetResult) -> float:
+def confidence(account: Account, result: BudgetResult) -> float:
     """Return how sure a budget's verdict is, 0-1."""
-    counted = exceeding(rows, result)
+    counted = exceeding(account, result)
     if counted is None or result.verdict is Verdict.INCONCLUSIVE:
         return 0.0
     count, known, allowed = counted
@@ -74,16 +72,15 @@ def confidence(rows: Sequence[Request], result: BudgetResult) -> float:
     return float(bdtr(count - 1, known, allowed))
 
 
-def exceeding(rows: Sequence[Request], result: BudgetResult) -> tuple[int, int, float] | None:
+def exceeding(account: Account, result: BudgetResult) -> tuple[int, int, float] | None:
     """Return how many requests exceeded a budget, of how many, and the share it allows."""
-    failed = sum(row.failed for row in rows)
-    done = [row for row in rows if row.complete]
+    failed = account.failed
     if result.name == "error_ratio":
-        return failed, failed + len(done), result.limit
+        return failed, failed + account.complete, result.limit
     if result.name in PERCENTILES:
-        measure, q = PERCENTILES[result.name]
-        values = [value for row in done if (value := measure(row)) is not None]
-        slow = sum(value > result.limit for value in values)
+        name, q = PERCENTILES[result.name]
+        values = account.served(name)
+        slow = int((values > result.limit).sum())
         return slow + failed, len(values) + failed, 1 - q / 100
     return None
 

@@ -5,14 +5,14 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from hotfire.errors import HarnessError, ProfileError
 from hotfire.history import Request
-from hotfire.slo import summarise, tpot_seconds, ttft_seconds
+from hotfire.slo import Account, Seconds
 from hotfire.traffic import secret
 from hotfire.traffic.plan import LoadPlan
 from hotfire.traffic.prompts import Lengths
@@ -194,16 +194,14 @@ def _mean_and_spread(lengths: Lengths | None, otherwise: int) -> tuple[int, floa
     return (least + most) // 2, (most - least) / (most + least)
 
 
-def compare(rows: Sequence[Request], theirs: dict[str, Any]) -> list[Compared]:
+def compare(rows: Iterable[Request], theirs: dict[str, Any]) -> list[Compared]:
     """Return each figure both tools have, by the same definition.
 
     Their TTFT begins right before the sending, so it is compared with service TTFT; their ITL is
     our pooled chunk gap, their E2E ends at the last content.
     """
-    complete = [row for row in rows if row.complete]
-    sent = [value for row in complete if (value := ttft_seconds(row, since="sent")) is not None]
-    tpot = [value for row in complete if (value := tpot_seconds(row)) is not None]
-    summary = summarise(complete)
+    account = Account.of(row for row in rows if row.complete)
+    sent, tpot, summary = account.served("service_ttft"), account.served("tpot"), account.summary()
     pairs = {
         "mean TTFT": (_mean(sent), theirs["mean_ttft_ms"]),
         "median TTFT": (summary.service_ttft.p50_seconds, theirs["median_ttft_ms"]),
@@ -221,5 +219,5 @@ def _ms(seconds: float) -> str:
     return "       -" if math.isnan(seconds) else f"{1000 * seconds:8.2f} ms"
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else float("nan")
+def _mean(values: Seconds) -> float:
+    return float(values.mean()) if len(values) else math.nan

@@ -146,7 +146,7 @@ def compared(
 
     ``unheard`` are the servers, as ``served_by`` names them, that the witness does not ask.
     """
-    rows = [row for row in load.rows() if row.served_by not in unheard]
+    rows = (row for row in load.stream() if row.served_by not in unheard)
     found = cross_check(rows, before, witness())
     load.files.crosscheck.write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return found
