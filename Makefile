@@ -1,7 +1,7 @@
 # Thin on purpose: each target sets up the environment and calls one command.
 PY := .venv/bin/python
 
-.PHONY: certify test test-add-ons check lock clean
+.PHONY: certify test test-add-ons test-devices check lock clean
 
 certify: .venv/.ready  ## Lab up, reference stack, verify, break, measure, report.
 	$(PY) -m hotfire certify
@@ -15,6 +15,9 @@ test: .venv/.ready  ## The tests of the tool: the quick ones, then those that ne
 test-add-ons: .venv/.ready  ## Those that need add-ons of the lab; the first build takes about ten minutes more.
 	$(PY) -m hotfire lab build --with scaling
 	$(PY) -m pytest tests/lab -m add_on -v
+
+test-devices: .venv/.ready  ## Those that fill a real NVIDIA GPU; it must be idle.
+	$(PY) -m pytest tests/devices -m device -v
 
 check: .venv/.ready  ## Format, lint, types, layers, quick tests.
 	.venv/bin/ruff format --check .

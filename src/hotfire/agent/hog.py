@@ -13,6 +13,7 @@ from typing import Any
 
 from hotfire.agent import cuda
 from hotfire.agent.cgroup import MemoryCgroup
+from hotfire.agent.host import OperationError
 
 MODULE = "hotfire.agent.hog"
 _PR_SET_PDEATHSIG = 1
@@ -30,10 +31,13 @@ def main(argv: list[str]) -> int:
     _die_with_parent()
     _, kind, text = argv
     args = json.loads(text)
-    if kind == "cgroup":
-        fill_cgroup(MemoryCgroup(Path(args["path"]), bool(args["unified"])))
-    else:
-        fill_device(args)
+    try:
+        if kind == "cgroup":
+            fill_cgroup(MemoryCgroup(Path(args["path"]), bool(args["unified"])))
+        else:
+            fill_device(args)
+    except OperationError as error:
+        raise SystemExit(str(error)) from None  # one line for the agent instead of a traceback
     return 0
 
 
@@ -66,9 +70,9 @@ def fill_device(args: dict[str, Any]) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     with cuda.device(args["library"]) as device:
         while True:
-            taken = device.take_all()
+            device.take_all()
             free, total = device.memory()
-            tell(taken_bytes=taken, free_bytes=free, total_bytes=total)
+            tell(taken_bytes=device.taken_bytes, free_bytes=free, total_bytes=total)
             if signal.sigtimedwait(_ENDING, 0.5):
                 return
 

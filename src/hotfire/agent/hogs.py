@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hotfire.agent import cgroup, cuda, hog, processes
+from hotfire.agent import arguments, cgroup, cuda, hog, processes
 from hotfire.agent.entries import Entry
 from hotfire.agent.host import Host, OperationError
 
@@ -37,22 +37,23 @@ class Hog:
 
     def inject(self, host: Host, entry: Entry) -> dict[str, Any]:
         """Start the process; it works on while the agent answers other calls."""
-        arguments = self.arguments(host, entry.args)
+        needed = self.arguments(host, entry.args)
         self._running[entry.id] = process = subprocess.Popen(
-            [sys.executable, "-m", hog.MODULE, entry.id, self.kind, json.dumps(arguments)],
+            [sys.executable, "-m", hog.MODULE, entry.id, self.kind, json.dumps(needed)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONPATH": _PACKAGES},
         )
         if process.stdout:
             os.set_blocking(process.stdout.fileno(), False)
-        return {"pid": process.pid, **arguments}
+        started = processes.started_ticks(process.pid)
+        return {"pid": process.pid, "started_ticks": started, **needed}
 
     def observe(self, entry: Entry) -> tuple[dict[str, Any], bool]:
         """Return what the process told since, and whether it has ended."""
         process = self._running.get(entry.id)
         if process is None:
-            return {}, not processes.of_entry(hog.MODULE, entry.id)
+            return {}, not _living(entry)
         ended = process.poll() is not None
         observed = _read(process)
         if ended:
@@ -62,13 +63,15 @@ class Hog:
 
     def undo(self, host: Host, entry: Entry) -> None:
         """End the process, whoever started it; what it took goes back to the kernel with it."""
-        processes.send(processes.of_entry(hog.MODULE, entry.id), signal.SIGKILL)
-        if process := self._running.get(entry.id):
-            process.wait(_END_SECONDS)
+        living = _living(entry)
+        processes.send(living, signal.SIGKILL)
+        processes.await_end(living, within_seconds=_END_SECONDS)
+        if process := self._running.pop(entry.id, None):
+            process.poll()
 
     def healed(self, host: Host, entry: Entry) -> bool:
         """Return whether no such process is left."""
-        return not processes.of_entry(hog.MODULE, entry.id)
+        return not _living(entry)
 
 
 class CgroupHog(Hog):
@@ -108,14 +111,34 @@ class CgroupHog(Hog):
 
 
 class DeviceHog(Hog):
-    """Take all free memory of one GPU."""
+    """Take all free memory of one GPU or MIG instance (``uuid``)."""
 
     kind = "device"
+
+    def check(self, host: Host, args: dict[str, Any], others: list[Entry]) -> None:
+        """Refuse a GPU that this node does not have; CUDA would only say that there is none."""
+        arguments.only(args, {"uuid"})
+        super().check(host, args, others)
+        if args["uuid"] not in (here := cuda.uuids(host)):
+            raise OperationError(
+                f"no GPU {args['uuid']}; this node has {', '.join(here) or 'none'}"
+            )
 
     def arguments(self, host: Host, args: dict[str, Any]) -> dict[str, Any]:
         if not (uuid := str(args.get("uuid", ""))).startswith(("GPU-", "MIG-")):
             raise OperationError(f"{uuid!r} is no UUID of a GPU")
         return {"uuid": uuid, "library": cuda.library(host)}
+
+
+def _living(entry: Entry) -> list[int]:
+    """Return the processes of an entry, also one that is ending.
+
+    The kernel takes the command line of an ending process away before what it holds, which may be
+    all memory of a GPU; that one is known by its id and start.
+    """
+    pid, started = entry.observed.get("pid", 0), entry.observed.get("started_ticks")
+    ending = pid and processes.started_ticks(pid) == started and processes.alive(pid)
+    return sorted({*processes.of_entry(hog.MODULE, entry.id), *([pid] if ending else [])})
 
 
 def _oom_kills(path: Path, *, unified: bool) -> int:

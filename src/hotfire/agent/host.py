@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _COMMAND_SECONDS = 10.0
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/nvidia/bin"
 
 
 class OperationError(Exception):

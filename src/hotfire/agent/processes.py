@@ -2,10 +2,13 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 PROC = Path("/proc")
+_POLL_SECONDS = 0.02
+_STATE, _STARTED = 0, 19  # fields of /proc/PID/stat, counted behind the name
 
 
 def of_entry(module: str, entry_id: str) -> list[int]:
@@ -18,7 +21,7 @@ def of_entry(module: str, entry_id: str) -> list[int]:
 
 
 def words(pid: int) -> list[str]:
-    """Return a process's command line; empty when it has ended."""
+    """Return a process's command line; empty when it has ended or is about to."""
     try:
         line = (PROC / str(pid) / "cmdline").read_bytes()
     except OSError:
@@ -28,20 +31,35 @@ def words(pid: int) -> list[str]:
 
 def state(pid: int) -> str:
     """Return the kernel's letter for what a process does (R, S, T ...); empty: it is gone."""
-    try:
-        return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return ""
+    return _stat(PROC / str(pid))[_STATE]
+
+
+def started_ticks(pid: int) -> int:
+    """Return when a process started, in clock ticks since boot, which makes its id unique.
+
+    0: it is gone.
+    """
+    return int(_stat(PROC / str(pid))[_STARTED] or 0)
 
 
 def alive(pid: int) -> bool:
-    """Return whether a process is there and no mere corpse."""
-    return state(pid) not in {"", "Z", "X"}
+    """Return whether a process is there and no mere corpse.
+
+    While its first thread is a corpse, another may still hold its files and devices.
+    """
+    return any(_stat(task)[_STATE] not in {"", "Z", "X"} for task in _tasks(pid))
 
 
 def send(pids: list[int], number: signal.Signals) -> list[int]:
     """Send a signal to those that are still there, and return them."""
     return list(_reached(pids, number))
+
+
+def await_end(pids: list[int], *, within_seconds: float) -> None:
+    """Return when none of them lives any more, or when the time is over."""
+    deadline = time.monotonic() + within_seconds
+    while any(map(alive, pids)) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)  # noqa: TID251 - this program imports nothing that waits
 
 
 def _reached(pids: list[int], number: signal.Signals) -> Iterator[int]:
@@ -51,3 +69,18 @@ def _reached(pids: list[int], number: signal.Signals) -> Iterator[int]:
         except ProcessLookupError:
             continue
         yield pid
+
+
+def _tasks(pid: int) -> list[Path]:
+    try:
+        return list((PROC / str(pid) / "task").iterdir())
+    except OSError:
+        return []
+
+
+def _stat(folder: Path) -> list[str]:
+    """Return the fields behind the name, all empty for what is gone."""
+    try:
+        return (folder / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return [""] * (_STARTED + 1)

@@ -5,15 +5,15 @@ from collections.abc import Callable
 from typing import Final
 
 from hotfire import bands, history, recovery
+from hotfire.agent import cuda
 from hotfire.chaos import blast, heal
 from hotfire.chaos.agent_client import LinkState, Observed
 from hotfire.chaos.armed import Shot, tell
-from hotfire.errors import HarnessError
+from hotfire.errors import FaultNotInjected, HarnessError
 from hotfire.waiting import until
 
 _SECOND_NS: Final = 1_000_000_000
 _FULL_DEVICE_FREE_BYTES: Final = 64 << 20
-_CUDA_OUT_OF_MEMORY: Final = ("CUDA out of memory", "CUDA error: out of memory", "OutOfMemoryError")
 _KILLED: Final = 137
 
 
@@ -103,6 +103,17 @@ def uplink_is_back() -> bool:
     return _proven_healed(shot, back, within_seconds=shot.profile.waits.healing_seconds)
 
 
+def device_is_full(observed: Observed) -> bool:
+    """Return whether a GPU's memory is taken, by the word of who takes it.
+
+    Raises:
+        FaultNotInjected: that process has ended; the message is the last that it said.
+    """
+    if observed.exit_code is not None:
+        raise FaultNotInjected(f"the GPU is not filled any more: {observed.said or 'killed'}")
+    return observed.free_bytes is not None and observed.free_bytes <= _FULL_DEVICE_FREE_BYTES
+
+
 def _took_effect(shot: Shot, seen: Callable[[], str], *, source: str) -> bool:
     """Wait for the effect and write when it was seen; False if it did not come in time."""
     try:
@@ -141,8 +152,8 @@ def _killed_by_kernel(shot: Shot) -> str:
 
 
 def _refused_by_device(shot: Shot) -> str:
-    free = _observed(shot).free_bytes
-    if free is None or free > _FULL_DEVICE_FREE_BYTES:
+    observed = _observed(shot)
+    if not device_is_full(observed):
         return ""
     target, name = shot.target, shot.profile.engine.container
     restarted = False
@@ -150,8 +161,8 @@ def _refused_by_device(shot: Shot) -> str:
         container = pod.container(name)
         restarted = container is not None and container.restarts > target.restarts
     log = shot.cluster.logs(target.namespace, target.pod, container=name, previous=restarted)
-    found = next((text for text in _CUDA_OUT_OF_MEMORY if text in log), "")
-    return f"{free} bytes free, the log says {found!r}" if found else ""
+    found = next((text for text in cuda.REFUSALS if text in log), "")
+    return f"{observed.free_bytes} bytes free, the log says {found!r}" if found else ""
 
 
 def _observed(shot: Shot) -> Observed:
