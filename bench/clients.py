@@ -7,6 +7,8 @@ from pathlib import Path
 
 from bench.installed import PACKAGES, installed
 from bench.rig import HERE, Measured, mean, p95
+from hotfire.traffic.plan import LoadPlan
+from hotfire.traffic.texts import Texts
 
 PEERS = HERE / "peers"
 PYTHON = (sys.executable,)
@@ -77,7 +79,11 @@ def per_token_us(measured: Measured, start_up_cpu_seconds: float) -> float:
 
 def true_ttft_ms(measured: Measured) -> list[float]:
     """Return the true TTFT of each request: from when it was due, or else from its arrival."""
-    due = measured.report.get("sched_ns", {})
+    due: dict[str, int] = {}
+    if told := measured.report.get("plan"):
+        # The prompts that the server names requests by are no part of what a load costs.
+        texts = Texts(LoadPlan.model_validate_json(told))
+        due = {texts.prompt(number)[:12]: ns for number, ns in measured.report["sched_ns"]}
     return [(t.first_ns - due.get(t.prompt, t.arrival_ns)) / 1e6 for t in measured.truths]
 
 

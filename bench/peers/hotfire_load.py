@@ -11,7 +11,6 @@ from typing import Any
 from hotfire import history
 from hotfire.traffic import launch
 from hotfire.traffic.plan import LoadPlan
-from hotfire.traffic.texts import Texts
 
 IN_STEP = 100
 
@@ -42,7 +41,6 @@ def measured(plan: LoadPlan, folder: Path) -> dict[str, Any]:
     ended = json.loads(load.files.ended.read_text())
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     shift = ended["anchor"]["epoch_ns"] - ended["anchor"]["monotonic_ns"]
-    texts = Texts(plan)
     whole = [row for row in rows if row.complete]
     return {
         "ttft_ms": [(row.first_ns - row.sched_ns) / 1e6 for row in whole],
@@ -50,7 +48,8 @@ def measured(plan: LoadPlan, folder: Path) -> dict[str, Any]:
         "failed": len(rows) - len(whole),
         "classes": Counter(str(row.error_class) for row in rows),
         "tripped": [gate.reason for gate in gates if not gate.holds],
-        "sched_ns": {texts.prompt(row.prompt_id)[:12]: row.sched_ns - shift for row in rows},
+        "plan": load.plan.model_dump_json(),
+        "sched_ns": [(row.prompt_id, row.sched_ns - shift) for row in rows],
         "load_cpu_seconds": usage.ru_utime + usage.ru_stime,
         "measured": ended["measured"],
     }

@@ -1,7 +1,6 @@
 """The recorded history of a load: one row per scheduled request, and how to read it back."""
 
 import io
-import json
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -9,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+from hotfire import json_text
 from hotfire.errors import HistoryError
 
 _LONGEST_GAP_US: Final = 2**31 - 1
@@ -221,7 +221,7 @@ def _parsed(lines: Iterable[str]) -> Iterator[Request]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = json_text.read(line)
         except ValueError as error:
             if not line.endswith("\n"):
                 return

@@ -17,11 +17,13 @@ GAPS_LIMIT = 1_000_000
 
 
 class Order(NamedTuple):
-    """One request to be sent now; ``sched_ns`` is monotonic."""
+    """One request to be sent at a moment; ``sched_ns`` is monotonic."""
 
     seq: int
     sched_ns: int
     prompt_id: int
+    data: bytes = b""
+    """The whole request, where it was written ahead."""
 
 
 class Answered(Protocol):

@@ -1,13 +1,12 @@
 """What the load process leaves beside its history, and how a row is written."""
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
-from pydantic_core import to_json
 
+from hotfire import json_text
 from hotfire.history import Request, to_row
 
 
@@ -168,13 +167,7 @@ class Files:
 
 def line(request: Request) -> bytes:
     """Return one row as a line of JSON."""
-    row = to_row(request)
-    try:
-        return to_json(row) + b"\n"
-    except ValueError:
-        # A target may have put half a surrogate pair into its words.
-        text = json.dumps(row, separators=(",", ":"), ensure_ascii=False)
-        return text.encode(errors="replace") + b"\n"
+    return json_text.written(to_row(request)) + b"\n"
 
 
 class HistoryWriter:

@@ -32,7 +32,7 @@ from hotfire.traffic.plan import LoadPlan
 from hotfire.traffic.pump import TURN_SECONDS, Shift
 from hotfire.traffic.worker import Worker
 
-REPORT_SECONDS = 0.2
+REPORT_SECONDS = 0.5
 LAST_MESSAGE_SECONDS = 0.2
 
 

@@ -15,7 +15,7 @@ from hotfire.traffic.plan import NANO, arrivals_of
 if TYPE_CHECKING:
     from hotfire.traffic.session import Session
 
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.2
 SHIFT_NS = NANO // 100
 TURN_SECONDS = 1e-6
 """Turn of the others; gevent's sleep(0) comes back many times before it looks at timers."""

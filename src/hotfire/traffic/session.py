@@ -16,11 +16,12 @@ from hotfire.traffic.fallback import Fallback
 from hotfire.traffic.files import Ended, Present
 from hotfire.traffic.fitness import Fitness, clock, resolve
 from hotfire.traffic.plan import NANO, LoadPlan
-from hotfire.traffic.pump import POLL_SECONDS, ClosedPump, OpenPump, Pump
+from hotfire.traffic.pump import ClosedPump, OpenPump, Pump
 from hotfire.traffic.reactor import Anchor, Order, Reactor
 from hotfire.traffic.secret import Secrets
 
 PRESENT_SECONDS = 1.0
+DRAIN_POLL_SECONDS = 0.05
 RECENT = 1000
 
 
@@ -124,7 +125,7 @@ class Session:
         give_up = self.stopped_ns + self.plan.grace_seconds * NANO
         while self.reactor.busy and time.monotonic_ns() < give_up and not self._thread.ready():
             surroundings.look()
-            gevent.sleep(POLL_SECONDS)
+            gevent.sleep(DRAIN_POLL_SECONDS)
         self.reactor.abandon()
         self._thread.get()
         for arrival in self.pump.unsent(self.stopped_ns):

@@ -3,8 +3,7 @@
 import json
 from typing import Any
 
-from pydantic_core import from_json
-
+from hotfire import json_text
 from hotfire.history import FailureClass
 from hotfire.traffic.reader import Gaps, PythonGaps
 
@@ -182,11 +181,7 @@ UNEXPECTED = (ValueError, TypeError, AttributeError, KeyError, RecursionError)
 
 def parsed(text: str) -> dict[str, Any]:
     """Return a JSON object."""
-    try:
-        document = from_json(text)
-    except ValueError:
-        # It refuses more than JSON does: halves of surrogate pairs, deep nesting.
-        document = json.loads(text)
+    document = json_text.read(text)
     if not isinstance(document, dict):
         raise TypeError(f"{type(document).__name__} instead of an object")
     return document
