@@ -55,10 +55,12 @@ class World:
     near: Any
     far: socket.socket
 
-    def attach(self) -> Gaps:
-        gaps = self.kit.gaps()
-        gaps.note(time.monotonic_ns())
-        self.reader.attach(self.near, gaps, TEMPLATE)
+    def attach(self, plain: Template | None = TEMPLATE) -> Gaps:
+        """Read on in a stream whose first token came now, or wait for a stream's begin."""
+        gaps, now = self.kit.gaps(), time.monotonic_ns()
+        if plain:
+            gaps.note(now)
+        self.reader.attach(self.near, gaps, plain, now)
         return gaps
 
     def send(self, data: bytes) -> None:
@@ -70,7 +72,7 @@ class World:
         return self.reader.poll(NOW)
 
 
-def world(kit: Kit) -> Iterator[World]:
+def world(kit: Kit, *, lazy: bool = False) -> Iterator[World]:
     with socket.create_server(("127.0.0.1", 0)) as server, select.epoll() as epoll:
         far = socket.create_connection(server.getsockname())
         near, _ = server.accept()
@@ -79,7 +81,7 @@ def world(kit: Kit) -> Iterator[World]:
             near.setsockopt(socket.SOL_SOCKET, TIMES, 1)
             far.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             epoll.register(near.fileno(), READ)
-            made = kit.reader(epoll, tick_ns=SECOND)
+            made = kit.reader(epoll, tick_ns=SECOND, lazy=lazy)
             made.epoch_ns = time.time_ns() - time.monotonic_ns()
             yield World(kit, epoll, made, near, far)
 
@@ -87,6 +89,11 @@ def world(kit: Kit) -> Iterator[World]:
 @pytest.fixture(params=KITS, ids=lambda kit: kit.name)
 def one(request: pytest.FixtureRequest) -> Iterator[World]:
     yield from world(request.param)
+
+
+@pytest.fixture(params=KITS, ids=lambda kit: kit.name)
+def lazy(request: pytest.FixtureRequest) -> Iterator[World]:
+    yield from world(request.param, lazy=True)
 
 
 def test_the_compiled_reader_is_there_where_a_compiler_is() -> None:
@@ -229,10 +236,83 @@ def test_plain_tokens_do_not_end_the_wait(one: World) -> None:
     assert len(gaps) == 1
 
 
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
+
+
+def test_a_head_waits_for_what_follows_it(one: World) -> None:
+    one.attach(None)
+    one.send(HEAD)
+    threading.Timer(0.05, one.far.sendall, [TOKEN]).start()
+    begun = time.monotonic_ns()
+
+    (first, second) = one.reader.poll(begun + 20 * SECOND)
+    assert time.monotonic_ns() < begun + 10 * SECOND
+    assert (first[2], second[2]) == (HEAD, TOKEN)
+    assert first[3] + 20_000_000 < second[3]
+
+
+def test_a_head_waits_no_longer_than_to_the_moment(one: World) -> None:
+    one.attach(None)
+    one.send(HEAD)
+    until_ns = time.monotonic_ns() + SECOND // 20
+
+    assert [data for _, _, data, _ in one.reader.poll(until_ns)] == [HEAD]
+    assert time.monotonic_ns() >= until_ns
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        HEAD + b"x", HEAD[:-1], HEAD.replace(b"200", b"503"), HEAD + HEAD, TOKEN, b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n0\r\n\r\n", b"",
+    ],
+)  # fmt: skip
+def test_anything_else_than_a_head_is_urgent(lazy: World, data: bytes) -> None:
+    lazy.attach(None)
+    if data:
+        lazy.send(data)
+    else:
+        lazy.far.shutdown(socket.SHUT_WR)
+    begun = time.monotonic_ns()
+
+    assert [got for _, _, got, _ in lazy.reader.poll(begun + 60 * SECOND)] == [data]
+    assert time.monotonic_ns() < begun + 30 * SECOND
+
+
+def test_a_lazy_reader_waits_with_the_end_of_a_stream(lazy: World) -> None:
+    gaps = lazy.attach()
+    until_ns = time.monotonic_ns() + SECOND // 4
+    lazy.send(b"?")
+    threading.Timer(0.05, lazy.far.sendall, [TOKEN]).start()
+
+    # What comes after it is no token to be noted before it.
+    assert [data for _, _, data, _ in lazy.reader.poll(until_ns)] == [b"?", TOKEN]
+    assert time.monotonic_ns() >= until_ns
+    assert len(gaps) == 0
+
+
+def test_another_reader_does_not(one: World) -> None:
+    one.attach()
+    one.send(b"?")
+    begun = time.monotonic_ns()
+
+    assert len(one.reader.poll(begun + 60 * SECOND)) == 1
+    assert time.monotonic_ns() < begun + 30 * SECOND
+
+
+def test_even_a_lazy_reader_hurries_with_the_peers_end(lazy: World) -> None:
+    lazy.attach()
+    lazy.far.shutdown(socket.SHUT_WR)
+    begun = time.monotonic_ns()
+
+    assert [data for _, _, data, _ in lazy.reader.poll(begun + 60 * SECOND)] == [b""]
+    assert time.monotonic_ns() < begun + 30 * SECOND
+
+
 @pytest.mark.parametrize("kit", KITS, ids=lambda kit: kit.name)
 def test_ticks_tell_how_late_they_came(kit: Kit) -> None:
     with select.epoll() as epoll:
-        ticking = kit.reader(epoll, tick_ns=SECOND // 100)
+        ticking = kit.reader(epoll, tick_ns=SECOND // 100, lazy=False)
         ticking.poll(time.monotonic_ns() + SECOND // 10)
         lags_us = ticking.lags_us()
 
@@ -244,7 +324,7 @@ def test_ticks_tell_how_late_they_came(kit: Kit) -> None:
 @pytest.mark.parametrize("kit", KITS, ids=lambda kit: kit.name)
 def test_a_closed_epoll_is_an_error(kit: Kit) -> None:
     epoll = select.epoll()
-    broken = kit.reader(epoll, tick_ns=SECOND)
+    broken = kit.reader(epoll, tick_ns=SECOND, lazy=False)
     epoll.close()
     with pytest.raises((OSError, ValueError)):
         broken.poll(NOW)
@@ -268,7 +348,7 @@ class TestCompiled:
         assert COMPILED is not None
         for one in world(COMPILED):
             with pytest.raises(TypeError):
-                one.reader.attach(one.near, PYTHON.gaps(), TEMPLATE)
+                one.reader.attach(one.near, PYTHON.gaps(), TEMPLATE, 0)
 
     def test_a_template_without_bytes_is_refused(self) -> None:
         assert COMPILED is not None
@@ -276,7 +356,7 @@ class TestCompiled:
             wrong: Any = Template(b"a", b"b", thinking=False)
             wrong.before = "text"
             with pytest.raises(TypeError):
-                one.reader.attach(one.near, one.kit.gaps(), wrong)
+                one.reader.attach(one.near, one.kit.gaps(), wrong, 0)
 
     def test_a_second_thread_is_refused_while_it_waits(self) -> None:
         assert COMPILED is not None
@@ -296,11 +376,11 @@ class TestCompiled:
         counts = []
         for _ in range(2):
             for one in world(COMPILED):
-                one.reader.attach(one.near, one.kit.gaps(), plain)
+                one.reader.attach(one.near, one.kit.gaps(), plain, 0)
                 for _ in range(500):
                     one.send(TOKEN)
                     one.poll()
-                    one.reader.attach(one.near, one.kit.gaps(), plain)
+                    one.reader.attach(one.near, one.kit.gaps(), plain, 0)
                     one.send(b"?" * 1000)
                     one.poll()
             del one

@@ -2,6 +2,7 @@
  * name means. Waiting, receiving and comparing need no lock of the interpreter; whatever is not a
  * plain token is handed over as it was received. */
 
+#define _GNU_SOURCE /* memmem */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
@@ -215,11 +216,24 @@ static Py_ssize_t plain_tokens(const char *at, const char *stop, PyObject *befor
     return tokens;
 }
 
+/* Whether this is the whole head of an answer that goes on, and nothing else. */
+static bool is_head(const char *start, const char *stop)
+{
+    static const char status[] = "HTTP/1.1 200", end[] = "\r\n\r\n";
+    const Py_ssize_t end_bytes = sizeof end - 1;
+    return stop - start > (Py_ssize_t)sizeof status
+        && memcmp(start, status, sizeof status - 1) == 0
+        && memcmp(stop - end_bytes, end, end_bytes) == 0
+        && memmem(start, stop - start, end, end_bytes) == stop - end_bytes;
+}
+
 /* Reader: waits for events and reads the streams whose plain tokens it knows. */
 
 typedef struct {
     Gaps *gaps; /* NULL: nothing is read here */
-    PyObject *before, *after;
+    PyObject *before, *after; /* of a plain token; NULL: none is known yet */
+    int64_t floor_ns; /* nothing that is read from now on came earlier */
+    bool missed; /* what was read is still to be handed over, so all that follows is too */
 } Stream;
 
 typedef struct Missed {
@@ -241,17 +255,18 @@ typedef struct {
     uint32_t *lags;
     Py_ssize_t lag_count, lag_room;
     Missed *first, **end;
-    bool polling, no_memory, coarse;
+    bool lazy, polling, urgent, no_memory, coarse;
     struct epoll_event events[EVENTS];
     char data[CHUNK_BYTES];
 } Reader;
 
 static int reader_init(Reader *reader, PyObject *args, PyObject *names)
 {
-    static char *known[] = {"epoll", "tick_ns", NULL};
+    static char *known[] = {"epoll", "tick_ns", "lazy", NULL};
     PyObject *epoll;
     long long step;
-    if (!PyArg_ParseTupleAndKeywords(args, names, "O$L", known, &epoll, &step))
+    int lazy = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, names, "O$Lp", known, &epoll, &step, &lazy))
         return -1;
     int fd = PyObject_AsFileDescriptor(epoll);
     if (fd < 0)
@@ -260,6 +275,7 @@ static int reader_init(Reader *reader, PyObject *args, PyObject *names)
     Py_XSETREF(reader->epoll, epoll);
     reader->epoll_fd = fd;
     reader->tick_step_ns = step;
+    reader->lazy = lazy;
     reader->last_ns = reader->began_ns = reader->now_ns = monotonic_ns();
     reader->tick_ns = reader->now_ns + step;
     return 0;
@@ -273,6 +289,7 @@ static void forget(Reader *reader, int fd)
     Py_CLEAR(stream->gaps);
     Py_CLEAR(stream->before);
     Py_CLEAR(stream->after);
+    stream->missed = false;
 }
 
 static void reader_dealloc(Reader *reader)
@@ -298,8 +315,10 @@ static bool idle(Reader *reader)
 static PyObject *reader_attach(Reader *reader, PyObject *args)
 {
     int fd;
+    long long floor_ns;
     PyObject *socket, *gaps, *template;
-    if (!idle(reader) || !PyArg_ParseTuple(args, "OO!O", &socket, GapsType, &gaps, &template))
+    if (!idle(reader)
+        || !PyArg_ParseTuple(args, "OO!OL", &socket, GapsType, &gaps, &template, &floor_ns))
         return NULL;
     if ((fd = PyObject_AsFileDescriptor(socket)) < 0)
         return NULL;
@@ -312,18 +331,21 @@ static PyObject *reader_attach(Reader *reader, PyObject *args)
         reader->streams = streams;
         reader->room = room;
     }
-    PyObject *before = PyObject_GetAttrString(template, "before");
-    PyObject *after = before ? PyObject_GetAttrString(template, "after") : NULL;
-    if (after == NULL || !PyBytes_Check(before) || !PyBytes_Check(after)) {
-        if (!PyErr_Occurred())
-            PyErr_SetString(PyExc_TypeError, "a template's before and after are bytes");
-        Py_XDECREF(before);
-        Py_XDECREF(after);
-        return NULL;
+    PyObject *before = NULL, *after = NULL;
+    if (template != Py_None) {
+        before = PyObject_GetAttrString(template, "before");
+        after = before ? PyObject_GetAttrString(template, "after") : NULL;
+        if (after == NULL || !PyBytes_Check(before) || !PyBytes_Check(after)) {
+            if (!PyErr_Occurred())
+                PyErr_SetString(PyExc_TypeError, "a template's before and after are bytes");
+            Py_XDECREF(before);
+            Py_XDECREF(after);
+            return NULL;
+        }
     }
     forget(reader, fd);
     Py_INCREF(gaps);
-    reader->streams[fd] = (Stream){(Gaps *)gaps, before, after};
+    reader->streams[fd] = (Stream){(Gaps *)gaps, before, after, floor_ns, false};
     Py_RETURN_NONE;
 }
 
@@ -365,8 +387,9 @@ static int64_t arrived(Reader *reader, struct msghdr *message, int64_t floor_ns)
 }
 
 static void miss(Reader *reader, const struct epoll_event *event, Py_ssize_t size, int64_t at_ns,
-                 int error)
+                 int error, bool urgent)
 {
+    reader->urgent = reader->urgent || urgent;
     Missed *missed = malloc(sizeof *missed + (size > 0 ? size : 0));
     if (missed == NULL) {
         reader->no_memory = true;
@@ -396,14 +419,18 @@ static void read_stream(Reader *reader, Stream *stream, const struct epoll_event
     while (size < 0 && errno == EINTR);
     if (size < 0) {
         if (errno != EAGAIN && errno != EWOULDBLOCK)
-            miss(reader, event, -1, 0, errno);
+            miss(reader, event, -1, 0, errno, true);
         return;
     }
-    int64_t at = arrived(reader, &message, stream->gaps->last_ns);
+    const char *start = reader->data, *stop = start + size;
+    const bool known = stream->before != NULL;
+    int64_t at = arrived(reader, &message, stream->floor_ns);
+    stream->floor_ns = at;
     Py_ssize_t tokens =
-        plain_tokens(reader->data, reader->data + size, stream->before, stream->after);
+        known && !stream->missed ? plain_tokens(start, stop, stream->before, stream->after) : 0;
     if (!tokens) {
-        miss(reader, event, size, at, 0);
+        stream->missed = true;
+        miss(reader, event, size, at, 0, !size || !(known ? reader->lazy : is_head(start, stop)));
         return;
     }
     while (tokens--)
@@ -462,14 +489,14 @@ static int serve(Reader *reader, int64_t until_ns)
             int fd = event->data.fd;
             Stream *stream = fd < reader->room ? &reader->streams[fd] : NULL;
             if (stream == NULL || stream->gaps == NULL || event->events != EPOLLIN)
-                miss(reader, event, -1, 0, 0);
+                miss(reader, event, -1, 0, 0, true);
             else
                 read_stream(reader, stream, event);
         }
         int64_t now = monotonic_ns();
         if (now >= reader->tick_ns)
             note_lag(reader, now);
-        if (reader->first != NULL || reader->no_memory || now >= until_ns)
+        if (reader->urgent || reader->no_memory || now >= until_ns)
             return 0;
     }
 }
@@ -497,7 +524,7 @@ static PyObject *handed_over(Reader *reader)
         free(missed);
     }
     reader->first = NULL;
-    reader->no_memory = false;
+    reader->urgent = reader->no_memory = false;
     return list;
 }
 

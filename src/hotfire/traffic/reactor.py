@@ -19,7 +19,7 @@ from hotfire.traffic.clock import NANO, Anchor
 from hotfire.traffic.connection import Address, Connection, Stage
 from hotfire.traffic.exchange import Exchange, Order, Rows, cut, limit, overdue
 from hotfire.traffic.plan import LoadPlan
-from hotfire.traffic.reader import CHUNK_BYTES, READ, TIMES_BYTES, arrived, kit
+from hotfire.traffic.reader import READ, Missed, arrived, kit
 from hotfire.traffic.request import Requests
 from hotfire.traffic.surroundings import clock_offset_ns
 from hotfire.traffic.transcript import Outcome
@@ -28,8 +28,8 @@ __all__ = ["NANO", "Anchor", "Order", "Reactor"]
 
 WRITE = 4  # EPOLLOUT; gevent takes the name out of ``select``
 TICK_NS = 10_000_000
-SWEEP_NS = 5 * TICK_NS
-AHEAD_NS = 8 * SWEEP_NS
+SWEEP_NS = 10 * TICK_NS
+AHEAD_NS = 4 * SWEEP_NS
 NEVER_NS = 2**63 - 1
 LOOK_SECONDS = 1.0
 
@@ -78,7 +78,7 @@ class Reactor:
         self._epoll.register(self._wake, READ)
         self._kit = kit(plan.client)
         self.measured = Measurements(self._kit.name)
-        self._reader = self._kit.reader(self._epoll, tick_ns=TICK_NS)
+        self._reader = self._kit.reader(self._epoll, tick_ns=TICK_NS, lazy=plan.mode == "open")
         self._reader.epoch_ns = clock_offset_ns()
         self._sweep_ns = time.monotonic_ns() + SWEEP_NS
         self._look_ns = 0
@@ -102,7 +102,7 @@ class Reactor:
         data = self._requests.bytes(order.prompt_id)
         self._orders.append(order._replace(data=data))
         # The loop looks at its orders after every event, and at each sweep at the latest.
-        if not self._awake and order.sched_ns < time.monotonic_ns() + 2 * SWEEP_NS:
+        if not self._awake and order.sched_ns < time.monotonic_ns() + SWEEP_NS + TICK_NS:
             os.eventfd_write(self._wake, 1)
 
     def recall(self, after_ns: int) -> int:
@@ -141,11 +141,7 @@ class Reactor:
         """Wait for the next events, at most to the next sweep, and handle them."""
         missed = self._reader.poll(min(self._sweep_ns, self._due_ns))
         self._awake = True
-        for fd, events, data, number in missed:
-            if connection := self._connections.get(fd):
-                self._on_missed(connection, events, data, number)
-            elif fd == self._wake:
-                os.eventfd_read(fd)
+        self._on_missed(missed)
         self._awake = False  # an order that comes from here on must wake the loop
         # A new socket takes the number of a closed one. An event closes no socket but its own, so
         # what it opens meets no other event; dispatching closes any idle one, so it comes after.
@@ -157,18 +153,19 @@ class Reactor:
         if self._abandoned:
             self._close()
 
-    def _on_missed(
-        self, connection: Connection, events: int, data: bytes | None, number: int
-    ) -> None:
+    def _on_missed(self, missed: list[Missed]) -> None:
         """Handle what the reader leaves to us."""
-        if data is not None:
-            self._on_data(connection, data, number)
-        elif number:
-            self._lost(connection, OSError(number, os.strerror(number)))
-        elif events == READ and connection.plain:
-            self._read(connection)
-        else:
-            self._on_event(connection, events)
+        for fd, events, data, number in missed:
+            connection = self._connections.get(fd)
+            if connection is None:
+                if fd == self._wake:
+                    os.eventfd_read(fd)
+            elif data is not None:
+                self._on_data(connection, data, number)
+            elif number:
+                self._lost(connection, OSError(number, os.strerror(number)))
+            else:
+                self._on_event(connection, events)
 
     def _sweep(self, now: int) -> None:
         """Note how late the timer's ticks came; see to what may have taken too long by now."""
@@ -306,6 +303,7 @@ class Reactor:
     def _send(self, connection: Connection, exchange: Exchange[Answer]) -> None:
         exchange.send_ns = time.monotonic_ns()
         connection.queue(exchange.order.data)
+        self._follow(connection, exchange.answer, exchange.send_ns)
         self._transmit(connection)
 
     def _transmit(self, connection: Connection) -> None:
@@ -315,17 +313,6 @@ class Reactor:
             self._lost(connection, error)
             return
         self._watch(connection, READ | WRITE if connection.unsent else READ)
-
-    def _read(self, connection: Connection) -> None:
-        """Receive in plain text what the reader does not: a stream's begin, and all else."""
-        try:
-            data, told, _, _ = connection.socket.recvmsg(CHUNK_BYTES, TIMES_BYTES)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self._lost(connection, error)
-            return
-        self._on_data(connection, data, self._arrived(connection, told))
 
     def _arrived(self, connection: Connection, told: list[tuple[int, int, bytes]]) -> int:
         """Return when bytes of this round arrived."""
@@ -358,8 +345,13 @@ class Reactor:
             answer.feed(data, now)
             if answer.ended:
                 self._finish(connection, answer.outcome(), now)
-            elif connection.plain and (plain := answer.plain):
-                self._reader.attach(connection.socket, answer.said.gaps, plain)
+            else:
+                self._follow(connection, answer, now)
+
+    def _follow(self, connection: Connection, answer: Answer, now: int) -> None:
+        """Leave what comes from now on to the reader, unless it is encrypted."""
+        if connection.plain:
+            self._reader.attach(connection.socket, answer.said.gaps, answer.plain, now)
 
     def _on_records(self, connection: Connection, session: tls.Session) -> None:
         """Go on after TLS records that held no plain text."""

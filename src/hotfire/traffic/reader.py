@@ -11,6 +11,7 @@ import time
 from _socket import socket as RawSocket  # noqa: N812 - a class, whatever its case
 from array import array
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from hotfire.traffic.clock import NANO
@@ -22,6 +23,7 @@ TIMES = 35
 TIMES_BYTES = 64
 TIME = struct.Struct("@qq").unpack
 LONGEST_GAP_US = 2**31 - 1
+STATUS, END = b"HTTP/1.1 200", b"\r\n\r\n"
 
 Missed = tuple[int, int, bytes | None, int]
 """File, events; bytes read, if any, and when they came; without bytes an error number or 0."""
@@ -63,17 +65,21 @@ class Reader(Protocol):
     epoch_ns: int
     """Epoch less monotonic time, to be told again when it may have changed."""
 
-    def attach(self, socket: RawSocket, gaps: Gaps, plain: Plain, /) -> None:
-        """Read a socket's plain tokens from now on, the next of which begins a chunk.
+    def attach(self, socket: RawSocket, gaps: Gaps, plain: Plain | None, floor_ns: int, /) -> None:
+        """Read a socket from now on, the next byte of which begins an answer or a chunk.
 
-        Something else ends that: the caller gets what was read.
+        Plain tokens are noted, if it is known what those look like. The first bytes that are
+        anything else end that: the caller gets what was read, each piece with the time when it
+        came. Nothing comes earlier than ``floor_ns``.
         """
 
     def detach(self, fd: int, /) -> None:
         """Leave a file to the caller; it must be told before a file is closed."""
 
     def poll(self, until_ns: int, /) -> list[Missed]:
-        """Serve until something is for the caller, or until a moment at the latest.
+        """Serve until something for the caller is urgent, or until a moment at the latest.
+
+        The head of an answer can wait. A lazy reader is in no hurry with the end of one either.
 
         Raises:
             OSError: epoll failed.
@@ -112,62 +118,90 @@ class PythonGaps:
         return self._us
 
 
+@dataclass(slots=True)
+class _Stream:
+    """One socket that is read."""
+
+    socket: RawSocket
+    gaps: Gaps
+    plain: Plain | None
+    floor_ns: int
+    missed: bool = False
+    """What was read is still to be handed over, so all that follows is too."""
+
+    def noted(self, data: bytes, at_ns: int) -> bool:
+        """Note the tokens in what was read; return whether there is nothing else."""
+        if self.plain is None or self.missed:
+            return False
+        if self.plain.is_one(data):
+            self.gaps.note(at_ns)
+            return True
+        used, tokens = self.plain.take(data)
+        if not data or used < len(data):
+            return False
+        for _ in range(tokens):
+            self.gaps.note(at_ns)
+        return True
+
+
 class PythonReader:
     """A reader that the interpreter runs."""
 
-    def __init__(self, epoll: "select.epoll", *, tick_ns: int) -> None:
+    def __init__(self, epoll: "select.epoll", *, tick_ns: int, lazy: bool) -> None:
         self.epoch_ns = 0
-        self._epoll, self._step_ns = epoll, tick_ns
-        self._streams: dict[int, tuple[RawSocket, Gaps, Plain]] = {}
+        self._epoll, self._step_ns, self._lazy = epoll, tick_ns, lazy
+        self._streams: dict[int, _Stream] = {}
+        self._missed: list[Missed] = []
+        self._urgent = False
         self._lags_us: list[int] = []
         self._last_ns = self._began_ns = self._now_ns = time.monotonic_ns()
         self._tick_ns = self._now_ns + tick_ns
 
-    def attach(self, socket: RawSocket, gaps: Gaps, plain: Plain, /) -> None:
-        self._streams[socket.fileno()] = socket, gaps, plain
+    def attach(self, socket: RawSocket, gaps: Gaps, plain: Plain | None, floor_ns: int, /) -> None:
+        self._streams[socket.fileno()] = _Stream(socket, gaps, plain, floor_ns)
 
     def detach(self, fd: int, /) -> None:
         self._streams.pop(fd, None)
 
     def poll(self, until_ns: int, /) -> list[Missed]:
-        missed: list[Missed] = []
-        streams, now = self._streams, 0
-        while not missed and now < until_ns:
+        now = 0
+        while not self._urgent and now < until_ns:
             self._last_ns, self._began_ns = self._began_ns, time.monotonic_ns()
             due_ns = min(self._tick_ns, until_ns)
             ready = self._epoll.poll(max(0, due_ns - self._began_ns) / NANO)
             self._now_ns = time.monotonic_ns()
             for fd, events in ready:
-                if fd not in streams or events != READ:
-                    missed.append((fd, events, None, 0))
-                elif more := self._read(fd):
-                    missed.append(more)
+                stream = self._streams.get(fd)
+                if stream is None or events != READ:
+                    self._miss((fd, events, None, 0), urgent=True)
+                else:
+                    self._read(fd, stream)
             now = time.monotonic_ns()
             if now >= self._tick_ns:
                 self._lags_us.append((now - self._tick_ns) // 1000)
                 self._tick_ns = now + self._step_ns
+        missed, self._missed, self._urgent = self._missed, [], False
         for fd, *_ in missed:
-            streams.pop(fd, None)
+            self.detach(fd)
         return missed
 
-    def _read(self, fd: int) -> Missed | None:
-        socket, gaps, plain = self._streams[fd]
+    def _miss(self, missed: Missed, *, urgent: bool) -> None:
+        self._missed.append(missed)
+        self._urgent = self._urgent or urgent
+
+    def _read(self, fd: int, stream: "_Stream") -> None:
         try:
-            data, told, _, _ = socket.recvmsg(CHUNK_BYTES, TIMES_BYTES)
+            data, told, _, _ = stream.socket.recvmsg(CHUNK_BYTES, TIMES_BYTES)
         except BlockingIOError:
-            return None
+            return
         except OSError as error:
-            return fd, READ, None, error.errno or 0
-        at_ns = arrived(self, told, gaps.last_ns or 0)
-        if plain.is_one(data):
-            gaps.note(at_ns)
-            return None
-        used, tokens = plain.take(data)
-        if not data or used < len(data):
-            return fd, READ, data, at_ns
-        for _ in range(tokens):
-            gaps.note(at_ns)
-        return None
+            self._miss((fd, READ, None, error.errno or 0), urgent=True)
+            return
+        stream.floor_ns = at_ns = arrived(self, told, stream.floor_ns)
+        if not stream.noted(data, at_ns):
+            stream.missed = True
+            can_wait = self._lazy if stream.plain else is_head(data)
+            self._miss((fd, READ, data, at_ns), urgent=not (data and can_wait))
 
     def stamp(self, epoch_ns: int, floor_ns: int, /) -> int:
         at_ns = epoch_ns - self.epoch_ns
@@ -178,6 +212,11 @@ class PythonReader:
     def lags_us(self) -> list[int]:
         told, self._lags_us = self._lags_us, []
         return told
+
+
+def is_head(data: bytes) -> bool:
+    """Return whether this is the whole head of an answer that goes on, and nothing else."""
+    return data.startswith(STATUS) and data.find(END) == len(data) - len(END)
 
 
 def arrived(reader: Reader, told: list[tuple[int, int, bytes]], floor_ns: int) -> int:
@@ -194,7 +233,7 @@ class Kit(NamedTuple):
     name: str
     gaps: Callable[[], Gaps]
     reader: Callable[..., Reader]
-    """Takes the epoll object, and ``tick_ns``: how often the timer ticks."""
+    """Takes the epoll object, ``tick_ns`` of its timer, and whether it is ``lazy``."""
 
 
 PYTHON = Kit("python", PythonGaps, PythonReader)
