@@ -56,8 +56,12 @@ class Exchange(Generic[Read_co]):
     """A connection is there, but its TLS handshake has not ended."""
 
 
+Freed = Callable[[bool, int | None], None]
+"""Hears at once of an exchange's end: whether the answer was complete, and when that was."""
+
+
 class Rows:
-    """Makes the row of each exchange that has ended and hands it on."""
+    """Tells of the end of each exchange, makes its row and hands that on."""
 
     def __init__(
         self,
@@ -67,8 +71,11 @@ class Rows:
         anchor: Anchor,
         start_ns: int,
         tenant: Callable[[int], str],
+        freed: Freed | None = None,
     ) -> None:
         self.reported = 0
+        self._freed = freed
+        self._waiting: list[tuple[Exchange[Answered], Outcome, int | None, bool]] = []
         self._sink, self._anchor, self._tenant = sink, anchor, tenant
         self._warm_ns = start_ns + round(plan.warmup_seconds * NANO)
 
@@ -80,11 +87,17 @@ class Rows:
         *,
         censored: bool = False,
     ) -> None:
-        """Hand on one row."""
-        kind, detail = outcome
-        row = self._row(exchange, kind, detail, end_ns=end_ns, censored=censored)
-        self._sink(row)
-        self.reported += 1
+        """Tell of one end. Its row is made by ``write``: the next request is more urgent."""
+        if self._freed and not censored:
+            self._freed(outcome[0] is None, end_ns)
+        self._waiting.append((exchange, outcome, end_ns, censored))
+
+    def write(self) -> None:
+        """Make the rows of what was reported, and hand them on."""
+        waiting, self._waiting = self._waiting, []
+        for exchange, (kind, detail), end_ns, censored in waiting:
+            self._sink(self._row(exchange, kind, detail, end_ns=end_ns, censored=censored))
+            self.reported += 1
 
     def _row(
         self,

@@ -21,7 +21,7 @@ from hotfire.history import FailureClass, Request
 from hotfire.sse import Parser
 from hotfire.traffic import tls
 from hotfire.traffic.clock import NANO, Anchor
-from hotfire.traffic.exchange import Exchange, Order, Rows, cut, overdue
+from hotfire.traffic.exchange import Exchange, Freed, Order, Rows, cut, overdue
 from hotfire.traffic.plan import LoadPlan
 from hotfire.traffic.reactor import SWEEP_NS, TICK_NS, Measurements
 from hotfire.traffic.request import Requests
@@ -109,11 +109,12 @@ class Fallback:
         addresses: Sequence[tuple[str, int]],
         anchor: Anchor,
         start_ns: int,
+        freed: Freed | None = None,
     ) -> None:
         self.plan = plan
         self._requests = Requests(plan)
         tenant = self._requests.texts.tenant
-        self._rows = Rows(plan, sink, anchor=anchor, start_ns=start_ns, tenant=tenant)
+        self._rows = Rows(plan, sink, anchor=anchor, start_ns=start_ns, tenant=tenant, freed=freed)
         self._pool = pool(plan, addresses[0])
         self._running: dict[Any, Exchange[Told]] = {}
         self._abandoned = False
@@ -159,7 +160,7 @@ class Fallback:
         gevent.sleep(0)  # those not yet begun end at once
         now = time.monotonic_ns()
         for greenlet, exchange in list(self._running.items()):
-            self._rows.report(exchange, (None, ""), now, censored=True)
+            self._report(exchange, (None, ""), now, censored=True)
             greenlet.kill(block=False)
 
     def _sweep(self, now: int) -> None:
@@ -173,10 +174,10 @@ class Fallback:
         self.measured.lateness_us.append(max(0, now - order.sched_ns) // 1000)
         exchange = Exchange(order, now, Told())
         if self._abandoned:
-            self._rows.report(exchange, (None, ""), None, censored=True)
+            self._report(exchange, (None, ""), None, censored=True)
             return
         if self.in_flight >= self.plan.in_flight_cap:
-            self._rows.report(exchange, (FailureClass.NOT_SENT, ""), None)
+            self._report(exchange, (FailureClass.NOT_SENT, ""), None)
             return
         self.in_flight += 1
         self._running[gevent.getcurrent()] = exchange
@@ -188,7 +189,18 @@ class Fallback:
             self.in_flight -= 1
             del self._running[gevent.getcurrent()]
         if not self._abandoned:
-            self._rows.report(exchange, outcome, time.monotonic_ns())
+            self._report(exchange, outcome, time.monotonic_ns())
+
+    def _report(
+        self,
+        exchange: Exchange[Told],
+        outcome: Outcome,
+        end_ns: int | None,
+        *,
+        censored: bool = False,
+    ) -> None:
+        self._rows.report(exchange, outcome, end_ns, censored=censored)
+        self._rows.write()
 
     def _exchange(self, exchange: Exchange[Told]) -> Outcome:
         """Send one request and read its answer; return what became of it."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Protocol
 
 import gevent
 
-from hotfire.history import Request
 from hotfire.traffic.arrivals import Arrival
 from hotfire.traffic.plan import NANO, arrivals_of
 
@@ -31,7 +30,7 @@ class Pump(Protocol):
     def run(self) -> bool:
         """Submit what is due; return whether the plan came to its end."""
 
-    def on_end(self, request: Request) -> None:
+    def on_end(self, complete: bool, end_ns: int | None) -> None:
         """Hear of a request's end, in the reactor's thread."""
 
     def unsent(self, stopped_ns: int) -> Iterator[Arrival]:
@@ -65,7 +64,7 @@ class OpenPump:
         wait_until(session, due_ns)
         return session.stopped_ns is None
 
-    def on_end(self, request: Request) -> None:
+    def on_end(self, complete: bool, end_ns: int | None) -> None:
         """An open loop does not care."""
 
     def unsent(self, stopped_ns: int) -> Iterator[Arrival]:
@@ -108,15 +107,12 @@ class ClosedPump:
             wait_until(session, min(nearest or self._end_ns, soon()))
         return session.stopped_ns is None
 
-    def on_end(self, request: Request) -> None:
+    def on_end(self, complete: bool, end_ns: int | None) -> None:
         """Use the free slot again."""
-        session = self._session
-        free_ns = time.monotonic_ns()
-        if request.end_ns is not None:
-            free_ns = request.end_ns - session.anchor.stamp(0)
-        if session.stopped_ns is not None or request.censored or free_ns >= self._end_ns:
+        free_ns = time.monotonic_ns() if end_ns is None else end_ns
+        if self._session.stopped_ns is not None or free_ns >= self._end_ns:
             return
-        if request.complete:
+        if complete:
             self._submit(free_ns)
         else:
             self._resting.append(free_ns + REST_NS)

@@ -17,7 +17,7 @@ from hotfire.traffic import tls
 from hotfire.traffic.answer import Answer
 from hotfire.traffic.clock import NANO, Anchor
 from hotfire.traffic.connection import Address, Connection, Stage
-from hotfire.traffic.exchange import Exchange, Order, Rows, cut, limit, overdue
+from hotfire.traffic.exchange import Exchange, Freed, Order, Rows, cut, limit, overdue
 from hotfire.traffic.plan import LoadPlan
 from hotfire.traffic.reader import READ, Missed, arrived, kit
 from hotfire.traffic.request import Requests
@@ -51,7 +51,7 @@ class Reactor:
     of the plan's ``connect_seconds``.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but two by name
         self,
         plan: LoadPlan,
         sink: Callable[[Request], None],
@@ -59,12 +59,13 @@ class Reactor:
         addresses: Sequence[Address],
         anchor: Anchor,
         start_ns: int,
+        freed: Freed | None = None,
         epoll: "Callable[[], select.epoll] | None" = None,
     ) -> None:
         self.plan = plan
         self._requests = Requests(plan)
         tenant = self._requests.texts.tenant
-        self._rows = Rows(plan, sink, anchor=anchor, start_ns=start_ns, tenant=tenant)
+        self._rows = Rows(plan, sink, anchor=anchor, start_ns=start_ns, tenant=tenant, freed=freed)
         self._addresses = tuple(addresses)
         self._attempt_ns = round(plan.connect_seconds * NANO / len(self._addresses))
         self._tls = tls.context(plan.ca_file) if plan.secure else None
@@ -147,6 +148,7 @@ class Reactor:
         # what it opens meets no other event; dispatching closes any idle one, so it comes after.
         while order := self._next_due():
             self._dispatch(order)
+        self._rows.write()
         now = time.monotonic_ns()
         if now >= self._sweep_ns:
             self._sweep(now)
@@ -403,6 +405,7 @@ class Reactor:
                 self.in_flight -= 1
                 self._rows.report(exchange, (None, ""), now, censored=True)
             self._drop(connection)
+        self._rows.write()
         self._epoll.close()
         os.close(self._wake)
         self._closed = True

@@ -67,8 +67,9 @@ class Session:
         plan, sink = self.plan, self.record
         if plan.client == "geventhttpclient":
             fallback = Fallback(
-                plan, sink, addresses=self.addresses, anchor=self.anchor, start_ns=self.t0_ns
-            )
+                plan, sink, addresses=self.addresses, anchor=self.anchor, start_ns=self.t0_ns,
+                freed=self.pump.on_end,
+            )  # fmt: skip
             return fallback, gevent.spawn(fallback.run)
         reactor = Reactor(
             plan,
@@ -76,13 +77,13 @@ class Session:
             addresses=self.addresses,
             anchor=self.anchor,
             start_ns=self.t0_ns,
+            freed=self.pump.on_end,
             epoll=monkey.get_original("select", "epoll"),
         )
         return reactor, ThreadPool(1).spawn(reactor.run)
 
     def record(self, request: Request) -> None:
         """Keep one row; the reactor's thread calls this."""
-        self.pump.on_end(request)
         request = self._secrets.hidden(request)
         if self.share.worker:
             request = replace(request, worker=self.share.worker)
