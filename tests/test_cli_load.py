@@ -12,6 +12,7 @@ from hotfire.cli import load_command
 from hotfire.cli.load_order import Order, understood
 from hotfire.errors import ProfileError
 from hotfire.traffic.plan import LoadPlan
+from hotfire.traffic.reader import COMPILED, PYTHON
 from tests.engine_process import EngineProcess
 from tests.patience import PATIENT
 
@@ -50,16 +51,34 @@ def test_the_history_is_packed_and_the_run_is_still_judged_and_reported(
     assert "TTFT" in (tmp_path / "run/report.md").read_text()
 
 
-def test_every_client_of_a_plan_is_an_option(engine: EngineProcess, tmp_path: Path) -> None:
-    clients = get_args(LoadPlan.model_fields["client"].annotation)
-    offered = get_args(get_type_hints(load_command.load)["client"])
-    assert clients == get_args(offered[0])
+CLIENTS = get_args(LoadPlan.model_fields["client"].annotation)
+READERS = (COMPILED.name if COMPILED else PYTHON.name, PYTHON.name, "geventhttpclient")
 
-    load(engine.url, tmp_path, "--client", clients[-1])
+
+@pytest.mark.parametrize(("client", "reader"), list(zip(CLIENTS, READERS, strict=True)))
+def test_every_client_of_a_plan_is_an_option(
+    engine: EngineProcess, tmp_path: Path, client: str, reader: str
+) -> None:
+    offered = get_args(get_type_hints(load_command.load)["client"])
+    assert get_args(offered[0]) == CLIENTS
+
+    load(engine.url, tmp_path, "--client", client)
 
     plan = LoadPlan.read(tmp_path / "run/history/load.plan.json")
-    assert plan.client == "geventhttpclient"
+    instrument = json.loads((tmp_path / "run/history/load.instrument.json").read_text())
+    assert (plan.client, instrument["measured"]["reader"]) == (client, reader)
     assert sum(row.complete for row in history.load(tmp_path / "run/history/load.jsonl")) > 100
+
+
+def test_an_installation_without_the_compiled_part_says_so(
+    engine: EngineProcess,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hotfire.cli.load.kit", lambda _: PYTHON)
+    load(engine.url, tmp_path)
+    assert "note: there was no C compiler" in capsys.readouterr().err
 
 
 def test_a_broken_budget_is_exit_code_1(

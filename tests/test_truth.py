@@ -129,9 +129,14 @@ def eased(row: Request) -> list[int]:
 
 
 def rushed(row: Request) -> list[int]:
-    """Return the gaps with most of one given to the next; their sum is the same."""
-    first, second, *rest = row.gaps_us
-    return [first // 10, second + first - first // 10, *rest]
+    """Return the gaps with most of the longest given to the next; their sum is the same."""
+    gaps = list(row.gaps_us)
+    # A machine that stood still may have left no pause elsewhere.
+    longest = gaps.index(max(gaps[:-1]))
+    moved_us = gaps[longest] - gaps[longest] // 10
+    gaps[longest] -= moved_us
+    gaps[longest + 1] += moved_us
+    return gaps
 
 
 def measured(tmp_path: Path, **changes: Any) -> Mixed:  # noqa: ANN401 - fields of the plan

@@ -30,6 +30,7 @@ from hotfire.traffic.knee import Effort, check_searchable, find_knee, knee_trial
 from hotfire.traffic.launch import RunningLoad
 from hotfire.traffic.live import Tail
 from hotfire.traffic.pods import workers_on_pods
+from hotfire.traffic.reader import PYTHON, kit
 from hotfire.traffic.trial import Trial
 from hotfire.traffic.vllm_bench import Compared
 from hotfire.traffic.witness import compared
@@ -66,11 +67,19 @@ def carry_out(order: Order) -> int:
     return _EXIT_CODES[found.verdict]
 
 
+_UNCOMPILED = (
+    "note: there was no C compiler when hotfire was installed, so reading a token costs several"
+    " times as much; with one, install it again"
+)
+
+
 def _measure(order: Order, task: Task, console: Console) -> Finding:
     run = _create_run(order, task)
     console.print(
         Text(f"loading {task.name} {_planned(task)}; recorded in {run.root}"), soft_wrap=True
     )
+    if task.plan.client == "reactor" and kit(task.plan.client) is PYTHON:
+        console.print(Text(_UNCOMPILED), soft_wrap=True)
     before = task.witness() if task.witness else None
     with _workers(task, run):
         load, interrupted = _run(task, run, console)

@@ -45,7 +45,7 @@ def load(  # noqa: PLR0913 - one parameter is one option
     workers: Annotated[Count, typer.Option(help="Load processes.")] = None,
     client: Annotated[
         Literal["reactor", "reactor-python", "geventhttpclient"] | None,
-        typer.Option(help="What reads the streams; the second is there to check the first."),
+        typer.Option(help="What reads the streams; the others are there to check the first."),
     ] = None,
     prompts: Annotated[
         Text, typer.Option(metavar="words|echo|FILE", help="Where prompts come from.")

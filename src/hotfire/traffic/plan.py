@@ -85,7 +85,8 @@ class LoadPlan(BaseModel):
     server_name: str = ""
     """Name the gateway's certificate must bear; empty: the host of ``url``."""
     client: Literal["reactor", "reactor-python", "geventhttpclient"] = "reactor"
-    """What reads the streams: our own loop, or a library's client to check it against."""
+    """What reads the streams: our own loop, the same without its compiled part, or a library's
+    client; the two are there to check the first."""
     path: str = Field(default="/v1/chat/completions", pattern="^/[!-~]*$")
     """Endpoint; prompts become messages if it ends in /chat/completions."""
     model: str = Field(min_length=1)
