@@ -162,7 +162,9 @@ def test_many_tokens_in_one_read_are_each_noted(one: World) -> None:
         chunk(b": keep-alive\n\n"),
         b"0" + TOKEN,
         TOKEN.replace(b"\r\n", b";a=b\r\n", 1),
-        b"fF" + TOKEN[2:],
+        b"aB\r\n" + event(b"x" * (0xAB - len(event(b"")))) + b"\r\n",
+        TOKEN[:-2] + b"x\n",
+        TOKEN[:-2] + b"\rx",
         b"-1\r\n",
         b"\r\n",
         b"fffffffffffffffff\r\n",
@@ -328,6 +330,17 @@ def test_a_closed_epoll_is_an_error(kit: Kit) -> None:
     epoll.close()
     with pytest.raises((OSError, ValueError)):
         broken.poll(NOW)
+
+
+def test_nothing_comes_before_what_came_earlier(one: World) -> None:
+    one.send(TOKEN)
+    gaps = one.attach()
+    floor_ns = gaps.last_ns
+    one.poll()
+
+    assert floor_ns is not None
+    assert gaps.last_ns is not None
+    assert (len(gaps), gaps.last_ns >= floor_ns) == (1, True)
 
 
 def test_a_step_of_the_clock_moves_no_token_out_of_its_round(one: World) -> None:
