@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from hotfire.history import Request, checked
+from hotfire.traffic.orders import Order
 from hotfire.traffic.plan import LoadPlan
-from hotfire.traffic.reactor import Anchor, Order, Reactor
+from hotfire.traffic.reactor import Anchor, Reactor
 from hotfire.traffic.surroundings import clock_offset_ns
 from hotfire.waiting import pause
 from tests.readers import KITS

@@ -1,5 +1,6 @@
 """The reactor reports each request once, under the class of what really happened."""
 
+import gc
 import socket
 import threading
 import time
@@ -10,8 +11,10 @@ from typing import Any
 import pytest
 
 from hotfire.history import FailureClass, Request, checked
+from hotfire.traffic.answer import Answer
+from hotfire.traffic.orders import Order
 from hotfire.traffic.plan import LoadPlan
-from hotfire.traffic.reactor import Anchor, Order, Reactor
+from hotfire.traffic.reactor import Anchor, Reactor
 from hotfire.waiting import until
 from tests.engine_process import DEADLINE_SECONDS, EngineProcess
 from tests.readers import KITS
@@ -359,3 +362,17 @@ def test_the_instrument_measures_itself(engine: EngineProcess) -> None:
         until(lambda: driver.reactor.measured.lag_us, within_seconds=10, what="a tick")
 
     assert len(driver.reactor.measured.lateness_us) == 3
+
+
+def test_an_answer_that_has_ended_needs_no_collection(engine: EngineProcess) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        with driving(engine.url) as driver:
+            driver.send(20)
+            driver.finish()
+        kept = [one for one in gc.get_objects() if isinstance(one, Answer)]
+    finally:
+        gc.enable()
+
+    assert kept == []

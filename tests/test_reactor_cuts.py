@@ -12,7 +12,7 @@ import pytest
 from hotfire.history import FailureClass, Request, checked
 from hotfire.sse import parse
 from hotfire.traffic.clock import Anchor
-from hotfire.traffic.exchange import Order
+from hotfire.traffic.orders import Order
 from hotfire.traffic.plan import LoadPlan
 from hotfire.traffic.reactor import Reactor
 from hotfire.waiting import until

@@ -43,7 +43,7 @@ class Answer:
     def __init__(
         self, *, streamed: bool = True, short_cut: bool = True, gaps: Gaps | None = None
     ) -> None:
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: Any = httptools.HttpResponseParser(self)
         self._streamed = streamed
         self._now = 0
         self._framed = False
@@ -114,6 +114,13 @@ class Answer:
         if self.headers_ns is not None and not self._framed and not self.ended:
             self._on_end()
         return self.ended
+
+    def let_go(self) -> None:
+        """Leave the parser, which holds us as we hold it; nothing can be fed any more.
+
+        What refers to itself waits for a collection, and a thousand of them make a long one.
+        """
+        self._parser = None
 
     @property
     def reusable(self) -> bool:

@@ -4,26 +4,17 @@ import os
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from hotfire.history import FailureClass, Request
 from hotfire.traffic.clock import NANO, Anchor
+from hotfire.traffic.orders import Order
 from hotfire.traffic.plan import LoadPlan
 from hotfire.traffic.transcript import DETAIL_LIMIT, Outcome, Transcript
 
 STALE_NS = NANO
 GAPS_LIMIT = 1_000_000
 """A stream of more chunks has no end; its times would fill the memory."""
-
-
-class Order(NamedTuple):
-    """One request to be sent at a moment; ``sched_ns`` is monotonic."""
-
-    seq: int
-    sched_ns: int
-    prompt_id: int
-    data: bytes = b""
-    """The whole request, where it was written ahead."""
 
 
 class Answered(Protocol):

@@ -21,7 +21,8 @@ from hotfire.history import FailureClass, Request
 from hotfire.sse import Parser
 from hotfire.traffic import tls
 from hotfire.traffic.clock import NANO, Anchor
-from hotfire.traffic.exchange import Exchange, Freed, Order, Rows, cut, overdue
+from hotfire.traffic.exchange import Exchange, Freed, Rows, cut, overdue
+from hotfire.traffic.orders import Order
 from hotfire.traffic.plan import LoadPlan
 from hotfire.traffic.reactor import SWEEP_NS, TICK_NS, Measurements
 from hotfire.traffic.request import Requests

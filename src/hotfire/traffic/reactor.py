@@ -9,7 +9,6 @@ import time
 from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from errno import EINPROGRESS
 
 from hotfire.history import FailureClass, Request
@@ -17,20 +16,20 @@ from hotfire.traffic import tls
 from hotfire.traffic.answer import Answer
 from hotfire.traffic.clock import NANO, Anchor
 from hotfire.traffic.connection import Address, Connection, Stage
-from hotfire.traffic.exchange import Exchange, Freed, Order, Rows, cut, limit, overdue
+from hotfire.traffic.exchange import Exchange, Freed, Rows, cut, limit, overdue
+from hotfire.traffic.orders import Order, Orders
 from hotfire.traffic.plan import LoadPlan
 from hotfire.traffic.reader import READ, Missed, arrived, kit
 from hotfire.traffic.request import Requests
 from hotfire.traffic.surroundings import clock_offset_ns
 from hotfire.traffic.transcript import Outcome
 
-__all__ = ["NANO", "Anchor", "Order", "Reactor"]
+__all__ = ["NANO", "Anchor", "Reactor"]
 
 WRITE = 4  # EPOLLOUT; gevent takes the name out of ``select``
 TICK_NS = 10_000_000
 SWEEP_NS = 10 * TICK_NS
 AHEAD_NS = 4 * SWEEP_NS
-NEVER_NS = 2**63 - 1
 LOOK_SECONDS = 1.0
 
 
@@ -63,20 +62,20 @@ class Reactor:
         epoll: "Callable[[], select.epoll] | None" = None,
     ) -> None:
         self.plan = plan
-        self._requests = Requests(plan)
-        tenant = self._requests.texts.tenant
+        requests = Requests(plan)
+        tenant = requests.texts.tenant
         self._rows = Rows(plan, sink, anchor=anchor, start_ns=start_ns, tenant=tenant, freed=freed)
         self._addresses = tuple(addresses)
         self._attempt_ns = round(plan.connect_seconds * NANO / len(self._addresses))
         self._tls = tls.context(plan.ca_file) if plan.secure else None
-        self.submitted = 0
         self.in_flight = 0
         self._epoll = (epoll or select.epoll)()
-        self._orders: deque[Order] = deque()
+        # The loop looks at its orders after every event, and at each sweep at the latest.
+        self._orders = Orders(requests, look_ns=SWEEP_NS + TICK_NS)
         self._connections: dict[int, Connection] = {}
         self._idle: list[Connection] = []
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._epoll.register(self._wake, READ)
+        self._again: deque[tuple[Exchange[Answer], tuple[Address, ...]]] = deque()
+        self._epoll.register(self._orders.wake, READ)
         self._kit = kit(plan.client)
         self.measured = Measurements(self._kit.name)
         self._reader = self._kit.reader(self._epoll, tick_ns=TICK_NS, lazy=plan.mode == "open")
@@ -86,8 +85,6 @@ class Reactor:
         limits = (LOOK_SECONDS, plan.ttft_seconds, plan.stall_seconds, plan.deadline_seconds)
         shortest = round(min(one for one in limits if one is not None) * NANO)
         self._shortest_ns = min(shortest, self._attempt_ns)
-        self._due_ns = NEVER_NS
-        self._awake = False
         self._abandoned = False
         self._closed = False
 
@@ -98,23 +95,16 @@ class Reactor:
 
     def submit(self, order: Order) -> None:
         """Hand over one request, which is due no earlier than those before it."""
-        self.submitted += 1
-        # Written here, since what is done between two tokens is slow: it finds no warm cache.
-        data = self._requests.bytes(order.prompt_id)
-        self._orders.append(order._replace(data=data))
-        # The loop looks at its orders after every event, and at each sweep at the latest.
-        if not self._awake and order.sched_ns < time.monotonic_ns() + SWEEP_NS + TICK_NS:
-            os.eventfd_write(self._wake, 1)
+        self._orders.put(order)
 
     def recall(self, after_ns: int) -> int:
         """Take back what is due later; return how many requests that were."""
-        recalled = 0
-        with suppress(IndexError):  # the last one was just sent
-            while self._orders[-1].sched_ns > after_ns:
-                self._orders.pop()
-                recalled += 1
-        self.submitted -= recalled
-        return recalled
+        return self._orders.recall(after_ns)
+
+    @property
+    def submitted(self) -> int:
+        """Requests handed over and not taken back."""
+        return self._orders.put_count
 
     @property
     def reported(self) -> int:
@@ -129,7 +119,7 @@ class Reactor:
     def abandon(self) -> None:
         """End every unfinished request as censored, then leave ``run``."""
         self._abandoned = True
-        os.eventfd_write(self._wake, 1)
+        self._orders.rouse()
 
     def run(self) -> None:
         """Serve until abandoned."""
@@ -140,18 +130,21 @@ class Reactor:
 
     def turn(self) -> None:
         """Wait for the next events, at most to the next sweep, and handle them."""
-        missed = self._reader.poll(min(self._sweep_ns, self._due_ns))
-        self._awake = True
+        orders = self._orders
+        missed = self._reader.poll(min(self._sweep_ns, orders.due_ns))
+        orders.awake = True
         self._on_missed(missed)
-        self._awake = False  # an order that comes from here on must wake the loop
-        # A new socket takes the number of a closed one. An event closes no socket but its own, so
-        # what it opens meets no other event; dispatching closes any idle one, so it comes after.
-        while order := self._next_due():
+        orders.awake = False  # one that comes from here on must wake the loop
+        # A new socket takes the number of a closed one, so that none is opened before every event
+        # of this round has met its own.
+        while order := orders.take_due():
             self._dispatch(order)
         self._rows.write()
         now = time.monotonic_ns()
         if now >= self._sweep_ns:
             self._sweep(now)
+        while self._again:
+            self._connect(*self._again.popleft())
         if self._abandoned:
             self._close()
 
@@ -160,7 +153,7 @@ class Reactor:
         for fd, events, data, number in missed:
             connection = self._connections.get(fd)
             if connection is None:
-                if fd == self._wake:
+                if fd == self._orders.wake:
                     os.eventfd_read(fd)
             elif data is not None:
                 self._on_data(connection, data, number)
@@ -197,14 +190,6 @@ class Reactor:
                 if trying:
                     soonest = min(soonest, connection.attempt_ns + self._attempt_ns)
                 self._look_ns = min(self._look_ns, int(soonest))
-
-    def _next_due(self) -> Order | None:
-        try:
-            self._due_ns = self._orders[0].sched_ns
-            return self._orders.popleft() if self._due_ns <= time.monotonic_ns() else None
-        except IndexError:  # there is none, or it was recalled in between
-            self._due_ns = NEVER_NS
-            return None
 
     def _dispatch(self, order: Order) -> None:
         now = time.monotonic_ns()
@@ -252,7 +237,7 @@ class Reactor:
         if exchange and connection.others:
             connection.exchange = None
             self._drop(connection)
-            self._connect(exchange, connection.others)
+            self._again.append((exchange, connection.others))
         else:
             self._finish(connection, (FailureClass.CONNECT, why), time.monotonic_ns())
 
@@ -390,14 +375,15 @@ class Reactor:
         else:
             self._drop(connection)
         self.in_flight -= 1
+        exchange.answer.let_go()
         self._rows.report(exchange, outcome, now)
 
     def _close(self) -> None:
         """Report what is unfinished as censored and close every socket."""
         now = time.monotonic_ns()
         self.measured.lag_us.extend(self._reader.lags_us())
-        while self._orders:
-            unsent = Exchange(self._orders.popleft(), now, self._answer())
+        for order in self._orders.close():
+            unsent = Exchange(order, now, self._answer())
             self._rows.report(unsent, (None, ""), None, censored=True)
         for connection in list(self._connections.values()):
             exchange, connection.exchange = connection.exchange, None
@@ -407,5 +393,4 @@ class Reactor:
             self._drop(connection)
         self._rows.write()
         self._epoll.close()
-        os.close(self._wake)
         self._closed = True

@@ -15,9 +15,10 @@ from hotfire.traffic.arrivals import Arrival
 from hotfire.traffic.fallback import Fallback
 from hotfire.traffic.files import Ended, Present
 from hotfire.traffic.fitness import Fitness, clock, resolve
+from hotfire.traffic.orders import Order
 from hotfire.traffic.plan import NANO, LoadPlan
 from hotfire.traffic.pump import ClosedPump, OpenPump, Pump
-from hotfire.traffic.reactor import Anchor, Order, Reactor
+from hotfire.traffic.reactor import Anchor, Reactor
 from hotfire.traffic.secret import Secrets
 
 PRESENT_SECONDS = 1.0
