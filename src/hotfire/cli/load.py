@@ -68,8 +68,8 @@ def carry_out(order: Order) -> int:
 
 
 _UNCOMPILED = (
-    "note: there was no C compiler when hotfire was installed, so reading a token costs several"
-    " times as much; with one, install it again"
+    "note: there was no C compiler when hotfire was installed, so a token costs more CPU time than"
+    " it must; with one, install it again"
 )
 
 
