@@ -46,4 +46,4 @@ lock: .venv/.ready
 	@touch $@
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv runs build src/hotfire/traffic/_reader.*.so
