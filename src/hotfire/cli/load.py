@@ -40,6 +40,10 @@ from hotfire.waiting import until
 __all__ = ["Order", "carry_out"]
 
 _NAME: Final = "load"
+_UNCOMPILED: Final = (
+    "note: there was no C compiler when hotfire was installed, so a token costs more CPU time than"
+    " it must; with one, install it again"
+)
 _EXIT_CODES: Final = {Verdict.PASSED: 0, Verdict.FAILED: 1, Verdict.INCONCLUSIVE: 2}
 _CALIBRATION_TTFT: Final = 0.2
 _CALIBRATION_TPOT: Final = 0.02
@@ -65,12 +69,6 @@ def carry_out(order: Order) -> int:
     if order.json:
         Console(highlight=False, soft_wrap=True).print_json(data=document(found))
     return _EXIT_CODES[found.verdict]
-
-
-_UNCOMPILED = (
-    "note: there was no C compiler when hotfire was installed, so a token costs more CPU time than"
-    " it must; with one, install it again"
-)
 
 
 def _measure(order: Order, task: Task, console: Console) -> Finding:
@@ -112,7 +110,9 @@ def _found(
         examples=account.examples,
         report=report,
         cross_check=cross_check,
-        bench=_bench(task, load, run) if order.cross_check and not interrupted else (),
+        bench=_bench(task, load, run, account.scheduled)
+        if order.cross_check and not interrupted
+        else (),
         budgets=judged(account, task.budgets) if task.budgets else (),
         interrupted=interrupted,
     )
@@ -149,8 +149,7 @@ def _steady(load: RunningLoad) -> Iterator[Request]:
     return (row for row in load.stream() if row.phase != "warmup")
 
 
-def _bench(task: Task, load: RunningLoad, run: RunDirectory) -> list[Compared]:
-    requests = sum(1 for _ in _steady(load))
+def _bench(task: Task, load: RunningLoad, run: RunDirectory, requests: int) -> list[Compared]:
     folder = run.log_path("vllm-bench.json").parent
     theirs = vllm_bench.measure(
         task.plan, requests, folder, network_namespace=task.network_namespace
