@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hotfire import history
-from hotfire.bands import Bands
 from hotfire.budgets import judged
+from hotfire.comparison import Before
 from hotfire.crosscheck import cross_check
 from hotfire.history import FailureClass, Request, to_row
 from hotfire.profile import PRESETS, Measurement
@@ -61,13 +61,11 @@ def judge(path: Path) -> None:
     rows = history.load(path)
     start = rows[round(OUTAGE[0] * len(rows))].sched_ns
     baseline = [row for row in rows if row.sched_ns < start]
-    measurement = Measurement()
     recover(
         rows,
         injected_ns=start,
         cleared_ns=rows[round(OUTAGE[1] * len(rows))].sched_ns,
-        bands=Bands.from_baseline(baseline, PRESETS["lab"], measurement),
-        measurement=measurement,
+        before=Before.of(baseline, PRESETS["lab"], Measurement()),
     )
 
 

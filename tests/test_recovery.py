@@ -13,6 +13,7 @@ from scipy.stats import binomtest, linregress, t
 from hotfire import bands as banding
 from hotfire import recovery, slo
 from hotfire.bands import Bands
+from hotfire.comparison import Before
 from hotfire.history import FailureClass, Request
 from hotfire.profile import Budgets, Measurement
 from hotfire.recovery import Recovery
@@ -57,15 +58,18 @@ def bands() -> Bands:
     return Bands.from_baseline(history(60), BUDGETS, MEASUREMENT)
 
 
+def before() -> Before:
+    return Before.of(history(60), BUDGETS, MEASUREMENT)
+
+
 def recovered(
-    rows: list[Request], injected: float, cleared: float | None, limits: Bands | None = None
+    rows: list[Request], injected: float, cleared: float | None, known: Before | None = None
 ) -> Recovery:
     return recovery.recover(
         rows,
         injected_ns=at(injected),
         cleared_ns=None if cleared is None else at(cleared),
-        bands=limits or bands(),
-        measurement=MEASUREMENT,
+        before=known or before(),
     )
 
 
@@ -244,7 +248,7 @@ def test_never_recovering_fails_once_the_limit_has_been_watched() -> None:
     verdict, reason = result.judge(120)
 
     assert verdict is Verdict.FAILED
-    assert "success" in reason
+    assert "failures" in reason
 
 
 def test_never_recovering_is_open_before_the_limit_has_been_watched() -> None:
@@ -381,7 +385,7 @@ def test_who_relapses_within_the_hold_had_not_recovered_and_who_was_not_watched_
         for i in range(total * RATE + 1)
     ]
 
-    result = recovered(rows, injected=65, cleared=cleared, limits=BANDS)
+    result = recovered(rows, injected=65, cleared=cleared, known=BEFORE)
 
     origin = 65 if cleared is None else cleared
     truth = walked(dips, origin, total)
@@ -395,7 +399,7 @@ def approximately(seconds: float | None) -> object:
     return None if seconds is None else pytest.approx(seconds, abs=0.2)
 
 
-BANDS = bands()
+BEFORE = before()
 
 
 def test_settled_stops_at_the_first_missing_row() -> None:

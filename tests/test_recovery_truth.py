@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from hotfire.bands import Bands
+from hotfire.comparison import Before
 from hotfire.history import FailureClass, Request
 from hotfire.profile import Budgets, Measurement
 from hotfire.recovery import Recovery, recover
@@ -107,11 +107,10 @@ def searched(seed: int, *, proven: float | None = None) -> tuple[Shape, float, R
     rows = history(shape, start, end + AFTER, chance)
     measurement = Measurement(window_requests=100)
     baseline = [row for row in rows if row.sched_ns < T0 + round(INJECTED * S)]
-    bands = Bands.from_baseline(baseline, BUDGETS, measurement)
+    before = Before.of(baseline, BUDGETS, measurement)
     cleared = None if proven is None else T0 + round((start + proven * (end - start)) * S)
     found = recover(
-        rows, injected_ns=T0 + round(INJECTED * S), cleared_ns=cleared, bands=bands,
-        measurement=measurement,
+        rows, injected_ns=T0 + round(INJECTED * S), cleared_ns=cleared, before=before,
     )  # fmt: skip
     return shape, end - INJECTED, found
 

@@ -222,7 +222,7 @@ class Measurement(Section):
     window_requests: int = Field(default=100, gt=0)
     """Fewest requests in that window; the sample floor of a p95."""
     hold_seconds: Seconds = 60.0
-    """How long the bands must keep holding before recovery is believed."""
+    """How long users must stay served as before until recovery is believed."""
     slo_requests: int = Field(default=1000, gt=0)
     """Requests of an SLO measurement; the sample floor of a p99."""
     band_factor: float = Field(default=1.25, ge=1)
@@ -231,6 +231,18 @@ class Measurement(Section):
     """TTFT above the baseline that always counts as before; below it lies scheduling noise."""
     band_floor_tpot_seconds: Seconds = 0.005
     """The same for TPOT; a tenth, since one token's noise is averaged over the stream."""
+    batch_seconds: Seconds = 2.0
+    """Length of the batches whose spread is the target's own noise; longer than most hiccups."""
+    false_alarm_probability: float = Field(default=0.001, gt=0, lt=0.5)
+    """Chance over a whole hold that a service as good as before is called worse."""
+    power: float = Field(default=0.8, ge=0.5, lt=1)
+    """Least chance of finding an effect worth finding; below it nothing is said to be as before."""
+    effect_factor: float = Field(default=1.6, gt=1)
+    """Rise of TTFT or TPOT worth finding; half as slow again is what users begin to notice."""
+    effect_error_ratio: float = Field(default=0.02, gt=0, lt=1)
+    """Share of failed requests after a fault worth finding."""
+    sound_error_ratio: float = Field(default=0.001, ge=0, lt=1)
+    """Share of failed requests that a sound service may have without a fault."""
 
 
 class Waits(Section):

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from statistics import NormalDist
 
 import numpy as np
 
 from hotfire.bands import Bands
 from hotfire.columns import Columns, Seconds
+from hotfire.comparison import SLOW_WINDOW_SHARE, Before, Figure, Shift, Stretch
 from hotfire.equivalence import Equivalence, equivalence
 from hotfire.history import Request
 from hotfire.profile import Measurement
@@ -18,8 +18,7 @@ from hotfire.verdict import Verdict
 
 SECOND_NS = 1_000_000_000
 STEP_NS = SECOND_NS
-BAD_SHARE = 0.2
-"""Share of bad requests from which a stretch belongs to the fault."""
+BAD_SHARE = SLOW_WINDOW_SHARE
 
 
 def wilson_lower(successes: int, trials: int, *, confidence: float = 0.95) -> float:
@@ -41,7 +40,102 @@ class Window:
     end_ns: int
     requests: int
     success_wilson_lower: float
-    violations: tuple[str, ...]
+    failures: Shift
+
+    @property
+    def relapsed(self) -> bool:
+        """Whether it is shown to have failures, which no machine's noise explains."""
+        return self.failures.worse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlGroup:
+    """Servers that the fault does not touch and that share the machine: they tell its noise."""
+
+    names: frozenset[str]
+    """As ``served_by`` has them."""
+    before: Before
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """What every look of a search compares: the requests, and the state before them."""
+
+    rows: Columns
+    before: Before
+    others: Columns
+    """What the control group served."""
+    control: ControlGroup | None
+
+    @classmethod
+    def at(
+        cls, requests: Sequence[Request], before: Before, control: ControlGroup | None
+    ) -> "Looks":
+        """Return the looks at some requests, in scheduled order."""
+        names = control.names if control else frozenset()
+        return cls(
+            Columns.of([row for row in requests if row.served_by not in names]),
+            before,
+            Columns.of([row for row in requests if row.served_by in names]),
+            control,
+        )
+
+    def windows(self, start_ns: int) -> list[Window]:
+        """Return every window that the history covers to its end, one a second."""
+        measurement = self.before.measurement
+        width = round(measurement.window_seconds * SECOND_NS)
+        windows: list[Window] = []
+        while len(self.rows):
+            begin = start_ns + len(windows) * STEP_NS
+            first = self.rows.place(begin)
+            last = max(self.rows.place(begin + width), first + measurement.window_requests)
+            if last > len(self.rows) or begin + width > self.rows.sched_ns[-1]:
+                break
+            inside = self.rows.part(first, last)
+            windows.append(
+                Window(
+                    start_ns=begin,
+                    end_ns=max(begin + width, int(inside.sched_ns[-1]) + 1),
+                    requests=len(inside),
+                    success_wilson_lower=wilson_lower(int(inside.complete.sum()), len(inside)),
+                    failures=self.before.failures_in_window(inside),
+                )
+            )
+        return windows
+
+    def worse_in(self, window: Window) -> tuple[Shift, ...]:
+        """Return what is shown to be worse in a window."""
+        inside = Stretch.cut(self.rows, window.start_ns, window.end_ns)
+        return _worse(self.before.in_window(inside))
+
+    def hold(self, start_ns: int) -> tuple[Shift, ...]:
+        """Return how the hold from a moment on compares; empty where it was not watched whole."""
+        end_ns = start_ns + self.hold_ns
+        if not len(self.rows) or self.rows.sched_ns[-1] < end_ns:
+            return ()
+        return self.before.over_hold(Stretch.cut(self.rows, start_ns, end_ns))
+
+    def bad_ratio(self, start_ns: int, end_ns: int) -> float:
+        """Return the share (0-1) of requests between two moments that were not served well."""
+        rows = Stretch.cut(self.rows, start_ns, end_ns).rows
+        good = int(self.before.bands.good(rows).sum())
+        return 1 - good / len(rows) if len(rows) else 0.0
+
+    def control_moved(self, start_ns: int) -> tuple[Shift, ...]:
+        """Return how the control group was slower over the hold from a moment on."""
+        if self.control is None:
+            return ()
+        held = Stretch.cut(self.others, start_ns, start_ns + self.hold_ns)
+        return _worse(self.control.before.over_hold(held))
+
+    @property
+    def hold_ns(self) -> int:
+        """Length of the hold."""
+        return math.ceil(self.before.measurement.hold_seconds * SECOND_NS)
+
+
+def _worse(shifts: Iterable[Shift]) -> tuple[Shift, ...]:
+    return tuple(shift for shift in shifts if shift.worse)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +152,6 @@ class Recovery:
     censored_after_seconds: float | None
     """From clearing (or injection, if never cleared) to the history's end, if it did not recover
     within it: recovery took longer than that, or was not watched long enough."""
-    last_violation_from_clearing_seconds: float | None
-    """Start of the last window that did not hold; None: every window held, or none was full."""
     first_error_seconds: float | None
     outage_seconds: float
     """Whole seconds from whose scheduled requests none was complete."""
@@ -73,27 +165,91 @@ class Recovery:
     longest_stall_seconds: float
     ttft_during: Latency
     """Of the requests scheduled between injection and clearing, failed ones infinite."""
-    last_violation: str
-    """What the last window that did not hold broke; empty if every window held."""
+    looks: Looks
     windows: tuple[Window, ...]
+    """One a second from clearing on (from injection, if never cleared)."""
+    hold: tuple[Shift, ...]
+    """How the hold after the recovery compares with the baseline; empty without one."""
+    noise: tuple[str, ...]
+    """Why "as before" cannot be told from an effect worth finding; empty: it can."""
     same: tuple[Equivalence, ...]
     """Whether users were served the same after recovery as before the fault; empty before it."""
 
     def judge(self, limit_seconds: float) -> tuple[Verdict, str]:
-        """Return the verdict on a recovery budget, counted from clearing, and its reason."""
+        """Return the verdict on a recovery budget, counted from clearing, and its reason.
+
+        Failed only where users are shown to be served worse from the limit on: for good, by
+        failures, or because they had not been served as before up to then. A slow spell that came
+        later and went again may be the target's or the machine's, and so may be all of it where
+        the control group was slower too. Passed only where an effect worth finding would have been
+        found.
+        """
         took = self.recovered_from_clearing_seconds
-        if took is not None:
-            verdict = Verdict.PASSED if took <= limit_seconds else Verdict.FAILED
-            return verdict, f"recovered {took:.1f} s after clearing, limit {limit_seconds:g} s"
-        violated = self.last_violation_from_clearing_seconds
-        if violated is not None and violated >= limit_seconds:
-            seen = f"not as before {violated:.0f} s after clearing, limit {limit_seconds:g} s"
-            return Verdict.FAILED, f"{seen}: {self.last_violation}"
-        watched = self.censored_after_seconds or 0.0
-        return Verdict.INCONCLUSIVE, (
-            f"the history ends {watched:.0f} s after clearing, too early to tell whether users were"
-            f" served as before within {limit_seconds:g} s and stayed so"
+        if took is not None and took <= limit_seconds:
+            if self.noise:
+                return Verdict.INCONCLUSIVE, f"too noisy to judge: {'; '.join(self.noise)}"
+            told = f"recovered {took:.1f} s after clearing, limit {limit_seconds:g} s"
+            return Verdict.PASSED, told
+        worse = self._worse_from(limit_seconds)
+        if took is None and not worse:
+            watched = self.censored_after_seconds or 0.0
+            return Verdict.INCONCLUSIVE, (
+                f"the history ends {watched:.0f} s after clearing, too early to tell whether users"
+                f" were served as before within {limit_seconds:g} s and stayed so"
+            )
+        late = "not as before" if took is None else f"recovered {took:.1f} s after clearing, not"
+        seen = f"{late} within {limit_seconds:g} s: {'; '.join(map(str, worse))}"
+        excuse = self._excuse(limit_seconds, worse)
+        verdict = Verdict.INCONCLUSIVE if excuse else Verdict.FAILED
+        return verdict, f"{seen}{excuse}"
+
+    def _excuse(self, limit_seconds: float, worse: Sequence[Shift]) -> str:
+        """Return what else than the target may have made it worse; empty: nothing.
+
+        Failed requests have no excuse, nor has a service that was slow up to the limit or for good.
+        """
+        took = self.recovered_from_clearing_seconds
+        if any(shift.figure is Figure.FAILURES for shift in worse):
+            return ""
+        if took is not None and not self._late(limit_seconds, took):
+            return (
+                f"; it was served as before at {limit_seconds:g} s, so the slow spell after that"
+                " may have had another cause"
+            )
+        moved = self.looks.control_moved(self._from(limit_seconds)[0].start_ns) if worse else ()
+        if not moved:
+            return ""
+        return (
+            "; but what the fault did not touch was slower too, so it may have been the machine:"
+            f" {'; '.join(map(str, moved))}"
         )
+
+    def _late(self, limit_seconds: float, took_seconds: float) -> bool:
+        """Return whether users were still not served well when the limit was reached.
+
+        By more than a fifth of the requests in the second before it, and from it to the recovery.
+        """
+        origin = self.windows[0].start_ns
+        limit_ns, took_ns = (
+            origin + round(each * SECOND_NS) for each in (limit_seconds, took_seconds)
+        )
+        sides = ((limit_ns - SECOND_NS, limit_ns), (limit_ns, took_ns))
+        return all(self.looks.bad_ratio(*side) > BAD_SHARE for side in sides)
+
+    def _worse_from(self, limit_seconds: float) -> tuple[Shift, ...]:
+        """Return what is shown to be worse from the limit on, each figure once."""
+        windows = self._from(limit_seconds)
+        if not windows:
+            return ()
+        last_ns = windows[0].start_ns + self.looks.hold_ns
+        relapses = (w.failures for w in windows if w.relapsed and w.start_ns <= last_ns)
+        hold = _worse(self.looks.hold(windows[0].start_ns))
+        found = [*hold, *self.looks.worse_in(windows[0]), *relapses]
+        return tuple({shift.figure: shift for shift in reversed(found)}.values())
+
+    def _from(self, limit_seconds: float) -> tuple[Window, ...]:
+        """Return the windows from the limit on."""
+        return self.windows[math.ceil(limit_seconds * SECOND_NS / STEP_NS) :]
 
 
 def recover(
@@ -101,33 +257,32 @@ def recover(
     *,
     injected_ns: int,
     cleared_ns: int | None,
-    bands: Bands,
-    measurement: Measurement,
+    before: Before,
+    control: ControlGroup | None = None,
 ) -> Recovery:
-    """Return when the bands held again after a fault, and what users lost.
+    """Return when users were served as before again after a fault, and what they lost.
 
     Requests are binned by scheduled time. A window starts each second after the injection and
     lasts ``window_seconds``, longer where it needs to reach ``window_requests``. Recovered is the
-    start of the first window from which on every window holds for ``hold_seconds``, moved to the
-    first request served as before (see ``_boundary``). Searched twice: from the injection, and
-    from the clearing, since undoing a fault may itself disturb.
+    start of the first window that is not shown to be worse, with a hold after it that is not
+    either and has no window with failures; moved to the first request served as before (see
+    ``_boundary``). Searched twice: from the injection, and from the clearing, since undoing a
+    fault may itself disturb. What the control group served is no part of the search.
     """
     rows = _known(requests)
-    columns = Columns.of(rows)
+    looks = Looks.at(rows, before, control)
     origin = injected_ns if cleared_ns is None else cleared_ns
-    search = partial(_search, columns, bands, measurement)
-    windows, from_injection = search(injected_ns)
-    after, from_clearing = search(origin) if origin != injected_ns else (windows, from_injection)
+    windows, from_injection = _search(looks, injected_ns)
+    from_clearing = from_injection
+    if origin != injected_ns:
+        windows, from_clearing = _search(looks, origin)
     touched = _touched(requests, injected_ns, from_clearing)
-    broken = [window for window in after if window.violations]
     errors = [r.end_ns or r.sched_ns for r in touched if r.failed]
+    bands = before.bands
     return Recovery(
         recovered_from_injection_seconds=_since(from_injection, injected_ns),
         recovered_from_clearing_seconds=_since(from_clearing, origin),
         censored_after_seconds=_censored(rows, origin) if from_clearing is None else None,
-        last_violation_from_clearing_seconds=_since(
-            broken[-1].start_ns if broken else None, origin
-        ),
         first_error_seconds=_since(min(errors, default=None), injected_ns),
         outage_seconds=float(_outage(rows, injected_ns, from_clearing)),
         lost_requests=sum(r.failed for r in touched),
@@ -136,40 +291,41 @@ def recover(
         goodput_lost_requests=_goodput_lost(touched, bands),
         longest_stall_seconds=max((longest_stall_seconds(r) or 0.0 for r in touched), default=0.0),
         ttft_during=Latency.of(
-            _measured(columns.part(columns.place(injected_ns), columns.place(origin)).ttft)
+            _measured(Stretch.cut(Columns.of(rows), injected_ns, origin).rows.ttft)
         ),
-        last_violation="; ".join(broken[-1].violations) if broken else "",
+        looks=looks,
         windows=tuple(windows),
-        same=_same(rows, injected_ns, from_clearing, measurement),
+        hold=() if from_clearing is None else looks.hold(from_clearing),
+        noise=tuple(before.noise()),
+        same=_same(rows, injected_ns, from_clearing, before.measurement),
     )
 
 
-def _search(
-    rows: Columns, bands: Bands, measurement: Measurement, start_ns: int
-) -> tuple[list[Window], int | None]:
+def _search(looks: Looks, start_ns: int) -> tuple[list[Window], int | None]:
     """Return the windows from a moment on, and when users were served as before again.
 
-    The hold time counts from that very moment, not from the window it was found in.
+    The hold counts from that very moment, not from the window it was found in.
     """
-    windows = _windows(rows, bands, measurement, start_ns=start_ns)
-    hold_ns = math.ceil(measurement.hold_seconds * SECOND_NS)
-    place = _next_held(windows, 0)
+    windows = looks.windows(start_ns)
+    place = _next_held(looks, windows, 0)
     while place is not None:
-        found = _boundary(rows, bands, windows[place], not_before_ns=start_ns)
-        last_ns = found + hold_ns
+        found = _boundary(looks.rows, looks.before.bands, windows[place], not_before_ns=start_ns)
+        last_ns = found + looks.hold_ns
         watched = [window for window in windows[place:] if window.start_ns <= last_ns]
-        broken = next((at for at, window in enumerate(watched) if window.violations), None)
-        if broken is None:
-            enough = windows[-1].start_ns >= last_ns
-            return windows, found if enough else None
-        place = _next_held(windows, place + broken)
+        relapse = next((at for at, window in enumerate(watched) if window.relapsed), None)
+        if relapse is None:
+            if windows[-1].start_ns < last_ns:
+                return windows, None
+            if not _worse(looks.hold(found)):
+                return windows, found
+        place = _next_held(looks, windows, place + (relapse or 1))
     return windows, None
 
 
-def _next_held(windows: Sequence[Window], first: int) -> int | None:
-    """Return the place of the first window from there on that breaks no band."""
+def _next_held(looks: Looks, windows: Sequence[Window], first: int) -> int | None:
+    """Return the place of the first window from there on that is not shown to be worse."""
     places = range(first, len(windows))
-    return next((place for place in places if not windows[place].violations), None)
+    return next((place for place in places if not looks.worse_in(windows[place])), None)
 
 
 def _boundary(rows: Columns, bands: Bands, held: Window, *, not_before_ns: int) -> int:
@@ -178,8 +334,8 @@ def _boundary(rows: Columns, bands: Bands, held: Window, *, not_before_ns: int) 
     Windows start on whole seconds, and one may begin before the fault's end: it forgives a few
     requests. So the end of the stretch in which more than a fifth of the requests are not good is
     looked for, by the maximum of the cumulative sum of (bad - 1/5); recovered is the scheduled
-    time of the request after it. Before the window's own start this counts only if a window from
-    there holds as well.
+    time of the request after it. Before the window's own start this counts only if what lies
+    between is good.
     """
     first = rows.place(max(not_before_ns, held.start_ns - STEP_NS))
     inside = rows.part(first, rows.place(held.end_ns))
@@ -189,11 +345,7 @@ def _boundary(rows: Columns, bands: Bands, held: Window, *, not_before_ns: int) 
     last_bad = int(np.argmax(sums))
     if sums[last_bad] <= 0 or last_bad + 1 == len(sums):
         return held.start_ns
-    found = int(inside.sched_ns[last_bad + 1])
-    earlier = rows.part(rows.place(found), rows.place(found + held.end_ns - held.start_ns))
-    if found < held.start_ns and bands.violations(earlier):
-        return held.start_ns
-    return found
+    return int(inside.sched_ns[last_bad + 1])
 
 
 def _touched(
@@ -264,31 +416,6 @@ def settled(requests: Iterable[Request]) -> list[Request]:
 
 def _since(at_ns: int | None, origin_ns: int) -> float | None:
     return None if at_ns is None else max(0.0, (at_ns - origin_ns) * NANO)
-
-
-def _windows(
-    rows: Columns, bands: Bands, measurement: Measurement, *, start_ns: int
-) -> list[Window]:
-    """Return every window that the history covers to its end."""
-    width = round(measurement.window_seconds * SECOND_NS)
-    windows: list[Window] = []
-    while len(rows):
-        begin = start_ns + len(windows) * STEP_NS
-        first = rows.place(begin)
-        last = max(rows.place(begin + width), first + measurement.window_requests)
-        if last > len(rows) or begin + width > rows.sched_ns[-1]:
-            break
-        inside = rows.part(first, last)
-        windows.append(
-            Window(
-                start_ns=begin,
-                end_ns=max(begin + width, int(inside.sched_ns[-1])),
-                requests=len(inside),
-                success_wilson_lower=wilson_lower(int(inside.complete.sum()), len(inside)),
-                violations=tuple(bands.violations(inside)),
-            )
-        )
-    return windows
 
 
 def _outage(rows: Iterable[Request], injected_ns: int, recovered_ns: int | None) -> int:

@@ -1,17 +1,17 @@
 """The verdict on an experiment: a pure function of its record, to be repeated offline at will."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from hotfire.bands import Bands
 from hotfire.budgets import BudgetResult, judge_budgets
+from hotfire.comparison import CONTROL_FALSE_ALARM, Before, Figure
 from hotfire.experiment.document import IS_HEALED, TOOK_EFFECT
 from hotfire.history import Request
 from hotfire.profile import Budgets, Measurement
-from hotfire.recovery import Recovery, recover
+from hotfire.recovery import ControlGroup, Recovery, recover
 from hotfire.rundir import Event
 from hotfire.slo import summarise
 from hotfire.verdict import Verdict, merge
@@ -34,6 +34,8 @@ class Facts(BaseModel):
     measurement: Measurement
     self_healing: bool
     """Whether the target must repair the damage by itself, as with a pod."""
+    control: frozenset[str] = frozenset()
+    """Servers, as ``served_by`` names them, that no fault touches and that share the machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,8 @@ class Record:
     events: Sequence[Event]
     instrument_trouble: str | None
     """Why the load generator was not fit to measure; None if it was."""
+    quiet: Sequence[Sequence[Request]] = ()
+    """Earlier stretches of the same load in which nothing was broken: they tell its noise."""
 
     @property
     def experiment(self) -> str:
@@ -72,11 +76,9 @@ class Record:
         """When the fault was proven to be over."""
         return self.event_ns("verified-healed")
 
-    def bands(self) -> Bands:
-        """Return the steady state's bands, from what was scheduled before the injection."""
-        end_ns = self.injected_ns
-        baseline = [one for one in self.requests if end_ns is None or one.sched_ns < end_ns]
-        return Bands.from_baseline(baseline, self.facts.slo, self.facts.measurement)
+    def before(self) -> Before:
+        """Return the state before the fault, from what was scheduled before the injection."""
+        return self._before(lambda row: row.served_by not in self.facts.control)
 
     def recovery(self) -> Recovery | None:
         """Return how the fault looked to users; None if none was injected."""
@@ -86,8 +88,28 @@ class Record:
             self.requests,
             injected_ns=self.injected_ns,
             cleared_ns=self.cleared_ns,
-            bands=self.bands(),
-            measurement=self.facts.measurement,
+            before=self.before(),
+            control=self._control(),
+        )
+
+    def _control(self) -> ControlGroup | None:
+        names = self.facts.control
+        if not any(row.served_by in names for row in self.requests):
+            return None
+        before = self._before(lambda row: row.served_by in names, false_alarm=CONTROL_FALSE_ALARM)
+        return ControlGroup(names=names, before=before)
+
+    def _before(
+        self, wanted: Callable[[Request], bool], *, false_alarm: float | None = None
+    ) -> Before:
+        end_ns = self.injected_ns
+        baseline = [row for row in self.requests if end_ns is None or row.sched_ns < end_ns]
+        return Before.of(
+            list(filter(wanted, baseline)),
+            self.facts.slo,
+            self.facts.measurement,
+            quiet=[list(filter(wanted, one)) for one in self.quiet],
+            false_alarm=false_alarm,
         )
 
 
@@ -219,9 +241,24 @@ def _figures(record: Record, recovery: Recovery | None) -> Figures:
         "goodput_lost_requests": round(recovery.goodput_lost_requests, 1),
         "longest_stall_seconds": recovery.longest_stall_seconds,
         "ttft_during_p95_seconds": recovery.ttft_during.p95_seconds,
+        **_after_to_before(recovery),
         **_same_as_before(recovery),
         **_ready_endpoints(record),
     }
+
+
+def _after_to_before(recovery: Recovery) -> Figures:
+    """Return how the hold after the recovery compares, and how far chance alone carries it."""
+    found: Figures = {}
+    for shift in recovery.hold:
+        if shift.figure in (Figure.TTFT, Figure.TPOT):
+            name = shift.figure.lower()
+            found[f"{name}_after_to_before_ratio"] = round(shift.after / shift.before, 3)
+            found[f"{name}_by_chance_up_to_ratio"] = round(shift.chance / shift.before, 3)
+        elif shift.figure is Figure.SLOW:
+            found["not_served_well_after_ratio"] = round(shift.after, 4)
+            found["not_served_well_by_chance_up_to_ratio"] = round(shift.chance, 4)
+    return found
 
 
 def _same_as_before(recovery: Recovery) -> Figures:

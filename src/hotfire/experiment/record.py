@@ -1,6 +1,7 @@
 """An experiment's record in a run directory, read to judge it then or later."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,26 @@ def read_record(run: RunDirectory, experiment: str) -> Record:
         requests=_requests(run, experiment),
         events=run.events(),
         instrument_trouble=_instrument_trouble(run, experiment),
+        quiet=_quiet_before(run, experiment),
     )
+
+
+def _quiet_before(run: RunDirectory, experiment: str) -> list[list[Request]]:
+    """Return the baselines of the faults that this run fired earlier: the same load, unbroken."""
+    events = run.events()
+    fired = {one.experiment: one.at_ns for one in events if one.what == "injected"}
+    own_ns = fired.get(experiment)
+    earlier = {
+        name: at_ns
+        for name, at_ns in fired.items()
+        if name and name != experiment and (own_ns is None or at_ns < own_ns)
+    }
+    found = []
+    for name, at_ns in earlier.items():
+        with suppress(HistoryError):
+            # One that cannot be read is told where it is judged itself.
+            found.append([row for row in _requests(run, name) if row.sched_ns < at_ns])
+    return found
 
 
 def judge_recorded(run: RunDirectory, experiment: str) -> Judgement:

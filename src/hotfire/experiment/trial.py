@@ -27,6 +27,7 @@ from hotfire.history import Request
 from hotfire.recovery import settled
 from hotfire.rundir import RunDirectory
 from hotfire.traffic.launch import RunningLoad
+from hotfire.traffic.witness import unheard
 from hotfire.waiting import until
 
 _NANO: Final = 1e-9
@@ -54,6 +55,7 @@ class Trial:
             budgets=experiment.budgets(world.profile),
             measurement=world.profile.measurement,
             self_healing=plan.radius.kind != "Uplink",
+            control=unheard(world.profile),
         )
         self._run_id = run.info().run_id
         self._journal = UndoJournal(run.undo_path, world.cluster, world.profile.system_namespace)
