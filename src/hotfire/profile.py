@@ -339,6 +339,12 @@ class TargetProfile(Section):
     agent: Agent = Agent()
     """The node agent."""
 
+    @property
+    def shares_machine(self) -> bool:
+        """Whether the engines compute on the machine that runs hotfire, as in the lab."""
+        local = self.gateway.network_namespace is not None
+        return local and self.accelerator.memory == "host-cgroup"
+
     @model_validator(mode="before")
     @classmethod
     def _allow_own_namespace(cls, value: object) -> object:

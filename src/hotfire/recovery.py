@@ -9,7 +9,7 @@ import numpy as np
 
 from hotfire.bands import Bands
 from hotfire.columns import Columns, Seconds
-from hotfire.comparison import SLOW_WINDOW_SHARE, Before, Figure, Shift, Stretch
+from hotfire.comparison import SLOW_WINDOW_SHARE, Before, Control, Figure, Shift, Stretch
 from hotfire.equivalence import Equivalence, equivalence
 from hotfire.history import Request
 from hotfire.profile import Measurement
@@ -48,37 +48,23 @@ class Window:
         return self.failures.worse
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ControlGroup:
-    """Servers that the fault does not touch and that share the machine: they tell its noise."""
-
-    names: frozenset[str]
-    """As ``served_by`` has them."""
-    before: Before
-
-
 @dataclass(frozen=True, slots=True)
 class Looks:
     """What every look of a search compares: the requests, and the state before them."""
 
     rows: Columns
     before: Before
-    others: Columns
-    """What the control group served."""
-    control: ControlGroup | None
+    controls: tuple[Control, ...]
 
     @classmethod
     def at(
-        cls, requests: Sequence[Request], before: Before, control: ControlGroup | None
+        cls, requests: Sequence[Request], before: Before, controls: Iterable[Control]
     ) -> "Looks":
-        """Return the looks at some requests, in scheduled order."""
-        names = control.names if control else frozenset()
-        return cls(
-            Columns.of([row for row in requests if row.served_by not in names]),
-            before,
-            Columns.of([row for row in requests if row.served_by in names]),
-            control,
-        )
+        """Return the looks at some requests, in scheduled order; those of controls are left out."""
+        known = tuple(controls)
+        names = frozenset[str]().union(*(control.names for control in known))
+        rows = Columns.of([row for row in requests if row.served_by not in names])
+        return cls(rows, before, known)
 
     def windows(self, start_ns: int) -> list[Window]:
         """Return every window that the history covers to its end, one a second."""
@@ -121,12 +107,10 @@ class Looks:
         good = int(self.before.bands.good(rows).sum())
         return 1 - good / len(rows) if len(rows) else 0.0
 
-    def control_moved(self, start_ns: int) -> tuple[Shift, ...]:
-        """Return how the control group was slower over the hold from a moment on."""
-        if self.control is None:
-            return ()
-        held = Stretch.cut(self.others, start_ns, start_ns + self.hold_ns)
-        return _worse(self.control.before.over_hold(held))
+    def controls_moved(self, start_ns: int) -> list[str]:
+        """Return how what the fault did not touch was slower over the hold from a moment on."""
+        end_ns = start_ns + self.hold_ns
+        return [one for control in self.controls for one in control.moved(start_ns, end_ns)]
 
     @property
     def hold_ns(self) -> int:
@@ -216,12 +200,12 @@ class Recovery:
                 f"; it was served as before at {limit_seconds:g} s, so the slow spell after that"
                 " may have had another cause"
             )
-        moved = self.looks.control_moved(self._from(limit_seconds)[0].start_ns) if worse else ()
+        moved = self.looks.controls_moved(self._from(limit_seconds)[0].start_ns) if worse else ()
         if not moved:
             return ""
         return (
             "; but what the fault did not touch was slower too, so it may have been the machine:"
-            f" {'; '.join(map(str, moved))}"
+            f" {'; '.join(moved)}"
         )
 
     def _late(self, limit_seconds: float, took_seconds: float) -> bool:
@@ -258,7 +242,7 @@ def recover(
     injected_ns: int,
     cleared_ns: int | None,
     before: Before,
-    control: ControlGroup | None = None,
+    controls: Sequence[Control] = (),
 ) -> Recovery:
     """Return when users were served as before again after a fault, and what they lost.
 
@@ -267,10 +251,10 @@ def recover(
     start of the first window that is not shown to be worse, with a hold after it that is not
     either and has no window with failures; moved to the first request served as before (see
     ``_boundary``). Searched twice: from the injection, and from the clearing, since undoing a
-    fault may itself disturb. What the control group served is no part of the search.
+    fault may itself disturb. What a control served is no part of the search.
     """
     rows = _known(requests)
-    looks = Looks.at(rows, before, control)
+    looks = Looks.at(rows, before, controls)
     origin = injected_ns if cleared_ns is None else cleared_ns
     windows, from_injection = _search(looks, injected_ns)
     from_clearing = from_injection

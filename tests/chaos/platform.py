@@ -105,7 +105,8 @@ def profile_for(folder: Path, address: str, *, gateway: str = "http://10.0.0.1")
         budgets=Budgets(error_ratio=0.01, ttft_p95_seconds=2.0),
         measurement=Measurement(
             baseline_seconds=3, baseline_requests=40, window_seconds=1, window_requests=10,
-            hold_seconds=2, band_factor=4, band_floor_seconds=0.5, band_floor_tpot_seconds=0.5,
+            hold_seconds=2, batch_seconds=0.5, effect_error_ratio=0.5, band_factor=4,
+            band_floor_seconds=0.5, band_floor_tpot_seconds=0.5,
         ),
         waits=Waits(pod_ready_seconds=10, healing_seconds=5, injection_seconds=5),
     )  # fmt: skip

@@ -7,11 +7,19 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from hotfire.budgets import BudgetResult, judge_budgets
-from hotfire.comparison import CONTROL_FALSE_ALARM, Before, Figure
+from hotfire.columns import Columns
+from hotfire.comparison import (
+    CONTROL_FALSE_ALARM,
+    Before,
+    Control,
+    ControlGroup,
+    Figure,
+    MachinePressure,
+)
 from hotfire.experiment.document import IS_HEALED, TOOK_EFFECT
 from hotfire.history import Request
 from hotfire.profile import Budgets, Measurement
-from hotfire.recovery import ControlGroup, Recovery, recover
+from hotfire.recovery import Recovery, recover
 from hotfire.rundir import Event
 from hotfire.slo import summarise
 from hotfire.verdict import Verdict, merge
@@ -51,6 +59,9 @@ class Record:
     """Why the load generator was not fit to measure; None if it was."""
     quiet: Sequence[Sequence[Request]] = ()
     """Earlier stretches of the same load in which nothing was broken: they tell its noise."""
+    pressure: Sequence[tuple[int, float]] = ()
+    """Moments (epoch ns) and how long (share, 0-1) processes of the target's machine waited for a
+    CPU since the one before; empty where the load runs on another machine."""
 
     @property
     def experiment(self) -> str:
@@ -89,15 +100,22 @@ class Record:
             injected_ns=self.injected_ns,
             cleared_ns=self.cleared_ns,
             before=self.before(),
-            control=self._control(),
+            controls=list(self._controls()),
         )
 
-    def _control(self) -> ControlGroup | None:
+    def _controls(self) -> Iterator[Control]:
         names = self.facts.control
-        if not any(row.served_by in names for row in self.requests):
-            return None
-        before = self._before(lambda row: row.served_by in names, false_alarm=CONTROL_FALSE_ALARM)
-        return ControlGroup(names=names, before=before)
+        beside = [row for row in self.requests if row.served_by in names and row.sent]
+        if beside:
+            before = self._before(
+                lambda row: row.served_by in names, false_alarm=CONTROL_FALSE_ALARM
+            )
+            yield ControlGroup(names=names, before=before, rows=Columns.of(beside))
+        pressure = MachinePressure.of(
+            self.pressure, injected_ns=self.injected_ns or 0, false_alarm=CONTROL_FALSE_ALARM
+        )
+        if pressure is not None:
+            yield pressure
 
     def _before(
         self, wanted: Callable[[Request], bool], *, false_alarm: float | None = None

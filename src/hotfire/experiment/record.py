@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from hotfire.crosscheck import Agreement, CrossCheck, not_comparable
 from hotfire.errors import HistoryError
+from hotfire.experiment import pressure
 from hotfire.experiment.judgement import Facts, Judgement, Record, judge
 from hotfire.history import Request, load
 from hotfire.profile import TargetProfile
@@ -19,6 +20,11 @@ from hotfire.traffic.gates import Instrument
 from hotfire.traffic.witness import compared_between, unheard
 
 _SUFFIX = ".facts.json"
+
+
+def pressure_path(run: RunDirectory, experiment: str) -> Path:
+    """Return where the pressure on the target's machine is kept."""
+    return run.path(f"journals/{experiment}.pressure.jsonl")
 
 
 def write_facts(run: RunDirectory, facts: Facts) -> None:
@@ -67,6 +73,7 @@ def read_record(run: RunDirectory, experiment: str) -> Record:
         events=run.events(),
         instrument_trouble=_instrument_trouble(run, experiment),
         quiet=_quiet_before(run, experiment),
+        pressure=pressure.read(pressure_path(run, experiment)),
     )
 
 

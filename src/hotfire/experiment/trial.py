@@ -21,8 +21,9 @@ from hotfire.chaos.watch import Watch
 from hotfire.errors import HarnessError, RollbackFailed
 from hotfire.experiment.document import Experiment
 from hotfire.experiment.judgement import Facts, Judgement, Record
+from hotfire.experiment.pressure import PressureLog
 from hotfire.experiment.process import ChaosProcess
-from hotfire.experiment.record import hear_engines, judge_recorded, write_facts
+from hotfire.experiment.record import hear_engines, judge_recorded, pressure_path, write_facts
 from hotfire.history import Request
 from hotfire.recovery import settled
 from hotfire.rundir import RunDirectory
@@ -83,6 +84,8 @@ class Trial:
             self.tell(
                 "armed", source="driver", data={"targets": [str(t) for t in self.plan.targets]}
             )
+            if self.world.profile.shares_machine:
+                stack.enter_context(PressureLog(pressure_path(self.run, self.experiment.id)))
             stack.enter_context(Watch(self.world.cluster, self.world.profile, self.run, self.plan))
             self._held = stack.pop_all()
         return self
