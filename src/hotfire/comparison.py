@@ -166,6 +166,15 @@ class Before:
         failures = self._failures(hold.rows, _HOLD_FAILURES)
         return (failures, *self._shifts(hold, slow_floor=floor))
 
+    def slow_limit(self, seconds: float) -> float:
+        """Return the share (0-1) of requests not served well beyond which a stretch is bad."""
+        variation = self.variations[Figure.SLOW]
+        if variation is None:
+            return SLOW_WINDOW_SHARE
+        batches = seconds / self._batch_seconds
+        chance = variation.chance(batches, false_alarm=_FIGURE * self.false_alarm)
+        return variation.mean + max(SLOW_WINDOW_SHARE, chance)
+
     def noise(self) -> list[str]:
         """Return why "as before" could not be told from an effect worth finding; empty: it can."""
         return [*self._noisy_latencies(), *self._noisy_shares(), *self._few_requests()]
@@ -266,11 +275,7 @@ class Before:
                 )
 
     def _noisy_shares(self) -> Iterator[str]:
-        variation = self.variations[Figure.SLOW]
-        if variation is None:
-            return
-        window = max(1.0, self.measurement.window_seconds // self._batch_seconds)
-        share = variation.mean + variation.chance(window, false_alarm=_FIGURE * self.false_alarm)
+        share = self.slow_limit(self.measurement.window_seconds)
         if share > _TELLING_WINDOW_SHARE:
             yield (
                 f"by chance alone {share:.0%} of the requests of a window are not served well, so"

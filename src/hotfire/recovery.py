@@ -101,11 +101,11 @@ class Looks:
             return ()
         return self.before.over_hold(Stretch.cut(self.rows, start_ns, end_ns))
 
-    def bad_ratio(self, start_ns: int, end_ns: int) -> float:
-        """Return the share (0-1) of requests between two moments that were not served well."""
+    def is_bad(self, start_ns: int, end_ns: int) -> bool:
+        """Return whether chance does not explain how many requests were not served well."""
         rows = Stretch.cut(self.rows, start_ns, end_ns).rows
-        good = int(self.before.bands.good(rows).sum())
-        return 1 - good / len(rows) if len(rows) else 0.0
+        bad = len(rows) - int(self.before.bands.good(rows).sum())
+        return bad > len(rows) * self.before.slow_limit((end_ns - start_ns) * NANO)
 
     def controls_moved(self, start_ns: int) -> list[str]:
         """Return how what the fault did not touch was slower over the hold from a moment on."""
@@ -175,27 +175,39 @@ class Recovery:
             told = f"recovered {took:.1f} s after clearing, limit {limit_seconds:g} s"
             return Verdict.PASSED, told
         worse = self._worse_from(limit_seconds)
-        if took is None and not worse:
+        late = took is not None and self._late(limit_seconds, took)
+        if not (worse or late):
+            return self._undecided(limit_seconds)
+        how = "not as before" if took is None else f"recovered {took:.1f} s after clearing, not"
+        seen = f"{how} within {limit_seconds:g} s: {'; '.join(map(str, worse))}"
+        excuse = self._excuse(limit_seconds, worse, late=late)
+        verdict = Verdict.INCONCLUSIVE if excuse else Verdict.FAILED
+        return verdict, f"{seen.removesuffix(': ')}{excuse}"
+
+    def _undecided(self, limit_seconds: float) -> tuple[Verdict, str]:
+        """Return the verdict where nothing is shown to be worse from the limit on."""
+        took = self.recovered_from_clearing_seconds
+        if took is None:
             watched = self.censored_after_seconds or 0.0
             return Verdict.INCONCLUSIVE, (
                 f"the history ends {watched:.0f} s after clearing, too early to tell whether users"
                 f" were served as before within {limit_seconds:g} s and stayed so"
             )
-        late = "not as before" if took is None else f"recovered {took:.1f} s after clearing, not"
-        seen = f"{late} within {limit_seconds:g} s: {'; '.join(map(str, worse))}"
-        excuse = self._excuse(limit_seconds, worse)
-        verdict = Verdict.INCONCLUSIVE if excuse else Verdict.FAILED
-        return verdict, f"{seen}{excuse}"
+        if self.noise:
+            return Verdict.INCONCLUSIVE, f"too noisy to judge: {'; '.join(self.noise)}"
+        return Verdict.PASSED, (
+            f"recovered {took:.1f} s after clearing, limit {limit_seconds:g} s: later by less than"
+            " can be told from chance"
+        )
 
-    def _excuse(self, limit_seconds: float, worse: Sequence[Shift]) -> str:
+    def _excuse(self, limit_seconds: float, worse: Sequence[Shift], *, late: bool) -> str:
         """Return what else than the target may have made it worse; empty: nothing.
 
         Failed requests have no excuse, nor has a service that was slow up to the limit or for good.
         """
-        took = self.recovered_from_clearing_seconds
         if any(shift.figure is Figure.FAILURES for shift in worse):
             return ""
-        if took is not None and not self._late(limit_seconds, took):
+        if self.recovered_from_clearing_seconds is not None and not late:
             return (
                 f"; it was served as before at {limit_seconds:g} s, so the slow spell after that"
                 " may have had another cause"
@@ -211,14 +223,14 @@ class Recovery:
     def _late(self, limit_seconds: float, took_seconds: float) -> bool:
         """Return whether users were still not served well when the limit was reached.
 
-        By more than a fifth of the requests in the second before it, and from it to the recovery.
+        By more requests than chance explains in the second before it, and from it to the recovery.
         """
         origin = self.windows[0].start_ns
         limit_ns, took_ns = (
             origin + round(each * SECOND_NS) for each in (limit_seconds, took_seconds)
         )
         sides = ((limit_ns - SECOND_NS, limit_ns), (limit_ns, took_ns))
-        return all(self.looks.bad_ratio(*side) > BAD_SHARE for side in sides)
+        return all(self.looks.is_bad(*side) for side in sides)
 
     def _worse_from(self, limit_seconds: float) -> tuple[Shift, ...]:
         """Return what is shown to be worse from the limit on, each figure once."""
