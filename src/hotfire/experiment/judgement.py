@@ -268,6 +268,8 @@ def _figures(record: Record, recovery: Recovery | None) -> Figures:
 def _after_to_before(recovery: Recovery) -> Figures:
     """Return how the hold after the recovery compares, and how far chance alone carries it."""
     found: Figures = {}
+    if recovery.hold and recovery.looks.controls:
+        found["control_moved"] = "; ".join(recovery.control_moved) or "no"
     for shift in recovery.hold:
         if shift.figure in (Figure.TTFT, Figure.TPOT):
             name = shift.figure.lower()
