@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from hotfire.agent import processes
-from hotfire.agent.entries import Entry
+from hotfire.agent.entries import Entry, boot_id
 from hotfire.agent.hogs import DeviceHog
 from hotfire.agent.host import Host
+from hotfire.agent.processes import Process
 from hotfire.waiting import until
 
 # The first thread ends, the second waits until its input is closed.
@@ -32,6 +33,12 @@ def headless() -> Iterator[subprocess.Popen[bytes]]:
     process.communicate(timeout=10)
 
 
+def who(pid: int) -> Process:
+    found = processes.identify(pid)
+    assert found
+    return found
+
+
 def test_process_lives_while_any_thread_does(headless: subprocess.Popen[bytes]) -> None:
     assert processes.alive(headless.pid)
 
@@ -42,7 +49,7 @@ def test_fault_is_not_healed_while_its_process_still_ends(
     host, pid = Host((), tmp_path), headless.pid
     started = processes.started_ticks(pid)
     entry = Entry(
-        "u-1", "device.hog", {}, 0, 0, "", observed={"pid": pid, "started_ticks": started}
+        "u-1", "device.hog", {}, 0, 0, boot_id(), observed={"pid": pid, "started_ticks": started}
     )
     without_command_line = processes.words(pid) == []
 
@@ -58,7 +65,7 @@ def test_another_process_with_the_id_of_an_ended_one_is_let_live(
     headless: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
     observed = {"pid": headless.pid, "started_ticks": processes.started_ticks(headless.pid) - 1}
-    entry = Entry("u-1", "device.hog", {}, 0, 0, "", observed=observed)
+    entry = Entry("u-1", "device.hog", {}, 0, 0, boot_id(), observed=observed)
 
     DeviceHog().undo(Host((), tmp_path), entry)
 
@@ -84,6 +91,6 @@ def test_start_tells_processes_apart() -> None:
 
 
 def test_end_is_awaited_no_longer_than_allowed(headless: subprocess.Popen[bytes]) -> None:
-    processes.await_end([headless.pid], within_seconds=0.1)
+    processes.await_end([who(headless.pid)], within_seconds=0.1)
 
     assert processes.alive(headless.pid)

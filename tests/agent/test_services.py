@@ -130,7 +130,7 @@ def test_killed_service_gets_another_process(
         what="another process",
     )
 
-    assert answer["observed"] == {"pids": [former]}
+    assert answer["observed"]["pids"] == [former]
 
 
 @pytest.fixture
