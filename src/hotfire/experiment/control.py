@@ -62,9 +62,9 @@ def after_experiment_control(context: dict[str, Any], state: dict[str, Any]) -> 
     standalone = _running.pop()
     trial, load = standalone.trial, standalone.load
     with standalone.held:
+        trial.heal()
         journal = json.dumps(state, default=str)
         trial.run.journal_path(trial.experiment.id).write_text(journal, encoding="utf-8")
-        trial.heal()
         _LOG.info("Watching until users are served as before")
         trial.await_recovery(load)
         load.stop()
