@@ -270,8 +270,12 @@ class Fabric(Section):
 class Images(Section):
     """Stock images that carry our code; point them at a mirror where there is one."""
 
-    python: str = "docker.io/library/python:3.11-slim"
-    """Runs the node agent and the scripted engine; both need the standard library only."""
+    python: str = Field(
+        default="docker.io/library/python:3.11-slim", pattern=r"^[^@\s]+(@sha256:[0-9a-f]{64})?$"
+    )
+    """Runs the node agent and the scripted engine; both need the standard library only.
+
+    Pinned by digest (``python@sha256:...``) no registry can put another one in its place."""
 
 
 class Agent(Section):

@@ -1,5 +1,6 @@
 """When a process has ended: not before the last of its threads."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -94,3 +95,39 @@ def test_end_is_awaited_no_longer_than_allowed(headless: subprocess.Popen[bytes]
     processes.await_end([who(headless.pid)], within_seconds=0.1)
 
     assert processes.alive(headless.pid)
+
+
+def test_a_signal_reaches_no_later_process_with_the_same_id() -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        now = who(process.pid)
+        earlier = Process(now.pid, now.started_ticks - 1)
+
+        reached = processes.send([earlier], signal.SIGKILL)
+
+        assert reached == []
+        assert processes.there(now)
+        assert not processes.there(earlier)
+        assert processes.send([now], signal.SIGKILL) == [now]
+
+
+def test_a_process_of_another_boot_is_let_live(tmp_path: Path) -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        now = who(process.pid)
+        observed = {"pid": now.pid, "started_ticks": now.started_ticks}
+        entry = Entry("u-1", "device.hog", {}, 0, 0, "an earlier boot", observed=observed)
+
+        DeviceHog().undo(Host((), tmp_path), entry)
+
+        assert processes.there(now)
+        process.kill()
+
+
+def test_only_our_own_program_counts_as_a_process_of_an_entry() -> None:
+    words = ["-c", "import signal; signal.pause()", "hotfire.agent.hog", "u-1"]
+    with subprocess.Popen([sys.executable, *words]) as process:
+        until(lambda: processes.words(process.pid)[1:], within_seconds=10, what="its words")
+
+        found = processes.of_entry("hotfire.agent.hog", "u-1")
+
+        assert found == []
+        process.kill()

@@ -149,6 +149,19 @@ class AgentClient:
             return False
         return isinstance(answer, dict) and answer.get("code") == code_digest()
 
+    def facts(self) -> dict[str, object]:
+        """Return what runs on the nodes: the image asked for, what it came to there, the code."""
+        image = self._profile.images.python
+        came_to = {
+            pod.node: container.image_id for pod in self._pods() for container in pod.containers
+        }
+        return {
+            "image": image,
+            "pinned": "@sha256:" in image,
+            "image_ids": came_to,
+            "code_sha256": code_digest(),
+        }
+
     def run_id(self) -> str:
         """Return the run that put the agents there; empty where there are none."""
         found = self._cluster.get("DaemonSet", self._namespace, NAME, api_version="apps/v1")

@@ -94,7 +94,8 @@ def _start(experiment: Experiment) -> Standalone:
     cluster = Cluster.connect(profile)
     world = World(cluster=cluster, agent=AgentClient(cluster, profile), profile=profile)
     run = _run_directory(profile)
-    if not world.agent.nodes():
+    nodes = world.agent.nodes()
+    if not nodes or not all(map(world.agent.is_ours, nodes)):
         world.agent.deploy(run_id=run.info().run_id)
     plan = resolve(world, experiment.id, experiment.claim.blast_radius)
     for proof in prove(world, plan):
