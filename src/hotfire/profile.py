@@ -281,7 +281,7 @@ class Images(Section):
 class Agent(Section):
     """The node agent, a privileged DaemonSet that exists for the length of a run."""
 
-    lease_seconds: Seconds = 120.0
+    lease_seconds: Seconds = Field(default=120.0, le=3600)
     """Time after which a node heals by itself when the runner is gone; it renews at a third."""
     tolerations: list[dict[str, str]] = [{"operator": "Exists"}]
     """Tolerations of its pods; by default it runs on tainted nodes too."""

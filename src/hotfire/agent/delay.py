@@ -37,7 +37,7 @@ class Delay:
         """Start the process, then send it what leaves the link."""
         name = arguments.link(entry.args)
         mtu = link.attributes(host, name)["mtu"]
-        words = [entry.id, name, str(_seconds(entry.args)), str(mtu)]
+        words = [entry.id, name, str(_seconds(entry.args)), str(mtu), str(os.getpid())]
         self._running[entry.id] = process = subprocess.Popen(
             [sys.executable, "-m", delay_line.MODULE, *words],
             stdout=subprocess.PIPE,

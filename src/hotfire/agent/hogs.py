@@ -37,7 +37,7 @@ class Hog:
 
     def inject(self, host: Host, entry: Entry) -> dict[str, Any]:
         """Start the process; it works on while the agent answers other calls."""
-        needed = self.arguments(host, entry.args)
+        needed = {**self.arguments(host, entry.args), "agent_pid": os.getpid()}
         self._running[entry.id] = process = subprocess.Popen(
             [sys.executable, "-m", hog.MODULE, entry.id, self.kind, json.dumps(needed)],
             stdout=subprocess.PIPE,

@@ -1,6 +1,5 @@
 """Signals to a service or to processes of a container: standing still for a while, or killed."""
 
-import re
 import signal
 from typing import Any
 
@@ -16,7 +15,7 @@ class Signal:
     """Send STOP, undone by CONT, or KILL, which whoever supervises the process undoes.
 
     Who gets it is written into the entry first: undone is what we did, to those very processes. The
-    processes are a ``service``'s main one, or those of a container whose command line matches
+    processes are a ``service``'s main one, or those of a container whose command line holds
     ``process`` (all where none is named).
     """
 
@@ -60,9 +59,9 @@ def targets(host: Host, args: dict[str, Any]) -> list[int]:
     if "service" in args:
         found = services.pid(host, arguments.service(args))
         return [found] if found else []
-    pattern = re.compile(str(args.get("process", "")))
+    part = str(args.get("process", ""))
     group = cgroup.find(host, args)
-    return [pid for pid in group.processes if pattern.search(" ".join(processes.words(pid)))]
+    return [pid for pid in group.processes if part in " ".join(processes.words(pid))]
 
 
 def _aimed(entry: Entry) -> list[processes.Process]:
