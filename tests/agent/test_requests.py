@@ -4,12 +4,15 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from signal import SIGTERM
 
 import pytest
 
+from hotfire.agent import door
+from hotfire.waiting import until
 from tests.agent.world import Agent
 
 
@@ -124,3 +127,21 @@ def test_an_agent_whose_socket_was_removed_listens_again(agent: Agent) -> None:
     agent.await_socket()
 
     assert agent.call("ping")["open"] == 0
+
+
+def test_a_door_without_room_for_its_socket_opens_when_there_is_some(tmp_path: Path) -> None:
+    path = tmp_path / "disk" / "agent.sock"
+    opening = door.Door(path)
+    before = opening.answer_one(lambda _: "nobody")
+    path.parent.mkdir()
+    opening.answer_one(lambda _: "nobody")
+
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(door.ask, path, "{}")
+        until(lambda: opening.answer_one(lambda _: "here"), within_seconds=10, what="a caller")
+        reply = json.loads(asked.result(10))
+    opening.close()
+
+    assert not before
+    assert reply == {"ok": True, "result": "here"}
+    assert not path.exists()
