@@ -1,5 +1,7 @@
 """A run directory keeps what was written, also when the writer died in the middle of a line."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,25 @@ def test_torn_line_in_the_middle_is_an_error(run: RunDirectory) -> None:
 
     with pytest.raises(HistoryError, match=r"results.jsonl:1 is not a Result"):
         run.results()
+
+
+def test_an_event_that_the_disk_takes_in_part_is_not_taken_for_written(run: RunDirectory) -> None:
+    event = Event(at_ns=1, kind="phase", what="x" * 100, source="test")
+    program = f"""
+import pathlib, resource, signal, sys
+from hotfire.rundir import Event, RunDirectory
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (50, resource.RLIM_INFINITY))
+RunDirectory(pathlib.Path({str(run.root)!r})).append_event(
+    Event.model_validate_json({event.model_dump_json()!r})
+)
+"""
+
+    argv = [sys.executable, "-c", program]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+
+    assert "OSError" in done.stderr
+    assert run.events() == []
 
 
 def test_events_are_ordered_by_time(run: RunDirectory) -> None:

@@ -282,14 +282,18 @@ class Fabric(Section):
 class Images(Section):
     """Stock images that carry our code; point them at a mirror where there is one."""
 
-    python: str = "docker.io/library/python:3.11-slim"
-    """Runs the node agent and the scripted engine; both need the standard library only."""
+    python: str = Field(
+        default="docker.io/library/python:3.11-slim", pattern=r"^[^@\s]+(@sha256:[0-9a-f]{64})?$"
+    )
+    """Runs the node agent and the scripted engine; both need the standard library only.
+
+    Pinned by digest (``python@sha256:...``) no registry can put another one in its place."""
 
 
 class Agent(Section):
     """The node agent, a privileged DaemonSet that exists for the length of a run."""
 
-    lease_seconds: Seconds = 120.0
+    lease_seconds: Seconds = Field(default=120.0, le=3600)
     """Time after which a node heals by itself when the runner is gone; it renews at a third."""
     tolerations: list[dict[str, str]] = [{"operator": "Exists"}]
     """Tolerations of its pods; by default it runs on tainted nodes too."""

@@ -319,7 +319,9 @@ def _append(path: Path, record: BaseModel) -> None:
     line = record.model_dump_json().encode() + b"\n"
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:
-        os.write(handle, line)
+        while line:
+            # A disk that is nearly full takes a part, and says so only when asked for the rest.
+            line = line[os.write(handle, line) :]
         os.fsync(handle)
     finally:
         os.close(handle)

@@ -81,7 +81,7 @@ def test_a_killed_engine_is_proven_healed_and_judged_from_the_record_alone(stand
     story = ["armed", "injected", "took-effect", "verified-healed"]
     assert [what for what in stand.whats() if what in story] == story
     assert "engine-1" not in stand.api.names("pods")
-    assert undo.copies(stand.world.cluster, SYSTEM) == []
+    assert undo.copies(stand.world.cluster, SYSTEM).entries == []
     assert lease.holder(stand.world.cluster, SYSTEM) is None
     assert judge_run(stand.run) == {"FLT-POD-001": judgement}
     assert "before the fault" in load.files.crosscheck.read_text()
@@ -95,7 +95,7 @@ def test_the_kill_switch_ends_the_fault_and_leaves_nothing_open(stand: Stand) ->
         lease.release(stand.world.cluster, SYSTEM)
         until(lambda: "kill-switch" in stand.whats(), within_seconds=10, what="the kill switch")
 
-    assert undo.copies(stand.world.cluster, SYSTEM) == []
+    assert undo.copies(stand.world.cluster, SYSTEM).entries == []
     assert trial.judge().verdict is Verdict.INCONCLUSIVE
     assert "kill switch" in trial.judge().reason
 
@@ -124,4 +124,4 @@ def test_a_driver_told_to_end_heals_on_its_way_out(stand: Stand) -> None:
     with pytest.raises(SystemExit), stand.trial():
         os.kill(os.getpid(), signal.SIGTERM)
 
-    assert undo.copies(stand.world.cluster, SYSTEM) == []
+    assert undo.copies(stand.world.cluster, SYSTEM).entries == []

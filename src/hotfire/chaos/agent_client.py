@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 import hotfire.agent
+from hotfire.agent import start
 from hotfire.cluster import Cluster, Document, Pod
 from hotfire.errors import ClusterError, FaultNotInjected, HarnessError, StackNotReady
 from hotfire.profile import TargetProfile
@@ -19,6 +20,7 @@ _LABELS: Final = {"app.kubernetes.io/name": NAME}
 _CODE: Final = "/opt/agent"
 _STATE: Final = "/var/lib/hotfire-agent"
 _CALL_SECONDS: Final = 40.0
+_FOLDER: Final = Path(inspect.getfile(hotfire.agent)).parent
 T = TypeVar("T")
 
 
@@ -139,6 +141,33 @@ class AgentClient:
             what="no agent pods",
         )
 
+    def is_ours(self, node: str) -> bool:
+        """Return whether a node's agent answers and runs the very code of this hotfire."""
+        try:
+            answer = self.call(node, "ping")
+        except HarnessError:
+            return False
+        return isinstance(answer, dict) and answer.get("code") == code_digest()
+
+    def facts(self) -> dict[str, object]:
+        """Return what runs on the nodes: the image asked for, what it came to there, the code."""
+        image = self._profile.images.python
+        came_to = {
+            pod.node: container.image_id for pod in self._pods() for container in pod.containers
+        }
+        return {
+            "image": image,
+            "pinned": "@sha256:" in image,
+            "image_ids": came_to,
+            "code_sha256": code_digest(),
+        }
+
+    def run_id(self) -> str:
+        """Return the run that put the agents there; empty where there are none."""
+        found = self._cluster.get("DaemonSet", self._namespace, NAME, api_version="apps/v1")
+        labels = ((found or {}).get("metadata") or {}).get("labels") or {}
+        return str(labels.get("hotfire.dev/run", ""))
+
     def nodes(self) -> list[str]:
         """Return the nodes that have a running agent."""
         return [pod.node for pod in self._pods() if pod.phase == "Running"]
@@ -219,7 +248,7 @@ class AgentClient:
             self._namespace,
             pod.name,
             container="agent",
-            argv=["python3", "-m", "hotfire.agent.program", "call", request],
+            argv=[*_program(), "call", request],
             within_seconds=_CALL_SECONDS,
         )
         try:
@@ -253,13 +282,7 @@ class AgentClient:
         status = (found or {}).get("status") or {}
         wanted = status.get("desiredNumberScheduled", 0)
         nodes = self.nodes()
-        return 0 < wanted == len(nodes) and all(map(self._answers, nodes))
-
-    def _answers(self, node: str) -> bool:
-        try:
-            return isinstance(self.call(node, "ping"), dict)
-        except HarnessError:
-            return False
+        return 0 < wanted == len(nodes) and all(map(self.is_ours, nodes))
 
     def _trouble(self) -> str:
         pods = [f"{pod.node}: {pod.phase} {_waiting(pod)}".strip() for pod in self._pods()]
@@ -309,13 +332,15 @@ def _pod_spec(profile: TargetProfile) -> Document:
             {
                 "name": "agent",
                 "image": profile.images.python,
-                "command": ["python3", "-m", "hotfire.agent.program", "serve"],
+                "command": [*_program(), "serve", "--code", code_digest()],
                 "env": [
                     {"name": "PYTHONPATH", "value": _CODE},
                     {"name": "PYTHONUNBUFFERED", "value": "1"},
                 ],
                 "securityContext": {"privileged": True, "runAsUser": 0},
                 "resources": {"requests": amounts, "limits": amounts},
+                # What it says when it refuses to start is then read from the pod.
+                "terminationMessagePolicy": "FallbackToLogsOnError",
                 "volumeMounts": [
                     {"name": "code", "mountPath": _CODE},
                     {"name": "state", "mountPath": _STATE},
@@ -329,9 +354,19 @@ def _pod_spec(profile: TargetProfile) -> Document:
     }
 
 
+def code_digest() -> str:
+    """Return the SHA-256 of the agent's code as this hotfire has it."""
+    return start.digest(_FOLDER)
+
+
+def _program() -> list[str]:
+    """Return the words that start the agent's program, in a pod of ours, if it is that code."""
+    return ["python3", "-c", inspect.getsource(start), _CODE, code_digest()]
+
+
 def _code() -> Iterator[tuple[str, str]]:
     """Yield name and text of each of the agent's modules."""
-    for path in sorted(Path(inspect.getfile(hotfire.agent)).parent.glob("*.py")):
+    for path in sorted(_FOLDER.glob("*.py")):
         yield path.name, path.read_text(encoding="utf-8")
 
 

@@ -113,7 +113,7 @@ def tell(  # noqa: PLR0913 - an event has these facts, all but two by name
     what: str,
     *,
     source: str,
-    experiment: str,
+    experiment: str | None = None,
     kind: Literal["fault", "phase", "watch", "agent"] = "fault",
     at_ns: int | None = None,
     data: Mapping[str, object] | None = None,

@@ -226,7 +226,10 @@ def _exclusive(world: World, plan: Plan) -> None:
 
 def _quiet(world: World, plan: Plan) -> str:
     namespace = world.profile.system_namespace
-    if left := undo.copies(world.cluster, namespace):
+    found = undo.copies(world.cluster, namespace)
+    if found.unreadable:
+        raise HarnessError(str(found.unreadable[0]))
+    if left := found.entries:
         raise HarnessError(f"{left[0].fault} is not healed yet ({left[0].id}); run `hotfire heal`")
     for node in world.agent.nodes():
         if entries := world.agent.open_entries(node):

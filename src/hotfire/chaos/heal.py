@@ -1,15 +1,15 @@
 """Undoing: one entry, everything of any earlier run, and the proof that it is undone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
 
 from hotfire.chaos import blast, lease, undo
-from hotfire.chaos.agent_client import AgentClient
+from hotfire.chaos.agent_client import AgentClient, AgentEntry
 from hotfire.chaos.blast import World
-from hotfire.chaos.undo import State, Undo, UndoEntry
+from hotfire.chaos.undo import Found, State, Undo, UndoEntry, Unreadable
 from hotfire.cluster import RUN_LABEL, Cluster
-from hotfire.errors import ClusterError, HarnessError
+from hotfire.errors import ClusterError, HarnessError, RollbackFailed
 from hotfire.profile import TargetProfile
 from hotfire.waiting import until
 
@@ -40,7 +40,7 @@ def heal_on_node(world: World, entry: UndoEntry, *, within_seconds: float) -> st
         HarnessError: the node is not healed, or its agent does not answer.
     """
     node = entry.undo.args["node"]
-    if node not in world.agent.nodes():
+    if not world.agent.is_ours(node):
         world.agent.deploy(run_id=entry.run_id)
     if problems := world.agent.heal(node, entry.id):
         raise HarnessError("; ".join(problems))
@@ -109,6 +109,9 @@ def heal_entry(world: World, entry: UndoEntry, *, within_seconds: float | None =
         detail = way(world, entry, within_seconds=limit)
     except HarnessError as error:
         return Healed(entry_id=entry.id, fault=entry.fault, verified=False, detail=str(error))
+    except Exception as error:  # noqa: BLE001 - an edited entry must not keep others from being undone
+        detail = f"its undo {entry.undo} stumbles ({type(error).__name__}: {error})"
+        return Healed(entry_id=entry.id, fault=entry.fault, verified=False, detail=detail)
     return Healed(entry_id=entry.id, fault=entry.fault, verified=True, detail=detail)
 
 
@@ -118,11 +121,14 @@ def open_entries(profile: TargetProfile, *, runs: Path | None = None) -> list[Un
     Args:
         profile: The target; faults of other targets are not told.
         runs: Folder of run directories on this machine; None: only the cluster's copies.
+
+    Raises:
+        RollbackFailed: a record cannot be read, so something unknown may be broken.
     """
-    cluster = Cluster.connect(profile)
-    uid = cluster.uid()
-    mine = [entry for entry in _on_disk(runs) if entry.cluster_uid == uid]
-    return undo.still_open([*mine, *undo.copies(cluster, profile.system_namespace)])
+    found = _find(Cluster.connect(profile), profile, runs)
+    if found.unreadable:
+        raise RollbackFailed("; ".join(map(str, found.unreadable)))
+    return found.entries
 
 
 def heal(
@@ -134,7 +140,8 @@ def heal(
 ) -> list[Healed]:
     """Undo everything any earlier run left in the target, and prove it; safe to repeat.
 
-    It needs no run directory: the copies in the cluster and the nodes' own entries suffice.
+    It needs no run directory: the copies in the cluster and the nodes' own entries suffice. What
+    cannot be read or undone is told as not healed, and hides nothing else.
 
     Args:
         profile: The target.
@@ -149,41 +156,80 @@ def heal(
     world = World(cluster=cluster, agent=AgentClient(cluster, profile), profile=profile)
     namespace = profile.system_namespace
     _stop_runner(cluster, namespace, now=now)
-    done = [_heal_one(world, entry, runs) for entry in open_entries(profile, runs=runs)]
+    found = _find(cluster, profile, runs)
+    done = [_heal_one(world, entry, runs) for entry in found.entries]
+    done += [_unread(record) for record in found.unreadable]
     done += [one for node in world.agent.nodes() for one in _heal_node(world, node)]
     if not keep_namespaces and all(one.verified for one in done):
         done += _remove_namespaces(world)
     return done
 
 
+def _find(cluster: Cluster, profile: TargetProfile, runs: Path | None) -> Found:
+    """Return what is open in this cluster, from everywhere, and what nobody can read."""
+    uid, copies = cluster.uid(), undo.copies(cluster, profile.system_namespace)
+    # `latest` is a link to one of them: an entry seen twice is still one entry.
+    journals = {path.resolve(): undo.read(path) for path in _journals(runs)}.values()
+    mine = [one for found in journals for one in found.entries if one.cluster_uid == uid]
+    unreadable = [record for found in journals for record in found.unreadable]
+    return Found(
+        entries=undo.still_open([*mine, *copies.entries]),
+        unreadable=[*unreadable, *copies.unreadable],
+    )
+
+
+def _unread(record: Unreadable) -> Healed:
+    return Healed(entry_id=record.where, fault="unknown", verified=False, detail=str(record))
+
+
 def _heal_one(world: World, entry: UndoEntry, runs: Path | None) -> Healed:
-    namespace = world.profile.system_namespace
     healed = heal_entry(world, entry)
-    if healed.verified:
-        marked = entry.model_copy(update={"state": State.HEALED})
-        for path in _journals(runs):
-            if entry.id in {one.id for one in undo.still_open(undo.read(path))}:
-                undo.append(path, marked)
-        world.cluster.delete("ConfigMap", namespace, undo.copy_name(entry.id))
+    if not healed.verified:
+        return healed
+    try:
+        _mark(world, entry, runs)
+    except HarnessError as error:
+        # It is undone, whatever the disk takes; the next `heal` finds that and marks it then.
+        return replace(healed, detail=f"{healed.detail}; not marked: {error}")
     return healed
 
 
+def _mark(world: World, entry: UndoEntry, runs: Path | None) -> None:
+    """Say everywhere that an entry is healed, first where it takes no free byte."""
+    namespace = world.profile.system_namespace
+    world.cluster.delete("ConfigMap", namespace, undo.copy_name(entry.id))
+    marked = entry.model_copy(update={"state": State.HEALED})
+    for path in _journals(runs):
+        if entry.id in {one.id for one in undo.still_open(undo.read(path).entries)}:
+            undo.append(path, marked)
+
+
 def _heal_node(world: World, node: str) -> list[Healed]:
-    """Undo what only the node itself still knows of."""
+    """Undo what only the node itself still knows of, by an agent whose code is ours."""
     try:
+        if not world.agent.is_ours(node):
+            world.agent.deploy(run_id=world.agent.run_id())
         left = world.agent.open_entries(node)
-        problems = world.agent.heal(node) if left else []
+        problems = world.agent.heal(node)
     except HarnessError as error:
         return [Healed(entry_id=node, fault="agent", verified=False, detail=str(error))]
-    return [
-        Healed(
-            entry_id=entry.id,
-            fault=entry.op,
-            verified=not any(problem.startswith(entry.id) for problem in problems),
-            detail="; ".join(problems) or f"undone on node {node}",
-        )
-        for entry in left
+    done = [_on_node(node, entry, problems) for entry in left]
+    known = tuple(f"{entry.id}: " for entry in left)
+    return done + [
+        Healed(entry_id=node, fault="agent", verified=False, detail=f"node {node}: {problem}")
+        for problem in problems
+        if not problem.startswith(known)
     ]
+
+
+def _on_node(node: str, entry: AgentEntry, problems: list[str]) -> Healed:
+    mine = [problem for problem in problems if problem.startswith(f"{entry.id}: ")]
+    return Healed(
+        entry_id=entry.id,
+        fault=entry.op,
+        verified=not mine,
+        detail="; ".join(mine) or f"undone on node {node}",
+    )
 
 
 def _stop_runner(cluster: Cluster, namespace: str, *, now: bool) -> None:
@@ -228,8 +274,3 @@ def _gone(cluster: Cluster, name: str, within_seconds: float) -> Healed:
 
 def _journals(runs: Path | None) -> list[Path]:
     return sorted(runs.glob("*/journals/undo.jsonl")) if runs else []
-
-
-def _on_disk(runs: Path | None) -> list[UndoEntry]:
-    # `latest` is a link to one of them: an entry seen twice is still one entry.
-    return [entry for path in _journals(runs) for entry in undo.read(path)]

@@ -19,6 +19,8 @@ class Container:
     restarts: int
     last_terminated_reason: str
     last_exit_code: int | None
+    image_id: str = ""
+    """What the image's name came to on this node, by digest; empty while unknown."""
 
     @classmethod
     def parse(cls, status: Mapping[str, Any]) -> Self:
@@ -33,6 +35,7 @@ class Container:
             restarts=int(status.get("restartCount", 0)),
             last_terminated_reason=last.get("reason", ""),
             last_exit_code=last.get("exitCode"),
+            image_id=str(status.get("imageID") or ""),
         )
 
 

@@ -62,9 +62,9 @@ def after_experiment_control(context: dict[str, Any], state: dict[str, Any]) -> 
     standalone = _running.pop()
     trial, load = standalone.trial, standalone.load
     with standalone.held:
+        trial.heal()
         journal = json.dumps(state, default=str)
         trial.run.journal_path(trial.experiment.id).write_text(journal, encoding="utf-8")
-        trial.heal()
         _LOG.info("Watching until users are served as before")
         trial.await_recovery(load)
         load.stop()
@@ -94,7 +94,8 @@ def _start(experiment: Experiment) -> Standalone:
     cluster = Cluster.connect(profile)
     world = World(cluster=cluster, agent=AgentClient(cluster, profile), profile=profile)
     run = _run_directory(profile)
-    if not world.agent.nodes():
+    nodes = world.agent.nodes()
+    if not nodes or not all(map(world.agent.is_ours, nodes)):
         world.agent.deploy(run_id=run.info().run_id)
     plan = resolve(world, experiment.id, experiment.claim.blast_radius)
     for proof in prove(world, plan):

@@ -255,13 +255,18 @@ class Trial:
     def _kill(self) -> None:
         """Be the kill switch: end the fault's process at once; healing follows on our way out."""
         self._killed.set()
-        self.tell("kill-switch", source="the run's Lease was deleted")
-        self._process.end()
+        try:
+            self.tell("kill-switch", source="the run's Lease was deleted")
+        finally:
+            # Also where the disk takes no line.
+            self._process.end()
 
     def _heal_at_exit(self, *_: object) -> None:
-        self.armed_path.unlink(missing_ok=True)
-        if self._entry.id in self._open_ids():
-            self.heal()
+        try:
+            self.armed_path.unlink(missing_ok=True)
+        finally:
+            if self._entry.id in self._open_ids():
+                self.heal()
 
     def _require_alive(self, load: RunningLoad) -> None:
         if self._killed.is_set():
