@@ -29,6 +29,7 @@ from hotfire.traffic.calibrate import calibrate
 from hotfire.traffic.knee import Effort, check_searchable, find_knee, knee_trials
 from hotfire.traffic.launch import RunningLoad
 from hotfire.traffic.live import Tail
+from hotfire.traffic.plan import NANO, LoadPlan
 from hotfire.traffic.pods import workers_on_pods
 from hotfire.traffic.reader import PYTHON, kit
 from hotfire.traffic.trial import Trial
@@ -191,8 +192,15 @@ def _planned(task: Task) -> str:
     if plan.mode == "closed":
         return f"with {plan.concurrency} requests at a time for {plan.duration_seconds:g} s"
     mean = sum(stretch.expected for stretch in plan.stretches()) / plan.duration_seconds
-    rate = "as its trace" if plan.process == "trace" else f"at {mean:.4g}/s ({plan.process})"
+    rate = _replayed(plan) if plan.process == "trace" else f"at {mean:.4g}/s ({plan.process})"
     return f"{rate} for {plan.duration_seconds:g} s"
+
+
+def _replayed(plan: LoadPlan) -> str:
+    """Return how the trace was understood, so that a wrong unit is seen before it is sent."""
+    rows = plan.self_contained().trace_rows
+    span_seconds = rows[-1].offset_ns / plan.trace_speed / NANO
+    return f"as its trace ({len(rows)} requests in {span_seconds:.4g} s)"
 
 
 def _calibrate(task: Task, console: Console) -> int:
