@@ -50,7 +50,11 @@ class Watch:
     def _note_ready(self, pods: list[Pod]) -> None:
         uids = {pod.uid for pod in pods}
         found = self._cluster.endpoints(self._profile.namespace)
-        ready = len({one.pod_uid for one in found if one.ready and one.pod_uid in uids})
+        mine = [one for one in found if one.pod_uid in uids]
+        ready = len({one.pod_uid for one in mine if one.ready})
+        if not mine:
+            # No Service names them, as behind an InferencePool: their readiness is what counts.
+            ready = sum(pod.serving for pod in pods)
         if ready != self._ready:
             self._ready = ready
             self._tell("ready-endpoints", {"ready": ready})
@@ -60,7 +64,7 @@ class Watch:
         present = {pod.uid: pod for pod in pods}
         for bystander in self._plan.bystanders:
             pod = present.get(bystander.uid)
-            harm = "gone" if pod is None or pod.deleting else ""
+            harm = "gone" if pod is None or pod.deleting or pod.over else ""
             if pod and pod.restarts > bystander.restarts:
                 harm = "restarted"
             if harm and bystander.uid not in self._told:
