@@ -30,7 +30,10 @@ class _Archive(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         asked = parse_qs(urlsplit(self.path).query)
-        at = float(asked["time"][0])
+        if "query" not in asked:
+            self._answer({"activeTargets": [{"scrapeInterval": f"{EVERY_SECONDS:g}s"}]})
+            return
+        at = float(asked.get("time", ["0"])[0])
         result = []
         for pod, phase in PHASES.items():
             scraped = at - (at - phase) % EVERY_SECONDS
@@ -41,7 +44,10 @@ class _Archive(BaseHTTPRequestHandler):
             for name, value in values.items():
                 metric = {"__name__": name, "pod": pod}
                 result.append({"metric": metric, "value": [at, str(value)]})
-        data = json.dumps({"status": "success", "data": {"result": result}}).encode()
+        self._answer({"result": result})
+
+    def _answer(self, told: Mapping[str, object]) -> None:
+        data = json.dumps({"status": "success", "data": told}).encode()
         self.send_response(200)
         self.send_header("content-length", str(len(data)))
         self.end_headers()

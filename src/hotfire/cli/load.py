@@ -21,7 +21,6 @@ from hotfire.cli.project import project_root
 from hotfire.cluster import Cluster
 from hotfire.errors import ProfileError
 from hotfire.history import Request
-from hotfire.metrics import Metrics
 from hotfire.rundir import RunDirectory, RunInfo
 from hotfire.slo import Account
 from hotfire.traffic import calibration, launch, vllm_bench
@@ -34,7 +33,7 @@ from hotfire.traffic.pods import workers_on_pods
 from hotfire.traffic.reader import PYTHON, kit
 from hotfire.traffic.trial import Trial
 from hotfire.traffic.vllm_bench import Compared
-from hotfire.traffic.witness import compared
+from hotfire.traffic.witness import Heard, compared
 from hotfire.verdict import Verdict
 from hotfire.waiting import until
 
@@ -79,6 +78,8 @@ def _measure(order: Order, task: Task, console: Console) -> Finding:
     )
     if task.plan.client == "reactor" and kit(task.plan.client) is PYTHON:
         console.print(Text(_UNCOMPILED), soft_wrap=True)
+    if task.witness and task.profile and task.profile.prometheus_url:
+        console.print(Text("waiting for Prometheus to scrape the engines, before and after"))
     before = task.witness() if task.witness else None
     with _workers(task, run):
         load, interrupted = _run(task, run, console)
@@ -95,7 +96,7 @@ def _found(
     run: RunDirectory,
     load: RunningLoad,
     *,
-    before: Metrics | None,
+    before: Heard | None,
     interrupted: bool,
 ) -> Finding:
     """Return what an ended load found; its rows are read one by one, as often as needed."""
