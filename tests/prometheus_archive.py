@@ -31,7 +31,9 @@ class _Archive(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         asked = parse_qs(urlsplit(self.path).query)
         if "query" not in asked:
-            self._answer({"activeTargets": [{"scrapeInterval": f"{EVERY_SECONDS:g}s"}]})
+            interval = f"{EVERY_SECONDS:g}s"
+            rows = [{"labels": _labels(pod), "scrapeInterval": interval} for pod in PHASES]
+            self._answer({"activeTargets": rows})
             return
         at = float(asked.get("time", ["0"])[0])
         result = []
@@ -42,7 +44,7 @@ class _Archive(BaseHTTPRequestHandler):
             if asked["query"][0].startswith("timestamp"):
                 values = {"": scraped}
             for name, value in values.items():
-                metric = {"__name__": name, "pod": pod}
+                metric = {"__name__": name, **_labels(pod)}
                 result.append({"metric": metric, "value": [at, str(value)]})
         self._answer({"result": result})
 
@@ -55,3 +57,7 @@ class _Archive(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
+
+
+def _labels(pod: str) -> dict[str, str]:
+    return {"job": "vllm", "instance": f"{pod}:8000", "pod": pod}

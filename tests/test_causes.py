@@ -32,7 +32,7 @@ class Refusing(BaseHTTPRequestHandler):
     [
         (401, "answered 401 Unauthorized, it wants credentials"),
         (403, "answered 403 Forbidden, these credentials may not"),
-        (404, "answered 404 Not Found, there is no such page; check the URL"),
+        (404, "answered 404 Not Found, there is no such page"),
         (422, "answered 422 Unprocessable .*parse error"),
         (200, "no JSON"),
     ],

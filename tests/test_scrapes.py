@@ -99,7 +99,7 @@ def scrapes(server: Server) -> Scrapes:
         ({"listed": "1m0s", "seen_seconds": 7}, 60),
         ({"seen_seconds": 15}, 15),
         ({}, None),
-        ({"listed": "30s", "series": False}, 1815),
+        ({"listed": "30s", "series": False}, 30),
     ],
 )
 def test_the_interval_is_the_engines_own(

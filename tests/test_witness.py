@@ -11,14 +11,17 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from hotfire import metrics
 from hotfire.crosscheck import TTFT, Agreement, CrossCheck
 from hotfire.history import Request
 from hotfire.lab.pki import Authority
 from hotfire.metrics import Metrics
 from hotfire.prometheus import Prometheus
-from hotfire.traffic.witness import Silence, compared_between, engine_at, prometheus_at
+from hotfire.traffic.files import line
+from hotfire.traffic.witness import Silence, compared, compared_between, engine_at, prometheus_at
 from tests.engine_process import running_engine
 from tests.prometheus_archive import remembering
+from tests.test_long_load import ended
 from tests.test_reactor_tls import front
 
 
@@ -178,3 +181,45 @@ def test_a_stretch_between_two_scrapes_is_said_to_be_too_short() -> None:
     assert found.agreement is Agreement.NOT_COMPARABLE
     assert "2 s are too short" in found.reason
     assert "it scrapes every 5 s" in found.reason
+
+
+def before_the_load() -> Metrics:
+    return metrics.parse(f"{TTFT}_count 0\n{TTFT}_sum 0\n")
+
+
+def test_a_witness_that_was_silent_before_is_not_asked_again(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def ask() -> Metrics:
+        asked.append("again")
+        return before_the_load()
+
+    found = compared(ended(tmp_path, b""), ask, Silence("it wants credentials"))
+
+    assert (found.agreement, found.reason) == (Agreement.NOT_COMPARABLE, "it wants credentials")
+    assert asked == []
+
+
+def test_lines_that_could_not_be_read_are_told_with_the_comparison(tmp_path: Path) -> None:
+    row = Request(seq=0, sched_ns=S, send_ns=S, headers_ns=S, first_ns=2 * S)
+    page = metrics.parse(f"{TTFT}_count 1\n{TTFT}_sum 0.9\nvllm:other{{x=1}} 3\n")
+
+    found = compared(ended(tmp_path, line(row)), lambda: page, before_the_load())
+
+    assert found.agreement is Agreement.AGREES
+    assert found.reason.endswith("1 of their lines could not be read, line 3: 'vllm:other{x=1} 3'")
+
+
+def test_engines_that_do_not_count_first_tokens_are_told_to_lack_them(tmp_path: Path) -> None:
+    page = metrics.parse("sglang:requests_total 7\n")
+
+    found = compared(ended(tmp_path, b""), lambda: page, page)
+
+    assert found.reason == f"at the start the engines told no {TTFT}_count"
+
+
+def test_a_password_in_the_pages_address_is_not_told() -> None:
+    found = engine_at("http://me:secret@127.0.0.1:1/metrics?token=secret")()
+
+    assert isinstance(found, Silence)
+    assert "secret" not in found.reason

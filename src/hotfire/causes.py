@@ -9,7 +9,7 @@ _QUOTED: Final = 200
 _ADVICE: Final = {
     401: "it wants credentials",
     403: "these credentials may not",
-    404: "there is no such page; check the URL",
+    404: "there is no such page",
     429: "it was asked too often",
 }
 # What the many layers between a socket and us make of the same few causes.

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from itertools import pairwise
-from statistics import median
+from statistics import median, median_low
 from typing import Final
 
 from hotfire.crosscheck import TTFT
@@ -73,14 +73,17 @@ class Scrapes:
         return self._server.query(f"timestamp({TTFT}_count)")
 
     def _interval_listed(self) -> float | None:
-        """Return the longest interval of the engines' targets; of all, while no series is there."""
-        targets = self._targets()
-        mine = [one for one in targets if any(one.made(s.labels) for s in self._stamps())]
+        """Return the longest interval of the engines' targets; the usual one, while none is known.
+
+        An engine that was started a moment ago has no series yet.
+        """
+        targets, stamps = self._targets(), self._stamps()
+        mine = [one for one in targets if any(one.made(stamp.labels) for stamp in stamps)]
         known = [one.interval_seconds for one in mine if one.interval_seconds]
-        if known:
-            return max(known)
+        if known or stamps:
+            return max(known, default=None)
         every = [one.interval_seconds for one in targets if one.interval_seconds]
-        return median(every) if every else None
+        return median_low(every) if every else None
 
     def _interval_seen(self) -> float | None:
         """Return the longest usual distance of two samples of the last minutes."""

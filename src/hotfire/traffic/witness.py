@@ -40,13 +40,18 @@ def engine_at(url: str, *, ca_file: str = "", within_seconds: float = 5.0) -> Wi
     """
     parts = urlsplit(url)
     page_url = parts._replace(path=parts.path if parts.path.strip("/") else "/metrics").geturl()
+    # What may be secret in a URL is not told.
+    host = parts.netloc.rpartition("@")[2]
+    told = urlsplit(page_url)._replace(netloc=host, query="", fragment="").geturl()
 
     def look() -> Heard:
         try:
-            text = _page(page_url, ca_file=ca_file, within_seconds=within_seconds)
-            return text if isinstance(text, Silence) else metrics.parse(text)
+            page = _page(page_url, ca_file=ca_file, within_seconds=within_seconds)
+            if isinstance(page, Silence):
+                return Silence(f"{told} {page.reason}")
+            return metrics.parse(page)
         except (OSError, HTTPException, HarnessError) as error:
-            return Silence(f"{page_url}: {causes.of_error(error)}")
+            return Silence(f"{told}: {causes.of_error(error)}")
 
     return look
 
@@ -64,7 +69,7 @@ def _page(url: str, *, ca_file: str, within_seconds: float) -> str | Silence:
         text = response.read().decode(errors="replace")
     finally:
         connection.close()
-    return text if response.status == 200 else Silence(f"{url} {causes.of_status(response.status)}")
+    return text if response.status == 200 else Silence(causes.of_status(response.status))
 
 
 def prometheus_at(server: Prometheus) -> Witness:
