@@ -1,4 +1,4 @@
-"""While a fault lasts, what others suffer is noticed, and what they suffered before is told apart."""
+"""While a fault lasts, harm to others is noticed, and told apart from what was there before it."""
 
 from pathlib import Path
 from typing import Any
