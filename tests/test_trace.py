@@ -67,6 +67,15 @@ def test_a_fraction_without_a_known_form_is_asked_about(tmp_path: Path) -> None:
     assert seconds(read_trace(path, unit="ms")) == [0, 0.0015]
 
 
+def test_cells_of_a_table_are_asked_about_as_numbers_are(tmp_path: Path) -> None:
+    path = tmp_path / "trace.csv"
+    path.write_text("timestamp,input_length,output_length\n0,40,3\n1.5,40,3\n")
+
+    with pytest.raises(ProfileError, match=r"csv:3: timestamp 1.5 has a fraction"):
+        read_trace(path)
+    assert seconds(read_trace(path, unit="s")) == [0, 1.5]
+
+
 @given(st.sampled_from([16, 32, 64, 128, 512, 1024]), st.lists(st.integers(1, 9000), min_size=9))
 def test_the_size_of_a_block_is_found_by_the_lengths(
     tmp_path_factory: pytest.TempPathFactory, size: int, lengths: list[int]

@@ -6,13 +6,14 @@ wrong.
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from hotfire import causes
 from hotfire.errors import HarnessError
 
+T = TypeVar("T")
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
@@ -60,13 +61,13 @@ class Prometheus:
         Raises:
             HarnessError: the server cannot be asked, or does not understand the expression.
         """
-        try:
-            moment = {} if at_seconds is None else {"time": at_seconds}
+        moment = {} if at_seconds is None else {"time": at_seconds}
+
+        def asked() -> list[Sample]:
             rows = self._connection.custom_query(query=expression, params=moment)
-        except Exception as error:
-            why = causes.of_error(error)
-            raise HarnessError(f"Prometheus at {self.url}: {expression}: {why}") from error
-        samples = [Sample(dict(row["metric"]), float(row["value"][1])) for row in rows]
+            return [Sample(dict(row["metric"]), float(row["value"][1])) for row in rows]
+
+        samples = self._ask(expression, asked)
         return [sample for sample in samples if math.isfinite(sample.value)]
 
     def stamps(self, expression: str) -> list[list[float]]:
@@ -75,12 +76,12 @@ class Prometheus:
         Raises:
             HarnessError: the server cannot be asked, or does not understand the expression.
         """
-        try:
+
+        def asked() -> list[list[float]]:
             rows = self._connection.custom_query(query=expression)
             return [[float(stamp) for stamp, _ in row.get("values") or ()] for row in rows]
-        except Exception as error:
-            why = causes.of_error(error)
-            raise HarnessError(f"Prometheus at {self.url}: {expression}: {why}") from error
+
+        return self._ask(expression, asked)
 
     def targets(self) -> list[ScrapeTarget]:
         """Return what the server scrapes; empty where its list has another form.
@@ -88,17 +89,24 @@ class Prometheus:
         Raises:
             HarnessError: it cannot be asked, or has no such list.
         """
-        try:
-            rows = self._connection.get_targets(state="active").get("activeTargets") or ()
-            return [_target(row) for row in rows]
-        except Exception as error:
-            why = causes.of_error(error)
-            raise HarnessError(f"Prometheus at {self.url}: its targets: {why}") from error
+
+        def asked() -> list[ScrapeTarget]:
+            rows = self._connection.get_targets(state="active").get("activeTargets")
+            return [_target(row) for row in rows or ()]
+
+        return self._ask("its targets", asked)
 
     def total(self, expression: str) -> float | None:
         """Return the sum over all series; None when there is none."""
         samples = self.query(expression)
         return sum(sample.value for sample in samples) if samples else None
+
+    def _ask(self, what: str, call: Callable[[], T]) -> T:
+        try:
+            return call()
+        except Exception as error:
+            why = causes.of_error(error)
+            raise HarnessError(f"Prometheus at {self.url}: {what}: {why}") from error
 
 
 def _target(row: Mapping[str, Any]) -> ScrapeTarget:

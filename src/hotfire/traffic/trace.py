@@ -120,12 +120,20 @@ def _unit(path: Path, lines: list[_Line], *, bailian: bool) -> Unit:
         return "s"
     for number, fields in lines:
         stamp = fields.get("timestamp")
-        if isinstance(stamp, float) and stamp % 1 > 0:
+        if _has_fraction(stamp):
             raise ProfileError(
-                f"trace: {path}:{number}: timestamp {stamp:g} has a fraction: seconds or"
+                f"trace: {path}:{number}: timestamp {stamp} has a fraction: seconds or"
                 " milliseconds? Say which: --trace-unit s or ms (trace_unit in a plan)"
             )
     return "ms"
+
+
+def _has_fraction(stamp: object) -> bool:
+    """Return whether a number, of JSON or of a cell, is not whole; what is none is told later."""
+    try:
+        return isinstance(stamp, float | str) and float(stamp) % 1 > 0
+    except ValueError:
+        return False
 
 
 def _row(path: Path, line: _Line, unit: Unit) -> TraceRow:
