@@ -140,6 +140,8 @@ def test_restarts_before_the_order_are_not_the_faults(
 )
 def test_only_lines_younger_than_the_last_one_before_count(last: str, new: str) -> None:
     # Zeros at the end of a fraction may be missing, so the text of stamps does not sort.
-    log = f"{DAY}1Z old\n{DAY}1.5Z later\nno stamp\n{DAY}1.500000001Z new\n"
+    # A node writes them in its own time zone.
+    shifted = "2026-01-01T05:30:01.500000001+05:30"
+    log = f"{DAY}1Z old\n{DAY}1.5Z later\nno stamp\n{shifted} new\n"
 
     assert logged_since(log, Before(last_logged=last)) == new

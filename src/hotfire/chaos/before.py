@@ -1,6 +1,7 @@
 """What was there before a fault was fired, so that only what is new afterwards proves it."""
 
 import re
+from datetime import UTC, datetime
 from typing import Final
 
 from hotfire.chaos import blast
@@ -8,8 +9,9 @@ from hotfire.chaos.armed import Shot
 from hotfire.chaos.undo import Record
 
 KEY: Final = "before"
-_STAMP: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?Z ")
-"""What the kubelet puts before each line of a log, in UTC; zeros at the end may be left out."""
+_STAMP: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d) ")
+"""What the kubelet puts before each line of a log, in its node's time zone; zeros at the end may be
+left out."""
 
 
 class Before(Record):
@@ -60,10 +62,11 @@ def logged_since(log: str, before: Before) -> str:
 
 
 def _lines(log: str) -> list[tuple[str, str]]:
-    """Return stamp and text of each line; stamps are as long as one another, so that they sort."""
+    """Return stamp and text of each line; stamps are UTC and of one length, so that they sort."""
     found = []
     for line in log.split("\n"):
         if match := _STAMP.match(line):
-            stamp = f"{match[1]}.{(match[2] or '').ljust(9, '0')}"
+            moment = datetime.fromisoformat(match[1] + match[3]).astimezone(UTC)
+            stamp = f"{moment:%Y-%m-%dT%H:%M:%S}.{(match[2] or '').ljust(9, '0')}"
             found.append((stamp, line[match.end() :]))
     return found
