@@ -19,12 +19,14 @@ Document = dict[str, Any]
 
 KINDS = {
     "scheduling.k8s.io/v1": {"PriorityClass": False},
-    "v1": {"Namespace": False, "Pod": True, "ConfigMap": True, "Node": False, "Event": True},
+    "v1": {"Namespace": False, "Pod": True, "ConfigMap": True, "Node": False, "Event": True}
+    | {"Service": True},
     "apps/v1": {"DaemonSet": True, "Deployment": True},
     "batch/v1": {"Job": True},
     "policy/v1": {"PodDisruptionBudget": True},
     "coordination.k8s.io/v1": {"Lease": True},
     "discovery.k8s.io/v1": {"EndpointSlice": True},
+    "inference.networking.k8s.io/v1": {"InferencePool": True},
 }
 
 

@@ -222,10 +222,12 @@ def _parsed(lines: Iterable[str]) -> Iterator[Request]:
             continue
         try:
             row = json_text.read(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             if not line.endswith("\n"):
                 return
             raise HistoryError(f"line {number} of the history is not JSON: {error}") from error
+        if not isinstance(row, dict):
+            raise HistoryError(f"line {number} of the history is no JSON object: {line[:80]!r}")
         yield from_row(row)
 
 
@@ -251,7 +253,7 @@ def stream(path: Path) -> Iterator[Request]:
 
             yield from map(from_row, read(path))
             return
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig", newline="\n") as file:
             yield from _parsed(file)
     except (OSError, UnicodeDecodeError) as error:
         raise HistoryError(f"{path}: cannot be read: {error}") from error

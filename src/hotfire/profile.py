@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from hotfire import text_files
 from hotfire.errors import ProfileError
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -378,10 +379,10 @@ class TargetProfile(Section):
 
 def _read_mapping(path: Path) -> dict[str, Any]:
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yaml.safe_load(text_files.read(path))
     except OSError as error:
         raise ProfileError(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ProfileError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(document, dict):
         raise ProfileError(f"{path}: expected a mapping of fields such as name and gateway")

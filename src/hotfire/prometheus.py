@@ -5,10 +5,17 @@ wrong.
 """
 
 import math
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, TypeVar
 
+from hotfire import causes
 from hotfire.errors import HarnessError
+
+T = TypeVar("T")
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +24,23 @@ class Sample:
 
     labels: dict[str, str]
     value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScrapeTarget:
+    """One address that a Prometheus reads, as it lists it."""
+
+    labels: Mapping[str, str]
+    url: str
+    interval_seconds: float | None
+    """None where the server does not tell; before 2.28 it did not."""
+    error: str
+    """Why the last scrape failed; empty if it did not."""
+
+    def made(self, labels: Mapping[str, str]) -> bool:
+        """Return whether a series of these labels was scraped here."""
+        mine = [(name, self.labels.get(name)) for name in ("job", "instance")]
+        return all(value and labels.get(name) == value for name, value in mine)
 
 
 class Prometheus:
@@ -37,15 +61,69 @@ class Prometheus:
         Raises:
             HarnessError: the server cannot be asked, or does not understand the expression.
         """
-        try:
-            moment = {} if at_seconds is None else {"time": at_seconds}
+        moment = {} if at_seconds is None else {"time": at_seconds}
+
+        def asked() -> list[Sample]:
             rows = self._connection.custom_query(query=expression, params=moment)
-        except Exception as error:
-            raise HarnessError(f"Prometheus at {self.url}: {expression}: {error}") from error
-        samples = [Sample(dict(row["metric"]), float(row["value"][1])) for row in rows]
+            return [Sample(dict(row["metric"]), float(row["value"][1])) for row in rows]
+
+        samples = self._ask(expression, asked)
         return [sample for sample in samples if math.isfinite(sample.value)]
+
+    def stamps(self, expression: str) -> list[list[float]]:
+        """Return when each series of a range, such as ``up[5m]``, was sampled, oldest first.
+
+        Raises:
+            HarnessError: the server cannot be asked, or does not understand the expression.
+        """
+
+        def asked() -> list[list[float]]:
+            rows = self._connection.custom_query(query=expression)
+            return [[float(stamp) for stamp, _ in row.get("values") or ()] for row in rows]
+
+        return self._ask(expression, asked)
+
+    def targets(self) -> list[ScrapeTarget]:
+        """Return what the server scrapes; empty where its list has another form.
+
+        Raises:
+            HarnessError: it cannot be asked, or has no such list.
+        """
+
+        def asked() -> list[ScrapeTarget]:
+            rows = self._connection.get_targets(state="active").get("activeTargets")
+            return [_target(row) for row in rows or ()]
+
+        return self._ask("its targets", asked)
 
     def total(self, expression: str) -> float | None:
         """Return the sum over all series; None when there is none."""
         samples = self.query(expression)
         return sum(sample.value for sample in samples) if samples else None
+
+    def _ask(self, what: str, call: Callable[[], T]) -> T:
+        try:
+            return call()
+        except Exception as error:
+            why = causes.of_error(error)
+            raise HarnessError(f"Prometheus at {self.url}: {what}: {why}") from error
+
+
+def _target(row: Mapping[str, Any]) -> ScrapeTarget:
+    return ScrapeTarget(
+        labels=dict(row.get("labels") or {}),
+        url=str(row.get("scrapeUrl") or ""),
+        interval_seconds=duration_seconds(str(row.get("scrapeInterval") or "")),
+        error=str(row.get("lastError") or ""),
+    )
+
+
+def duration_seconds(text: str) -> float | None:
+    """Return the seconds of a duration as Prometheus writes it, e.g. ``1m30s``; None if it is none.
+
+    Zero is none either.
+    """
+    parts = _DURATION.findall(text)
+    if "".join(number + unit for number, unit in parts) != text:
+        return None
+    return sum(float(number) * _SECONDS[unit] for number, unit in parts) or None

@@ -92,7 +92,7 @@ def way_for(plan: blast.Plan, *, entry_id: str) -> Undo:
 def ready_engines(world: World) -> int:
     """Return how many engine pods are Ready and staying."""
     pods = blast.engines(world.cluster, world.profile)
-    return sum(pod.ready and not pod.deleting for pod in pods)
+    return sum(pod.serving for pod in pods)
 
 
 def heal_entry(world: World, entry: UndoEntry, *, within_seconds: float | None = None) -> Healed:

@@ -6,7 +6,7 @@ from typing import Final
 
 from hotfire import bands, history, recovery
 from hotfire.agent import cuda
-from hotfire.chaos import blast, heal
+from hotfire.chaos import before, blast, heal
 from hotfire.chaos.agent_client import LinkState, Observed
 from hotfire.chaos.armed import Shot, tell
 from hotfire.errors import FaultNotInjected, HarnessError
@@ -47,13 +47,15 @@ def slo_is_met() -> bool:
 def pod_is_gone() -> bool:
     """Return whether the killed pod's uid left the API and every Service, and a new one came."""
     shot = Shot.from_environment()
-    known = {one.uid for one in (*shot.plan.targets, *shot.plan.bystanders)}
+    known = set(before.recorded(shot).engines)
 
     def seen() -> str:
-        uids = {pod.uid for pod in blast.engines(shot.cluster, shot.profile)}
+        pods = blast.engines(shot.cluster, shot.profile)
         served = {one.pod_uid for one in shot.cluster.endpoints(shot.target.namespace)}
-        gone = shot.target.uid not in uids | served
-        return ", ".join(sorted(uids - known)) if gone else ""
+        if shot.target.uid in served.union(pod.uid for pod in pods):
+            return ""
+        came = {pod.uid for pod in pods if not (pod.over or pod.deleting)}
+        return ", ".join(sorted(came - known))
 
     return _took_effect(shot, seen, source="API server: old uid gone, new uid seen")
 
@@ -144,7 +146,7 @@ def _killed_by_kernel(shot: Shot) -> str:
     observed = _observed(shot)
     pod = shot.cluster.pod(target.namespace, target.pod)
     container = pod.container(name) if pod else None
-    if not (observed.oom and container and container.restarts > target.restarts):
+    if not (observed.oom and container and container.restarts > before.recorded(shot).restarts):
         return ""
     ended = container.last_terminated_reason, container.last_exit_code
     oom = ended[0] == "OOMKilled" or ended[1] == _KILLED
@@ -155,13 +157,16 @@ def _refused_by_device(shot: Shot) -> str:
     observed = _observed(shot)
     if not device_is_full(observed):
         return ""
-    target, name = shot.target, shot.profile.engine.container
+    target, name, there_before = shot.target, shot.profile.engine.container, before.recorded(shot)
     restarted = False
     if pod := shot.cluster.pod(target.namespace, target.pod):
         container = pod.container(name)
-        restarted = container is not None and container.restarts > target.restarts
-    log = shot.cluster.logs(target.namespace, target.pod, container=name, previous=restarted)
-    found = next((text for text in cuda.REFUSALS if text in log), "")
+        restarted = container is not None and container.restarts > there_before.restarts
+    log = shot.cluster.logs(
+        target.namespace, target.pod, container=name, previous=restarted, timestamps=True
+    )
+    new = before.logged_since(log, there_before)
+    found = next((text for text in cuda.REFUSALS if text in new), "")
     return f"{observed.free_bytes} bytes free, the log says {found!r}" if found else ""
 
 

@@ -21,7 +21,6 @@ from hotfire.cli.project import project_root
 from hotfire.cluster import Cluster
 from hotfire.errors import ProfileError
 from hotfire.history import Request
-from hotfire.metrics import Metrics
 from hotfire.rundir import RunDirectory, RunInfo
 from hotfire.slo import Account
 from hotfire.traffic import calibration, launch, vllm_bench
@@ -29,11 +28,12 @@ from hotfire.traffic.calibrate import calibrate
 from hotfire.traffic.knee import Effort, check_searchable, find_knee, knee_trials
 from hotfire.traffic.launch import RunningLoad
 from hotfire.traffic.live import Tail
+from hotfire.traffic.plan import NANO, LoadPlan
 from hotfire.traffic.pods import workers_on_pods
 from hotfire.traffic.reader import PYTHON, kit
 from hotfire.traffic.trial import Trial
 from hotfire.traffic.vllm_bench import Compared
-from hotfire.traffic.witness import compared
+from hotfire.traffic.witness import Heard, compared
 from hotfire.verdict import Verdict
 from hotfire.waiting import until
 
@@ -78,6 +78,8 @@ def _measure(order: Order, task: Task, console: Console) -> Finding:
     )
     if task.plan.client == "reactor" and kit(task.plan.client) is PYTHON:
         console.print(Text(_UNCOMPILED), soft_wrap=True)
+    if task.witness and task.profile and task.profile.prometheus_url:
+        console.print(Text("waiting for Prometheus to scrape the engines, before and after"))
     before = task.witness() if task.witness else None
     with _workers(task, run):
         load, interrupted = _run(task, run, console)
@@ -94,7 +96,7 @@ def _found(
     run: RunDirectory,
     load: RunningLoad,
     *,
-    before: Metrics | None,
+    before: Heard | None,
     interrupted: bool,
 ) -> Finding:
     """Return what an ended load found; its rows are read one by one, as often as needed."""
@@ -191,8 +193,15 @@ def _planned(task: Task) -> str:
     if plan.mode == "closed":
         return f"with {plan.concurrency} requests at a time for {plan.duration_seconds:g} s"
     mean = sum(stretch.expected for stretch in plan.stretches()) / plan.duration_seconds
-    rate = "as its trace" if plan.process == "trace" else f"at {mean:.4g}/s ({plan.process})"
+    rate = _replayed(plan) if plan.process == "trace" else f"at {mean:.4g}/s ({plan.process})"
     return f"{rate} for {plan.duration_seconds:g} s"
+
+
+def _replayed(plan: LoadPlan) -> str:
+    """Return how the trace was understood, so that a wrong unit is seen before it is sent."""
+    rows = plan.self_contained().trace_rows
+    span_seconds = rows[-1].offset_ns / plan.trace_speed / NANO
+    return f"as its trace ({len(rows)} requests in {span_seconds:.4g} s)"
 
 
 def _calibrate(task: Task, console: Console) -> int:

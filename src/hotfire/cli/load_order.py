@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
+from hotfire import text_files
 from hotfire.errors import ProfileError
 from hotfire.lab import default_target
 from hotfire.profile import PRESETS, Budgets, TargetProfile
@@ -53,6 +54,8 @@ class Order:
     ramp: float | None = None
     steps: str | None = None
     trace: Path | None = None
+    trace_unit: str | None = None
+    trace_block: int | None = None
     concurrency: int | None = None
     workers: int | None = None
     client: str | None = None
@@ -133,8 +136,8 @@ def _written(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+        document = json.loads(text_files.read(path))
+    except (OSError, ValueError, RecursionError) as error:
         raise ProfileError(f"--plan: {path} cannot be read as JSON: {error}") from error
     if not isinstance(document, dict):
         raise ProfileError(f"--plan: {path} is no JSON object with fields of a plan")
@@ -179,6 +182,8 @@ def _changes(order: Order) -> dict[str, Any]:
         "duration_seconds": order.duration,
         "warmup_seconds": order.warmup,
         "rate_end_per_second": order.ramp,
+        "trace_unit": order.trace_unit,
+        "trace_block_tokens": order.trace_block,
         "concurrency": order.concurrency,
         "workers": order.workers,
         "client": order.client,

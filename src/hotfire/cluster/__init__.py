@@ -10,6 +10,7 @@ from hotfire.cluster.objects import (
     Taint,
     serving_endpoints,
 )
+from hotfire.cluster.selectors import selects
 
 __all__ = [
     "RUN_LABEL",
@@ -22,5 +23,6 @@ __all__ = [
     "Pod",
     "Recorder",
     "Taint",
+    "selects",
     "serving_endpoints",
 ]

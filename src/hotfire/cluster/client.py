@@ -182,15 +182,17 @@ class Cluster:
         *,
         container: str | None = None,
         previous: bool = False,
+        timestamps: bool = False,
         tail_lines: int = 2000,
     ) -> str:
-        """Return the last lines a container wrote."""
+        """Return the last lines a container wrote, each after its time if that is asked for."""
         with _translated(f"read the log of {namespace}/{pod}"):
             response = k8s.CoreV1Api(self._api).read_namespaced_pod_log(
                 pod,
                 namespace,
                 container=container,
                 previous=previous,
+                timestamps=timestamps,
                 tail_lines=tail_lines,
                 _preload_content=False,
             )

@@ -9,6 +9,7 @@ from chaoslib.exceptions import ChaosException
 from chaoslib.experiment import ensure_experiment_is_valid
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from hotfire import text_files
 from hotfire.chaos.blast import BlastRadius
 from hotfire.errors import ProfileError
 from hotfire.profile import Budgets, TargetProfile
@@ -58,9 +59,9 @@ class Experiment:
                 its proof of injection or our extension; the message names the file.
         """
         try:
-            document = yaml.safe_load(path.read_text(encoding="utf-8"))
+            document = yaml.safe_load(text_files.read(path))
             ensure_experiment_is_valid(document)
-        except (OSError, yaml.YAMLError, ChaosException) as error:
+        except (OSError, ValueError, yaml.YAMLError, ChaosException) as error:
             raise ProfileError(f"{path}: no valid experiment: {error}") from error
         return cls.of(document, path)
 

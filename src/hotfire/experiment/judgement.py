@@ -191,10 +191,16 @@ def _unproven(record: Record, journal: Mapping[str, Any]) -> Iterator[tuple[Verd
         yield unknown, f"{activity} could not be carried out: {exception}", False
     if _output(journal, TOOK_EFFECT) is not True:
         yield unknown, "the fault was not proven to have taken effect", False
-    if beyond := record.happened("beyond-radius"):
+    if beyond := _beyond(record):
         yield unknown, f"harm beyond the blast radius: {beyond[0].data}", True
     if record.instrument_trouble:
         yield unknown, record.instrument_trouble, False
+
+
+def _beyond(record: Record) -> list[Event]:
+    """Return the harm to others since the fault was ordered; what came before is not its doing."""
+    start_ns = record.injected_ns or 0
+    return [one for one in record.happened("beyond-radius") if one.at_ns >= start_ns]
 
 
 def _budgets(record: Record, recovery: Recovery | None) -> tuple[BudgetResult, ...]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from hotfire import text_files
 from hotfire.errors import ProfileError
 from hotfire.history import Request
 from hotfire.traffic.plan import LoadPlan
@@ -42,8 +43,8 @@ def _read(name: str) -> str:
     if kind not in ("env", "file") or (kind == "file" and not Path(where).is_absolute()):
         raise _unreadable(name, "write ${env:NAME} or ${file:/PATH}")
     try:
-        text = os.environ[where] if kind == "env" else Path(where).read_text(encoding="utf-8")
-    except (KeyError, OSError, UnicodeDecodeError) as error:
+        text = os.environ[where] if kind == "env" else text_files.read(Path(where))
+    except (KeyError, OSError, ValueError) as error:
         why = "no such variable" if kind == "env" else type(error).__name__
         raise _unreadable(name, f"{why} where the load process runs") from error
     secret = text.strip()
