@@ -36,7 +36,9 @@ class Fault(Protocol):
 class Operations:
     """Answers requests and keeps every fault's promise to end."""
 
-    def __init__(self, host: Host, entries: Entries) -> None:
+    def __init__(self, host: Host, entries: Entries, *, fence: int = 0) -> None:
+        """Take orders with a token of at least ``fence``: that of the run that has the cluster."""
+        self._fence = fence
         self._host = host
         self._entries = entries
         self._faults: dict[str, Fault] = {
@@ -78,8 +80,9 @@ class Operations:
         Raises:
             OperationError: it was refused or did not work.
         """
-        args = {name: value for name, value in request.items() if name != "op"}
+        args = {name: value for name, value in request.items() if name not in {"op", "token"}}
         op = str(request.get("op"))
+        self._admit(op, args, int(request.get("token") or 0))
         if op in self._faults:
             return self._fire(op, args)
         if op not in self._answers:
@@ -117,6 +120,20 @@ class Operations:
         problems = self.heal_all()
         self._entries.forget_healed()
         return problems
+
+    def _admit(self, op: str, args: dict[str, Any], token: int) -> None:
+        """Refuse to break or to prolong anything for a run that was overtaken, or to end it all.
+
+        Its own fault it may end, and whoever heals by hand, without a token, everything.
+        """
+        breaks = op in self._faults or op == "renew"
+        ends_all = op == "heal" and args.get("id") is None and token > 0
+        if token < self._fence and (breaks or ends_all):
+            raise OperationError(
+                f"{op} with token {token} is refused: a later run, with {self._fence}, has this"
+                " cluster; `hotfire heal` takes it first"
+            )
+        self._fence = max(self._fence, token)
 
     def _fire(self, op: str, args: dict[str, Any]) -> object:
         id_, ttl_seconds = str(args.pop("id", "")), float(args.pop("ttl_seconds", 0))

@@ -33,7 +33,8 @@ def main(argv: list[str] | None = None) -> int:
     host = Host(tuple(shlex.split(options.host_prefix)), Path(options.host_root))
     host = Host(host.prefix, host.root, tuple(shlex.split(options.birdc)))
     retire = Path(options.retire) if options.retire else None
-    serve(Operations(host, Entries(Path(options.state))), Path(options.socket), retire)
+    operations = Operations(host, Entries(Path(options.state)), fence=options.fence)
+    serve(operations, Path(options.socket), retire)
     return 0
 
 
@@ -128,6 +129,7 @@ def _options() -> argparse.ArgumentParser:
     serving.add_argument("--host-root", default="/proc/1/root")
     serving.add_argument("--birdc", default="birdc")
     serving.add_argument("--retire", default="")
+    serving.add_argument("--fence", type=int, default=0)
     asking = actions.add_parser("call")
     asking.add_argument("request")
     return parser

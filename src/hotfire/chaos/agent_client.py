@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 import hotfire.agent
-from hotfire.cluster import Cluster, Document, Pod
+from hotfire.cluster import Cluster, Document, Estate, Pod
 from hotfire.errors import ClusterError, FaultNotInjected, HarnessError, StackNotReady
 from hotfire.profile import TargetProfile
 from hotfire.waiting import until
@@ -94,7 +94,9 @@ class Gpu(Answer):
 class AgentClient:
     """Every node's agent, by the node's name."""
 
-    def __init__(self, cluster: Cluster, profile: TargetProfile) -> None:
+    def __init__(self, cluster: Cluster, profile: TargetProfile, *, token: int = 0) -> None:
+        """Ask agents as the holder of the run's Lease with this token; 0: as nobody's run."""
+        self.token = token
         self._cluster = cluster
         self._profile = profile
         self._namespace = profile.system_namespace
@@ -105,9 +107,11 @@ class AgentClient:
         """Put an agent on every node and wait until each answers.
 
         Raises:
+            ProfileError: the system namespace, or an agent in it, is there and is not hotfire's.
             StackNotReady: a node's agent did not answer in time; the message names the node.
         """
-        self._cluster.apply(manifests(self._profile, run_id=run_id))
+        Estate(self._cluster, self._namespace, run_id=run_id).open()
+        self._cluster.apply(manifests(self._profile, run_id=run_id, fence=self.token))
         self.wait_ready()
 
     def wait_ready(self) -> None:
@@ -132,7 +136,10 @@ class AgentClient:
         if problems:
             raise HarnessError(f"agents stay, since nodes are not healed: {'; '.join(problems)}")
         for kind, version in (("DaemonSet", "apps/v1"), ("ConfigMap", "v1")):
-            self._cluster.delete(kind, self._namespace, NAME, api_version=version)
+            found = self._cluster.get(kind, self._namespace, NAME, api_version=version)
+            if found is not None and self._cluster.owns(found):
+                uid = found["metadata"]["uid"]
+                self._cluster.delete(kind, self._namespace, NAME, uid=uid, api_version=version)
         until(
             lambda: not self._pods(),
             within_seconds=self._profile.waits.pod_gone_seconds,
@@ -214,7 +221,8 @@ class AgentClient:
             HarnessError: the agent refused; the message is its reason.
         """
         pod = self._pod(node)
-        request = json.dumps({"op": op, **args})
+        token = {"token": self.token} if self.token else {}
+        request = json.dumps({"op": op, **args, **token})
         done = self._cluster.exec(
             self._namespace,
             pod.name,
@@ -266,15 +274,15 @@ class AgentClient:
         return "; ".join(pods) or "no pod was created; see the DaemonSet's events"
 
 
-def manifests(profile: TargetProfile, *, run_id: str) -> list[Document]:
-    """Return namespace, code and DaemonSet of the agent."""
+def manifests(profile: TargetProfile, *, run_id: str, fence: int = 0) -> list[Document]:
+    """Return namespace, code and DaemonSet of the agent, which takes no order older than fence."""
     labels = {"hotfire.dev/run": run_id}
     namespace = {
         "name": profile.system_namespace,
         "labels": {**labels, "pod-security.kubernetes.io/enforce": "privileged"},
     }
     place = {"name": NAME, "namespace": profile.system_namespace, "labels": _LABELS | labels}
-    template = {"metadata": {"labels": _LABELS}, "spec": _pod_spec(profile)}
+    template = {"metadata": {"labels": _LABELS}, "spec": _pod_spec(profile, fence)}
     return [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": namespace},
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": place, "data": dict(_code())},
@@ -292,7 +300,7 @@ def manifests(profile: TargetProfile, *, run_id: str) -> list[Document]:
     ]
 
 
-def _pod_spec(profile: TargetProfile) -> Document:
+def _pod_spec(profile: TargetProfile, fence: int) -> Document:
     # Requests equal limits: a Guaranteed pod is the kernel's last choice when memory runs out.
     # A CUDA context alone takes several hundred MiB of host memory.
     memory = "128Mi" if profile.accelerator.memory == "host-cgroup" else "1Gi"
@@ -310,6 +318,7 @@ def _pod_spec(profile: TargetProfile) -> Document:
                 "name": "agent",
                 "image": profile.images.python,
                 "command": ["python3", "-m", "hotfire.agent.program", "serve"],
+                "args": ["--fence", str(fence)],
                 "env": [
                     {"name": "PYTHONPATH", "value": _CODE},
                     {"name": "PYTHONUNBUFFERED", "value": "1"},

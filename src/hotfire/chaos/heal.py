@@ -1,5 +1,8 @@
 """Undoing: one entry, everything of any earlier run, and the proof that it is undone."""
 
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -7,13 +10,13 @@ from typing import Final, Protocol
 from hotfire.chaos import blast, lease, undo
 from hotfire.chaos.agent_client import AgentClient
 from hotfire.chaos.blast import World
+from hotfire.chaos.lease import RunLease
+from hotfire.chaos.tenure import JOURNAL
 from hotfire.chaos.undo import State, Undo, UndoEntry
-from hotfire.cluster import RUN_LABEL, Cluster
+from hotfire.cluster import Cluster, Estate, Made, refuse_foreign_system
 from hotfire.errors import ClusterError, HarnessError
 from hotfire.profile import TargetProfile
 from hotfire.waiting import until
-
-_PRIORITY_API: Final = "scheduling.k8s.io/v1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,29 +134,66 @@ def heal(
     now: bool,
     runs: Path | None = None,
     keep_namespaces: bool = False,
+    say: Callable[[str], None] = lambda _: None,
 ) -> list[Healed]:
     """Undo everything any earlier run left in the target, and prove it; safe to repeat.
 
-    It needs no run directory: the copies in the cluster and the nodes' own entries suffice.
+    It needs no run directory: the copies in the cluster and the nodes' own entries suffice. What
+    the target's system namespace does not record is not touched, whatever its labels. No run can
+    begin meanwhile.
 
     Args:
         profile: The target.
         now: End a run that is still alive, too: its lease is deleted, so that it stops and heals.
         runs: Folder of run directories, whose journals are then marked; None: the cluster's copies.
         keep_namespaces: Keep the namespaces of earlier runs, agents included.
+        say: Told what takes a while.
 
     Raises:
         HarnessError: a run is alive and ``now`` is false, or the cluster does not answer.
     """
     cluster = Cluster.connect(profile)
-    world = World(cluster=cluster, agent=AgentClient(cluster, profile), profile=profile)
-    namespace = profile.system_namespace
-    _stop_runner(cluster, namespace, now=now)
-    done = [_heal_one(world, entry, runs) for entry in open_entries(profile, runs=runs)]
-    done += [one for node in world.agent.nodes() for one in _heal_node(world, node)]
-    if not keep_namespaces and all(one.verified for one in done):
-        done += _remove_namespaces(world)
+    refuse_foreign_system(cluster, profile.system_namespace)
+    _stop_runner(cluster, profile.system_namespace, now=now, say=say)
+    with _holding(cluster, profile) as held:
+        agent = AgentClient(cluster, profile, token=held.token if held else 0)
+        world = World(cluster=cluster, agent=agent, profile=profile)
+        done = _heal_faults(world, runs)
+        overtaken = held is not None and held.lost
+        if not keep_namespaces and not overtaken and all(one.verified for one in done):
+            done += _remove_namespaces(world, runs)
     return done
+
+
+@contextmanager
+def _holding(cluster: Cluster, profile: TargetProfile) -> Iterator[RunLease | None]:
+    """Have the cluster, where there may be something to heal.
+
+    None: nothing can be written there; that is no reason not to heal.
+    """
+    with ExitStack() as stack:
+        held = None
+        if cluster.has_namespace(profile.system_namespace):
+            wanted = RunLease(
+                cluster,
+                profile.system_namespace,
+                run_id=f"heal-{secrets.token_hex(4)}",
+                lease_seconds=profile.agent.lease_seconds,
+                on_lost=lambda: None,
+                target=profile.name,
+            )
+            with suppress(ClusterError):
+                held = stack.enter_context(wanted)
+        yield held
+
+
+def _heal_faults(world: World, runs: Path | None) -> list[Healed]:
+    token = world.agent.token
+    left = open_entries(world.profile, runs=runs)
+    # A fault of a run that has taken the cluster since is that run's own.
+    mine = [entry for entry in left if not token or entry.token <= token]
+    done = [_heal_one(world, entry, runs) for entry in mine]
+    return done + [one for node in world.agent.nodes() for one in _heal_node(world, node)]
 
 
 def _heal_one(world: World, entry: UndoEntry, runs: Path | None) -> Healed:
@@ -186,48 +226,60 @@ def _heal_node(world: World, node: str) -> list[Healed]:
     ]
 
 
-def _stop_runner(cluster: Cluster, namespace: str, *, now: bool) -> None:
+def _stop_runner(
+    cluster: Cluster, namespace: str, *, now: bool, say: Callable[[str], None]
+) -> None:
     held = lease.holder(cluster, namespace)
     if held is None:
         return
-    if held.alive and not now:
-        raise HarnessError(
-            f"run {held.run_id} is alive (renewed {held.renewed_at:%H:%M:%S} UTC);"
-            " wait for it, or end it with `hotfire heal --now`"
-        )
-    lease.release(cluster, namespace)
+    if not now:
+        say(f"looking whether {held} is alive: {held.lease_seconds} s at most")
+        if lease.is_alive(cluster, namespace, held):
+            raise HarnessError(f"{held} is alive; wait for it, or end it with `hotfire heal --now`")
+    lease.release(cluster, namespace, uid=held.uid)
 
 
-def _remove_namespaces(world: World) -> list[Healed]:
-    cluster, waits = world.cluster, world.profile.waits
+def _remove_namespaces(world: World, runs: Path | None) -> list[Healed]:
+    """Remove what runs of this target are recorded to have made, the records themselves last."""
+    cluster, profile = world.cluster, world.profile
     if world.agent.nodes():
         world.agent.remove()
-    names = [one["metadata"]["name"] for one in cluster.list("Namespace", selector=RUN_LABEL)]
-    for name in names:
-        cluster.delete_namespace(name, pods_grace_seconds=1)
-    # The one kind of the reference stack that lies in no namespace.
-    for one in cluster.list("PriorityClass", selector=RUN_LABEL, api_version=_PRIORITY_API):
-        cluster.delete("PriorityClass", None, one["metadata"]["name"], api_version=_PRIORITY_API)
-    return [_gone(cluster, name, waits.pod_gone_seconds) for name in names]
+    belongings = Estate(cluster, profile.system_namespace, run_id="", journals=_made_journals(runs))
+    made = belongings.made()
+    others = [one for one in made if one.name != profile.system_namespace]
+    going = [one for one in others if belongings.delete(one)]
+    done = [_gone(cluster, one, profile.waits.pod_gone_seconds) for one in going]
+    for one in others:
+        if one.name not in {each.entry_id for each in done if not each.verified}:
+            belongings.forget(one)
+    if all(one.verified for one in done):
+        own = [one for one in made if one not in others and belongings.delete(one)]
+        done += [_gone(cluster, one, profile.waits.pod_gone_seconds) for one in own]
+    return done
 
 
-def _gone(cluster: Cluster, name: str, within_seconds: float) -> Healed:
+def _gone(cluster: Cluster, made: Made, within_seconds: float) -> Healed:
+    name, fault = made.name, made.kind.lower()
     try:
         until(
-            lambda: cluster.get("Namespace", None, name) is None,
+            lambda: cluster.get(made.kind, None, name, api_version=made.api_version) is None,
             within_seconds=within_seconds,
-            what=f"namespace {name} gone",
+            what=f"{fault} {name} gone",
             poll_seconds=1.0,
         )
     except ClusterError:
         raise
     except HarnessError as error:
-        return Healed(entry_id=name, fault="namespace", verified=False, detail=str(error))
-    return Healed(entry_id=name, fault="namespace", verified=True, detail=f"{name} is removed")
+        return Healed(entry_id=name, fault=fault, verified=False, detail=str(error))
+    return Healed(entry_id=name, fault=fault, verified=True, detail=f"{name} is removed")
 
 
 def _journals(runs: Path | None) -> list[Path]:
     return sorted(runs.glob("*/journals/undo.jsonl")) if runs else []
+
+
+def _made_journals(runs: Path | None) -> list[Path]:
+    return sorted(runs.glob(f"*/{JOURNAL}")) if runs else []
 
 
 def _on_disk(runs: Path | None) -> list[UndoEntry]:

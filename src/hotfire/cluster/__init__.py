@@ -1,6 +1,7 @@
 """The only door to Kubernetes; nothing else here imports its client."""
 
-from hotfire.cluster.client import RUN_LABEL, Cluster, Document, Recorder
+from hotfire.cluster.client import OWNER_LABEL, RUN_LABEL, Cluster, Document, Recorder
+from hotfire.cluster.estate import Estate, Made, refuse_foreign_system
 from hotfire.cluster.execution import ExecResult
 from hotfire.cluster.objects import (
     Container,
@@ -12,15 +13,19 @@ from hotfire.cluster.objects import (
 )
 
 __all__ = [
+    "OWNER_LABEL",
     "RUN_LABEL",
     "Cluster",
     "Container",
     "Document",
     "EndpointAddress",
+    "Estate",
     "ExecResult",
+    "Made",
     "Node",
     "Pod",
     "Recorder",
     "Taint",
+    "refuse_foreign_system",
     "serving_endpoints",
 ]
