@@ -86,9 +86,10 @@ def serving(api: FakeApi) -> Iterator[str]:
         server.server_close()
 
 
-def connect(address: str) -> Cluster:
+def connect(address: str, *, owner: str = "hotfire-system") -> Cluster:
     """Return the real client of such a server."""
-    return Cluster(k8s.ApiClient(k8s.Configuration(host=address)), api_seconds=5.0)
+    api = k8s.ApiClient(k8s.Configuration(host=address))
+    return Cluster(api, api_seconds=5.0, owner=owner)
 
 
 class _Handler(BaseHTTPRequestHandler):

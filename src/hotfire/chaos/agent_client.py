@@ -261,7 +261,11 @@ class AgentClient:
         status = (found or {}).get("status") or {}
         wanted = status.get("desiredNumberScheduled", 0)
         nodes = self.nodes()
-        return 0 < wanted == len(nodes) and all(map(self._answers, nodes))
+        # Agents of an earlier run answer, too, until they are replaced.
+        if found and status.get("observedGeneration", 0) < found["metadata"].get("generation", 0):
+            return False
+        replaced = status.get("updatedNumberScheduled", 0) == wanted
+        return 0 < wanted == len(nodes) and replaced and all(map(self._answers, nodes))
 
     def _answers(self, node: str) -> bool:
         try:

@@ -50,10 +50,12 @@ def tenure(
         on_lost=on_lost,
         target=profile.name,
     ) as lease:
-        yield lease
-        # Before the Lease is given back: nobody can take it in a namespace that is ending.
-        if not lease.lost:
-            belongings.close()
+        try:
+            yield lease
+        finally:
+            # Before the Lease is given back: nobody can take it in a namespace that is ending.
+            if not lease.lost:
+                belongings.close()
 
 
 def refuse_occupied(cluster: Cluster, profile: TargetProfile) -> None:

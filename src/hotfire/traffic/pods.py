@@ -50,12 +50,15 @@ def workers_on_pods(
     namespace = profile.system_namespace
     belongings = Estate(cluster, namespace, run_id=run_id)
     made_namespace = belongings.open()
+    made: list[Document] = []
     try:
         document = job(plan, profile, profile.load.pods, run_id=run_id)
-        cluster.apply([document], namespace=namespace)
+        made += cluster.apply([document], namespace=namespace)
         yield
     finally:
-        cluster.delete("Job", namespace, NAME, api_version="batch/v1")
+        for one in made:
+            uid = one["metadata"]["uid"]
+            cluster.delete("Job", namespace, NAME, uid=uid, api_version="batch/v1")
         gone = made_namespace and belongings.close()
         until(
             lambda: (
