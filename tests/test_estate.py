@@ -118,6 +118,18 @@ def test_only_the_very_object_is_deleted(api: FakeApi, estate: Estate) -> None:
     assert "stack" in api.names("namespaces")
 
 
+def test_a_forged_record_deletes_nothing_that_bears_no_mark(
+    api: FakeApi, cluster: Cluster, estate: Estate
+) -> None:
+    made = estate.namespace("stack")
+    prod = foreign(api, "prod", team="payments")
+    forged = made.model_copy(update={"name": "prod", "uid": prod["metadata"]["uid"]})
+
+    assert not estate.delete(forged)
+
+    assert "prod" in api.names("namespaces")
+
+
 def test_a_priority_class_of_somebody_else_is_refused_before_anything_is_made(
     api: FakeApi, cluster: Cluster, estate: Estate
 ) -> None:

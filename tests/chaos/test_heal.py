@@ -204,6 +204,17 @@ def test_no_run_can_begin_while_another_is_healed(
     assert "run heal-" in seen[0]
 
 
+def test_a_fault_of_a_run_that_took_the_cluster_since_is_left_to_it(
+    profile: TargetProfile, cluster: Cluster, api: FakeApi
+) -> None:
+    Estate(cluster, SYSTEM, run_id="r").open()
+    api.put(undo.config_map(entry().model_copy(update={"token": 1 << 40}), SYSTEM))
+
+    assert heal(profile, now=False) == []
+
+    assert [one.id for one in undo.copies(cluster, SYSTEM)] == ["u-1"]
+
+
 def refusal(cluster: Cluster) -> str:
     try:
         with RunLease(cluster, SYSTEM, run_id="late", lease_seconds=60, on_lost=lambda: None):

@@ -9,6 +9,7 @@ import pytest
 
 from hotfire.chaos import lease
 from hotfire.chaos.lease import RunLease
+from hotfire.chaos.runner import has_ended, runner_identity
 from hotfire.cluster import Cluster
 from hotfire.errors import HarnessError
 from hotfire.waiting import until
@@ -103,7 +104,7 @@ def test_a_clock_that_goes_wrong_makes_nobody_dead_or_alive(
     assert held
 
     began = time.monotonic()
-    assert not lease.is_alive(cluster, SYSTEM, held)
+    assert not lease.is_alive(cluster, held)
     assert time.monotonic() - began >= 1
 
 
@@ -113,7 +114,45 @@ def test_a_run_of_another_machine_that_renews_is_alive(cluster: Cluster, api: Fa
         held = lease.holder(cluster, SYSTEM)
         assert held
 
-        assert lease.is_alive(cluster, SYSTEM, held)
+        assert lease.is_alive(cluster, held)
+
+
+def test_a_live_run_of_another_target_in_this_cluster_is_not_joined(cluster: Cluster) -> None:
+    other = RunLease(cluster, "team-b", run_id="b", lease_seconds=60, on_lost=lambda: None)
+
+    with other, pytest.raises(HarnessError, match=r"run b \(.*\) holds this cluster; wait"):
+        hold(cluster, "one").__enter__()
+
+    assert lease.holder(cluster, SYSTEM) is None
+
+
+def test_whoever_may_not_look_at_other_namespaces_still_has_its_own(
+    cluster: Cluster, api: FakeApi
+) -> None:
+    held = hold(cluster, "one")
+    api.before["GET leases"] = lambda: api.refuse.update({"GET leases": 403})
+
+    held.__enter__()
+    api.refuse.clear()
+    held.__exit__()
+
+    assert held.token
+
+
+def test_the_dead_lease_of_another_target_neither_hinders_nor_goes(
+    cluster: Cluster, api: FakeApi
+) -> None:
+    dead = RunLease(cluster, "team-b", run_id="b", lease_seconds=1, on_lost=lambda: None)
+    dead.__enter__()
+    crash(dead)
+    api.objects["coordination.k8s.io/v1", "leases", "team-b", lease.NAME]["metadata"][
+        "annotations"
+    ] = {}
+
+    with hold(cluster, "one"):
+        pass
+
+    assert lease.holder(cluster, "team-b")
 
 
 def test_each_holder_has_a_greater_token_even_when_the_lease_was_deleted(
@@ -191,18 +230,18 @@ def test_a_renewal_never_brings_back_a_deleted_lease(cluster: Cluster) -> None:
 
 def test_a_runner_that_ended_here_is_dead_even_before_it_is_collected() -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    identity = lease.runner_identity(child.pid)
+    identity = runner_identity(child.pid)
     assert identity is not None
-    assert not lease.has_ended(identity)
+    assert not has_ended(identity)
 
     child.kill()
-    until(lambda: lease.has_ended(identity), within_seconds=10, what="the child's end noticed")
+    until(lambda: has_ended(identity), within_seconds=10, what="the child's end noticed")
 
     assert child.returncode is None
     child.communicate()
-    assert lease.has_ended(identity)
+    assert has_ended(identity)
 
 
 def test_a_runner_of_another_machine_is_given_its_lease() -> None:
-    assert not lease.has_ended("another-boot/4026531836/1/1")
-    assert not lease.has_ended("")
+    assert not has_ended("another-boot/4026531836/1/1")
+    assert not has_ended("")

@@ -159,7 +159,8 @@ def heal(
         agent = AgentClient(cluster, profile, token=held.token if held else 0)
         world = World(cluster=cluster, agent=agent, profile=profile)
         done = _heal_faults(world, runs)
-        overtaken = held is not None and held.lost
+        # Where a run began as this lost its Lease, what is open now is that run's.
+        overtaken = (held is not None and held.lost) or _is_anything_open(world)
         if not keep_namespaces and not overtaken and all(one.verified for one in done):
             done += _remove_namespaces(world, runs)
     return done
@@ -181,6 +182,7 @@ def _holding(cluster: Cluster, profile: TargetProfile) -> Iterator[RunLease | No
                 lease_seconds=profile.agent.lease_seconds,
                 on_lost=lambda: None,
                 target=profile.name,
+                alone=False,
             )
             with suppress(ClusterError):
                 held = stack.enter_context(wanted)
@@ -194,6 +196,10 @@ def _heal_faults(world: World, runs: Path | None) -> list[Healed]:
     mine = [entry for entry in left if not token or entry.token <= token]
     done = [_heal_one(world, entry, runs) for entry in mine]
     return done + [one for node in world.agent.nodes() for one in _heal_node(world, node)]
+
+
+def _is_anything_open(world: World) -> bool:
+    return bool(undo.copies(world.cluster, world.profile.system_namespace))
 
 
 def _heal_one(world: World, entry: UndoEntry, runs: Path | None) -> Healed:
@@ -234,9 +240,11 @@ def _stop_runner(
         return
     if not now:
         say(f"looking whether {held} is alive: {held.lease_seconds} s at most")
-        if lease.is_alive(cluster, namespace, held):
+        if lease.is_alive(cluster, held):
             raise HarnessError(f"{held} is alive; wait for it, or end it with `hotfire heal --now`")
-    lease.release(cluster, namespace, uid=held.uid)
+        lease.remove_dead(cluster, held)
+    else:
+        lease.release(cluster, namespace)
 
 
 def _remove_namespaces(world: World, runs: Path | None) -> list[Healed]:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final, Self
 
+from hotfire.chaos.runner import has_ended, is_here, runner_identity
 from hotfire.cluster import Cluster, Document
-from hotfire.errors import ClusterError, Conflict, HarnessError
+from hotfire.errors import ClusterError, Conflict, Forbidden, HarnessError
 from hotfire.waiting import until
 
 NAME: Final = "hotfire-run"
@@ -42,41 +42,13 @@ class Holder:
     runner: str
     where: str
     """Target and machine, in words."""
+    namespace: str
+    """System namespace of its target."""
 
     def __str__(self) -> str:
         """Return whose it is and since when, as a person would say it."""
         where = f"{self.where}, " if self.where else ""
         return f"run {self.run_id} ({where}since {self.since:%Y-%m-%d %H:%M:%S} UTC)"
-
-
-def runner_identity(pid: int) -> str | None:
-    """Return what tells a process from every other one ever, on any machine; None: there is none.
-
-    Boot, process-id namespace, process id and start time; empty where the kernel is not Linux.
-    """
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    if not boot.exists():
-        return ""
-    try:
-        space = Path("/proc/self/ns/pid").stat().st_ino
-        # The second field is the name in parentheses and may hold spaces; the start is the 22nd.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    # A zombie has ended, however long nobody collects it.
-    return None if fields[0] in "ZX" else f"{boot.read_text().strip()}/{space}/{pid}/{fields[19]}"
-
-
-def has_ended(runner: str) -> bool:
-    """Return whether a runner of this very machine has ended; others are given their lease."""
-    parts = runner.split("/")
-    return _is_here(runner) and runner_identity(int(parts[2])) != runner
-
-
-def _is_here(runner: str) -> bool:
-    here = (runner_identity(os.getpid()) or "").split("/")[:2]
-    parts = runner.split("/")
-    return len(parts) == 4 and parts[:2] == here
 
 
 def holder(cluster: Cluster, namespace: str) -> Holder | None:
@@ -98,22 +70,47 @@ def _holder(found: Document) -> Holder:
         transitions=int(spec.get("leaseTransitions") or 0),
         runner=marks.get(_RUNNER, ""),
         where=marks.get(_WHERE, ""),
+        namespace=metadata["namespace"],
     )
 
 
-def is_alive(cluster: Cluster, namespace: str, held: Holder) -> bool:
+def others(cluster: Cluster, namespace: str) -> list[Holder]:
+    """Return who holds the cluster for targets with another system namespace, alive or not.
+
+    Empty, too, where this may not be read across namespaces.
+    """
+    try:
+        found = cluster.list("Lease", api_version=_API, field_selector=f"metadata.name={NAME}")
+    except Forbidden:
+        return []
+    named = [one for one in found if one["metadata"]["name"] == NAME]
+    return [held for held in map(_holder, named) if held.namespace != namespace]
+
+
+def require_free(cluster: Cluster, namespace: str) -> None:
+    """Make sure that no run of another target is alive in this cluster.
+
+    Raises:
+        HarnessError: one is; the message tells whose.
+    """
+    for held in others(cluster, namespace):
+        if is_alive(cluster, held):
+            raise HarnessError(f"{held} holds this cluster; wait for it")
+
+
+def is_alive(cluster: Cluster, held: Holder) -> bool:
     """Return whether the holder still is: its process is there, or it was seen to renew.
 
     The clocks of two machines are never compared. A holder of another machine is watched for at
     most the length of its lease, on this machine's own clock; one that is cut off from the cluster
     for so long has stopped by itself.
     """
-    if _is_here(held.runner):
+    if is_here(held.runner):
         return not has_ended(held.runner)
     end = _now() + held.lease_seconds
 
     def seen() -> str | None:
-        now = holder(cluster, namespace)
+        now = holder(cluster, held.namespace)
         if now is None:
             return "given back"
         if (now.run_id, now.renewed_at) != (held.run_id, held.renewed_at):
@@ -136,15 +133,17 @@ def require_held(cluster: Cluster, namespace: str, *, run_id: str) -> None:
         raise HarnessError(f"run {run_id} lost the cluster: it is held by {held or 'nobody'}")
 
 
-def release(cluster: Cluster, namespace: str, *, uid: str | None = None) -> bool:
-    """Delete the lease, whoever holds it: its runner stops and heals. False if there is none.
+def release(cluster: Cluster, namespace: str) -> bool:
+    """Delete the lease, whoever holds it: its runner stops and heals. False if there is none."""
+    return cluster.delete("Lease", namespace, NAME, api_version=_API)
 
-    With ``uid`` and another one there meanwhile, that one stays.
-    """
-    try:
-        return cluster.delete("Lease", namespace, NAME, uid=uid, api_version=_API)
-    except Conflict:
-        return False
+
+def remove_dead(cluster: Cluster, held: Holder) -> None:
+    """Delete the lease of a holder that was seen to be dead; one that was written since stays."""
+    with suppress(Conflict):
+        cluster.delete(
+            "Lease", held.namespace, NAME, uid=held.uid, version=held.version, api_version=_API
+        )
 
 
 class RunLease:
@@ -154,7 +153,7 @@ class RunLease:
     read, so that of two who try at once one fails.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but two by keyword
         self,
         cluster: Cluster,
         namespace: str,
@@ -163,15 +162,18 @@ class RunLease:
         lease_seconds: float,
         on_lost: Callable[[], None],
         target: str = "",
+        alone: bool = True,
     ) -> None:
         """Prepare to hold; ``on_lost`` is called once if somebody deletes or takes the lease.
 
         It is called, too, when it could not be renewed for so long that others may take it.
+        ``alone``: refuse to begin beside a live run of another target in this cluster.
         """
         self._cluster = cluster
         self._namespace = namespace
         self._run_id = run_id
         self._seconds = max(1, round(lease_seconds))
+        self._alone = alone
         self._listeners = [on_lost]
         self._where = f"{target or namespace} on {platform.node()}"
         self._over = threading.Event()
@@ -211,6 +213,8 @@ class RunLease:
         self.token = int(taken["metadata"]["resourceVersion"])
         for thread in self._threads:
             thread.start()
+        if self._alone:
+            self._refuse_company()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -253,7 +257,7 @@ class RunLease:
             return self._cluster.create(fresh)
         if (found := self._get()) is not None:
             held = _holder(found)
-            if is_alive(self._cluster, self._namespace, held):
+            if is_alive(self._cluster, held):
                 way_out = "wait for it, or end it with `hotfire heal --now`"
                 raise HarnessError(f"{held} holds this cluster; {way_out}")
             fresh = self._fresh(transitions=held.transitions + 1)
@@ -261,6 +265,14 @@ class RunLease:
             with suppress(Conflict):
                 return self._cluster.replace(fresh)
         raise HarnessError("another run took or gave back the cluster this moment; begin again")
+
+    def _refuse_company(self) -> None:
+        """Look for others once ours can be seen: of two who begin at once, at least one sees."""
+        try:
+            require_free(self._cluster, self._namespace)
+        except HarnessError:
+            self.__exit__()
+            raise
 
     def _keep(self) -> None:
         while not self._over.wait(min(_CHECK_SECONDS, self._seconds / 4)):

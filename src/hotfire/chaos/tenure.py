@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from hotfire.chaos.lease import RunLease, holder, is_alive
+from hotfire.chaos.lease import RunLease, holder, is_alive, others, remove_dead
 from hotfire.cluster import Cluster, Estate, refuse_foreign_system
 from hotfire.errors import ProfileError
 from hotfire.profile import TargetProfile
@@ -58,10 +58,13 @@ def tenure(
                 belongings.close()
 
 
-def refuse_occupied(cluster: Cluster, profile: TargetProfile) -> None:
+def refuse_occupied(
+    cluster: Cluster, profile: TargetProfile, *, say: Callable[[str], None] = lambda _: None
+) -> None:
     """Refuse to begin where another run is alive, or where a name of ours is taken.
 
-    Nothing is written; whether a name is still free shows again when it is used.
+    Nothing is made; whether a name is still free shows again when it is used. Whoever holds the
+    cluster from another machine is watched for as long as its lease, of which ``say`` is told.
 
     Raises:
         ProfileError: the message names the field, or the run and since when it has the cluster.
@@ -69,8 +72,11 @@ def refuse_occupied(cluster: Cluster, profile: TargetProfile) -> None:
     refuse_foreign_system(cluster, profile.system_namespace)
     if profile.stack.deploy:
         estate(cluster, profile, run_id="").mine("Namespace", profile.namespace)
-    held = holder(cluster, profile.system_namespace)
-    if held is not None and is_alive(cluster, profile.system_namespace, held):
-        raise ProfileError(
-            f"{held} holds this cluster; wait for it, or end it with `hotfire heal --now`"
-        )
+    own = holder(cluster, profile.system_namespace)
+    for held in [*([own] if own else []), *others(cluster, profile.system_namespace)]:
+        say(f"looking whether {held} is alive: {held.lease_seconds} s at most")
+        if is_alive(cluster, held):
+            way_out = ", or end it with `hotfire heal --now`" if held == own else ""
+            raise ProfileError(f"{held} holds this cluster; wait for it{way_out}")
+    if own:
+        remove_dead(cluster, own)

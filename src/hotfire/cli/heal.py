@@ -46,14 +46,14 @@ def target_or_lab(target: Path | None, say: Say) -> Path:
     return (target or ensure_up(say)).resolve()
 
 
-def refuse_leftovers(profile: TargetProfile) -> None:
+def refuse_leftovers(profile: TargetProfile, say: Say = lambda _: None) -> None:
     """Refuse to touch a target that another run has, or that an earlier one left broken.
 
     Raises:
         ProfileError: a run is alive, a name of ours is somebody else's, or there are open undo
             entries.
     """
-    refuse_occupied(Cluster.connect(profile), profile)
+    refuse_occupied(Cluster.connect(profile), profile, say=say)
     left = open_entries(profile, runs=_runs())
     if left:
         faults = ", ".join(sorted({entry.fault for entry in left}))

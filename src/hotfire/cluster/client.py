@@ -17,7 +17,7 @@ from kubernetes.dynamic.exceptions import DynamicApiError, ResourceNotFoundError
 
 from hotfire.cluster.execution import Command, ExecResult, Untyped, execute
 from hotfire.cluster.objects import EndpointAddress, Node, Pod, serving_endpoints
-from hotfire.errors import ClusterError, Conflict, ProfileError
+from hotfire.errors import ClusterError, Conflict, Forbidden, ProfileError
 from hotfire.profile import TargetProfile
 from hotfire.waiting import until
 
@@ -30,7 +30,7 @@ RUN_LABEL = "hotfire.dev/run"
 OWNER_LABEL = "hotfire.dev/owner"
 """On everything we make: the system namespace of the target it was made for."""
 _PAGE = 500
-_NOT_FOUND, _CONFLICT = 404, 409
+_FORBIDDEN, _NOT_FOUND, _CONFLICT = 403, 404, 409
 # Its pods' grace periods, an engine's above all, and the controllers that look after them.
 _NAMESPACE_END_SECONDS = 180.0
 # What must exist before the rest of a manifest can be accepted.
@@ -491,6 +491,8 @@ def _translated(what: str) -> Iterator[None]:
         refusal = f"cannot {what}: {error.status} {_message(error)}"
         if error.status == _CONFLICT:
             raise Conflict(refusal) from error
+        if error.status == _FORBIDDEN:
+            raise Forbidden(refusal) from error
         raise ClusterError(refusal) from error
     except ResourceNotFoundError as error:
         raise ClusterError(f"cannot {what}: this cluster does not serve that kind") from error

@@ -130,7 +130,7 @@ class Estate:
         if found is None or found["metadata"].get("deletionTimestamp"):
             return None
         for made in self.made():
-            if (made.kind, made.name) == (kind, name) and _is(found, made):
+            if (made.kind, made.name) == (kind, name) and self._is(found, made):
                 return made.model_copy(update={"uid": str(found["metadata"]["uid"])})
         raise ProfileError(not_ours("namespace" if kind == "Namespace" else kind, name))
 
@@ -147,7 +147,7 @@ class Estate:
     def delete(self, made: Made) -> bool:
         """Start deleting the very object that was made; False where that is gone already."""
         found = self._cluster.get(made.kind, None, made.name, api_version=made.api_version)
-        if found is None or not _is(found, made):
+        if found is None or not self._is(found, made):
             return False
         uid = str(found["metadata"]["uid"])
         if made.kind == "Namespace":
@@ -178,6 +178,15 @@ class Estate:
         return any(self.delete(one) for one in own)
 
     # Parts
+
+    def _is(self, found: Document, made: Made) -> bool:
+        """Return whether this is the very object that was made, and still bears our mark."""
+        metadata = found["metadata"]
+        if not self._cluster.owns(found):
+            return False
+        if made.uid:
+            return bool(metadata["uid"] == made.uid)
+        return bool((metadata.get("annotations") or {}).get(_NONCE) == made.nonce)
 
     def _in_use(self) -> bool:
         undo = self._cluster.list("ConfigMap", self._namespace, selector="hotfire.dev/undo=true")
@@ -258,11 +267,3 @@ def _parsed(text: str | bytes | None) -> Made | None:
         return Made.model_validate_json(text or "")
     except ValidationError:
         return None
-
-
-def _is(found: Document, made: Made) -> bool:
-    """Return whether this is the very object that was made."""
-    metadata = found["metadata"]
-    if made.uid:
-        return bool(metadata["uid"] == made.uid)
-    return bool((metadata.get("annotations") or {}).get(_NONCE) == made.nonce)
