@@ -14,7 +14,7 @@ from hotfire.chaos.lease import RunLease
 from hotfire.chaos.tenure import JOURNAL
 from hotfire.chaos.undo import State, Undo, UndoEntry
 from hotfire.cluster import Cluster, Estate, Made, refuse_foreign_system
-from hotfire.errors import ClusterError, HarnessError
+from hotfire.errors import ClusterError, HarnessError, ProfileError
 from hotfire.profile import TargetProfile
 from hotfire.waiting import until
 
@@ -150,10 +150,12 @@ def heal(
         say: Told what takes a while.
 
     Raises:
+        ProfileError: something is broken, but the system namespace is not hotfire's.
         HarnessError: a run is alive and ``now`` is false, or the cluster does not answer.
     """
     cluster = Cluster.connect(profile)
-    refuse_foreign_system(cluster, profile.system_namespace)
+    if _is_elsewhere(cluster, profile, runs):
+        return []
     _stop_runner(cluster, profile.system_namespace, now=now, say=say)
     with _holding(cluster, profile) as held:
         agent = AgentClient(cluster, profile, token=held.token if held else 0)
@@ -164,6 +166,17 @@ def heal(
         if not keep_namespaces and not overtaken and all(one.verified for one in done):
             done += _remove_namespaces(world, runs)
     return done
+
+
+def _is_elsewhere(cluster: Cluster, profile: TargetProfile, runs: Path | None) -> bool:
+    """Return whether nothing can have been done, since the system namespace is somebody else's."""
+    try:
+        refuse_foreign_system(cluster, profile.system_namespace)
+    except ProfileError:
+        if open_entries(profile, runs=runs):
+            raise
+        return True
+    return False
 
 
 @contextmanager
