@@ -118,6 +118,16 @@ def test_only_the_very_object_is_deleted(api: FakeApi, estate: Estate) -> None:
     assert "stack" in api.names("namespaces")
 
 
+def test_nobody_looks_twice_for_what_is_gone(cluster: Cluster, tmp_path: Path) -> None:
+    journal = tmp_path / "made.jsonl"
+    estate = Estate(cluster, SYSTEM, run_id="r", journal=journal)
+    estate.open()
+    estate.remove(estate.namespace("stack"))
+    estate.close()
+
+    assert Estate(cluster, SYSTEM, run_id="", journals=[journal]).made() == []
+
+
 def test_a_forged_record_deletes_nothing_that_bears_no_mark(
     api: FakeApi, cluster: Cluster, estate: Estate
 ) -> None:

@@ -82,7 +82,7 @@ class Operations:
         """
         args = {name: value for name, value in request.items() if name not in {"op", "token"}}
         op = str(request.get("op"))
-        self._admit(op, args, int(request.get("token") or 0))
+        self._admit(op, args, request.get("token", 0))
         if op in self._faults:
             return self._fire(op, args)
         if op not in self._answers:
@@ -121,17 +121,19 @@ class Operations:
         self._entries.forget_healed()
         return problems
 
-    def _admit(self, op: str, args: dict[str, Any], token: int) -> None:
+    def _admit(self, op: str, args: dict[str, Any], token: object) -> None:
         """Refuse to break or to prolong anything for a run that was overtaken, or to end it all.
 
         Its own fault it may end, and whoever heals by hand, without a token, everything.
         """
+        if not isinstance(token, int):
+            raise OperationError(f"{token!r} is no token: a whole number")
         breaks = op in self._faults or op == "renew"
         ends_all = op == "heal" and args.get("id") is None and token > 0
         if token < self._fence and (breaks or ends_all):
             raise OperationError(
                 f"{op} with token {token} is refused: a later run, with {self._fence}, has this"
-                " cluster; `hotfire heal` takes it first"
+                " cluster"
             )
         self._fence = max(self._fence, token)
 

@@ -274,8 +274,11 @@ def _remove_namespaces(world: World, runs: Path | None) -> list[Healed]:
         if one.name not in {each.entry_id for each in done if not each.verified}:
             belongings.forget(one)
     if all(one.verified for one in done):
-        own = [one for one in made if one not in others and belongings.delete(one)]
-        done += [_gone(cluster, one, profile.waits.pod_gone_seconds) for one in own]
+        own = [one for one in made if one not in others]
+        going = [one for one in own if belongings.delete(one)]
+        done += [_gone(cluster, one, profile.waits.pod_gone_seconds) for one in going]
+        for one in own:
+            belongings.forget(one)
     return done
 
 

@@ -245,7 +245,7 @@ class Cluster:
         return self._create(document, namespace)
 
     def replace(self, document: Document) -> Document:
-        """Replace one object by what was read of it and then changed; return it as it now is.
+        """Replace one object by what was read of it and then changed; return it as it is then.
 
         Raises:
             Conflict: somebody changed it since, or it is another one under the same name.
@@ -257,9 +257,10 @@ class Cluster:
         self._record("replace", kind, namespace, metadata["name"], body=document)
         with _translated(f"replace {kind} {namespace}/{metadata['name']}"):
             resource = self._resource(kind, document["apiVersion"])
-            return _plain(
-                resource.replace(body=document, namespace=namespace, field_manager=FIELD_MANAGER)
+            replaced = resource.replace(
+                body=self._marked(document), namespace=namespace, field_manager=FIELD_MANAGER
             )
+        return _plain(replaced)
 
     def patch(
         self,

@@ -35,6 +35,8 @@ class Made(BaseModel):
     """Written on the object, too: whoever died before learning its uid still knows it by this."""
     uid: str = ""
     """Empty: about to be made."""
+    gone: bool = False
+    """Whether it was removed, and nobody has to look for it any more."""
 
     @property
     def record_name(self) -> str:
@@ -140,7 +142,8 @@ class Estate:
         told = [made for path in self._journals for made in read(path)]
         found = [*told, *self._recorded()]
         mine = [one for one in found if (one.cluster_uid, one.owner) == (uid, self._namespace)]
-        return list({(one.kind, one.name, one.nonce): one for one in mine}.values())
+        last = {(one.kind, one.name, one.nonce): one for one in mine}
+        return [one for one in last.values() if not one.gone]
 
     # Giving back
 
@@ -157,8 +160,12 @@ class Estate:
         )
 
     def forget(self, made: Made) -> None:
-        """Remove the record of what is gone."""
+        """Remove the record of what is gone, or on its way out."""
         self._cluster.delete("ConfigMap", self._namespace, made.record_name)
+        gone = made.model_copy(update={"gone": True})
+        for path in self._journals:
+            if made.nonce in {one.nonce for one in read(path)}:
+                append(path, gone)
 
     def remove(self, made: Made) -> None:
         """Delete what was made, and its record."""
@@ -175,7 +182,10 @@ class Estate:
         others = [one for one in self._recorded() if one.name != self._namespace]
         if not own or others or self._in_use():
             return False
-        return any(self.delete(one) for one in own)
+        going = [one for one in own if self.delete(one)]
+        for one in going:
+            self.forget(one)
+        return bool(going)
 
     # Parts
 

@@ -264,8 +264,10 @@ class Trial:
     def _kill(self) -> None:
         """Be the kill switch: end the fault's process at once; healing follows on our way out."""
         self._killed.set()
-        self.tell("kill-switch", source="the run's Lease was deleted or taken")
-        self._process.end()
+        try:
+            self.tell("kill-switch", source="the run's Lease was deleted or taken")
+        finally:
+            self._process.end()
 
     def _heal_at_exit(self, *_: object) -> None:
         self.armed_path.unlink(missing_ok=True)

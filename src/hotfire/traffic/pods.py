@@ -59,15 +59,16 @@ def workers_on_pods(
         for one in made:
             uid = one["metadata"]["uid"]
             cluster.delete("Job", namespace, NAME, uid=uid, api_version="batch/v1")
-        gone = made_namespace and belongings.close()
-        until(
-            lambda: (
-                not cluster.pods(namespace, LABELS)
-                and (not gone or cluster.get("Namespace", None, namespace) is None)
-            ),
-            within_seconds=2 * profile.waits.pod_gone_seconds,
-            what="the load's pods gone",
-        )
+        going = made_namespace and belongings.close()
+        if made:
+            until(
+                lambda: (
+                    not cluster.pods(namespace, LABELS)
+                    and (not going or cluster.get("Namespace", None, namespace) is None)
+                ),
+                within_seconds=2 * profile.waits.pod_gone_seconds,
+                what="the load's pods gone",
+            )
 
 
 def job(plan: LoadPlan, profile: TargetProfile, pods: LoadPods, *, run_id: str) -> Document:
