@@ -10,7 +10,7 @@ import pytest
 from hotfire.chaos import lease
 from hotfire.chaos.lease import RunLease
 from hotfire.chaos.runner import has_ended, runner_identity
-from hotfire.cluster import Cluster
+from hotfire.cluster import OWNER_LABEL, Cluster
 from hotfire.errors import HarnessError
 from hotfire.waiting import until
 from tests.chaos.platform import SYSTEM
@@ -31,6 +31,11 @@ def of_another_machine(api: FakeApi) -> None:
 
 def lease_object(api: FakeApi) -> Document:
     return api.objects["coordination.k8s.io/v1", "leases", SYSTEM, lease.NAME]
+
+
+def system_namespace(name: str) -> Document:
+    metadata = {"name": name, "labels": {OWNER_LABEL: name}}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
 
 
 def crash(held: RunLease) -> None:
@@ -117,13 +122,26 @@ def test_a_run_of_another_machine_that_renews_is_alive(cluster: Cluster, api: Fa
         assert lease.is_alive(cluster, held)
 
 
-def test_a_live_run_of_another_target_in_this_cluster_is_not_joined(cluster: Cluster) -> None:
+def test_a_live_run_of_another_target_in_this_cluster_is_not_joined(
+    cluster: Cluster, api: FakeApi
+) -> None:
+    api.put(system_namespace("team-b"))
     other = RunLease(cluster, "team-b", run_id="b", lease_seconds=60, on_lost=lambda: None)
 
     with other, pytest.raises(HarnessError, match=r"run b \(.*\) holds this cluster; wait"):
         hold(cluster, "one").__enter__()
 
     assert lease.holder(cluster, SYSTEM) is None
+
+
+def test_a_lease_of_our_name_in_a_namespace_of_anybody_keeps_no_run_away(
+    cluster: Cluster, api: FakeApi
+) -> None:
+    api.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "tenant"}})
+    other = RunLease(cluster, "tenant", run_id="b", lease_seconds=60, on_lost=lambda: None)
+
+    with other, hold(cluster, "one") as held:
+        assert held.token
 
 
 def test_whoever_may_not_look_at_other_namespaces_still_has_its_own(
@@ -142,6 +160,7 @@ def test_whoever_may_not_look_at_other_namespaces_still_has_its_own(
 def test_the_dead_lease_of_another_target_neither_hinders_nor_goes(
     cluster: Cluster, api: FakeApi
 ) -> None:
+    api.put(system_namespace("team-b"))
     dead = RunLease(cluster, "team-b", run_id="b", lease_seconds=1, on_lost=lambda: None)
     dead.__enter__()
     crash(dead)

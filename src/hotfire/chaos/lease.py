@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Final, Self
 
 from hotfire.chaos.runner import has_ended, is_here, runner_identity
-from hotfire.cluster import Cluster, Document
+from hotfire.cluster import OWNER_LABEL, Cluster, Document
 from hotfire.errors import ClusterError, Conflict, Forbidden, HarnessError
 from hotfire.waiting import until
 
@@ -23,6 +23,8 @@ _API: Final = "coordination.k8s.io/v1"
 _CHECK_SECONDS: Final = 2.0
 # Whoever waits to see whether a run is alive sees it renew within this time.
 _RENEW_SECONDS: Final = 10.0
+# As an agent's entry; nobody is watched for longer, whatever a Lease says.
+_LONGEST_SECONDS: Final = 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +68,7 @@ def _holder(found: Document) -> Holder:
         version=str(metadata["resourceVersion"]),
         since=_read_stamp(spec.get("acquireTime") or spec.get("renewTime")),
         renewed_at=_read_stamp(spec.get("renewTime")),
-        lease_seconds=int(spec.get("leaseDurationSeconds") or 1),
+        lease_seconds=min(int(spec.get("leaseDurationSeconds") or 1), _LONGEST_SECONDS),
         transitions=int(spec.get("leaseTransitions") or 0),
         runner=marks.get(_RUNNER, ""),
         where=marks.get(_WHERE, ""),
@@ -77,14 +79,17 @@ def _holder(found: Document) -> Holder:
 def others(cluster: Cluster, namespace: str) -> list[Holder]:
     """Return who holds the cluster for targets with another system namespace, alive or not.
 
-    Empty, too, where this may not be read across namespaces.
+    Only namespaces with the mark of a system namespace count, or whoever may write a Lease anywhere
+    could keep every run away. Empty, too, where this may not be read across namespaces.
     """
     try:
         found = cluster.list("Lease", api_version=_API, field_selector=f"metadata.name={NAME}")
+        marked = [one["metadata"] for one in cluster.list("Namespace", selector=OWNER_LABEL)]
     except Forbidden:
         return []
-    named = [one for one in found if one["metadata"]["name"] == NAME]
-    return [held for held in map(_holder, named) if held.namespace != namespace]
+    systems = {one["name"] for one in marked if one["labels"][OWNER_LABEL] == one["name"]}
+    held = [_holder(one) for one in found if one["metadata"]["name"] == NAME]
+    return [one for one in held if one.namespace in systems - {namespace}]
 
 
 def require_free(cluster: Cluster, namespace: str) -> None:
@@ -217,10 +222,14 @@ class RunLease:
             self._refuse_company()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def end_watch(self) -> None:
+        """Look no more whether it is held: what it lies in is about to be removed."""
         self._over.set()
         for thread in self._threads:
             thread.join(self._seconds)
+
+    def __exit__(self, *_: object) -> None:
+        self.end_watch()
         if not self.lost:
             with suppress(Conflict):
                 self._give_back()

@@ -53,6 +53,7 @@ def tenure(
         try:
             yield lease
         finally:
+            lease.end_watch()
             # Before the Lease is given back: nobody can take it in a namespace that is ending.
             if not lease.lost:
                 belongings.close()
