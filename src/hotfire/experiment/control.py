@@ -15,7 +15,7 @@ from typing import Any, Final
 from hotfire.chaos.agent_client import AgentClient
 from hotfire.chaos.armed import VARIABLE
 from hotfire.chaos.blast import World, prove, resolve
-from hotfire.chaos.tenure import refuse_occupied, tenure
+from hotfire.chaos.tenure import tenure
 from hotfire.cluster import Cluster
 from hotfire.errors import HotfireError
 from hotfire.experiment import Experiment, Trial
@@ -93,7 +93,6 @@ def cleanup_control() -> None:
 def _start(experiment: Experiment) -> Standalone:
     profile = TargetProfile.read(_target())
     cluster = Cluster.connect(profile)
-    refuse_occupied(cluster, profile)
     run = _run_directory(profile)
     with ExitStack() as held:
         # The trial, which watches it, too, is what there is to stop.
