@@ -96,6 +96,21 @@ def test_no_privileged_label_reaches_a_namespace_of_somebody_else(
     assert api.names("daemonsets") == []
 
 
+def test_agents_of_two_targets_keep_their_entries_apart(profile: TargetProfile) -> None:
+    other = profile.model_copy(update={"system_namespace": "team-b-system"})
+
+    folders = {entries_folder(one) for one in (profile, other)}
+
+    assert len(folders) == 2
+
+
+def entries_folder(profile: TargetProfile) -> str:
+    daemon_set = manifests(profile, run_id="r")[-1]
+    volumes = daemon_set["spec"]["template"]["spec"]["volumes"]
+    [path] = [one["hostPath"]["path"] for one in volumes if "hostPath" in one]
+    return str(path)
+
+
 def test_a_kept_stack_is_welcome_to_the_next_run(
     cluster: Cluster, profile: TargetProfile, tmp_path: Path
 ) -> None:

@@ -309,6 +309,8 @@ def _pod_spec(profile: TargetProfile, fence: int) -> Document:
     # A CUDA context alone takes several hundred MiB of host memory.
     memory = "128Mi" if profile.accelerator.memory == "host-cgroup" else "1Gi"
     amounts = {"cpu": "250m", "memory": memory}
+    # Apart from those of other targets: an agent undoes whatever an earlier one left in its folder.
+    state = f"{_STATE}/{profile.system_namespace}"
     files = [{"key": key, "path": f"hotfire/agent/{key}"} for key, _ in _code()]
     return {
         "hostNetwork": True,
@@ -337,7 +339,7 @@ def _pod_spec(profile: TargetProfile, fence: int) -> Document:
         ],
         "volumes": [
             {"name": "code", "configMap": {"name": NAME, "items": files}},
-            {"name": "state", "hostPath": {"path": _STATE, "type": "DirectoryOrCreate"}},
+            {"name": "state", "hostPath": {"path": state, "type": "DirectoryOrCreate"}},
         ],
     }
 
