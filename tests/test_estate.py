@@ -82,6 +82,19 @@ def test_one_that_is_made_at_the_same_moment_is_refused_too(api: FakeApi, estate
     with pytest.raises(ProfileError, match="prod exists and is not hotfire's"):
         estate.namespace("prod")
 
+    assert {one.name for one in estate.made()} == {SYSTEM}
+
+
+def test_of_two_that_make_the_system_namespace_at_once_both_have_it(
+    api: FakeApi, cluster: Cluster
+) -> None:
+    first, second = Estate(cluster, SYSTEM, run_id="1"), Estate(cluster, SYSTEM, run_id="2")
+    api.before["POST namespaces"] = first.open
+
+    assert not second.open()
+
+    assert [one.run_id for one in second.made()] == ["1"]
+
 
 def test_what_an_earlier_run_kept_is_used_again(cluster: Cluster, estate: Estate) -> None:
     made = estate.namespace("stack")

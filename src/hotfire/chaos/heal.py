@@ -267,14 +267,14 @@ def _remove_namespaces(world: World, runs: Path | None) -> list[Healed]:
         world.agent.remove()
     belongings = Estate(cluster, profile.system_namespace, run_id="", journals=_made_journals(runs))
     made = belongings.made()
-    others = [one for one in made if one.name != profile.system_namespace]
+    others = [one for one in made if not one.is_system]
     going = [one for one in others if belongings.delete(one)]
     done = [_gone(cluster, one, profile.waits.pod_gone_seconds) for one in going]
     for one in others:
         if one.name not in {each.entry_id for each in done if not each.verified}:
             belongings.forget(one)
     if all(one.verified for one in done):
-        own = [one for one in made if one not in others]
+        own = [one for one in made if one.is_system]
         going = [one for one in own if belongings.delete(one)]
         done += [_gone(cluster, one, profile.waits.pod_gone_seconds) for one in going]
         for one in own:

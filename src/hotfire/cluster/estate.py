@@ -4,6 +4,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +38,11 @@ class Made(BaseModel):
     """Empty: about to be made."""
     gone: bool = False
     """Whether it was removed, and nobody has to look for it any more."""
+
+    @property
+    def is_system(self) -> bool:
+        """Whether it is the system namespace itself, which goes last."""
+        return (self.kind, self.name) == ("Namespace", self.owner)
 
     @property
     def record_name(self) -> str:
@@ -81,8 +87,10 @@ class Estate:
             ProfileError: one of that name is there and does not carry this target's mark.
         """
         if not self._cluster.has_namespace(self._namespace):
-            self.namespace(self._namespace, labels=_PRIVILEGED)
-            return True
+            # Somebody may be faster; whose it then is shows below.
+            with suppress(ProfileError):
+                self.namespace(self._namespace, labels=_PRIVILEGED)
+                return True
         refuse_foreign_system(self._cluster, self._namespace)
         return False
 
@@ -96,9 +104,13 @@ class Estate:
             return mine
         made = self._announce("Namespace", "v1", name)
         marks = {_NONCE: made.nonce}
-        created = self._cluster.create_namespace(
-            name, run_id=self._run_id, labels=labels, annotations=marks
-        )
+        try:
+            created = self._cluster.create_namespace(
+                name, run_id=self._run_id, labels=labels, annotations=marks
+            )
+        except ProfileError:
+            self.forget(made)
+            raise
         return self._record(made.model_copy(update={"uid": str(created["metadata"]["uid"])}))
 
     def create(self, document: Document) -> Made:
@@ -119,6 +131,7 @@ class Estate:
         try:
             created = self._cluster.create({**document, "metadata": marked})
         except Conflict as error:
+            self.forget(made)
             raise ProfileError(not_ours(kind, name)) from error
         return self._record(made.model_copy(update={"uid": str(created["metadata"]["uid"])}))
 
@@ -178,8 +191,8 @@ class Estate:
         It stays while it records anything else, holds an undo copy or the agents: `hotfire heal`
         needs them. Return whether it goes.
         """
-        own = [one for one in self.made() if one.name == self._namespace]
-        others = [one for one in self._recorded() if one.name != self._namespace]
+        own = [one for one in self.made() if one.is_system]
+        others = [one for one in self._recorded() if not one.is_system]
         if not own or others or self._in_use():
             return False
         going = [one for one in own if self.delete(one)]
