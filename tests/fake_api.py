@@ -1,9 +1,10 @@
 """An API server in miniature: enough of Kubernetes' HTTP to hold objects, with its refusals."""
 
+import itertools
 import json
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -37,13 +38,19 @@ class FakeApi:
         self.objects: dict[tuple[str, str, str, str], Document] = {}
         self.refuse: dict[str, int] = {}
         """HTTP status by ``METHOD plural``, to refuse such requests with."""
+        self.before: dict[str, Callable[[], object]] = {}
+        """What happens just before the first such request is carried out."""
         self.requests: list[str] = []
+        self.lock = threading.RLock()
+        """Held while a request is carried out, as etcd writes one object after the other."""
+        self._versions = itertools.count(1)
         self.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kube-system"}})
 
     def put(self, document: Document) -> Document:
         """Store an object as its controller would, status included."""
         metadata = document["metadata"]
         metadata.setdefault("uid", str(uuid.uuid4()))
+        metadata["resourceVersion"] = str(next(self._versions))
         key = (
             document["apiVersion"],
             _plural(document["kind"]),
@@ -52,6 +59,12 @@ class FakeApi:
         )
         self.objects[key] = document
         return document
+
+    def remove(self, key: tuple[str, str, str, str]) -> None:
+        """Remove an object; with a namespace goes whatever lies in it."""
+        del self.objects[key]
+        if key[1] == "namespaces":
+            self.objects = {each: one for each, one in self.objects.items() if each[2] != key[3]}
 
     def names(self, plural: str) -> list[str]:
         return sorted(name for _, one, _, name in self.objects if one == plural)
@@ -75,9 +88,10 @@ def serving(api: FakeApi) -> Iterator[str]:
         server.server_close()
 
 
-def connect(address: str) -> Cluster:
+def connect(address: str, *, owner: str = "hotfire-system") -> Cluster:
     """Return the real client of such a server."""
-    return Cluster(k8s.ApiClient(k8s.Configuration(host=address)), api_seconds=5.0)
+    api = k8s.ApiClient(k8s.Configuration(host=address))
+    return Cluster(api, api_seconds=5.0, owner=owner)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -104,6 +118,32 @@ class _Handler(BaseHTTPRequestHandler):
         chosen = [one for one in items if _selected(one, self._query("labelSelector"))]
         self._reply(HTTPStatus.OK, {"kind": "List", "apiVersion": version, "items": chosen})
 
+    def do_POST(self) -> None:
+        version, plural, namespace, _ = _split(urlsplit(self.path).path)
+        body = json.loads(self._body())
+        if self._refused("POST", plural):
+            return
+        with self.api.lock:
+            if (version, plural, namespace, body["metadata"]["name"]) in self.api.objects:
+                self._conflict("AlreadyExists")
+                return
+            self._store(body, version, namespace)
+
+    def do_PUT(self) -> None:
+        version, plural, namespace, name = _split(urlsplit(self.path).path)
+        body = json.loads(self._body())
+        if self._refused("PUT", plural):
+            return
+        with self.api.lock:
+            document = self.api.objects.get((version, plural, namespace, name))
+            if document is None:
+                self._missing()
+            elif not _is_as_read(document, body["metadata"]):
+                self._conflict("the object has been modified")
+            else:
+                body["metadata"]["uid"] = document["metadata"]["uid"]
+                self._store(body, version, namespace)
+
     def do_PATCH(self) -> None:
         version, plural, namespace, name = _split(urlsplit(self.path).path)
         body = yaml.safe_load(self._body())
@@ -111,37 +151,51 @@ class _Handler(BaseHTTPRequestHandler):
             return
         key = (version, plural, namespace, name)
         applying = "apply-patch" in self.headers["Content-Type"]
-        if key not in self.api.objects and not applying:
-            self._missing()
-            return
-        old = self.api.objects.get(key, {"metadata": {"uid": str(uuid.uuid4())}})
-        new = _merged(old, body)
-        if not self._query("dryRun"):
-            self.api.objects[key] = new
-        self._reply(HTTPStatus.OK, new)
+        with self.api.lock:
+            if key not in self.api.objects and not applying:
+                self._missing()
+                return
+            old = self.api.objects.get(key, {"metadata": {}})
+            new = _merged(old, body)
+            if applying and key in self.api.objects and self._query("force").lower() != "true":
+                self._conflict("conflict with another manager")
+            elif self._query("dryRun"):
+                self._reply(HTTPStatus.OK, new)
+            else:
+                self._store(new, version, namespace)
 
     def do_DELETE(self) -> None:
         version, plural, namespace, name = _split(urlsplit(self.path).path)
         options = json.loads(self._body() or "{}")
         if self._refused("DELETE", plural):
             return
-        document = self.api.objects.get((version, plural, namespace, name))
-        if document is None:
-            self._missing()
-            return
-        wanted = (options.get("preconditions") or {}).get("uid")
-        if wanted and wanted != document["metadata"]["uid"]:
-            self._reply(HTTPStatus.CONFLICT, {"kind": "Status", "message": "uid differs"})
-            return
-        if not options.get("dryRun"):
-            del self.api.objects[version, plural, namespace, name]
-        self._reply(HTTPStatus.OK, {"kind": "Status", "status": "Success"})
+        key = (version, plural, namespace, name)
+        with self.api.lock:
+            document = self.api.objects.get(key)
+            if document is None:
+                self._missing()
+            elif not _is_as_read(document, options.get("preconditions") or {}):
+                self._conflict("a precondition failed")
+            else:
+                if not options.get("dryRun"):
+                    self.api.remove(key)
+                self._reply(HTTPStatus.OK, {"kind": "Status", "status": "Success"})
+
+    def _store(self, document: Document, version: str, namespace: str) -> None:
+        metadata = {**document["metadata"], **({"namespace": namespace} if namespace else {})}
+        stored = self.api.put({**document, "apiVersion": version, "metadata": metadata})
+        self._reply(HTTPStatus.OK, stored)
+
+    def _conflict(self, message: str) -> None:
+        self._reply(HTTPStatus.CONFLICT, {"kind": "Status", "message": message})
 
     def log_message(self, *_: object) -> None:
         return
 
     def _refused(self, method: str, plural: str) -> bool:
         self.api.requests.append(f"{method} {plural}")
+        if (happens := self.api.before.pop(f"{method} {plural}", None)) is not None:
+            happens()
         status = self.api.refuse.get(f"{method} {plural}")
         if status:
             self._reply(status, {"kind": "Status", "message": f"refused {method} {plural}"})
@@ -184,7 +238,7 @@ def _group(version: str) -> Document:
 
 
 def _resource(kind: str, namespaced: bool) -> Document:
-    verbs = ["get", "list", "patch", "delete", "create"]
+    verbs = ["get", "list", "patch", "delete", "create", "update"]
     return {
         "name": _plural(kind),
         "kind": kind,
@@ -202,6 +256,12 @@ def _split(path: str) -> tuple[str, str, str, str]:
     if rest[0] == "namespaces" and len(rest) > 2:
         namespace, rest = rest[1], rest[2:]
     return version, rest[0], namespace, rest[1] if len(rest) > 1 else ""
+
+
+def _is_as_read(document: Document, wanted: Document) -> bool:
+    """Return whether an object has the uid and the version that a writer names, if any."""
+    names = [name for name in ("uid", "resourceVersion") if wanted.get(name)]
+    return all(document["metadata"][name] == wanted[name] for name in names)
 
 
 def _selected(document: Document, selector: str) -> bool:

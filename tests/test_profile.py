@@ -43,6 +43,19 @@ def test_own_namespace_is_the_only_one_allowed_by_default(write: Write) -> None:
     assert profile.allowed_namespaces == ["serving"]
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        "system_namespace: hotfire-stack\n",
+        "namespace: serving\nsystem_namespace: serving\n",
+        "allowed_namespaces: [serving, hotfire-system]\n",
+    ],
+)
+def test_the_namespace_that_is_removed_must_be_one_of_its_own(write: Write, fields: str) -> None:
+    with pytest.raises(ProfileError, match=r"system_namespace: .* must be a namespace of its own"):
+        TargetProfile.read(write(MINIMAL + fields))
+
+
 def test_kubeconfig_is_found_beside_the_target_file(write: Write, tmp_path: Path) -> None:
     profile = TargetProfile.read(write(MINIMAL + "kubeconfig: conf/admin.yaml\n"))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hotfire.errors import HistoryError
+from hotfire.errors import HistoryError, ProfileError
 from hotfire.requirement import Level
 from hotfire.rundir import Event, Result, RunDirectory, RunInfo, file_name
 from hotfire.verdict import Conformance, Verdict
@@ -43,6 +43,20 @@ def test_latest_points_at_the_newest_run(run: RunDirectory) -> None:
 
     assert second.root != run.root
     assert (run.root.parent / "latest").resolve() == second.root.resolve()
+
+
+def test_runs_that_begin_in_the_same_second_have_names_of_their_own() -> None:
+    assert len({info().run_id for _ in range(50)}) == 50
+
+
+def test_of_two_runs_of_one_directory_one_is_refused(tmp_path: Path) -> None:
+    first = RunDirectory.create_at(tmp_path / "run", info())
+    before = first.info()
+
+    with pytest.raises(ProfileError, match="holds a run already"):
+        RunDirectory.create_at(tmp_path / "run", info())
+
+    assert first.info() == before
 
 
 def test_results_come_back_as_written(run: RunDirectory) -> None:

@@ -5,6 +5,8 @@ HotfireError
   LabError            the machine cannot carry the lab: not root, no Go, a port in use
   HarnessError        we could not find out; the verdict is inconclusive
     ClusterError        the API server refused, failed or was too slow
+      Conflict            an object was there already, or changed under us
+      Forbidden           these credentials may not do that
     StackNotReady       what we deployed did not get ready
     FaultNotInjected    the fault left no trace on the target
     RollbackFailed      something we broke is still broken
@@ -31,6 +33,14 @@ class HarnessError(HotfireError):
 
 class ClusterError(HarnessError):
     """The API server refused, failed or did not answer in time."""
+
+
+class Forbidden(ClusterError):  # noqa: N818 - reads as the sentence it is
+    """The credentials of the kubeconfig may not do that: HTTP 403."""
+
+
+class Conflict(ClusterError):  # noqa: N818 - reads as the sentence it is
+    """An object of that name is there already, or is not the one or not as it was: HTTP 409."""
 
 
 class StackNotReady(HarnessError):  # noqa: N818 - reads as the sentence it is

@@ -358,6 +358,15 @@ class TargetProfile(Section):
             return {**value, "allowed_namespaces": [own]}
         return value
 
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        if self.system_namespace in {self.namespace, *self.allowed_namespaces}:
+            raise ValueError(
+                f"system_namespace: {self.system_namespace} must be a namespace of its own, since"
+                " it is made privileged and removed after a run; name another"
+            )
+        return self
+
     @classmethod
     def read(cls, path: Path) -> Self:
         """Return the profile in a YAML file, paths resolved against its folder.

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Final, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from hotfire.errors import HistoryError
+from hotfire.errors import HistoryError, ProfileError
 from hotfire.requirement import Level, Requirement
 from hotfire.verdict import Conformance, Verdict
 
@@ -82,10 +83,13 @@ class RunInfo(_Model):
 
     @classmethod
     def begin(cls, *, command: tuple[str, ...], target_name: str, tool_version: str) -> Self:
-        """Return the information at the start of a run, named after the present second."""
+        """Return the information at the start of a run, named after the present second.
+
+        Others may begin in that very second, on other machines too: the name has a random end.
+        """
         now = datetime.now(UTC)
         return cls(
-            run_id=f"{now:%Y%m%dT%H%M%SZ}",
+            run_id=f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
             started_at=now,
             tool_version=tool_version,
             command=command,
@@ -175,21 +179,28 @@ class RunDirectory:
     def create(cls, runs: Path, info: RunInfo) -> Self:
         """Make ``runs/<run_id>/`` with its run.json and point ``runs/latest`` at it.
 
-        A second run within the same second gets a suffix in its id.
+        Raises:
+            FileExistsError: there is a run of that very id.
         """
-        run_id, taken = info.run_id, 1
-        while (runs / run_id).exists():
-            taken += 1
-            run_id = f"{info.run_id}-{taken}"
-        run = cls.create_at(runs / run_id, info.model_copy(update={"run_id": run_id}))
-        _point(runs / "latest", run_id)
+        runs.mkdir(parents=True, exist_ok=True)
+        (runs / info.run_id).mkdir()
+        run = cls.create_at(runs / info.run_id, info)
+        _point(runs / "latest", info.run_id)
         return run
 
     @classmethod
     def create_at(cls, root: Path, info: RunInfo) -> Self:
-        """Make this very folder a run directory."""
+        """Make this very folder a run directory.
+
+        Raises:
+            ProfileError: it holds a run already; of two that begin at once one is refused.
+        """
         root.mkdir(parents=True, exist_ok=True)
         run = cls(root)
+        try:
+            run.path("run.json").touch(exist_ok=False)
+        except FileExistsError as error:
+            raise ProfileError(f"{root} holds a run already; name another --run-dir") from error
         run.write_info(info)
         return run
 

@@ -14,6 +14,9 @@ import pytest
 
 from hotfire.chaos import lease, undo
 from hotfire.chaos.blast import World, prove, resolve
+from hotfire.chaos.lease import RunLease
+from hotfire.chaos.tenure import tenure
+from hotfire.errors import HarnessError
 from hotfire.experiment import Experiment, Trial, judge_run
 from hotfire.profile import TargetProfile
 from hotfire.rundir import RunDirectory
@@ -38,11 +41,11 @@ class Stand:
     profile: TargetProfile
     over: threading.Event
 
-    def trial(self) -> Trial:
+    def trial(self, lease: RunLease | None = None) -> Trial:
         experiment = Experiment.load(KILL)
         plan = resolve(self.world, experiment.id, experiment.claim.blast_radius)
         prove(self.world, plan)
-        return Trial(experiment, self.world, self.run, plan)
+        return Trial(experiment, self.world, self.run, plan, lease=lease)
 
     def load(self, trial: Trial) -> AbstractContextManager[RunningLoad]:
         name = trial.experiment.id
@@ -98,6 +101,32 @@ def test_the_kill_switch_ends_the_fault_and_leaves_nothing_open(stand: Stand) ->
     assert undo.copies(stand.world.cluster, SYSTEM).entries == []
     assert trial.judge().verdict is Verdict.INCONCLUSIVE
     assert "kill switch" in trial.judge().reason
+
+
+def test_a_run_that_loses_its_lease_to_another_ends_its_fault_and_heals(stand: Stand) -> None:
+    cluster = stand.world.cluster
+    with (
+        tenure(cluster, stand.profile, stand.run, on_lost=lambda: None) as held,
+        stand.trial(held) as trial,
+    ):
+        lease.release(cluster, SYSTEM)
+        next_run = RunLease(cluster, SYSTEM, run_id="b", lease_seconds=60, on_lost=lambda: None)
+        with next_run:
+            until(lambda: "kill-switch" in stand.whats(), within_seconds=10, what="the loss")
+            with pytest.raises(HarnessError, match=r"lost the cluster: it is held by run b"):
+                lease.require_held(cluster, SYSTEM, run_id=stand.run.info().run_id)
+
+    assert undo.copies(cluster, SYSTEM).entries == []
+    assert trial.judge().verdict is Verdict.INCONCLUSIVE
+
+
+def test_an_entry_bears_the_token_of_the_run_that_armed_it(stand: Stand) -> None:
+    cluster = stand.world.cluster
+    with tenure(cluster, stand.profile, stand.run, on_lost=lambda: None) as held:
+        with stand.trial(held):
+            [entry] = undo.copies(cluster, SYSTEM).entries
+
+        assert entry.token == held.token > 0
 
 
 def test_a_fault_that_is_not_armed_refuses_to_fire(stand: Stand) -> None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 import hotfire.agent
 from hotfire.agent import start
-from hotfire.cluster import Cluster, Document, Pod
+from hotfire.cluster import Cluster, Document, Estate, Pod
 from hotfire.errors import ClusterError, FaultNotInjected, HarnessError, StackNotReady
 from hotfire.profile import TargetProfile
 from hotfire.waiting import until
@@ -96,7 +96,9 @@ class Gpu(Answer):
 class AgentClient:
     """Every node's agent, by the node's name."""
 
-    def __init__(self, cluster: Cluster, profile: TargetProfile) -> None:
+    def __init__(self, cluster: Cluster, profile: TargetProfile, *, token: int = 0) -> None:
+        """Ask agents as the holder of the run's Lease with this token; 0: as nobody's run."""
+        self.token = token
         self._cluster = cluster
         self._profile = profile
         self._namespace = profile.system_namespace
@@ -107,9 +109,11 @@ class AgentClient:
         """Put an agent on every node and wait until each answers.
 
         Raises:
+            ProfileError: the system namespace, or an agent in it, is there and is not hotfire's.
             StackNotReady: a node's agent did not answer in time; the message names the node.
         """
-        self._cluster.apply(manifests(self._profile, run_id=run_id))
+        Estate(self._cluster, self._namespace, run_id=run_id).open()
+        self._cluster.apply(manifests(self._profile, run_id=run_id, fence=self.token))
         self.wait_ready()
 
     def wait_ready(self) -> None:
@@ -134,7 +138,10 @@ class AgentClient:
         if problems:
             raise HarnessError(f"agents stay, since nodes are not healed: {'; '.join(problems)}")
         for kind, version in (("DaemonSet", "apps/v1"), ("ConfigMap", "v1")):
-            self._cluster.delete(kind, self._namespace, NAME, api_version=version)
+            found = self._cluster.get(kind, self._namespace, NAME, api_version=version)
+            if found is not None and self._cluster.owns(found):
+                uid = found["metadata"]["uid"]
+                self._cluster.delete(kind, self._namespace, NAME, uid=uid, api_version=version)
         until(
             lambda: not self._pods(),
             within_seconds=self._profile.waits.pod_gone_seconds,
@@ -243,7 +250,8 @@ class AgentClient:
             HarnessError: the agent refused; the message is its reason.
         """
         pod = self._pod(node)
-        request = json.dumps({"op": op, **args})
+        token = {"token": self.token} if self.token else {}
+        request = json.dumps({"op": op, **args, **token})
         done = self._cluster.exec(
             self._namespace,
             pod.name,
@@ -282,22 +290,26 @@ class AgentClient:
         status = (found or {}).get("status") or {}
         wanted = status.get("desiredNumberScheduled", 0)
         nodes = self.nodes()
-        return 0 < wanted == len(nodes) and all(map(self.is_ours, nodes))
+        # Agents of an earlier run answer, too, until they are replaced.
+        if found and status.get("observedGeneration", 0) < found["metadata"].get("generation", 0):
+            return False
+        replaced = status.get("updatedNumberScheduled", 0) == wanted
+        return 0 < wanted == len(nodes) and replaced and all(map(self.is_ours, nodes))
 
     def _trouble(self) -> str:
         pods = [f"{pod.node}: {pod.phase} {_waiting(pod)}".strip() for pod in self._pods()]
         return "; ".join(pods) or "no pod was created; see the DaemonSet's events"
 
 
-def manifests(profile: TargetProfile, *, run_id: str) -> list[Document]:
-    """Return namespace, code and DaemonSet of the agent."""
+def manifests(profile: TargetProfile, *, run_id: str, fence: int = 0) -> list[Document]:
+    """Return namespace, code and DaemonSet of the agent, which takes no order older than fence."""
     labels = {"hotfire.dev/run": run_id}
     namespace = {
         "name": profile.system_namespace,
         "labels": {**labels, "pod-security.kubernetes.io/enforce": "privileged"},
     }
     place = {"name": NAME, "namespace": profile.system_namespace, "labels": _LABELS | labels}
-    template = {"metadata": {"labels": _LABELS}, "spec": _pod_spec(profile)}
+    template = {"metadata": {"labels": _LABELS}, "spec": _pod_spec(profile, fence)}
     return [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": namespace},
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": place, "data": dict(_code())},
@@ -315,11 +327,13 @@ def manifests(profile: TargetProfile, *, run_id: str) -> list[Document]:
     ]
 
 
-def _pod_spec(profile: TargetProfile) -> Document:
+def _pod_spec(profile: TargetProfile, fence: int) -> Document:
     # Requests equal limits: a Guaranteed pod is the kernel's last choice when memory runs out.
     # A CUDA context alone takes several hundred MiB of host memory.
     memory = "128Mi" if profile.accelerator.memory == "host-cgroup" else "1Gi"
     amounts = {"cpu": "250m", "memory": memory}
+    # Apart from those of other targets: an agent undoes whatever an earlier one left in its folder.
+    state = f"{_STATE}/{profile.system_namespace}"
     files = [{"key": key, "path": f"hotfire/agent/{key}"} for key, _ in _code()]
     return {
         "hostNetwork": True,
@@ -333,6 +347,7 @@ def _pod_spec(profile: TargetProfile) -> Document:
                 "name": "agent",
                 "image": profile.images.python,
                 "command": [*_program(), "serve", "--code", code_digest()],
+                "args": ["--fence", str(fence)],
                 "env": [
                     {"name": "PYTHONPATH", "value": _CODE},
                     {"name": "PYTHONUNBUFFERED", "value": "1"},
@@ -349,7 +364,7 @@ def _pod_spec(profile: TargetProfile) -> Document:
         ],
         "volumes": [
             {"name": "code", "configMap": {"name": NAME, "items": files}},
-            {"name": "state", "hostPath": {"path": _STATE, "type": "DirectoryOrCreate"}},
+            {"name": "state", "hostPath": {"path": state, "type": "DirectoryOrCreate"}},
         ],
     }
 

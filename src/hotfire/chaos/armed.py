@@ -10,6 +10,7 @@ from typing import Final, Literal, Self
 
 from pydantic import ValidationError
 
+from hotfire.chaos import lease
 from hotfire.chaos.agent_client import AgentClient
 from hotfire.chaos.blast import Plan, World
 from hotfire.chaos.undo import Record, State, UndoEntry, UndoJournal
@@ -71,7 +72,7 @@ class Shot:
 
     @cached_property
     def agent(self) -> AgentClient:
-        return AgentClient(self.cluster, self.profile)
+        return AgentClient(self.cluster, self.profile, token=self.armed.entry.token)
 
     @property
     def world(self) -> World:
@@ -89,6 +90,15 @@ class Shot:
         """
         if self.armed.entry.id not in {entry.id for entry in self.journal.open()}:
             raise HarnessError(f"{self.armed.entry.id} is not armed any more; nothing was fired")
+
+    def require_held(self) -> None:
+        """Make sure that the run still has the cluster; only before firing, when it is reachable.
+
+        Raises:
+            HarnessError: somebody else has it, or nobody; nothing was fired.
+        """
+        entry = self.armed.entry
+        lease.require_held(self.cluster, self.profile.system_namespace, run_id=entry.run_id)
 
     def fired(self) -> None:
         """Write that the fault is injected."""

@@ -52,9 +52,13 @@ def carry_out(order: Order) -> int:
     with termination_as_interrupt():
         root = project_root()
         refuse_unknown(order.only, entries(root))
-        target = target_or_lab(order.target, lambda line: console.print(Text(line)))
+
+        def say(line: str) -> None:
+            console.print(Text(line))
+
+        target = target_or_lab(order.target, say)
         profile = TargetProfile.read(target)
-        refuse_leftovers(profile)
+        refuse_leftovers(profile, say)
         run = _create_run(order, profile, root)
         console.print(Text(f"certifying {profile.name}; recorded in {run.root}"))
         arguments = _arguments(order, target, run, root)

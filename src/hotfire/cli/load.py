@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from hotfire.budgets import judged
+from hotfire.chaos.tenure import tenure
 from hotfire.cli.child import termination_as_interrupt
 from hotfire.cli.histories import pack_histories
 from hotfire.cli.load_finding import Finding, document, tell
@@ -137,14 +138,21 @@ def _run(task: Task, run: RunDirectory, console: Console) -> tuple[RunningLoad, 
     return load, interrupted
 
 
-def _workers(task: Task, run: RunDirectory) -> AbstractContextManager[None]:
-    """Return the block in which workers run on pods, if the target file wants that."""
+@contextmanager
+def _workers(task: Task, run: RunDirectory) -> Iterator[None]:
+    """Have workers on pods for the length of a block, if the target file wants that."""
     # Without pods nobody needs a cluster.
     if task.profile is None or task.plan.fleet.at == "here":
-        return nullcontext()
-    cluster = Cluster.connect(task.profile)
-    run_id = run.info().run_id
-    return workers_on_pods(task.plan, profile=task.profile, cluster=cluster, run_id=run_id)
+        yield
+        return
+    profile, run_id = task.profile, run.info().run_id
+    cluster = Cluster.connect(profile)
+    with (
+        tenure(cluster, profile, run, on_lost=lambda: None) as lease,
+        workers_on_pods(task.plan, profile=profile, cluster=cluster, run_id=run_id),
+    ):
+        yield
+        lease.require()
 
 
 def _steady(load: RunningLoad) -> Iterator[Request]:
@@ -178,11 +186,10 @@ def _follow(load: RunningLoad, console: Console) -> bool:
 
 
 def _create_run(order: Order, task: Task) -> RunDirectory:
-    now = datetime.now(UTC)
     info = RunInfo.begin(
         command=("hotfire", "load"), target_name=task.name, tool_version=version("hotfire")
     )
-    root = order.run_dir or project_root() / "runs" / f"load-{now:%Y%m%dT%H%M%SZ}"
+    root = order.run_dir or project_root() / "runs" / f"load-{info.run_id}"
     if (root / "run.json").exists():
         raise ProfileError(f"{root} holds a run already; name another --run-dir")
     return RunDirectory.create_at(root.resolve(), info)

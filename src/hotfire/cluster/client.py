@@ -17,7 +17,7 @@ from kubernetes.dynamic.exceptions import DynamicApiError, ResourceNotFoundError
 
 from hotfire.cluster.execution import Command, ExecResult, Untyped, execute
 from hotfire.cluster.objects import EndpointAddress, Node, Pod, serving_endpoints
-from hotfire.errors import ClusterError
+from hotfire.errors import ClusterError, Conflict, Forbidden, ProfileError
 from hotfire.profile import TargetProfile
 from hotfire.waiting import until
 
@@ -27,8 +27,10 @@ Recorder: TypeAlias = Callable[[Document], None]
 
 FIELD_MANAGER = "hotfire"
 RUN_LABEL = "hotfire.dev/run"
+OWNER_LABEL = "hotfire.dev/owner"
+"""On everything we make: the system namespace of the target it was made for."""
 _PAGE = 500
-_NOT_FOUND, _CONFLICT = 404, 409
+_FORBIDDEN, _NOT_FOUND, _CONFLICT = 403, 404, 409
 # Its pods' grace periods, an engine's above all, and the controllers that look after them.
 _NAMESPACE_END_SECONDS = 180.0
 # What must exist before the rest of a manifest can be accepted.
@@ -39,12 +41,19 @@ class Cluster:
     """One cluster, as one context of one kubeconfig reaches it."""
 
     def __init__(
-        self, api: Untyped, *, api_seconds: float, recorder: Recorder | None = None
+        self,
+        api: Untyped,
+        *,
+        api_seconds: float,
+        recorder: Recorder | None = None,
+        owner: str = "hotfire-system",
     ) -> None:
+        """Use a client; what it makes is marked as ``owner``'s, and only that is ever changed."""
         api.call_api = _with_deadline(api.call_api, api_seconds)
         self._api = api
         self._api_seconds = api_seconds
         self._recorder = recorder
+        self._owner = owner
         # The library's default cache is one world-writable file per host name, shared by clusters.
         self._cache = tempfile.TemporaryDirectory(prefix="hotfire-discovery-")
         with _translated("discover the API"):
@@ -65,7 +74,12 @@ class Cluster:
         except (k8s_config.ConfigException, OSError) as error:
             where = profile.kubeconfig or "the default kubeconfig"
             raise ClusterError(f"cannot read {where}: {error}; set `kubeconfig`") from error
-        return cls(api, api_seconds=profile.waits.api_seconds, recorder=recorder)
+        return cls(
+            api,
+            api_seconds=profile.waits.api_seconds,
+            recorder=recorder,
+            owner=profile.system_namespace,
+        )
 
     def recording(self, recorder: Recorder) -> Self:
         """Return the same connection with another recorder of its writes."""
@@ -86,6 +100,11 @@ class Cluster:
         if found is None:
             raise ClusterError("this cluster has no kube-system namespace")
         return str(found["metadata"]["uid"])
+
+    def owns(self, document: Document) -> bool:
+        """Return whether an object carries the mark of this very target."""
+        labels = document["metadata"].get("labels") or {}
+        return bool(labels.get(OWNER_LABEL) == self._owner)
 
     def serves(self, kind: str, api_version: str) -> bool:
         """Return whether the API server knows this kind."""
@@ -203,15 +222,47 @@ class Cluster:
     def apply(
         self, documents: Iterable[Document], *, namespace: str | None = None, dry_run: bool = False
     ) -> builtins.list[Document]:
-        """Apply documents on the server's side, namespaces and CRDs first; we own what they name.
+        """Apply documents on the server's side, namespaces and CRDs first, marked as ours.
 
         Args:
             documents: Objects; quantities must be strings.
             namespace: Where namespaced documents go that name no namespace.
             dry_run: Ask the server whether it would accept them, admission and RBAC included.
+
+        Raises:
+            ProfileError: an object of that name is there and does not carry our mark; it and
+                whatever comes after it are left as they are.
         """
         ordered = sorted(documents, key=_rank)
         return [self._apply(document, namespace, dry_run=dry_run) for document in ordered]
+
+    def create(self, document: Document, *, namespace: str | None = None) -> Document:
+        """Create one object that must be new, marked as ours, and return it.
+
+        Raises:
+            Conflict: one of that name is there already; it is left as it is.
+        """
+        kind, name = document["kind"], document["metadata"]["name"]
+        self._record("create", kind, document["metadata"].get("namespace"), name, body=document)
+        return self._create(document, namespace)
+
+    def replace(self, document: Document) -> Document:
+        """Replace one object by what was read of it and then changed; return it as it is then.
+
+        Raises:
+            Conflict: somebody changed it since, or it is another one under the same name.
+        """
+        kind, metadata = document["kind"], document["metadata"]
+        if not metadata.get("resourceVersion"):
+            raise ValueError(f"{kind} {metadata['name']} without the version that was read")
+        namespace = metadata.get("namespace")
+        self._record("replace", kind, namespace, metadata["name"], body=document)
+        with _translated(f"replace {kind} {namespace}/{metadata['name']}"):
+            resource = self._resource(kind, document["apiVersion"])
+            replaced = resource.replace(
+                body=self._marked(document), namespace=namespace, field_manager=FIELD_MANAGER
+            )
+        return _plain(replaced)
 
     def patch(
         self,
@@ -241,6 +292,7 @@ class Cluster:
         name: str,
         *,
         uid: str | None = None,
+        version: str | None = None,
         grace_seconds: int | None = None,
         api_version: str = "v1",
         dry_run: bool = False,
@@ -248,12 +300,15 @@ class Cluster:
         """Delete one object; return False where it was already gone.
 
         With ``uid`` only that very object is deleted: a re-created one of the same name is kept.
+        With ``version`` it must also be as it was read.
 
         Raises:
-            ClusterError: among others, an object of this name lives under another uid.
+            Conflict: an object of this name lives under another uid, or was changed.
         """
         options: Document = {"apiVersion": "v1", "kind": "DeleteOptions"}
-        options |= {"preconditions": {"uid": uid}} if uid else {}
+        wanted = {"uid": uid, "resourceVersion": version}
+        if preconditions := {name: value for name, value in wanted.items() if value}:
+            options |= {"preconditions": preconditions}
         options |= {"gracePeriodSeconds": grace_seconds} if grace_seconds is not None else {}
         options |= {"dryRun": ["All"]} if dry_run else {"propagationPolicy": "Background"}
         self._record("delete", kind, namespace, name, body=options)
@@ -268,19 +323,36 @@ class Cluster:
         return True
 
     def create_namespace(
-        self, name: str, *, run_id: str, labels: Mapping[str, str] | None = None
-    ) -> None:
-        """Create a namespace labelled with the run, so that `heal` finds what it must remove.
+        self,
+        name: str,
+        *,
+        run_id: str,
+        labels: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
+    ) -> Document:
+        """Create a namespace that is not there yet, labelled with the run, and return it.
 
         One of that name that is on its way out takes nothing new; its end is awaited first.
+
+        Raises:
+            ProfileError: there is one already. Nothing of it is touched: see ``Estate`` for those
+                that an earlier run made.
         """
         until(
             lambda: not self._is_ending(name),
             within_seconds=_NAMESPACE_END_SECONDS,
             what=f"the former namespace {name} gone",
         )
-        metadata = {"name": name, "labels": {**(labels or {}), RUN_LABEL: run_id}}
-        self.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}])
+        metadata = {
+            "name": name,
+            "labels": {**(labels or {}), RUN_LABEL: run_id},
+            "annotations": dict(annotations or {}),
+        }
+        document = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+        try:
+            return self.create(document)
+        except Conflict as error:
+            raise ProfileError(not_ours("namespace", name)) from error
 
     def has_namespace(self, name: str) -> bool:
         """Return whether there is such a namespace, and not on its way out."""
@@ -290,17 +362,23 @@ class Cluster:
         found = self.get("Namespace", None, name)
         return bool(found and found["metadata"].get("deletionTimestamp"))
 
-    def delete_namespace(self, name: str, *, pods_grace_seconds: int | None = None) -> bool:
-        """Start deleting a namespace; return False where there is none.
+    def delete_namespace(
+        self, name: str, *, uid: str | None = None, pods_grace_seconds: int | None = None
+    ) -> bool:
+        """Start deleting the namespace of that uid; return False where it is not there any more.
 
+        Whoever made a namespace knows its uid. Without one nothing is deleted, whatever its name.
         With ``pods_grace_seconds`` its pods get no more than that: nobody uses them any longer, and
         an engine's own grace period is minutes.
         """
-        found = self.delete("Namespace", None, name)
-        if found and pods_grace_seconds is not None:
+        found = self.get("Namespace", None, name)
+        if found is None or not uid or found["metadata"]["uid"] != uid:
+            return False
+        deleted = self.delete("Namespace", None, name, uid=uid)
+        if deleted and pods_grace_seconds is not None:
             for pod in self.pods(name):
                 self.delete("Pod", name, pod.name, uid=pod.uid, grace_seconds=pods_grace_seconds)
-        return found
+        return deleted
 
     def exec(
         self,
@@ -321,20 +399,46 @@ class Cluster:
 
     def _apply(self, document: Document, default: str | None, *, dry_run: bool) -> Document:
         kind, name = document["kind"], document["metadata"]["name"]
+        namespace = document["metadata"].get("namespace") or default
         if not dry_run:
             self._record("apply", kind, document["metadata"].get("namespace"), name, body=document)
+        version = document["apiVersion"]
         with _translated(f"apply {kind} {name}"):
-            resource = self._resource(kind, document["apiVersion"])
-            namespace = document["metadata"].get("namespace") or default
+            resource = self._resource(kind, version)
+        place = namespace if resource.namespaced else None
+        found = self.get(kind, place, name, api_version=version)
+        if found is not None and not self.owns(found):
+            raise ProfileError(not_ours(kind, f"{place}/{name}" if place else name))
+        if found is None and place is None and not dry_run:
+            # Nobody may be overtaken here: another's would be of the same name, everywhere.
+            return self._create(document, None)
+        with _translated(f"apply {kind} {name}"):
             applied = resource.server_side_apply(
-                body=document,
+                body=self._marked(document),
                 name=name,
-                namespace=namespace if resource.namespaced else None,
+                namespace=place,
                 field_manager=FIELD_MANAGER,
-                force_conflicts=True,
+                force_conflicts=found is not None,
                 dry_run="All" if dry_run else None,
             )
         return _plain(applied)
+
+    def _create(self, document: Document, default: str | None) -> Document:
+        kind, name = document["kind"], document["metadata"]["name"]
+        with _translated(f"create {kind} {name}"):
+            resource = self._resource(kind, document["apiVersion"])
+            namespace = document["metadata"].get("namespace") or default
+            created = resource.create(
+                body=self._marked(document),
+                namespace=namespace if resource.namespaced else None,
+                field_manager=FIELD_MANAGER,
+            )
+        return _plain(created)
+
+    def _marked(self, document: Document) -> Document:
+        metadata = document["metadata"]
+        labels = {**(metadata.get("labels") or {}), OWNER_LABEL: self._owner}
+        return {**document, "metadata": {**metadata, "labels": labels}}
 
     def _resource(self, kind: str, api_version: str) -> Untyped:
         return self._dynamic.resources.get(kind=kind, api_version=api_version)
@@ -346,6 +450,12 @@ class Cluster:
             self._recorder(
                 {"verb": verb, "kind": kind, "namespace": namespace, "name": name, "body": body}
             )
+
+
+def not_ours(field: str, name: str) -> str:
+    """Return the refusal of an object that was there before us."""
+    way_out = ", or set stack.deploy: false" if field in {"namespace", "PriorityClass"} else ""
+    return f"{field}: {name} exists and is not hotfire's; name another{way_out}"
 
 
 def label_selector(selector: str | Mapping[str, str]) -> str | None:
@@ -381,8 +491,12 @@ def _translated(what: str) -> Iterator[None]:
     try:
         yield
     except k8s.ApiException as error:
-        conflict = "; it changed under us" if error.status == _CONFLICT else ""
-        raise ClusterError(f"cannot {what}: {error.status} {_message(error)}{conflict}") from error
+        refusal = f"cannot {what}: {error.status} {_message(error)}"
+        if error.status == _CONFLICT:
+            raise Conflict(refusal) from error
+        if error.status == _FORBIDDEN:
+            raise Forbidden(refusal) from error
+        raise ClusterError(refusal) from error
     except ResourceNotFoundError as error:
         raise ClusterError(f"cannot {what}: this cluster does not serve that kind") from error
     except (urllib3.exceptions.HTTPError, OSError) as error:

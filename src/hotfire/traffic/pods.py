@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from hotfire.cluster import RUN_LABEL, Cluster, Document
+from hotfire.cluster import RUN_LABEL, Cluster, Document, Estate
 from hotfire.errors import ProfileError
 from hotfire.profile import LoadPods, TargetProfile
 from hotfire.traffic.plan import Fleet, LoadPlan
@@ -38,7 +38,8 @@ def workers_on_pods(
     here needs no pods, and gets none.
 
     Raises:
-        ProfileError: the target file does not say where pods find this machine.
+        ProfileError: the target file does not say where pods find this machine, or the system
+            namespace or a Job in it is not hotfire's.
         HarnessError: they are not gone in time.
     """
     if plan.fleet.at == "here":
@@ -47,26 +48,27 @@ def workers_on_pods(
     if profile.load.pods is None:
         raise ProfileError("load.pods: required for workers in the cluster; give master_host")
     namespace = profile.system_namespace
-    had_namespace = cluster.has_namespace(namespace)
+    belongings = Estate(cluster, namespace, run_id=run_id)
+    made_namespace = belongings.open()
+    made: list[Document] = []
     try:
-        if not had_namespace:
-            labels = {"pod-security.kubernetes.io/enforce": "privileged"}
-            cluster.create_namespace(namespace, run_id=run_id, labels=labels)
         document = job(plan, profile, profile.load.pods, run_id=run_id)
-        cluster.apply([document], namespace=namespace)
+        made += cluster.apply([document], namespace=namespace)
         yield
     finally:
-        cluster.delete("Job", namespace, NAME, api_version="batch/v1")
-        if not had_namespace:
-            cluster.delete_namespace(namespace, pods_grace_seconds=1)
-        until(
-            lambda: (
-                not cluster.pods(namespace, LABELS)
-                and (had_namespace or cluster.get("Namespace", None, namespace) is None)
-            ),
-            within_seconds=2 * profile.waits.pod_gone_seconds,
-            what="the load's pods gone",
-        )
+        for one in made:
+            uid = one["metadata"]["uid"]
+            cluster.delete("Job", namespace, NAME, uid=uid, api_version="batch/v1")
+        going = made_namespace and belongings.close()
+        if made:
+            until(
+                lambda: (
+                    not cluster.pods(namespace, LABELS)
+                    and (not going or cluster.get("Namespace", None, namespace) is None)
+                ),
+                within_seconds=2 * profile.waits.pod_gone_seconds,
+                what="the load's pods gone",
+            )
 
 
 def job(plan: LoadPlan, profile: TargetProfile, pods: LoadPods, *, run_id: str) -> Document:
