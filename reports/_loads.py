@@ -193,7 +193,12 @@ def percentiles(latency: Latency) -> list[str]:
 def records(run: RunDirectory) -> list[dict[str, Any]]:
     """Return of each load what was measured, by what, and what other witnesses say."""
     return [
-        {"name": name, "figures": summary.figures(), **_record(run, path)}
+        {
+            "name": name,
+            "streamed": summary.streamed,
+            "figures": summary.figures(),
+            **_record(run, path),
+        }
         for path, (name, summary) in zip(_histories(run, ""), summaries(run), strict=True)
     ]
 
