@@ -209,10 +209,11 @@ class Summary:
         if self.streamed is None:
             return "not known, since nothing tells"
         if self.streamed is Streamed.YES:
-            return f"yes, but for {self.unobserved} answers" if self.unobserved else "yes"
+            some = f"{self.unobserved} of {self.complete} answers"
+            return f"yes, but for {some}" if self.unobserved else "yes"
         return (
-            f"{self.streamed}: the tokens of {self.unobserved} answers came together, as from a"
-            " buffer; TPOT, chunk gaps and stalls are not observable"
+            f"{self.streamed}: the tokens of {self.unobserved} of {self.complete} answers came"
+            " together, as from a buffer; TPOT, chunk gaps and stalls are not observable"
         )
 
     def figures(self) -> dict[str, float | int]:
