@@ -83,6 +83,10 @@ STEPS: list[Part | int] = [START, 1, A, 1, B, 1, C]
             [5, A, 1, B, 1, C, usage(53, reasoning_tokens=50)], 500, 100, id="hidden-reasoning",
         ),
         pytest.param(
+            [5, A, 1, B, {"usage": {"completion_tokens": 12, "reasoning_tokens": 10}}],
+            500, 100, id="hidden-reasoning-sglang",
+        ),
+        pytest.param(
             [1, delta(reasoning="x"), 1, A, 1, B, usage(3, reasoning_tokens=1)],
             100, 100, id="streamed-reasoning",
         ),

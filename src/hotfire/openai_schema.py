@@ -156,7 +156,7 @@ def _documents(rows: Iterable[str]) -> Iterator[dict[str, Any]]:
             document = json.loads(row)
         except (ValueError, RecursionError):
             continue
-        if isinstance(document, dict) and "error" not in document:
+        if isinstance(document, dict) and not document.get("error"):
             yield document
 
 

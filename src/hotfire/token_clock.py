@@ -61,7 +61,7 @@ def clocked(said: Transcript) -> Clocked:
     lead, trail = (0, 0) if said.tools else _heartbeats(said, chunks - counted)
     first_ns = said.first_ns + 1000 * sum(us[:lead])
     last_ns = said.last_ns - 1000 * sum(us[len(us) - trail :])
-    us = us[lead : len(us) - trail]
+    us = us[lead : len(us) - trail] if lead or trail else us
     if counted - chunks == said.finishes > 0 and said.finish_ns is not None:
         us = us + array("i", [pause_us(last_ns, said.finish_ns)])
         last_ns = max(last_ns, said.finish_ns)

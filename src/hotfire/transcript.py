@@ -228,9 +228,10 @@ class Transcript:
         n_in, n_out = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
         self.n_in = self.n_in if n_in is None else n_in
         self.n_out = self.n_out if n_out is None else n_out
-        details = usage.get("completion_tokens_details")
-        if isinstance(details, dict):
-            self.n_reasoning = _count(details.get("reasoning_tokens")) or 0
+        # SGLang tells them beside the others, OpenAI and vLLM among the details.
+        for told in (usage, usage.get("completion_tokens_details")):
+            count = _count(told.get("reasoning_tokens")) if isinstance(told, dict) else None
+            self.n_reasoning = self.n_reasoning if count is None else count
 
 
 STATUS_CLASSES = {429: FailureClass.HTTP_429, 503: FailureClass.HTTP_503}

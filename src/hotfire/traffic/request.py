@@ -21,6 +21,8 @@ class Requests:
         self.texts = Texts(plan)
         self._turns = plan.prompts.turns > 1
         self._senders = [Sender(plan, tenant) for tenant in self.texts.tenants]
+        differ = plan.output_tokens or self.texts.plan.trace_rows or len(self._senders) > 1
+        self._asked = None if differ else self._senders[0].asked(plan.max_tokens)
 
     def body(self, prompt_id: int) -> Body:
         """Return the JSON body of one request."""
@@ -33,6 +35,8 @@ class Requests:
 
     def asked(self, prompt_id: int) -> Asked:
         """Return what the answer to a request is held against."""
+        if self._asked:
+            return self._asked
         texts = self.texts
         chance = texts.draws(prompt_id)
         return self._senders[texts.sender(chance)].asked(texts.max_tokens(prompt_id, chance))
