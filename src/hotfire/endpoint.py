@@ -13,7 +13,7 @@ import httpx
 
 from hotfire.history import FailureClass
 from hotfire.reading import Reading, read_stream, read_whole, unread
-from hotfire.transcript import foreign_coding
+from hotfire.transcript import Outcome, foreign_coding
 
 _SERVED_BY = ("x-served-by", "x-inference-pod", "x-backend")
 _KEPT_CHARACTERS = 4000
@@ -54,7 +54,8 @@ class Reply:
     @property
     def why(self) -> str:
         """What is wrong with one that is not ok, in one line."""
-        return f"{self.status}: {self.error or f'{self.failure}, {self.detail}'}"
+        told = (self.error or self.failure, self.detail)
+        return f"{self.status} {': '.join(str(part) for part in told if part)}".rstrip()
 
     @property
     def served_by(self) -> str | None:
@@ -228,17 +229,13 @@ class _Answer:
         read = self._reading(content, as_events if streamed is None else streamed)
         body = None if as_events else _json_object(content)
         events = [event.data for event in read.events]
-        failure, detail = (
-            (None, "")
-            if streamed is None
-            else read.outcome(
-                status=self._status,
-                broken=self.error or "",
-                streamed=streamed,
-                content_type=kind,
+        outcome: Outcome = (None, "")
+        if streamed is not None:
+            broken = self.error or ""
+            outcome = read.outcome(
+                status=self._status, broken=broken, streamed=streamed, content_type=kind,
                 body=content,
-            )
-        )
+            )  # fmt: skip
         return Reply(
             status=self._status,
             headers=self._headers,
@@ -248,8 +245,8 @@ class _Answer:
             finish_reason=read.said.finish_reason,
             usage=_usage([body, *map(_json_object, events)]),
             error=self.error,
-            failure=failure,
-            detail=detail,
+            failure=outcome[0],
+            detail=outcome[1],
             seconds=seconds,
         )
 

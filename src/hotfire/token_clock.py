@@ -70,7 +70,7 @@ def clocked(said: Transcript) -> Clocked:
         first_output_ns=_first_output(said, first_ns) if lead else said.first_output_ns,
         last_ns=last_ns,
         gaps_us=us,
-        n_first=n if at_once(len(us) + 1, last_ns - first_ns) else _uncovered(said, counted),
+        n_first=_uncovered(said, counted, together=at_once(len(us) + 1, last_ns - first_ns)),
     )
 
 
@@ -97,8 +97,11 @@ def _first_output(said: Transcript, first_ns: int) -> int | None:
     return first_ns if said.first_text_ns is None else max(first_ns, said.first_text_ns)
 
 
-def _uncovered(said: Transcript, counted: int) -> int:
+def _uncovered(said: Transcript, counted: int, *, together: bool) -> int:
+    """Return how many of the counted tokens the time from first to last does not cover."""
     n, choices = said.n_out or 0, len(said.choices)
+    if together:
+        return max(1, n)
     if choices > 1:
         return max(1, n - max(0, counted // choices - 1))
     return max(said.n_first, n - counted + 1)

@@ -114,7 +114,7 @@ class Transcript:
             self._keep(choice, message)
             self._on_finish(choice.get("finish_reason"))
             if len(self.choices) < CHOICES_LIMIT:
-                self.choices.add(choice.get("index"))
+                self.choices.add(choice.get("index") or 0)
         self._on_usage(document.get("usage"))
 
     def outcome(
@@ -194,7 +194,7 @@ class Transcript:
             self._on_output(now_ns, text=bool(text or tools), thought=bool(thought))
             self.tools = self.tools or bool(tools)
             if len(self.choices) < CHOICES_LIMIT:
-                self.choices.add(choice.get("index"))
+                self.choices.add(choice.get("index") or 0)
             self._keep(choice, delta)
         elif special:
             self.output(now_ns)
