@@ -108,6 +108,7 @@ SNIPPETS = st.sampled_from(
         b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"abort"}]}\n\n', b"\xc3", b"\0",
         b'data: {"choices":[{"index":1,"delta":{"content":"z"},"finish_reason":"eos"}]}\n\n',
         b'data: {"choices":[{"delta":{"content":""}}],"model":"b"}\n\n', b"null", b"\xef\xbb\xbf",
+        b'data: {"choices":[{"index":[1],"delta":{"content":"z"}}]}\n\n', b"id: 7\n",
         b'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2.0}}\n\n',
         b'data: {"choices":[{"delta":{"content":["a"]}}],"usage":3}\n\n', b"data: {\ndata: }\n\n",
     ]

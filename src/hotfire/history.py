@@ -168,6 +168,8 @@ class Request:
     @property
     def deviations(self) -> dict[Deviation, str]:
         """What contradicts what, by its kind."""
+        if not self.deviation:
+            return {}
         told = [part.partition(": ") for part in self.deviation.split("; ")]
         return {Deviation(kind): words for kind, _, words in told if kind in _DEVIATIONS}
 
