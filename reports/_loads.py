@@ -62,6 +62,8 @@ class Instrument:
     gates: tuple[Gate, ...]
     calibration: str
     """How exact it was when it was last measured, or that nobody did."""
+    streamed: str
+    """Whether tokens came as they were made, so that times between them were seen."""
     engines: str
     """What the engines say of the same load, or that they were not asked."""
     bench: tuple[str, ...]
@@ -139,7 +141,7 @@ def _read(
         name=path.stem,
         plot=_plot(requests, events, _bands(run, name, requests, events), recovered_ns),
         about=_about(_document(path.with_suffix(".plan.json")), requests),
-        summary=_summary(requests),
+        summary=_figures(path),
         instrument=_instrument(run, path),
     )
 
@@ -161,6 +163,7 @@ def _instrument(run: RunDirectory, history: Path) -> Instrument:
         error=_error(found["measured"] or {}),
         gates=tuple(_gate(each) for each in found["gates"]),
         calibration=_calibration(found["calibration"]),
+        streamed=_figures(history).streamed_told,
         engines=_engines(found["cross_check"]),
         bench=tuple(plain(Compared(**each).told()) for each in found["vllm_bench"]),
     )
@@ -169,17 +172,17 @@ def _instrument(run: RunDirectory, history: Path) -> Instrument:
 def summaries(run: RunDirectory) -> Iterator[tuple[str, Summary]]:
     """Yield the name and the figures of each load of a run."""
     for path in _histories(run, ""):
-        yield path.stem, _summary_of(path, path.stat().st_mtime_ns)
+        yield path.stem, _figures(path)
 
 
-def _summary(requests: Iterable[Request]) -> Summary:
-    return summarise(request for request in requests if request.phase != "warmup")
+def _figures(path: Path) -> Summary:
+    return _summary_of(path, path.stat().st_mtime_ns)
 
 
 @cache
 def _summary_of(path: Path, _changed_ns: int) -> Summary:
     """Return the figures of a history; a long one takes seconds, and several formats ask."""
-    return _summary(once(stream(path)))
+    return summarise(request for request in once(stream(path)) if request.phase != "warmup")
 
 
 def percentiles(latency: Latency) -> list[str]:
@@ -193,7 +196,12 @@ def percentiles(latency: Latency) -> list[str]:
 def records(run: RunDirectory) -> list[dict[str, Any]]:
     """Return of each load what was measured, by what, and what other witnesses say."""
     return [
-        {"name": name, "figures": summary.figures(), **_record(run, path)}
+        {
+            "name": name,
+            "streamed": summary.streamed,
+            "figures": summary.figures(),
+            **_record(run, path),
+        }
         for path, (name, summary) in zip(_histories(run, ""), summaries(run), strict=True)
     ]
 

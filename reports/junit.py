@@ -87,6 +87,7 @@ def _told(load: Instrument) -> Iterator[tuple[str, str]]:
         word = "holds" if gate.holds else "tripped"
         yield f"gate {gate.name}", f"{word}: {gate.measured}, limit {gate.limit}"
     yield "calibration", load.calibration
+    yield "streamed", load.streamed
     yield "engines", load.engines
     for number, line in enumerate(load.bench, start=1):
         yield f"vllm bench {number}", line

@@ -107,6 +107,11 @@ def _measured(run: RunDirectory) -> Iterator[str]:
     for load, summary in summaries(run):
         for name, latency in summary.latencies():
             yield f"| {_cell(load)} | {' | '.join([label(name), *percentiles(latency)])} |"
+    yield ""
+    for load, summary in summaries(run):
+        wrong = [f"{label(kind)}: {count}" for kind, count in sorted(summary.deviations.items())]
+        told = "; ".join([f"streamed {summary.streamed_told}", *wrong])
+        yield f"- {_cell(load)}: {_cell(told)}"
     bench = [f"- {one.name}, vllm bench {_cell(line)}" for one in found for line in one.bench]
     yield from ("", *bench) if bench else ()
 

@@ -269,6 +269,13 @@ def test_every_format_tells_gates_calibration_and_cross_checks(
     assert BENCH_SAYS in text or '"theirs_seconds": 0.102' in text
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_tells_whether_tokens_came_as_they_were_made(
+    run: RunDirectory, name: str
+) -> None:
+    assert re.search(r'streamed(": "|" value="|:? )yes', rendered(name, run), re.IGNORECASE)
+
+
 @pytest.mark.parametrize("name", ["html", "junit", "markdown"])
 def test_readers_are_told_that_nobody_was_asked(run: RunDirectory, name: str) -> None:
     text = rendered(name, run)

@@ -11,7 +11,9 @@ from typing import Self
 
 import httpx
 
-from hotfire.sse import Parser
+from hotfire.history import FailureClass
+from hotfire.reading import Reading, read_stream, read_whole, unread
+from hotfire.transcript import Outcome, foreign_coding
 
 _SERVED_BY = ("x-served-by", "x-inference-pod", "x-backend")
 _KEPT_CHARACTERS = 4000
@@ -26,8 +28,9 @@ class Reply:
 
     ``status`` is None when no response line came. ``error`` is None for a response that arrived
     whole, else what broke: connect, timeout, deadline, reset, protocol. ``events`` are the data
-    of the server-sent events, ``body`` the JSON object of any other answer. ``text`` and
-    ``finish_reason`` are those of the first choice, streamed or not.
+    of the server-sent events, ``body`` the JSON object of any other answer. ``text`` is that of the
+    first choice, streamed or not. ``failure`` is the class that a load would give a generation,
+    with what it looked like; None for a complete one, and for whatever is no generation.
     """
 
     status: int | None = None
@@ -38,12 +41,21 @@ class Reply:
     finish_reason: str | None = None
     usage: dict[str, object] | None = None
     error: str | None = None
+    failure: FailureClass | None = None
+    detail: str = ""
     seconds: float = 0.0
 
     @property
     def ok(self) -> bool:
-        """Whether a success arrived whole."""
-        return self.error is None and self.status is not None and 200 <= self.status < 300
+        """Whether a success arrived whole, of a generation a complete answer."""
+        arrived = self.error is None and self.status is not None and 200 <= self.status < 300
+        return arrived and self.failure is None
+
+    @property
+    def why(self) -> str:
+        """What is wrong with one that is not ok, in one line."""
+        told = (self.error or self.failure, self.detail)
+        return f"{self.status} {': '.join(str(part) for part in told if part)}".rstrip()
 
     @property
     def served_by(self) -> str | None:
@@ -152,7 +164,8 @@ class Endpoint:
         if document.get("stream") and "stream_options" not in document:
             document = {**document, "stream_options": {"include_usage": True}}
         client = self._fresh if fresh else self._pooled
-        return self._exchange(client, "POST", path, json.dumps(document).encode(), headers)
+        content, streamed = json.dumps(document).encode(), bool(document.get("stream"))
+        return self._exchange(client, "POST", path, content, headers, streamed=streamed)
 
     def _exchange(
         self,
@@ -161,7 +174,10 @@ class Endpoint:
         path: str,
         content: bytes | None,
         headers: Mapping[str, str] | None,
+        *,
+        streamed: bool | None = None,
     ) -> Reply:
+        """Send one request; ``streamed``: how a generation was asked for, None if it is none."""
         started = time.monotonic()
         sent = {"content-type": "application/json", **(headers or {})}
         answer = _Answer(deadline=started + self.deadline_seconds)
@@ -170,7 +186,7 @@ class Endpoint:
                 answer.read(response)
         except httpx.HTTPError as error:
             answer.error = _failure(error)
-        reply = answer.reply(seconds=time.monotonic() - started)
+        reply = answer.reply(seconds=time.monotonic() - started, streamed=streamed)
         if self._record is not None:
             self._record(_entry(method, self.base_url + path, sent, content, reply))
         return reply
@@ -207,23 +223,39 @@ class _Answer:
                 self.error = "deadline"
                 return
 
-    def reply(self, *, seconds: float) -> Reply:
-        streamed = self._headers.get("content-type", "").startswith("text/event-stream")
-        events = [event.data for event in Parser().feed(bytes(self._content))] if streamed else []
-        body = None if streamed else _json_object(self._content)
-        documents = [body, *map(_json_object, events)]
-        choices = [choice for document in documents if (choice := _first_choice(document))]
+    def reply(self, *, seconds: float, streamed: bool | None) -> Reply:
+        kind, content = self._headers.get("content-type", "").lower(), bytes(self._content)
+        as_events = "event-stream" in kind
+        read = self._reading(content, as_events if streamed is None else streamed)
+        body = None if as_events else _json_object(content)
+        events = [event.data for event in read.events]
+        outcome: Outcome = (None, "")
+        if streamed is not None:
+            broken = self.error or ""
+            outcome = read.outcome(
+                status=self._status, broken=broken, streamed=streamed, content_type=kind,
+                body=content,
+            )  # fmt: skip
         return Reply(
             status=self._status,
             headers=self._headers,
             body=body,
             events=events,
-            text="".join(map(_text, choices)),
-            finish_reason=_last([choice.get("finish_reason") for choice in choices]),
-            usage=_usage(documents),
+            text=read.said.text,
+            finish_reason=read.said.finish_reason,
+            usage=_usage([body, *map(_json_object, events)]),
             error=self.error,
+            failure=outcome[0],
+            detail=outcome[1],
             seconds=seconds,
         )
+
+    def _reading(self, content: bytes, streamed: bool) -> Reading:
+        codings = (foreign_coding(name, value) for name, value in self._headers.items())
+        if coding := next(filter(None, codings), ""):
+            return unread(coding)
+        whole = self.error is None
+        return read_stream(content, whole=whole) if streamed else read_whole(content)
 
 
 def _failure(error: httpx.HTTPError) -> str:
@@ -245,23 +277,6 @@ def _json_object(text: str | bytes | bytearray) -> dict[str, object] | None:
     except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None
-
-
-def _first_choice(document: dict[str, object] | None) -> dict[str, object] | None:
-    choices = (document or {}).get("choices")
-    first = choices[0] if isinstance(choices, list) and choices else None
-    return first if isinstance(first, dict) else None
-
-
-def _text(choice: dict[str, object]) -> str:
-    """Return the content of a message, a delta or a plain completion."""
-    holder = choice.get("message") or choice.get("delta")
-    text = holder.get("content") if isinstance(holder, dict) else choice.get("text")
-    return text if isinstance(text, str) else ""
-
-
-def _last(values: list[object]) -> str | None:
-    return next((value for value in reversed(values) if isinstance(value, str)), None)
 
 
 def _usage(documents: list[dict[str, object] | None]) -> dict[str, object] | None:

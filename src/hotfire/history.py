@@ -12,6 +12,7 @@ from hotfire import json_text
 from hotfire.errors import HistoryError
 
 _LONGEST_GAP_US: Final = 2**31 - 1
+CONTRADICTED: Final = "contradicted"
 
 
 class FailureClass(StrEnum):
@@ -45,6 +46,8 @@ class FailureClass(StrEnum):
     """Not ended within deadline_seconds of the scheduled arrival."""
     MALFORMED = "malformed"
     """A 2xx answer that is no complete stream: not JSON, no output, no finish_reason, not HTTP."""
+    ABORTED = "aborted"
+    """The engine gave it up: finish_reason ``abort``, ``error``, or one that no client knows."""
     NOT_SENT = "not sent: client cap"
     """The load generator's own limit on requests in flight: never the target's failure."""
 
@@ -62,8 +65,26 @@ STREAM_CUTS = frozenset(
         FailureClass.DEADLINE,
         FailureClass.TLS,
         FailureClass.MALFORMED,
+        FailureClass.ABORTED,
     }
 )
+# Answers of these classes may be wrong from the start; then no stream had begun.
+_NEVER_BEGUN: Final = frozenset({FailureClass.MALFORMED, FailureClass.ABORTED})
+
+
+class Deviation(StrEnum):
+    """Where a target's word contradicts what was seen or asked for; no failure of the answer."""
+
+    USAGE_BELOW_STREAM = "usage_below_stream"
+    """Fewer ``completion_tokens`` than chunks with text came, each of which holds one at least."""
+    USAGE_ABOVE_LIMIT = "usage_above_limit"
+    """More ``completion_tokens`` than were asked for, hidden reasoning left out."""
+    OTHER_MODEL = "other_model"
+    """Another model's name than the one asked for."""
+
+
+_DEVIATIONS: Final = frozenset(Deviation)
+USAGE_DOUBTS = frozenset({Deviation.USAGE_BELOW_STREAM, Deviation.USAGE_ABOVE_LIMIT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,14 +112,18 @@ class Request:
     n_out: int | None = None
     """``usage.completion_tokens``; None: the target did not say, and it is never guessed."""
     n_first: int = 1
-    """Tokens in the first chunk, where the target says so."""
+    """Tokens among ``n_out`` that the time from first to last token does not cover: those of the
+    first chunk, hidden reasoning before it, all choices but one that are made side by side, and
+    everything that came at once."""
     token_source: str = "chunks"  # noqa: S105 - tokens of a language model
-    """``usage`` or ``chunks``."""
+    """``usage``; ``chunks`` if there is none; ``contradicted`` where the stream belies it."""
     finish_reason: str | None = None
     status: int | None = None
     error_class: FailureClass | None = None
     detail: str = ""
     """What the failure looked like, at most 200 characters."""
+    deviation: str = ""
+    """Where the target's word contradicts the answer: ``kind: words``, joined by "; "."""
     served_by: str | None = None
     prompt_id: int = 0
     phase: str = "steady"
@@ -136,9 +161,22 @@ class Request:
 
     @property
     def stream_lost(self) -> bool:
-        """Whether an accepted answer was cut. What is malformed from the start never was one."""
-        begun = self.first_ns is not None or self.error_class is not FailureClass.MALFORMED
+        """Whether an accepted answer was cut. What is wrong from the start never was one."""
+        begun = self.first_ns is not None or self.error_class not in _NEVER_BEGUN
         return self.accepted and begun and self.error_class in STREAM_CUTS
+
+    @property
+    def deviations(self) -> dict[Deviation, str]:
+        """What contradicts what, by its kind."""
+        if not self.deviation:
+            return {}
+        told = [part.partition(": ") for part in self.deviation.split("; ")]
+        return {Deviation(kind): words for kind, _, words in told if kind in _DEVIATIONS}
+
+    @property
+    def usage_believed(self) -> bool:
+        """Whether ``n_out`` was told, and nothing that was seen contradicts it."""
+        return self.n_out is not None and self.token_source != CONTRADICTED
 
 
 def _packed(gaps_us: Sequence[int]) -> "array[int]":

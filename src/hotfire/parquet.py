@@ -21,7 +21,8 @@ _GAPS: Final = "gaps_us"
 _TYPES: Final = {
     pa.int32(): ("n_in", "n_out", "n_first", "status", "worker"),
     pa.string(): (
-        *("token_source", "finish_reason", "error_class", "detail", "served_by", "phase", "tenant"),
+        *("token_source", "finish_reason", "error_class", "detail", "deviation", "served_by"),
+        *("phase", "tenant"),
     ),
     pa.bool_(): ("conn_reused", "censored"),
     pa.list_(pa.int32()): (_GAPS,),

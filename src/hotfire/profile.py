@@ -80,6 +80,8 @@ class Engine(Section):
     """Which engine's metric names and probe paths apply."""
     model: str = Field(min_length=1)
     """Name under which the model is served."""
+    aliases: list[str] = []
+    """Other names under which it may answer: that of an adapter's base model, a dated version."""
     selector: dict[str, str] = {"app": "vllm"}
     """Labels of the engine pods; those of the reference stack."""
     container: str = "vllm"

@@ -91,6 +91,8 @@ class LoadPlan(BaseModel):
     """Endpoint; prompts become messages if it ends in /chat/completions."""
     model: str = Field(min_length=1)
     """Served model name."""
+    model_aliases: tuple[str, ...] = ()
+    """Other names under which that model may answer; any further one is a deviation."""
     seed: int = 0
     """Decides arrivals and prompts."""
     nonce: str = ""

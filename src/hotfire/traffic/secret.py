@@ -74,6 +74,7 @@ class Secrets:
         return replace(
             row,
             detail=self._without(row.detail),
+            deviation=self._without(row.deviation),
             served_by=row.served_by and self._without(row.served_by),
             finish_reason=row.finish_reason and self._without(row.finish_reason),
         )
