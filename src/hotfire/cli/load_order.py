@@ -22,6 +22,8 @@ from hotfire.traffic.witness import Witness, engine_at, prometheus_at, unheard
 
 _ANYTHING: Final = "http://127.0.0.1"
 _SECONDS: Final = 60.0
+_BESIDE_SECONDS: Final = 2.0
+"""For a page of metrics that nobody named: an engine that has one tells it at once."""
 _ONE_RATE: Final = "each of its trials has one rate in an open loop"
 _ONE_LOAD: Final = "it is for one load; measure so at the rate that was found, with --rate"
 _NOT_SEARCHED: Final = {
@@ -241,7 +243,9 @@ def _witness(order: Order, profile: TargetProfile | None, plan: LoadPlan) -> Wit
     # An engine that is asked directly has its page beside the API; behind a gateway it is silent.
     # The page is asked for by the URL's own name, so a certificate of another name is no witness.
     alone = profile is None and not plan.server_name
-    return engine_at(plan.url, ca_file=plan.ca_file) if alone else None
+    if not alone:
+        return None
+    return engine_at(plan.url, ca_file=plan.ca_file, within_seconds=_BESIDE_SECONDS)
 
 
 def _page(url: str) -> str:

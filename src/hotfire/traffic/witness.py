@@ -3,10 +3,9 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from urllib.parse import urlsplit
 
-from hotfire import metrics
+from hotfire import bounded, metrics
 from hotfire.crosscheck import TTFT, CrossCheck, cross_check
 from hotfire.errors import HarnessError
 from hotfire.history import Request
@@ -22,6 +21,8 @@ Witness = Callable[[], Metrics | None]
 _NAMES = "vllm:(time_to_first_token|request_time_per_output_token)_seconds_(count|sum|bucket)"
 _SCRAPED_WITHIN_SECONDS = 20.0
 _ROUNDS = 5
+_MOST_LINES = 100_000
+"""Of one page; an engine has a few hundred, and each becomes an object in memory."""
 _NANO = 1_000_000_000
 _CANARY = "canary"
 
@@ -32,21 +33,17 @@ def engine_at(url: str, *, ca_file: str = "", within_seconds: float = 5.0) -> Wi
     An https page must be vouched for by the authorities in ``ca_file``; empty: the machine's.
     """
     parts = urlsplit(url)
+    page_url = parts._replace(path=parts.path if parts.path.strip("/") else "/metrics").geturl()
 
     def look() -> Metrics | None:
-        connection = HTTPConnection(parts.netloc, timeout=within_seconds)
         try:
-            if parts.scheme == "https":
-                trusted = tls.context(ca_file)
-                connection = HTTPSConnection(parts.netloc, timeout=within_seconds, context=trusted)
-            connection.request("GET", parts.path or "/metrics")
-            response = connection.getresponse()
-            text = response.read().decode(errors="replace")
-            return metrics.parse(text) if response.status == 200 else None
-        except (OSError, HTTPException, HarnessError):
+            trusted = tls.context(ca_file) if parts.scheme == "https" else None
+            page = bounded.get(page_url, deadline_seconds=within_seconds, trusted=trusted)
+            if page.status != 200 or page.error or page.content.count(b"\n") > _MOST_LINES:
+                return None
+            return metrics.parse(page.content.decode(errors="replace"))
+        except (OSError, HarnessError):
             return None
-        finally:
-            connection.close()
 
     return look
 
@@ -147,6 +144,8 @@ def compared(
     ``unheard`` are the servers, as ``served_by`` names them, that the witness does not ask.
     """
     rows = (row for row in load.stream() if row.served_by not in unheard)
-    found = cross_check(rows, before, witness())
+    # Who said nothing before has nothing to compare, and an operator waits for the answer.
+    after = witness() if before is not None else None
+    found = cross_check(rows, before, after)
     load.files.crosscheck.write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return found
