@@ -88,7 +88,7 @@ def test_a_bad_plan_file_is_named(tmp_path: Path) -> None:
             r"tenants.0.headers\n.*value of x-a is more than one line; write it on one",
         ),
         ({"path": "/v1\r\nx-c:"}, r"path\n"),
-        ({"url": "http://me:hidden@gateway"}, r"url\n.*name them in headers, e.g"),
+        ({"url": "http://me:hidden@gateway"}, r"url\n.*name them in the headers of a"),
     ],
 )
 def test_what_would_break_a_request_or_show_a_secret_is_refused(

@@ -21,8 +21,8 @@ _SECRET_NAME = re.compile(
 )
 # Wider, for what an operator writes himself: a header, or a field of a URL's query.
 _SECRET_PART = re.compile(
-    r"auth|cookie|token|secret|passw|passphrase|credential|signature|api-?key|(^|-)(key|sig|code)$"
-    r"|(access|subscription|private|functions|account)-?key",
+    r"auth(?!or)|cookie|token(?!s)|secret|passw|passphrase|credential|signature|^(key|sig|code)$"
+    r"|(api|access|account|client|functions|private|subscription)-?key",
     re.IGNORECASE,
 )
 

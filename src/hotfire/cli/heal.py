@@ -8,9 +8,11 @@ import typer
 from hotfire.chaos.heal import Healed, open_entries
 from hotfire.chaos.heal import heal as undo_everything
 from hotfire.cli.project import project_root
-from hotfire.errors import ProfileError, RollbackFailed
+from hotfire.cluster import Cluster
+from hotfire.errors import ClusterError, ProfileError, RollbackFailed
 from hotfire.lab import default_target, ensure_up
 from hotfire.profile import TargetProfile
+from hotfire.shown import shown
 
 Say = Callable[[str], None]
 
@@ -30,8 +32,9 @@ def heal(target: Path | None, *, now: bool, keep_stack: bool = False) -> int:
             else "no lab is up, so nothing of it can be broken; name another target by --target"
         )
     profile = TargetProfile.read(path)
+    refuse_unreachable(profile)
     done = undo_everything(profile, now=now, runs=_runs(), keep_namespaces=keep_stack)
-    _tell(done, typer.echo)
+    _tell(done, lambda line: typer.echo(shown(line)))
     if not done:
         typer.echo("nothing to heal")
     return 0
@@ -40,6 +43,18 @@ def heal(target: Path | None, *, now: bool, keep_stack: bool = False) -> int:
 def target_or_lab(target: Path | None, say: Say) -> Path:
     """Return the target file, bringing the lab up when none was named."""
     return (target or ensure_up(say)).resolve()
+
+
+def refuse_unreachable(profile: TargetProfile) -> None:
+    """Refuse a target file that leads to no cluster, before anything is recorded.
+
+    Raises:
+        ProfileError: its kubeconfig cannot be used, or nobody answers there.
+    """
+    try:
+        Cluster.connect(profile)
+    except ClusterError as error:
+        raise ProfileError(f"kubeconfig: {error}") from error
 
 
 def refuse_leftovers(profile: TargetProfile) -> None:

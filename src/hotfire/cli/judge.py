@@ -9,6 +9,7 @@ from hotfire.cli.verdicts import print_verdicts
 from hotfire.experiment import Judgement, judge_run
 from hotfire.outcome import statement
 from hotfire.rundir import BudgetRow, Result, RunDirectory
+from hotfire.shown import one_line
 from hotfire.verdict import EXIT_CODES, Verdict
 
 
@@ -24,7 +25,8 @@ def judge(name: str) -> int:
     for old, new in zip(before, after, strict=True):
         if old.verdict is new.verdict:
             continue
-        typer.echo(f"{new.id} {new.case}: {old.verdict} -> {new.verdict}: {new.reason}")
+        told = f"{new.id} {new.case}: {old.verdict} -> {new.verdict}: {new.reason}"
+        typer.echo(one_line(told))
     print_verdicts(info, after)
     return EXIT_CODES[stated]
 

@@ -135,12 +135,21 @@ def _written(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+        document = json.loads(path.read_bytes(), object_pairs_hook=_once)
+    except (OSError, ValueError, RecursionError) as error:
         raise ProfileError(f"--plan: {path} cannot be read as JSON: {error}") from error
     if not isinstance(document, dict):
         raise ProfileError(f"--plan: {path} is no JSON object with fields of a plan")
     return document
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object each of whose keys comes once: of two, the reader would see either."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for name, _ in pairs if sum(name == other for other, _ in pairs) > 1)
+        raise ValueError(f"{twice!r} comes twice, drop one")
+    return found
 
 
 def _profile(order: Order, written: dict[str, Any]) -> TargetProfile | None:

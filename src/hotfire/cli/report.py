@@ -7,6 +7,7 @@ import typer
 
 from hotfire.cli.project import find_run, load_format
 from hotfire.rundir import RunDirectory
+from hotfire.shown import shown
 
 
 def report(name: str, formats: list[str], output: Path | None) -> None:
@@ -14,10 +15,10 @@ def report(name: str, formats: list[str], output: Path | None) -> None:
     run = find_run(name)
     if output == Path("-"):
         for format_name in formats:
-            typer.echo(load_format(format_name).render(run))
+            typer.echo(shown(load_format(format_name).render(run), keep="\n\t"))
         return
     for path in write_reports(run, formats, folder=output or run.root):
-        typer.echo(path)
+        typer.echo(shown(str(path)))
 
 
 def write_reports(run: RunDirectory, formats: Iterable[str], *, folder: Path) -> list[Path]:
