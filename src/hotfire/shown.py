@@ -1,7 +1,7 @@
 """Other people's words, so that whoever reads them sees them and nothing else happens.
 
-A target may say anything: sequences that colour, move or erase what a terminal shows, that write its
-clipboard, or that turn the direction of a line so that it reads as another.
+A target may say anything: sequences that colour, move or erase what a terminal shows, that write
+its clipboard, or that turn the direction of a line so that it reads as another.
 """
 
 import re

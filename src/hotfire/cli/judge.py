@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import typer
 
-from hotfire.cli.project import find_run
+from hotfire.cli.project import find_run, of_a_run
 from hotfire.cli.verdicts import print_verdicts
 from hotfire.experiment import Judgement, judge_run
 from hotfire.outcome import statement
@@ -16,6 +16,11 @@ from hotfire.verdict import EXIT_CODES, Verdict
 def judge(name: str) -> int:
     """Judge a run again, replace its results and return the exit code they stand for."""
     run = find_run(name)
+    with of_a_run(run.root):
+        return _judge(run)
+
+
+def _judge(run: RunDirectory) -> int:
     before = run.results()
     faults = judge_run(run)
     after = [_judged_again(result, faults, run) for result in before]
