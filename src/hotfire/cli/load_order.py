@@ -17,6 +17,7 @@ from hotfire.prometheus import Prometheus
 from hotfire.traffic import vllm_bench
 from hotfire.traffic.plan import Fleet, GateLimits, LoadPlan, check_schedule
 from hotfire.traffic.rated import rated_plan
+from hotfire.traffic.seal import REMEDY, VARIABLE, given_token
 from hotfire.traffic.secret import Secrets
 from hotfire.traffic.witness import Witness, engine_at, prometheus_at, unheard
 
@@ -108,6 +109,8 @@ def understood(order: Order) -> Task:
     check_schedule(plan.self_contained())
     if plan.fleet.at == "here":
         Secrets(plan)
+    elif (profile is None or profile.load.pods is None) and given_token() is None:
+        raise ProfileError(f'fleet.at: "elsewhere" needs {VARIABLE}: {REMEDY}')
     namespace = profile.gateway.network_namespace if profile else None
     if namespace is None and not order.calibrate:
         _resolve(plan)

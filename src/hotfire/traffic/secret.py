@@ -34,6 +34,14 @@ def named(plan: LoadPlan) -> list[str]:
     return [name for value in values for name in REFERENCE.findall(value)]
 
 
+def from_environment(name: str) -> str | None:
+    """Return a secret that this process was given by its environment, and that it never writes."""
+    value = os.environ.get(name)
+    if value:
+        keep_secret(value)
+    return value or None
+
+
 def _read(name: str) -> str:
     kind, _, where = name.partition(":")
     if kind not in ("env", "file") or (kind == "file" and not Path(where).is_absolute()):
