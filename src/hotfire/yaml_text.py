@@ -14,8 +14,18 @@ def read(text: str) -> Any:  # noqa: ANN401 - whatever the text holds
     """
     try:
         return yaml.load(text, _Once)  # noqa: S506 - a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        raise ValueError(_told(error)) from error
     except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError(" ".join(str(error).split()) or "nested too deep") from error
+        raise ValueError(" ".join(str(error).split())) from error
+
+
+def _told(error: yaml.MarkedYAMLError) -> str:
+    """Return problem and place; the text around it may be a password."""
+    words = [each for each in (error.context, error.problem) if each]
+    mark = error.problem_mark or error.context_mark
+    place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+    return ": ".join([*words, place]) if place else ": ".join(words)
 
 
 class _Once(yaml.SafeLoader):
