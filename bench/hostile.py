@@ -3,8 +3,7 @@
     python -m bench.hostile
 
 For each peer and reader: what the reader made of it, how long it took, and how much memory its
-process had at most. Every reader must give up within its deadline and a second, in less than 250 MB, and none
-may take the peer for a good one.
+process had at most. Every reader must give up within its deadline and a second, in under 250 MB.
 """
 
 import gzip
@@ -122,7 +121,7 @@ from hotfire import history
 from hotfire.traffic import launch
 from hotfire.traffic.plan import LoadPlan
 folder = Path(tempfile.mkdtemp())
-fields = {{"rate_per_second": 4, "duration_seconds": 1, "deadline_seconds": deadline}}
+fields = {"rate_per_second": 4, "duration_seconds": 1, "deadline_seconds": deadline}
 plan = LoadPlan(url=url, model="m", **fields)
 load = launch.start(plan, history=folder / "load.jsonl", log=folder / "log")
 load.wait_started()""",
