@@ -70,6 +70,8 @@ class Reader:
         """Name the peer; ``trusted`` vouches for an https one, default: the usual authorities."""
         self._base_url = base_url
         self._deadline_seconds, self._wire_bytes = deadline_seconds, wire_bytes
+        if trusted is None and base_url.startswith("https:"):
+            trusted = httpx.create_ssl_context(trust_env=False)
         self._transport = transport or _Network(trusted, kept_alive)
 
     def __enter__(self) -> Self:
@@ -131,9 +133,9 @@ def get(
     trusted: ssl.SSLContext | None = None,
 ) -> Page:
     """Fetch one URL on a connection of its own."""
-    reader = Reader("", deadline_seconds=deadline_seconds, wire_bytes=wire_bytes, trusted=trusted)
+    reader = Reader(url, deadline_seconds=deadline_seconds, wire_bytes=wire_bytes, trusted=trusted)
     with reader:
-        return reader.ask("GET", url)
+        return reader.ask("GET", "")
 
 
 def json_of(content: str | bytes | bytearray) -> object:
@@ -220,7 +222,7 @@ class _Network(httpx.BaseTransport):
 
     def __init__(self, trusted: ssl.SSLContext | None, kept_alive: int) -> None:
         self._pool = httpcore.ConnectionPool(
-            ssl_context=trusted or httpx.create_ssl_context(trust_env=False),
+            ssl_context=trusted,
             max_keepalive_connections=kept_alive,
             keepalive_expiry=5.0,
             network_backend=_Sockets(),

@@ -40,7 +40,8 @@ class Prometheus:
 
         parts = urlsplit(url)
         self.url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
-        session = _Session(within_seconds, _credentials(parts.username, parts.password))
+        reader = Reader(self.url, deadline_seconds=within_seconds)
+        session = _Session(reader, self.url, _credentials(parts.username, parts.password))
         self._connection: Any = PrometheusConnect(url=self.url, session=session)
 
     def query(self, expression: str, *, at_seconds: float | None = None) -> list[Sample]:
@@ -101,15 +102,18 @@ class _Session:
 
     verify, cert = True, None
 
-    def __init__(self, within_seconds: float, headers: Mapping[str, str]) -> None:
-        self._headers = headers
-        self._reader = Reader("", deadline_seconds=within_seconds)
+    def __init__(self, reader: Reader, url: str, headers: Mapping[str, str]) -> None:
+        self._reader, self._url, self._headers = reader, url, headers
 
     def mount(self, *_: object) -> None:
         """Take no adapter: the reader is all there is."""
 
-    def request(self, *, method: str, url: str, params: Mapping[str, Any], **_: object) -> _Answer:
-        page = self._reader.ask(method, f"{url}?{urlencode(params)}", headers=self._headers)
+    def request(
+        self, method: str, url: str, *, params: Mapping[str, Any] | None = None, **_: object
+    ) -> _Answer:
+        """Make one exchange; what a session of requests would take beside is the reader's own."""
+        path = f"{url.removeprefix(self._url)}?{urlencode(params or {})}"
+        page = self._reader.ask(method, path, headers=self._headers)
         if page.error is not None or page.status is None:
             raise HarnessError(page.error or "no answer")
         return _Answer(page.status, page.content if page.status == 200 else page.content[:_TOLD])
