@@ -379,8 +379,8 @@ class TargetProfile(Section):
     @field_validator("prometheus_url")
     @classmethod
     def _is_url(cls, value: str | None) -> str | None:
-        if value is not None:
-            split_url(value)
+        if value is not None and split_url(value).query:
+            raise ValueError("no place for a query; expected http://host[:port][/path]")
         return value
 
     @field_serializer("prometheus_url")

@@ -62,7 +62,8 @@ def of_a_run(path: Path) -> Iterator[None]:
     try:
         yield
     except (HistoryError, OSError, RecursionError) as error:
-        raise ProfileError(f"{path}: {error}") from error
+        told = str(error)
+        raise ProfileError(told if str(path) in told else f"{path}: {told}") from error
 
 
 def format_names() -> list[str]:

@@ -169,7 +169,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def _show(excinfo: pytest.ExceptionInfo[BaseException] | None) -> None:
     """Make the words of an exception safe to print: an assertion often quotes the target."""
     error = excinfo.value if excinfo else None
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         error.args = tuple(
             shown(each, keep="\n\t") if isinstance(each, str) else each for each in error.args
         )
