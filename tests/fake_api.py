@@ -20,8 +20,15 @@ Document = dict[str, Any]
 
 KINDS = {
     "scheduling.k8s.io/v1": {"PriorityClass": False},
-    "v1": {"Namespace": False, "Pod": True, "ConfigMap": True, "Node": False, "Event": True}
-    | {"Service": True},
+    "v1": {
+        "Namespace": False,
+        "Pod": True,
+        "ConfigMap": True,
+        "Secret": True,
+        "Service": True,
+        "Node": False,
+        "Event": True,
+    },
     "apps/v1": {"DaemonSet": True, "Deployment": True},
     "batch/v1": {"Job": True},
     "policy/v1": {"PodDisruptionBudget": True},

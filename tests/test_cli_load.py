@@ -321,3 +321,25 @@ def test_a_file_that_is_no_plan_is_named(text: str, tmp_path: Path) -> None:
 
     with pytest.raises(ProfileError, match=r"rate|plan"):
         understood(Order(plan=path, url="http://127.0.0.1:1", model="m"))
+
+
+def test_workers_elsewhere_need_a_token_before_anything_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("HOTFIRE_LOAD_TOKEN", raising=False)
+    plan = {"url": "http://127.0.0.1:1", "model": "m", "fleet": {"at": "elsewhere"}}
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    files = ["--plan", str(tmp_path / "plan.json"), "--run-dir", str(tmp_path / "run")]
+
+    assert cli.run(["load", *files]) == cli.BAD_ARGUMENTS
+    assert 'fleet.at: "elsewhere" needs HOTFIRE_LOAD_TOKEN' in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_plan_that_names_a_field_twice_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "plan.json").write_text('{"url": "http://a", "url": "http://b", "model": "m"}')
+
+    assert cli.run(["load", "--plan", str(tmp_path / "plan.json")]) == cli.BAD_ARGUMENTS
+    assert "'url' comes twice" in capsys.readouterr().err

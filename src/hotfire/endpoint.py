@@ -1,4 +1,4 @@
-"""The OpenAI-compatible endpoint under test; the only importer of httpx.
+"""The OpenAI-compatible endpoint under test, asked through the bounded reader.
 
 Whatever the target does comes back as data. Nothing here raises for it.
 """
@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-import httpx
-
+from hotfire.bounded import Page, Reader, Transport, json_of
+from hotfire.evidence import redact
 from hotfire.history import FailureClass
 from hotfire.reading import Reading, read_stream, read_whole, unread
 from hotfire.transcript import Outcome, foreign_coding
@@ -27,10 +27,11 @@ class Reply:
     """What the target answered, or how it failed to.
 
     ``status`` is None when no response line came. ``error`` is None for a response that arrived
-    whole, else what broke: connect, timeout, deadline, reset, protocol. ``events`` are the data
-    of the server-sent events, ``body`` the JSON object of any other answer. ``text`` is that of the
-    first choice, streamed or not. ``failure`` is the class that a load would give a generation,
-    with what it looked like; None for a complete one, and for whatever is no generation.
+    whole, else what broke: connect, deadline, size, encoding, reset, protocol. ``events`` are the
+    data of the server-sent events, ``body`` the JSON object of any other answer. ``text`` is that
+    of the first choice, streamed or not. ``failure`` is the class that a load would give a
+    generation, with what it looked like; None for a complete one, and for whatever is no
+    generation.
     """
 
     status: int | None = None
@@ -78,7 +79,7 @@ class Endpoint:
         *,
         deadline_seconds: float = 30.0,
         record: Recorder | None = None,
-        transport: httpx.BaseTransport | None = None,
+        transport: Transport | None = None,
     ) -> None:
         """Name the target; ``transport`` replaces the network, as tests do.
 
@@ -88,8 +89,8 @@ class Endpoint:
         self.model = model
         self.deadline_seconds = deadline_seconds
         self._record = record
-        self._pooled = self._client(transport, kept_alive=8)
-        self._fresh = self._client(transport, kept_alive=0)
+        self._pooled = self._reader(transport, kept_alive=8)
+        self._fresh = self._reader(transport, kept_alive=0)
 
     def __enter__(self) -> Self:
         return self
@@ -169,7 +170,7 @@ class Endpoint:
 
     def _exchange(
         self,
-        client: httpx.Client,
+        reader: Reader,
         method: str,
         path: str,
         content: bytes | None,
@@ -180,48 +181,29 @@ class Endpoint:
         """Send one request; ``streamed``: how a generation was asked for, None if it is none."""
         started = time.monotonic()
         sent = {"content-type": "application/json", **(headers or {})}
-        answer = _Answer(deadline=started + self.deadline_seconds)
-        try:
-            with client.stream(method, path, content=content, headers=sent) as response:
-                answer.read(response)
-        except httpx.HTTPError as error:
-            answer.error = _failure(error)
-        reply = answer.reply(seconds=time.monotonic() - started, streamed=streamed)
+        page = reader.ask(method, path, content=content, headers=sent)
+        reply = _Answer(page).reply(seconds=time.monotonic() - started, streamed=streamed)
         if self._record is not None:
             self._record(_entry(method, self.base_url + path, sent, content, reply))
         return reply
 
-    def _client(self, transport: httpx.BaseTransport | None, *, kept_alive: int) -> httpx.Client:
-        return httpx.Client(
-            base_url=self.base_url,
-            # Compressed events would be buffered by whoever compresses them.
-            headers={"accept-encoding": "identity", "user-agent": "hotfire"},
-            timeout=self.deadline_seconds,
-            limits=httpx.Limits(max_keepalive_connections=kept_alive),
+    def _reader(self, transport: Transport | None, *, kept_alive: int) -> Reader:
+        return Reader(
+            self.base_url,
+            deadline_seconds=self.deadline_seconds,
+            kept_alive=kept_alive,
             transport=transport,
-            # A proxy from the environment would be measured instead of the target.
-            trust_env=False,
         )
 
 
 class _Answer:
-    """A response as it comes in; what has arrived survives whatever breaks it."""
+    """An answer as it came in; what had arrived survives whatever broke it."""
 
-    def __init__(self, *, deadline: float) -> None:
-        self.error: str | None = None
-        self._deadline = deadline
-        self._status: int | None = None
-        self._headers: dict[str, str] = {}
-        self._content = bytearray()
-
-    def read(self, response: httpx.Response) -> None:
-        self._status = response.status_code
-        self._headers = {name.lower(): value for name, value in response.headers.items()}
-        for chunk in response.iter_bytes():
-            self._content += chunk
-            if time.monotonic() > self._deadline:
-                self.error = "deadline"
-                return
+    def __init__(self, page: Page) -> None:
+        self.error = page.error
+        self._status = page.status
+        self._headers = page.headers
+        self._content = page.content
 
     def reply(self, *, seconds: float, streamed: bool | None) -> Reply:
         kind, content = self._headers.get("content-type", "").lower(), bytes(self._content)
@@ -258,23 +240,10 @@ class _Answer:
         return read_stream(content, whole=whole) if streamed else read_whole(content)
 
 
-def _failure(error: httpx.HTTPError) -> str:
-    match error:
-        case httpx.ConnectError() | httpx.ConnectTimeout():
-            kind = "connect"
-        case httpx.TimeoutException():
-            kind = "timeout"
-        case httpx.ReadError() | httpx.WriteError() | httpx.CloseError():
-            kind = "reset"
-        case _:
-            kind = "protocol"
-    return f"{kind}: {str(error) or type(error).__name__}"
-
-
 def _json_object(text: str | bytes | bytearray) -> dict[str, object] | None:
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
+        document = json_of(text)
+    except ValueError:
         return None
     return document if isinstance(document, dict) else None
 
@@ -287,7 +256,10 @@ def _usage(documents: list[dict[str, object] | None]) -> dict[str, object] | Non
 def _entry(
     method: str, url: str, headers: Mapping[str, str], content: bytes | None, reply: Reply
 ) -> Json:
-    """Return an exchange as evidence keeps it: whole in shape, cut in length."""
+    """Return an exchange as evidence keeps it: whole in shape, cut in length.
+
+    Redacted before it is cut: half a secret is not recognised.
+    """
     answer = reply.events if reply.events else reply.body
     return {
         "at_ns": time.time_ns(),
@@ -295,12 +267,12 @@ def _entry(
             "method": method,
             "url": url,
             "headers": dict(headers),
-            "content": _cut((content or b"").decode(errors="replace")),
+            "content": _cut(str(redact(content or b""))),
         },
         "reply": {
             "status": reply.status,
             "headers": dict(reply.headers),
-            "content": _cut(json.dumps(answer, ensure_ascii=False)),
+            "content": _cut(json.dumps(redact(answer), ensure_ascii=False)),
             "error": reply.error,
             "seconds": round(reply.seconds, 6),
         },

@@ -190,6 +190,15 @@ def _packed(gaps_us: Sequence[int]) -> "array[int]":
 
 _NAMES: Final = tuple(field.name for field in fields(Request))
 _KNOWN: Final = frozenset(_NAMES)
+_LARGEST: Final = 1 << 63
+_KINDS: Final = tuple(
+    (field.name, kind)
+    for field in fields(Request)
+    for kind in (int, str, bool)
+    if field.type in (kind, kind | None)
+)
+_LONGEST_LINE: Final = 64 << 20
+"""Characters of a row; a gap takes four, so this is more tokens than any answer has."""
 
 
 def to_row(request: Request) -> dict[str, Any]:
@@ -205,11 +214,19 @@ def from_row(row: Mapping[str, Any]) -> Request:
     Raises:
         HistoryError: a field is missing or unknown, or the stamps contradict each other.
     """
+    if not isinstance(row, Mapping):
+        raise HistoryError(f"a history row is no object but {type(row).__name__}")
     if unknown := row.keys() - _KNOWN:
         raise HistoryError(
             f"a history row has fields this version does not know: {sorted(unknown)}"
         )
     values = dict(row)
+    for name, kind in _KINDS:
+        value = values.get(name)
+        if value is not None and type(value) is not kind:
+            raise HistoryError(f"a history row is not valid: {name} is no {kind.__name__}")
+        if isinstance(value, int) and not -_LARGEST <= value < _LARGEST:
+            raise HistoryError(f"a history row is not valid: {name} is beyond 64 bits")
     try:
         if values.get("error_class") is not None:
             values["error_class"] = FailureClass(values["error_class"])
@@ -292,9 +309,18 @@ def stream(path: Path) -> Iterator[Request]:
             yield from map(from_row, read(path))
             return
         with path.open(encoding="utf-8-sig", newline="\n") as file:
-            yield from _parsed(file)
-    except (OSError, UnicodeDecodeError) as error:
+            yield from _parsed(iter(lambda: file.readline(_LONGEST_LINE), ""))
+    except (OSError, UnicodeDecodeError, RecursionError) as error:
         raise HistoryError(f"{path}: cannot be read: {error}") from error
+
+
+def is_whole(path: Path) -> bool:
+    """Return whether a Parquet history has its end; JSON lines are whole line by line."""
+    if path.suffix != ".parquet":
+        return True
+    from hotfire.parquet import is_whole as is_readable  # noqa: PLC0415 - as in stream
+
+    return is_readable(path)
 
 
 def in_order(requests: Iterable[Request]) -> list[Request]:

@@ -4,12 +4,14 @@ import json
 import os
 import platform
 import secrets
+import stat
+import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from hotfire.errors import HistoryError, ProfileError
 from hotfire.requirement import Level, Requirement
@@ -17,6 +19,9 @@ from hotfire.verdict import Conformance, Verdict
 
 SCHEMA_VERSION: Final = 1
 _Record = TypeVar("_Record", bound=BaseModel)
+_MOST_FILES: Final = 100_000
+_MOST_BYTES: Final = {".json": 64 << 20, ".jsonl": 1 << 30}
+"""Of what is read whole; histories, which may be longer, are read row by row."""
 
 
 class _Model(BaseModel):
@@ -114,7 +119,8 @@ class Result(_Model):
     """One line of results.jsonl: what one case says about its requirement."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
-    id: str
+    id: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*$")
+    """Files are named after it."""
     level: Level
     statement: str
     rationale: str
@@ -152,7 +158,7 @@ class Event(_Model):
     """One line of timeline.jsonl: something that happened, on the epoch of the history."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
-    at_ns: int
+    at_ns: int = Field(ge=0, lt=1 << 63)
     """Nanoseconds since the epoch."""
     kind: Literal["load", "fault", "phase", "watch", "agent"]
     what: str
@@ -215,6 +221,17 @@ class RunDirectory:
         run.info()
         return run
 
+    @classmethod
+    def open_foreign(cls, root: Path) -> Self:
+        """Return an existing run directory that anybody may have written.
+
+        Raises:
+            HistoryError: as ``open``; or something in it leads out of it, would never end, or is
+                larger than any run leaves.
+        """
+        _refuse_traps(root.resolve())
+        return cls.open(root)
+
     def write_info(self, info: RunInfo) -> None:
         """Replace run.json at once, never leaving half of one."""
         self.write_text("run.json", info.model_dump_json(indent=2) + "\n")
@@ -262,8 +279,10 @@ class RunDirectory:
         path = self.path("plan.json")
         if not path.exists():
             return []
-        nodeids: list[str] = json.loads(path.read_text(encoding="utf-8"))
-        return nodeids
+        try:
+            return TypeAdapter(list[str]).validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise HistoryError(f"{path} is no list of cases") from error
 
     def replace_results(self, results: list[Result]) -> None:
         """Replace results.jsonl, as a re-judgement does; the former one stays beside it."""
@@ -276,12 +295,7 @@ class RunDirectory:
         """Write a file at once, never leaving half of one, and return its path."""
         path = self.path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+        write_whole(path, text)
         return path
 
     def path(self, name: str) -> Path:
@@ -321,6 +335,36 @@ class RunDirectory:
         return path
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Put a file in its place at once, never half of one; what a link of its name names is kept."""
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            os.fchmod(handle, 0o644)
+            file.write(text)
+            file.flush()
+            os.fsync(handle)
+        Path(draft).replace(path)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise
+
+
+def _refuse_traps(root: Path) -> None:
+    for count, path in enumerate(root.rglob("*")):
+        mode, size = path.lstat().st_mode, path.lstat().st_size
+        name = path.relative_to(root)
+        if count >= _MOST_FILES:
+            raise HistoryError(f"{root} holds more than {_MOST_FILES:,} files, as no run does")
+        if stat.S_ISLNK(mode) and not path.resolve().is_relative_to(root):
+            raise HistoryError(f"{root}: {name} is a link that leads out of the run; remove it")
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
+            raise HistoryError(f"{root}: {name} is no file and no folder; remove it")
+        history = name.parts[0] == "history" and name.suffix == ".jsonl"
+        if not history and size > _MOST_BYTES.get(name.suffix, size):
+            raise HistoryError(f"{root}: {name} is larger than any run leaves it")
+
+
 def file_name(case: str) -> str:
     """Return a case's name with every character that a path or a link could trip over replaced."""
     return "".join(c if c.isalnum() or c in "-_." else "-" for c in case).strip("-.") or "case"
@@ -328,7 +372,7 @@ def file_name(case: str) -> str:
 
 def _append(path: Path, record: BaseModel) -> None:
     line = record.model_dump_json().encode() + b"\n"
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644)
     try:
         while line:
             # A disk that is nearly full takes a part, and says so only when asked for the rest.

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from rich.console import Console
 from rich.text import Text
 
 from hotfire.cli.catalogue import entries, refuse_unknown
@@ -21,6 +20,7 @@ from hotfire.errors import HarnessError, ProfileError
 from hotfire.outcome import statement
 from hotfire.profile import TargetProfile
 from hotfire.rundir import RunDirectory, RunInfo
+from hotfire.terminal import Terminal
 from hotfire.verdict import EXIT_CODES, Conformance
 
 # pytest's own, and 1 and 6 of the plugin. It stops itself when a target stays broken.
@@ -48,7 +48,7 @@ def carry_out(order: Order) -> int:
         ProfileError: the target file, an option or a leftover forbids the run.
         HarnessError: pytest itself broke down.
     """
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     with termination_as_interrupt():
         root = project_root()
         refuse_unknown(order.only, entries(root))
@@ -121,7 +121,7 @@ def _follow(child: Child, progress: Progress, lab_logs: LabLogs) -> int | None:
     return status
 
 
-def _conclude(run: RunDirectory, status: int | None, console: Console) -> Conformance:
+def _conclude(run: RunDirectory, status: int | None, console: Terminal) -> Conformance:
     """Complete run.json, write every report and show the verdicts."""
     results = run.results()
     stated = statement(results, planned=run.planned())

@@ -10,9 +10,10 @@ from hotfire.chaos.heal import heal as undo_everything
 from hotfire.chaos.tenure import refuse_occupied
 from hotfire.cli.project import project_root
 from hotfire.cluster import Cluster
-from hotfire.errors import ProfileError, RollbackFailed
+from hotfire.errors import ClusterError, ProfileError, RollbackFailed
 from hotfire.lab import default_target, ensure_up
 from hotfire.profile import TargetProfile
+from hotfire.shown import shown
 
 Say = Callable[[str], None]
 
@@ -32,10 +33,13 @@ def heal(target: Path | None, *, now: bool, keep_stack: bool = False) -> int:
             else "no lab is up, so nothing of it can be broken; name another target by --target"
         )
     profile = TargetProfile.read(path)
-    done = undo_everything(
-        profile, now=now, runs=_runs(), keep_namespaces=keep_stack, say=typer.echo
-    )
-    _tell(done, typer.echo)
+    refuse_unreachable(profile)
+
+    def say(line: str) -> None:
+        typer.echo(shown(line))
+
+    done = undo_everything(profile, now=now, runs=_runs(), keep_namespaces=keep_stack, say=say)
+    _tell(done, say)
     if not done:
         typer.echo("nothing to heal")
     return 0
@@ -46,13 +50,26 @@ def target_or_lab(target: Path | None, say: Say) -> Path:
     return (target or ensure_up(say)).resolve()
 
 
+def refuse_unreachable(profile: TargetProfile) -> None:
+    """Refuse a target file that leads to no cluster, before anything is recorded.
+
+    Raises:
+        ProfileError: its kubeconfig cannot be used, or nobody answers there.
+    """
+    try:
+        Cluster.connect(profile)
+    except ClusterError as error:
+        raise ProfileError(f"kubeconfig: {error}") from error
+
+
 def refuse_leftovers(profile: TargetProfile, say: Say = lambda _: None) -> None:
     """Refuse to touch a target that another run has, or that an earlier one left broken.
 
     Raises:
-        ProfileError: a run is alive, a name of ours is somebody else's, or there are open undo
+        ProfileError: nobody answers there, a run is alive, a name of ours is somebody else's, or there are open undo
             entries.
     """
+    refuse_unreachable(profile)
     refuse_occupied(Cluster.connect(profile), profile, say=say)
     left = open_entries(profile, runs=_runs())
     if left:

@@ -4,17 +4,23 @@ from dataclasses import asdict
 
 import typer
 
-from hotfire.cli.project import find_run
+from hotfire.cli.project import find_run, of_a_run
 from hotfire.cli.verdicts import print_verdicts
 from hotfire.experiment import Judgement, judge_run
 from hotfire.outcome import statement
 from hotfire.rundir import BudgetRow, Result, RunDirectory
+from hotfire.shown import one_line
 from hotfire.verdict import EXIT_CODES, Verdict
 
 
 def judge(name: str) -> int:
     """Judge a run again, replace its results and return the exit code they stand for."""
     run = find_run(name)
+    with of_a_run(run.root):
+        return _judge(run)
+
+
+def _judge(run: RunDirectory) -> int:
     before = run.results()
     faults = judge_run(run)
     after = [_judged_again(result, faults, run) for result in before]
@@ -24,7 +30,8 @@ def judge(name: str) -> int:
     for old, new in zip(before, after, strict=True):
         if old.verdict is new.verdict:
             continue
-        typer.echo(f"{new.id} {new.case}: {old.verdict} -> {new.verdict}: {new.reason}")
+        told = f"{new.id} {new.case}: {old.verdict} -> {new.verdict}: {new.reason}"
+        typer.echo(one_line(told))
     print_verdicts(info, after)
     return EXIT_CODES[stated]
 

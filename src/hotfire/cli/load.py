@@ -8,12 +8,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console
 from rich.text import Text
 
 from hotfire.budgets import judged
 from hotfire.chaos.tenure import tenure
 from hotfire.cli.child import termination_as_interrupt
+from hotfire.cli.heal import refuse_unreachable
 from hotfire.cli.histories import pack_histories
 from hotfire.cli.load_finding import Finding, document, tell
 from hotfire.cli.load_order import Order, Task, understood
@@ -24,6 +24,7 @@ from hotfire.errors import ProfileError
 from hotfire.history import Request
 from hotfire.rundir import RunDirectory, RunInfo
 from hotfire.slo import Account
+from hotfire.terminal import Terminal
 from hotfire.traffic import calibration, launch, vllm_bench
 from hotfire.traffic.calibrate import calibrate
 from hotfire.traffic.knee import Effort, check_searchable, find_knee, knee_trials
@@ -58,7 +59,7 @@ def carry_out(order: Order) -> int:
         InstrumentError: the load did not start.
     """
     # With --json standard output is the document's alone.
-    console = Console(highlight=False, stderr=order.json)
+    console = Terminal(highlight=False, stderr=order.json)
     task = understood(order)
     if order.calibrate:
         return _calibrate(task, console)
@@ -68,11 +69,13 @@ def carry_out(order: Order) -> int:
         found = _measure(order, task, console)
     tell(found, console)
     if order.json:
-        Console(highlight=False, soft_wrap=True).print_json(data=document(found))
+        Terminal(highlight=False, soft_wrap=True).print_json(data=document(found))
     return _EXIT_CODES[found.verdict]
 
 
-def _measure(order: Order, task: Task, console: Console) -> Finding:
+def _measure(order: Order, task: Task, console: Terminal) -> Finding:
+    if task.profile is not None and task.plan.fleet.at == "elsewhere":
+        refuse_unreachable(task.profile)
     run = _create_run(order, task)
     console.print(
         Text(f"loading {task.name} {_planned(task)}; recorded in {run.root}"), soft_wrap=True
@@ -121,7 +124,7 @@ def _found(
     )
 
 
-def _run(task: Task, run: RunDirectory, console: Console) -> tuple[RunningLoad, bool]:
+def _run(task: Task, run: RunDirectory, console: Terminal) -> tuple[RunningLoad, bool]:
     """Return the load at its end, and whether the operator ended it."""
     load = launch.start(
         task.plan,
@@ -167,7 +170,7 @@ def _bench(task: Task, load: RunningLoad, run: RunDirectory, requests: int) -> l
     return vllm_bench.compare(_steady(load), theirs)
 
 
-def _follow(load: RunningLoad, console: Console) -> bool:
+def _follow(load: RunningLoad, console: Terminal) -> bool:
     """Watch the load to its plan's end; return whether the operator ended it before."""
     load.wait_started()
     plan = load.plan
@@ -211,7 +214,7 @@ def _replayed(plan: LoadPlan) -> str:
     return f"as its trace ({len(rows)} requests in {span_seconds:.4g} s)"
 
 
-def _calibrate(task: Task, console: Console) -> int:
+def _calibrate(task: Task, console: Terminal) -> int:
     plan = task.plan
     console.print(
         Text(f"calibrating at {plan.rate_per_second:g}/s for {plan.duration_seconds:g} s")
@@ -231,7 +234,7 @@ def _short(path: Path) -> str:
     return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
 
 
-def _find_rate(order: Order, task: Task, console: Console) -> int:
+def _find_rate(order: Order, task: Task, console: Terminal) -> int:
     if task.budgets is None:
         raise ProfileError("--find-rate needs a budget: --budget ttft_p95_seconds=1, or a target")
     check_searchable(task.plan, task.budgets)

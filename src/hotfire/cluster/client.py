@@ -11,11 +11,11 @@ from typing import Any, Self, TypeAlias
 
 import urllib3
 from kubernetes import client as k8s
-from kubernetes import config as k8s_config
 from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import DynamicApiError, ResourceNotFoundError
 
 from hotfire.cluster.execution import Command, ExecResult, Untyped, execute
+from hotfire.cluster.kubeconfig import configuration
 from hotfire.cluster.objects import EndpointAddress, Node, Pod, serving_endpoints
 from hotfire.errors import ClusterError, Conflict, Forbidden, ProfileError
 from hotfire.profile import TargetProfile
@@ -64,18 +64,11 @@ class Cluster:
         """Connect as the profile says.
 
         Raises:
-            ClusterError: no such kubeconfig or context, or the API server does not answer.
+            ClusterError: no such kubeconfig or context, no service account of a pod instead, or the
+                API server does not answer.
         """
-        try:
-            api = k8s_config.new_client_from_config(
-                config_file=str(profile.kubeconfig) if profile.kubeconfig else None,
-                context=profile.context,
-            )
-        except (k8s_config.ConfigException, OSError) as error:
-            where = profile.kubeconfig or "the default kubeconfig"
-            raise ClusterError(f"cannot read {where}: {error}; set `kubeconfig`") from error
         return cls(
-            api,
+            k8s.ApiClient(configuration=configuration(profile)),
             api_seconds=profile.waits.api_seconds,
             recorder=recorder,
             owner=profile.system_namespace,

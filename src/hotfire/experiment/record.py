@@ -11,7 +11,7 @@ from hotfire.crosscheck import Agreement, CrossCheck, not_comparable
 from hotfire.errors import HistoryError
 from hotfire.experiment import pressure
 from hotfire.experiment.judgement import Facts, Judgement, Record, judge
-from hotfire.history import Request, load
+from hotfire.history import Request, is_whole, load
 from hotfire.profile import TargetProfile
 from hotfire.prometheus import Prometheus
 from hotfire.rundir import RunDirectory
@@ -110,17 +110,17 @@ def judge_run(run: RunDirectory) -> dict[str, Judgement]:
 def _journal(run: RunDirectory, experiment: str) -> dict[str, Any] | None:
     try:
         text = run.journal_path(experiment).read_text(encoding="utf-8")
-        journal: dict[str, Any] = json.loads(text)
-    except (OSError, ValueError):
+        journal = json.loads(text)
+    except (OSError, ValueError, RecursionError):
         # None, or half of one: the record is incomplete, which the judgement says.
         return None
-    return journal
+    return journal if isinstance(journal, dict) else None
 
 
 def _requests(run: RunDirectory, experiment: str) -> list[Request]:
     lines = run.history_path(experiment)
     for path in (lines, lines.with_suffix(".parquet")):
-        if path.exists():
+        if path.exists() and is_whole(path):
             return load(path)
     return []
 

@@ -22,6 +22,7 @@ from hotfire.pytest_plugin.session import (
 )
 from hotfire.requirement import Level, Requirement
 from hotfire.rundir import RunDirectory
+from hotfire.shown import shown
 from hotfire.verdict import Verdict
 
 __all__ = ["run_directory", "target_profile"]
@@ -165,10 +166,23 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(f"target does not claim {', '.join(sorted(case.unclaimed))}")
 
 
+def _show(excinfo: pytest.ExceptionInfo[BaseException] | None) -> None:
+    """Make the words of an exception safe to print: an assertion often quotes the target."""
+    error = excinfo.value if excinfo else None
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        error.args = tuple(
+            shown(each, keep="\n\t") if isinstance(each, str) else each for each in error.args
+        )
+        error = error.__cause__
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    _show(call.excinfo)
     report = yield
     case = item.stash.get(CASE, None)
     if case is None:

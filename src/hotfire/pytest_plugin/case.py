@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from hotfire.evidence import Evidence, redact
 from hotfire.requirement import Requirement
 from hotfire.rundir import BudgetRow, Result, RunDirectory
+from hotfire.shown import shown
 from hotfire.verdict import Verdict, merge
 
 UNIT_FOLDERS: dict[str, Literal["check", "fault"]] = {"suites": "check", "experiments": "fault"}
@@ -144,4 +145,4 @@ def _finding_of_quiet_phase(case: Case, report: pytest.TestReport) -> Finding | 
 def _one_line(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
     text = getattr(excinfo.value, "msg", None) or str(excinfo.value)
     line = next((line.strip() for line in str(text).splitlines() if line.strip()), "no message")
-    return str(redact(line))[:_REASON_CHARACTERS]
+    return shown(str(redact(line)))[:_REASON_CHARACTERS]

@@ -10,6 +10,7 @@ import pytest
 from hotfire.pytest_plugin.case import UNIT_FOLDERS, Case
 from hotfire.pytest_plugin.session import RUN, run_directory
 from hotfire.rundir import Event, Result
+from hotfire.shown import shown
 from hotfire.verdict import Conformance, Verdict, conformance
 
 CASE = pytest.StashKey[Case]()
@@ -107,10 +108,10 @@ class Recorder:
         for report in terminalreporter.stats.get(Verdict.INCONCLUSIVE.value, []):
             if report.failed:
                 terminalreporter.write_sep("_", f"inconclusive: {report.nodeid}")
-                terminalreporter.write_line(report.longreprtext)
+                terminalreporter.write_line(shown(report.longreprtext, keep="\n\t"))
         terminalreporter.write_sep("=", f"hotfire: {self._statement}")
         for result in sorted(self._results.values(), key=lambda r: -r.verdict.weight):
             if result.verdict is not Verdict.PASSED:
                 subject = f"{result.verdict} {result.level} {result.id} {result.case}"
-                terminalreporter.write_line(f"{subject}: {result.reason}")
+                terminalreporter.write_line(shown(f"{subject}: {result.reason}"))
         terminalreporter.write_line(f"run: {run_directory(self._config).root}")

@@ -12,11 +12,13 @@ from hotfire.cluster import RUN_LABEL, Cluster, Document, Estate
 from hotfire.errors import ProfileError
 from hotfire.profile import LoadPods, TargetProfile
 from hotfire.traffic.plan import Fleet, LoadPlan
+from hotfire.traffic.seal import VARIABLE, load_token
 from hotfire.waiting import until
 
 NAME = "hotfire-load"
 LABELS = {"app.kubernetes.io/name": NAME}
 MARGIN_SECONDS = 300
+_TOKEN_KEY = "token"  # noqa: S105 - the name of a field
 SKEW = 5
 """Difference in pods between nodes that matters little to the scheduler. With 1 it counts a wish to
 spread as much as one to stay off accelerators, and an empty accelerator node would win."""
@@ -53,12 +55,17 @@ def workers_on_pods(
     made: list[Document] = []
     try:
         document = job(plan, profile, profile.load.pods, run_id=run_id)
-        made += cluster.apply([document], namespace=namespace)
+        made += cluster.apply([token_secret(profile, run_id=run_id), document], namespace=namespace)
         yield
     finally:
         for one in made:
-            uid = one["metadata"]["uid"]
-            cluster.delete("Job", namespace, NAME, uid=uid, api_version="batch/v1")
+            cluster.delete(
+                one["kind"],
+                namespace,
+                NAME,
+                uid=one["metadata"]["uid"],
+                api_version=one["apiVersion"],
+            )
         going = made_namespace and belongings.close()
         if made:
             until(
@@ -91,6 +98,17 @@ def job(plan: LoadPlan, profile: TargetProfile, pods: LoadPods, *, run_id: str) 
     }
 
 
+def token_secret(profile: TargetProfile, *, run_id: str) -> Document:
+    """Return the Secret by which the pods and the load's master know each other."""
+    labels = LABELS | {RUN_LABEL: run_id}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": NAME, "namespace": profile.system_namespace, "labels": labels},
+        "stringData": {_TOKEN_KEY: load_token()},
+    }
+
+
 def pod_spec(profile: TargetProfile, pods: LoadPods) -> Document:
     """Return one worker's pod. It asks for a core and has no CPU limit: a throttled clock lies."""
     environment = {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
@@ -101,7 +119,13 @@ def pod_spec(profile: TargetProfile, pods: LoadPods) -> Document:
         "name": "load",
         "image": pods.image,
         "command": [*command, "--master-port", str(pods.master_port)],
-        "env": [{"name": name, "value": value} for name, value in environment.items()],
+        "env": [
+            *({"name": name, "value": value} for name, value in environment.items()),
+            {
+                "name": VARIABLE,
+                "valueFrom": {"secretKeyRef": {"name": NAME, "key": _TOKEN_KEY}},
+            },
+        ],
         "resources": {"requests": {"cpu": pods.cpu, "memory": pods.memory}},
         "volumeMounts": [
             {"name": f"library-{number}", "mountPath": path, "readOnly": True}
