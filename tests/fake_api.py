@@ -1,6 +1,7 @@
 """An API server in miniature: enough of Kubernetes' HTTP to hold objects, with its refusals."""
 
 import json
+import socket
 import threading
 import uuid
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import yaml
 from kubernetes import client as k8s
 
 from hotfire.cluster import Cluster
+from hotfire.patience import Patience
 
 Document = dict[str, Any]
 
@@ -35,6 +37,13 @@ class FakeApi:
         self.objects: dict[tuple[str, str, str, str], Document] = {}
         self.refuse: dict[str, int] = {}
         """HTTP status by ``METHOD plural``, to refuse such requests with."""
+        self.troubles: dict[str, list[int | str]] = {}
+        """What befalls the next requests of ``METHOD plural``, one each: a status, ``cut`` for a
+        connection that ends without an answer, ``lost`` for one that ends after the deed."""
+        self.retry_after: str | None = None
+        """What comes with every refusal."""
+        self.told: list[tuple[int, Document]] = []
+        """Each state of each object with its resource version, as a watch tells it."""
         self.requests: list[str] = []
         self.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kube-system"}})
 
@@ -49,7 +58,14 @@ class FakeApi:
             metadata["name"],
         )
         self.objects[key] = document
+        self.tell(document)
         return document
+
+    def tell(self, document: Document) -> None:
+        """Let watches know of an object's state."""
+        version = len(self.told) + 1
+        document["metadata"]["resourceVersion"] = str(version)
+        self.told.append((version, json.loads(json.dumps(document))))
 
     def names(self, plural: str) -> list[str]:
         return sorted(name for _, one, _, name in self.objects if one == plural)
@@ -73,14 +89,16 @@ def serving(api: FakeApi) -> Iterator[str]:
         server.server_close()
 
 
-def connect(address: str) -> Cluster:
-    """Return the real client of such a server."""
-    return Cluster(k8s.ApiClient(k8s.Configuration(host=address)), api_seconds=5.0)
+def connect(address: str, patience: Patience | None = None) -> Cluster:
+    """Return the real client of such a server; by default it asks once."""
+    api = k8s.ApiClient(k8s.Configuration(host=address))
+    return Cluster(api, api_seconds=5.0, patience=patience)
 
 
 class _Handler(BaseHTTPRequestHandler):
     api: FakeApi
     protocol_version = "HTTP/1.1"
+    _lost = False
 
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
@@ -89,6 +107,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         version, plural, namespace, name = _split(path)
         if self._refused("GET", plural):
+            return
+        if self._query("watch"):
+            self._watched(plural)
             return
         if name:
             document = self.api.objects.get((version, plural, namespace, name))
@@ -100,7 +121,9 @@ class _Handler(BaseHTTPRequestHandler):
             if (one_version, one_plural) == (version, plural) and namespace in ("", place)
         ]
         chosen = [one for one in items if _selected(one, self._query("labelSelector"))]
-        self._reply(HTTPStatus.OK, {"kind": "List", "apiVersion": version, "items": chosen})
+        metadata = {"resourceVersion": str(len(self.api.told))}
+        found = {"kind": "List", "apiVersion": version, "metadata": metadata, "items": chosen}
+        self._reply(HTTPStatus.OK, found)
 
     def do_PATCH(self) -> None:
         version, plural, namespace, name = _split(urlsplit(self.path).path)
@@ -140,10 +163,30 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _refused(self, method: str, plural: str) -> bool:
         self.api.requests.append(f"{method} {plural}")
-        status = self.api.refuse.get(f"{method} {plural}")
-        if status:
-            self._reply(status, {"kind": "Status", "message": f"refused {method} {plural}"})
-        return status is not None
+        coming = self.api.troubles.get(f"{method} {plural}") or []
+        trouble = coming.pop(0) if coming else self.api.refuse.get(f"{method} {plural}")
+        self._lost = trouble == "lost"
+        if trouble == "cut":
+            self._cut()
+        elif isinstance(trouble, int):
+            self._reply(trouble, {"kind": "Status", "message": f"refused {method} {plural}"})
+        return trouble is not None and not self._lost
+
+    def _cut(self) -> None:
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
+
+    def _watched(self, plural: str) -> None:
+        """Tell what has happened since a version, and end, as an API server may at any time."""
+        since = int(self._query("resourceVersion"))
+        news = [one for version, one in self.api.told if version > since]
+        mine = [one for one in news if _plural(one["kind"]) == plural]
+        lines = [json.dumps({"type": "MODIFIED", "object": one}) + "\n" for one in mine]
+        data = "".join(lines).encode()
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
 
     def _query(self, name: str) -> str:
         return parse_qs(urlsplit(self.path).query).get(name, [""])[0]
@@ -155,8 +198,13 @@ class _Handler(BaseHTTPRequestHandler):
         self._reply(HTTPStatus.NOT_FOUND, {"kind": "Status", "message": "not found"})
 
     def _reply(self, status: int, document: Document) -> None:
+        if self._lost:
+            self._cut()
+            return
         data = json.dumps(document).encode()
         self.send_response(status)
+        if self.api.retry_after and status >= HTTPStatus.BAD_REQUEST:
+            self.send_header("Retry-After", self.api.retry_after)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
