@@ -76,7 +76,8 @@ def _row(outcome: Outcome) -> str:
     first = outcome.first
     verdict = "left out" if outcome.skipped else _strong(outcome.verdict)
     reason = "" if outcome.verdict is Verdict.PASSED else because(outcome)
-    cells = (verdict, first.level, f"[{first.id}]({first.source})", first.statement, reason)
+    name = first.id if outcome.is_run else f"[{first.id}]({first.source})"
+    cells = (verdict, first.level, name, first.statement, reason)
     return f"| {' | '.join(map(_cell, cells))} |"
 
 

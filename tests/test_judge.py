@@ -11,7 +11,7 @@ from hotfire.experiment import Facts
 from hotfire.experiment.record import write_facts
 from hotfire.history import to_row
 from hotfire.profile import Budgets, Measurement
-from hotfire.rundir import BudgetRow, Event, RunDirectory, RunInfo
+from hotfire.rundir import BudgetRow, Event, Result, RunDirectory, RunInfo
 from hotfire.verdict import Conformance, Verdict
 from tests.sample_run import FAULT, SECOND, requests, result
 
@@ -26,6 +26,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
     proven = result("API-001", Verdict.PASSED).model_copy(update={"evidence": ("seen.jsonl",)})
     recorded.append_result(proven)
     recorded.write_plan([proven.nodeid])
+    recorded.update_info(finished_at=info.started_at, conformance=Conformance.CONFORMANT)
     return recorded
 
 
@@ -51,6 +52,33 @@ def test_run_that_was_killed_is_inconclusive(run: RunDirectory) -> None:
     run.write_plan([*run.planned(), "suites/api/test_next.py::test_it"])
 
     assert cli.run(["judge", "latest"]) == 2
+
+
+def test_run_that_never_came_to_its_end_is_no_pass(run: RunDirectory) -> None:
+    run.update_info(finished_at=None, conformance=None)
+
+    assert cli.run(["judge", "latest"]) == 2
+    assert run.results()[-1].reason == "it never came to its end"
+
+
+def test_trouble_of_the_run_is_kept(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
+    trouble = Result.of_run("teardown of stack", "ClusterError: nobody answered")
+    run.append_result(trouble)
+    run.update_info(conformance=Conformance.INCONCLUSIVE)
+
+    assert cli.run(["judge", "latest"]) == 2
+    assert run.results()[-1] == trouble
+    assert "the run itself was in trouble, 1 passed" in capsys.readouterr().out
+
+
+def test_what_made_a_run_inconclusive_beyond_its_results_is_kept(run: RunDirectory) -> None:
+    run.update_info(conformance=Conformance.INCONCLUSIVE, notes=("interrupted by the operator",))
+
+    assert cli.run(["judge", "latest"]) == 2
+    assert cli.run(["judge", "latest"]) == 2
+    assert [one.reason for one in run.results()[1:]] == [
+        "it was inconclusive, beyond its results: interrupted by the operator"
+    ]
 
 
 def test_operators_choice_stays_one(run: RunDirectory) -> None:

@@ -67,7 +67,7 @@ class Shot:
 
     @cached_property
     def cluster(self) -> Cluster:
-        return Cluster.connect(self.profile)
+        return Cluster.connect(self.profile, tell=self.run.tell)
 
     @cached_property
     def agent(self) -> AgentClient:

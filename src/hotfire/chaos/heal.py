@@ -10,6 +10,7 @@ from hotfire.chaos.blast import World
 from hotfire.chaos.undo import State, Undo, UndoEntry
 from hotfire.cluster import RUN_LABEL, Cluster
 from hotfire.errors import ClusterError, HarnessError
+from hotfire.patience import Tell
 from hotfire.profile import TargetProfile
 from hotfire.waiting import until
 
@@ -112,14 +113,17 @@ def heal_entry(world: World, entry: UndoEntry, *, within_seconds: float | None =
     return Healed(entry_id=entry.id, fault=entry.fault, verified=True, detail=detail)
 
 
-def open_entries(profile: TargetProfile, *, runs: Path | None = None) -> list[UndoEntry]:
+def open_entries(
+    profile: TargetProfile, *, runs: Path | None = None, tell: Tell | None = None
+) -> list[UndoEntry]:
     """Return what is not healed, newest first, from run directories and from the cluster.
 
     Args:
         profile: The target; faults of other targets are not told.
         runs: Folder of run directories on this machine; None: only the cluster's copies.
+        tell: Hears of it while the API server is silent.
     """
-    cluster = Cluster.connect(profile)
+    cluster = Cluster.connect(profile, tell=tell)
     uid = cluster.uid()
     mine = [entry for entry in _on_disk(runs) if entry.cluster_uid == uid]
     return undo.still_open([*mine, *undo.copies(cluster, profile.system_namespace)])
@@ -131,6 +135,7 @@ def heal(
     now: bool,
     runs: Path | None = None,
     keep_namespaces: bool = False,
+    tell: Tell | None = None,
 ) -> list[Healed]:
     """Undo everything any earlier run left in the target, and prove it; safe to repeat.
 
@@ -141,15 +146,17 @@ def heal(
         now: End a run that is still alive, too: its lease is deleted, so that it stops and heals.
         runs: Folder of run directories, whose journals are then marked; None: the cluster's copies.
         keep_namespaces: Keep the namespaces of earlier runs, agents included.
+        tell: Hears of it while the API server is silent.
 
     Raises:
         HarnessError: a run is alive and ``now`` is false, or the cluster does not answer.
     """
-    cluster = Cluster.connect(profile)
+    cluster = Cluster.connect(profile, tell=tell)
     world = World(cluster=cluster, agent=AgentClient(cluster, profile), profile=profile)
     namespace = profile.system_namespace
     _stop_runner(cluster, namespace, now=now)
-    done = [_heal_one(world, entry, runs) for entry in open_entries(profile, runs=runs)]
+    left = open_entries(profile, runs=runs, tell=tell)
+    done = [_heal_one(world, entry, runs) for entry in left]
     done += [one for node in world.agent.nodes() for one in _heal_node(world, node)]
     if not keep_namespaces and all(one.verified for one in done):
         done += _remove_namespaces(world)

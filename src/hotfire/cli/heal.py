@@ -30,7 +30,9 @@ def heal(target: Path | None, *, now: bool, keep_stack: bool = False) -> int:
             else "no lab is up, so nothing of it can be broken; name another target by --target"
         )
     profile = TargetProfile.read(path)
-    done = undo_everything(profile, now=now, runs=_runs(), keep_namespaces=keep_stack)
+    done = undo_everything(
+        profile, now=now, runs=_runs(), keep_namespaces=keep_stack, tell=typer.echo
+    )
     _tell(done, typer.echo)
     if not done:
         typer.echo("nothing to heal")
@@ -48,7 +50,7 @@ def refuse_leftovers(profile: TargetProfile) -> None:
     Raises:
         ProfileError: there are open undo entries.
     """
-    left = open_entries(profile, runs=_runs())
+    left = open_entries(profile, runs=_runs(), tell=typer.echo)
     if left:
         faults = ", ".join(sorted({entry.fault for entry in left}))
         raise ProfileError(
@@ -62,7 +64,8 @@ def heal_leftovers(profile: TargetProfile, say: Say, *, keep_stack: bool = False
     Raises:
         RollbackFailed: something is still broken.
     """
-    _tell(undo_everything(profile, now=True, runs=_runs(), keep_namespaces=keep_stack), say)
+    done = undo_everything(profile, now=True, runs=_runs(), keep_namespaces=keep_stack, tell=say)
+    _tell(done, say)
 
 
 def _runs() -> Path:

@@ -1,5 +1,6 @@
 """``hotfire judge``: the verdicts of a recorded run, by the rules of this version."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 
 import typer
@@ -9,7 +10,7 @@ from hotfire.cli.verdicts import print_verdicts
 from hotfire.experiment import Judgement, judge_run
 from hotfire.outcome import statement
 from hotfire.rundir import BudgetRow, Result, RunDirectory
-from hotfire.verdict import EXIT_CODES, Verdict
+from hotfire.verdict import EXIT_CODES, Conformance, Verdict
 
 
 def judge(name: str) -> int:
@@ -18,15 +19,29 @@ def judge(name: str) -> int:
     before = run.results()
     faults = judge_run(run)
     after = [_judged_again(result, faults, run) for result in before]
+    after += _beyond_results(run, before)
     run.replace_results(after)
     stated = statement(after, planned=run.planned())
     info = run.update_info(conformance=stated)
-    for old, new in zip(before, after, strict=True):
+    # What was added has no former verdict.
+    for old, new in zip(before, after, strict=False):
         if old.verdict is new.verdict:
             continue
         typer.echo(f"{new.id} {new.case}: {old.verdict} -> {new.verdict}: {new.reason}")
     print_verdicts(info, after)
     return EXIT_CODES[stated]
+
+
+def _beyond_results(run: RunDirectory, results: list[Result]) -> Iterator[Result]:
+    """Yield the run's trouble that no result tells of, which nobody can judge again."""
+    info = run.info()
+    if statement(results, planned=run.planned()) is not Conformance.CONFORMANT:
+        return
+    if info.finished_at is None:
+        yield Result.of_run("end", "it never came to its end")
+    elif info.conformance is not Conformance.CONFORMANT:
+        notes = "; ".join(info.notes) or "nothing tells why"
+        yield Result.of_run("end", f"it was {info.conformance}, beyond its results: {notes}")
 
 
 def _judged_again(result: Result, faults: dict[str, Judgement], run: RunDirectory) -> Result:

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+import typer
 from rich.console import Console
 from rich.text import Text
 
@@ -140,7 +141,7 @@ def _workers(task: Task, run: RunDirectory) -> AbstractContextManager[None]:
     # Without pods nobody needs a cluster.
     if task.profile is None or task.plan.fleet.at == "here":
         return nullcontext()
-    cluster = Cluster.connect(task.profile)
+    cluster = Cluster.connect(task.profile, tell=typer.echo)
     run_id = run.info().run_id
     return workers_on_pods(task.plan, profile=task.profile, cluster=cluster, run_id=run_id)
 

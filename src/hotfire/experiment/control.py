@@ -91,7 +91,7 @@ def cleanup_control() -> None:
 
 def _start(experiment: Experiment) -> Standalone:
     profile = TargetProfile.read(_target())
-    cluster = Cluster.connect(profile)
+    cluster = Cluster.connect(profile, tell=_LOG.warning)
     world = World(cluster=cluster, agent=AgentClient(cluster, profile), profile=profile)
     run = _run_directory(profile)
     if not world.agent.nodes():
