@@ -48,6 +48,7 @@ def until(
     within_seconds: float,
     what: str,
     poll_seconds: float = 0.2,
+    excused_seconds: Callable[[], float] = lambda: 0.0,
 ) -> T:
     """Return the predicate's first truthy value: a wait of ours, such as for our own agents.
 
@@ -57,7 +58,11 @@ def until(
         HarnessError: it stayed falsy; the message tells ``what`` and the value last seen.
     """
     found = of_target(
-        predicate, within_seconds=within_seconds, what=what, poll_seconds=poll_seconds
+        predicate,
+        within_seconds=within_seconds,
+        what=what,
+        poll_seconds=poll_seconds,
+        excused_seconds=excused_seconds,
     )
     if not found:
         raise HarnessError(str(found))

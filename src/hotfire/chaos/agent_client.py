@@ -118,6 +118,7 @@ class AgentClient:
                 within_seconds=self._profile.waits.agent_seconds,
                 what=f"an answering agent on each node ({self._namespace}/{NAME})",
                 poll_seconds=1.0,
+                excused_seconds=self._cluster.silent_seconds,
             )
         except HarnessError as error:
             raise StackNotReady(f"{error}; {self._trouble()}") from error
@@ -137,6 +138,7 @@ class AgentClient:
             lambda: not self._pods(),
             within_seconds=self._profile.waits.pod_gone_seconds,
             what="no agent pods",
+            excused_seconds=self._cluster.silent_seconds,
         )
 
     def nodes(self) -> list[str]:

@@ -49,6 +49,7 @@ def heal_on_node(world: World, entry: UndoEntry, *, within_seconds: float) -> st
         lambda: entry.id not in {one.id for one in world.agent.open_entries(node)},
         within_seconds=within_seconds,
         what=f"no open entry {entry.id} on {node}",
+        excused_seconds=world.cluster.silent_seconds,
     )
     return f"node {node} says entry {entry.id} is undone"
 
@@ -65,6 +66,7 @@ def await_replacement(world: World, entry: UndoEntry, *, within_seconds: float) 
         within_seconds=within_seconds,
         what=f"{wanted} Ready engine pods in {world.profile.namespace}",
         poll_seconds=1.0,
+        excused_seconds=world.cluster.silent_seconds,
     )
     return f"{wanted} engine pods are Ready"
 

@@ -10,6 +10,7 @@ from hotfire.cluster.objects import (
     Taint,
     serving_endpoints,
 )
+from hotfire.cluster.outages import Followed
 
 __all__ = [
     "RUN_LABEL",
@@ -18,6 +19,7 @@ __all__ = [
     "Document",
     "EndpointAddress",
     "ExecResult",
+    "Followed",
     "Node",
     "Pod",
     "Recorder",
