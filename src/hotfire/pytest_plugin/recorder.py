@@ -56,6 +56,13 @@ class Recorder:
             event = Event(at_ns=time.time_ns(), kind="phase", what="case-started", source=nodeid)
             run_directory(self._config).append_event(event)
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
+        """Tell that what comes now is the run's own end."""
+        if nextitem is None and CASE in item.stash:
+            event = Event(at_ns=time.time_ns(), kind="phase", what="taking-down", source="hotfire")
+            run_directory(self._config).append_event(event)
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if self._is_worker:
             return
