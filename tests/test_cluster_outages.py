@@ -148,3 +148,31 @@ def test_following_outlasts_a_silence_without_a_gap(cluster: Cluster, api: FakeA
         until(lambda: followed.states("engine-9"), within_seconds=10, what="its state")
 
     assert len(followed.states("engine-9")) == 1
+
+
+def tried(cluster: Cluster, api: FakeApi, *, repeatable: bool) -> int:
+    """Return how often the way to a command was asked for; this API server opens none."""
+    with pytest.raises(ClusterError, match="exec true in a/p/c"):
+        cluster.exec("a", "p", container="c", argv=["true"], repeatable=repeatable)
+    return api.requests.count("GET pods")
+
+
+def test_command_that_changes_nothing_is_tried_again(cluster: Cluster, api: FakeApi) -> None:
+    api.troubles["GET pods"] = ["cut", 503, 429]
+
+    # After these three comes an answer that no patience mends.
+    assert tried(cluster, api, repeatable=True) == 4
+
+
+def test_any_other_command_is_given_once(cluster: Cluster, api: FakeApi) -> None:
+    api.troubles["GET pods"] = ["cut", 503]
+
+    assert tried(cluster, api, repeatable=False) == 1
+
+
+def test_command_in_a_pod_that_is_not_there_is_refused_at_once(
+    cluster: Cluster, api: FakeApi
+) -> None:
+    api.refuse["GET pods"] = 404
+
+    assert tried(cluster, api, repeatable=True) == 1

@@ -117,8 +117,11 @@ def _chunks(rows: Iterable[str]) -> tuple[list[Chunk], list[str]]:
     for row in rows:
         try:
             document = json.loads(row)
-        except ValueError:
+        except (ValueError, RecursionError):
             broken.append(f"an event is not JSON: {row[:60]!r}")
+            continue
+        if not isinstance(document, dict):
+            broken.append(f"an event is no JSON object: {row[:60]!r}")
             continue
         if "error" in document:
             broken.append(f"an error object inside a successful stream: {row[:120]}")
