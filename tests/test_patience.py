@@ -106,6 +106,18 @@ def test_time_of_silence_is_counted_for_who_waits_meanwhile(clock: Clock) -> Non
     assert 15 <= patient.silence.seconds <= 17
 
 
+def test_door_that_may_take_its_time_is_not_silent_while_it_does(clock: Clock) -> None:
+    patient = patience(clock, 60)
+
+    def long_command(_again: bool) -> str:
+        clock.sleep(30)
+        return "an answer"
+
+    patient.retrying(long_command, door="a command", passing=passes, prompt=False)
+
+    assert patient.silence.seconds == 0
+
+
 def test_silences_at_the_same_time_count_once(clock: Clock) -> None:
     silence = patience(clock, 60).silence
 

@@ -73,17 +73,25 @@ class Patience:
         """Return the same with another length, for who expects silence or asks again anyway."""
         return replace(self, outage_seconds=outage_seconds)
 
-    def retrying(self, attempt: Callable[[bool], T], *, door: str, passing: Passing) -> T:
+    def retrying(
+        self,
+        attempt: Callable[[bool], T],
+        *,
+        door: str,
+        passing: Passing,
+        prompt: bool = True,
+    ) -> T:
         """Return what an attempt returns, repeated while its errors may pass and time is left.
 
         ``attempt`` is told whether it is a repetition: the one before may have been carried out
         although its answer was lost. The last attempt begins when the time is over, at the latest.
+        A door that is not ``prompt`` may take its time for an answer: only a repetition is silence.
 
         Raises:
             Exception: the last attempt's own, as it was.
         """
         began, pause_seconds, again = self.clock(), _FIRST_PAUSE_SECONDS, False
-        with self._telling(door, began) as waited:
+        with self._telling(door, began, prompt=prompt) as waited:
             while True:
                 try:
                     return attempt(again)
@@ -93,11 +101,13 @@ class Patience:
                     if asked is None or left <= 0:
                         raise
                 again = waited[0] = True
+                if self.clock() - began >= self.tell_after_seconds:
+                    self._tell_of(door)
                 self.sleep(min(max(asked, pause_seconds), left))
                 pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
 
     @contextmanager
-    def _telling(self, door: str, began: float) -> Iterator[list[bool]]:
+    def _telling(self, door: str, began: float, *, prompt: bool) -> Iterator[list[bool]]:
         """Tell of a silence while it lasts, and count it; yield where a repetition is noted."""
         if not self.outage_seconds:
             yield [False]
@@ -105,13 +115,14 @@ class Patience:
         repeated = [False]
         timer = threading.Timer(self.tell_after_seconds, self._tell_of, (door,))
         timer.daemon = True
-        timer.start()
+        if prompt:
+            timer.start()
         try:
             yield repeated
         finally:
             timer.cancel()
             took = self.clock() - began
-            if repeated[0] or took >= self.tell_after_seconds:
+            if repeated[0] or (prompt and took >= self.tell_after_seconds):
                 self.silence.add(began, began + took)
         if self.silence.is_over(door) and self.tell:
             self.tell(f"{door} answers again, after {took:.0f} s")

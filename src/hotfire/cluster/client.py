@@ -397,8 +397,9 @@ class Cluster:
         patience = self._patience if repeatable else self._patience.shortened()
         return patience.retrying(
             lambda _again: execute(self._api.configuration, command, within_seconds=within_seconds),
-            door=DOOR,
+            door=f"the way to {namespace}/{pod}",
             passing=passing,
+            prompt=False,
         )
 
     # Parts
