@@ -81,9 +81,9 @@ def sweep(
             )
             left = Remains() if gone else look(world.cluster, journal, run_id, kept=kept)
     except HarnessError as error:
-        raise HarnessError(f"{error}; to remove what may be left run `{remedy}`") from error
+        raise HarnessError(f"`{remedy}` removes what may be left: {error}") from error
     if left:
-        raise HarnessError(f"left behind: {left}; to remove it run `{remedy}`")
+        raise HarnessError(f"`{remedy}` removes what is left: {left}")
 
 
 def _clear(world: World, journal: UndoJournal, left: Remains) -> None:

@@ -89,7 +89,7 @@ def _heal(run: RunDirectory, profile: TargetProfile, order: Order, say: Say) -> 
         heal_leftovers(profile, say, keep_stack=order.keep_stack)
     except HarnessError as error:
         again = "hotfire heal" + (f" --target {order.target}" if order.target else "")
-        run.append_result(Result.of_run("heal", f"{error}; run `{again}`"))
+        run.append_result(Result.of_run("heal", f"`{again}` removes what is left: {error}"))
         raise
 
 

@@ -32,12 +32,13 @@ class Blame:
     ) -> tuple[BaseException | None, list[tuple[str, BaseException]]]:
         """Return what is the case's, and what is the run's with the fixture that raised it.
 
-        That the target was awaited in vain is a case's, whichever fixture did it.
+        A skip, and that the target was awaited in vain, are a case's, whichever fixture said so.
         """
         own: BaseException | None = None
         of_run = []
         for one in _leaves(error):
-            name = None if isinstance(one, TargetNotReady) else self._fixture(one)
+            is_own = isinstance(one, TargetNotReady | pytest.skip.Exception)
+            name = None if is_own else self._fixture(one)
             if name is None:
                 own = own or one
             else:
