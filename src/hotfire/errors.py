@@ -9,6 +9,7 @@ HotfireError
   TargetNotReady      the target did not do in time what it owes; the verdict is failed
   HarnessError        we could not find out; the verdict is inconclusive
     ClusterError        the API server refused, failed or was too slow
+      Forbidden           it does not allow us that
     StackNotReady       what we need of our own, such as agents, did not get ready
     FaultNotInjected    the fault left no trace on the target
     RollbackFailed      something we broke is still broken
@@ -39,6 +40,10 @@ class HarnessError(HotfireError):
 
 class ClusterError(HarnessError):
     """The API server refused, failed or did not answer in time."""
+
+
+class Forbidden(ClusterError):  # noqa: N818 - reads as the sentence it is
+    """The API server does not allow us that."""
 
 
 class StackNotReady(HarnessError):  # noqa: N818 - reads as the sentence it is

@@ -64,6 +64,7 @@ def set_weight(stack: Stack, endpoint: Endpoint, profile: TargetProfile, percent
         only_new,
         within_seconds=profile.waits.route_live_seconds,
         what=f"{BARRIER_ANSWERS} answers in a row over the new route",
+        excused_seconds=stack.blind_seconds,
     ).required()
 
 

@@ -1,5 +1,6 @@
 """At its end a run leaves nothing, or says what and how to remove it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,18 +56,20 @@ def test_open_fault_is_healed_first(
     world: World, api: FakeApi, journal: UndoJournal, platform: Platform
 ) -> None:
     journal.arm(entry())
+    put(api, "Namespace", NAMESPACE, OTHERS)
     put(api, "Namespace", SYSTEM, MINE)
 
     remains.sweep(world, journal, RUN, remedy=REMEDY)
 
     assert journal.open() == []
-    assert api.names("namespaces") == ["kube-system"]
+    assert api.names("namespaces") == [NAMESPACE, "kube-system"]
 
 
 def test_what_cannot_be_removed_is_told_with_its_remedy_and_hinders_nothing_else(
     world: World, api: FakeApi, journal: UndoJournal
 ) -> None:
-    world.profile.waits.__dict__["pod_gone_seconds"] = 0.2
+    waits = world.profile.waits.model_copy(update={"pod_gone_seconds": 0.2})
+    world = replace(world, profile=world.profile.model_copy(update={"waits": waits}))
     put(api, "Namespace", NAMESPACE, MINE)
     put(api, "PriorityClass", "engines", MINE, "scheduling.k8s.io/v1")
     api.refuse["DELETE namespaces"] = 403
@@ -91,6 +94,24 @@ def test_undo_copies_stay_while_a_fault_is_not_undone(
 
     assert SYSTEM in api.names("namespaces")
     assert [one.id for one in journal.open()] == [lost.id]
+
+
+def test_fault_whose_engines_went_with_the_stack_needs_no_healing(
+    world: World, api: FakeApi, journal: UndoJournal
+) -> None:
+    journal.arm(entry())
+
+    remains.sweep(world, journal, RUN, remedy=REMEDY)
+
+    assert journal.open() == []
+
+
+def test_who_may_not_list_namespaces_has_made_none(
+    world: World, api: FakeApi, journal: UndoJournal
+) -> None:
+    api.refuse["GET namespaces"] = 403
+
+    remains.sweep(world, journal, RUN, remedy=REMEDY)
 
 
 def test_nobody_being_able_to_look_is_told_with_the_remedy(

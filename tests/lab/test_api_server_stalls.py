@@ -8,7 +8,6 @@ import contextlib
 import json
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,11 +116,11 @@ def is_sound(result: Result) -> bool:
 
 
 def test_verdicts_stand_and_nothing_is_left(lab: Lab, target: Path, tmp_path: Path) -> None:
-    before, began = len(events(lab, HANDLE)), time.monotonic()
+    before = len(events(lab, HANDLE))
 
     run = certified(lab, target, tmp_path)
 
-    took, log = time.monotonic() - began, (tmp_path / "log").read_text()
+    log = (tmp_path / "log").read_text()
     judged = [one for one in run.results() if not one.skipped_by_operator]
     assert {one.id for one in judged} == {"SCH-002", "FLT-POD-001"}, log
     assert all(map(is_sound, judged)), log
@@ -129,7 +128,6 @@ def test_verdicts_stand_and_nothing_is_left(lab: Lab, target: Path, tmp_path: Pa
     assert len(stalls) == len(PHASES)
     assert "the API server does not answer; waiting, up to 60 s" in log
     assert remains(target, run.info().run_id) == []
-    assert took < 300, f"six silences of {STALL_SECONDS} s made it {took:.0f} s"
 
 
 def remains(target: Path, run_id: str) -> list[str]:

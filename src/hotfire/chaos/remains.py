@@ -1,15 +1,16 @@
 """The end of a run: what it left in the cluster is healed and removed, or told with its remedy."""
 
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from hotfire.chaos import heal
 from hotfire.chaos.blast import World
-from hotfire.chaos.undo import State, UndoJournal
+from hotfire.chaos.undo import State, UndoEntry, UndoJournal
 from hotfire.closing import Closing
-from hotfire.cluster import RUN_LABEL, Cluster
-from hotfire.errors import HarnessError
+from hotfire.cluster import RUN_LABEL, Cluster, Document
+from hotfire.errors import Forbidden, HarnessError
 from hotfire.waiting import of_target
 
 _PRIORITY_API: Final = "scheduling.k8s.io/v1"
@@ -41,16 +42,20 @@ def look(
     cluster: Cluster, journal: UndoJournal, run_id: str, *, kept: Collection[str] = ()
 ) -> Remains:
     """Return what a run has left; with ``kept`` namespaces whatever lies in none is kept too."""
-    label = f"{RUN_LABEL}={run_id}"
-    found = [one["metadata"]["name"] for one in cluster.list("Namespace", selector=label)]
-    classes = (
-        [] if kept else cluster.list("PriorityClass", selector=label, api_version=_PRIORITY_API)
-    )
+    found = _labelled(cluster, "Namespace", "v1", run_id)
     return Remains(
         faults=tuple(entry.fault for entry in journal.open()),
         namespaces=tuple(name for name in found if name not in kept),
-        classes=tuple(one["metadata"]["name"] for one in classes),
+        classes=() if kept else _labelled(cluster, "PriorityClass", _PRIORITY_API, run_id),
     )
+
+
+def _labelled(cluster: Cluster, kind: str, api_version: str, run_id: str) -> tuple[str, ...]:
+    """Return the names of a run's objects; who may not even list them has made none."""
+    found: list[Document] = []
+    with suppress(Forbidden):
+        found = cluster.list(kind, selector=f"{RUN_LABEL}={run_id}", api_version=api_version)
+    return tuple(one["metadata"]["name"] for one in found)
 
 
 def sweep(
@@ -91,9 +96,7 @@ def _clear(world: World, journal: UndoJournal, left: Remains) -> None:
     with Closing() as closing:
         for entry in journal.open():
             with closing.step(f"{entry.fault} healed"):
-                healed = heal.heal_entry(world, entry)
-                if not healed.verified:
-                    raise HarnessError(healed.detail)
+                _heal(world, entry)
                 journal.mark(entry, State.HEALED)
         with closing.step("the agents removed"):
             if world.agent.nodes():
@@ -106,3 +109,20 @@ def _clear(world: World, journal: UndoJournal, left: Remains) -> None:
         for name in left.classes:
             with closing.step(f"PriorityClass {name} deleted"):
                 cluster.delete("PriorityClass", None, name, api_version=_PRIORITY_API)
+
+
+def _heal(world: World, entry: UndoEntry) -> None:
+    """Undo a fault.
+
+    Raises:
+        HarnessError: it could not be proven undone.
+    """
+    if entry.undo.func == "replacement" and not world.cluster.has_namespace(
+        world.profile.namespace
+    ):
+        # The engines that should come back were removed with everything else of the stack.
+        return
+    limit = world.profile.waits.healing_seconds
+    healed = heal.heal_entry(world, entry, within_seconds=limit)
+    if not healed.verified:
+        raise HarnessError(healed.detail)

@@ -18,7 +18,7 @@ from kubernetes.dynamic.exceptions import DynamicApiError, ResourceNotFoundError
 from hotfire.cluster.execution import Command, ExecResult, Untyped, execute
 from hotfire.cluster.objects import EndpointAddress, Node, Pod, serving_endpoints
 from hotfire.cluster.outages import DOOR, Followed, passing, watch_options
-from hotfire.errors import ClusterError
+from hotfire.errors import ClusterError, Forbidden
 from hotfire.patience import Patience, Tell
 from hotfire.profile import TargetProfile
 from hotfire.waiting import until
@@ -31,7 +31,7 @@ T = TypeVar("T")
 FIELD_MANAGER = "hotfire"
 RUN_LABEL = "hotfire.dev/run"
 _PAGE = 500
-_NOT_FOUND, _CONFLICT = 404, 409
+_FORBIDDEN, _NOT_FOUND, _CONFLICT = 403, 404, 409
 # Its pods' grace periods, an engine's above all, and the controllers that look after them.
 _NAMESPACE_END_SECONDS = 180.0
 # What must exist before the rest of a manifest can be accepted.
@@ -475,8 +475,9 @@ def _translated(what: str) -> Iterator[None]:
     try:
         yield
     except k8s.ApiException as error:
+        kind = Forbidden if error.status == _FORBIDDEN else ClusterError
         conflict = "; it changed under us" if error.status == _CONFLICT else ""
-        raise ClusterError(f"cannot {what}: {error.status} {_message(error)}{conflict}") from error
+        raise kind(f"cannot {what}: {error.status} {_message(error)}{conflict}") from error
     except ResourceNotFoundError as error:
         raise ClusterError(f"cannot {what}: this cluster does not serve that kind") from error
     except (urllib3.exceptions.HTTPError, OSError) as error:
