@@ -104,6 +104,27 @@ def test_fault_gets_the_budgets_and_figures_of_its_new_judgement(run: RunDirecto
     assert judged.reason == "the record is incomplete: the experiment left no journal"
 
 
+def test_fault_that_was_undecided_beyond_its_judgement_stays_so(run: RunDirectory) -> None:
+    old = result("FLT-POD-001", Verdict.INCONCLUSIVE, reason="teardown: OSError: it is not healed")
+    run.append_result(old.model_copy(update={"figures": {"reason": "every budget was kept"}}))
+    write_fault(run, Budgets(error_ratio=0.02, recovery_seconds=20))
+
+    assert cli.run(["judge", "latest"]) == 2
+
+    assert run.results()[1].reason == "teardown: OSError: it is not healed"
+
+
+def test_fault_that_its_judgement_left_undecided_is_judged_anew(run: RunDirectory) -> None:
+    told = "no steady state before the fault"
+    old = result("FLT-POD-001", Verdict.INCONCLUSIVE, reason=f"HarnessError: {told}")
+    run.append_result(old.model_copy(update={"figures": {"reason": told}}))
+    write_fault(run, Budgets(error_ratio=0.02, recovery_seconds=20))
+
+    cli.run(["judge", "latest"])
+
+    assert run.results()[1].reason == "the record is incomplete: the experiment left no journal"
+
+
 def write_fault(run: RunDirectory, budgets: Budgets) -> None:
     """Write the record of the sample run's fault, all but Chaos Toolkit's journal."""
     name = "FLT-POD-001"

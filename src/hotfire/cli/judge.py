@@ -12,6 +12,9 @@ from hotfire.outcome import statement
 from hotfire.rundir import BudgetRow, Result, RunDirectory
 from hotfire.verdict import EXIT_CODES, Conformance, Verdict
 
+# Reasons are cut; this much of one tells it from any other.
+_TOLD_CHARACTERS = 100
+
 
 def judge(name: str) -> int:
     """Judge a run again, replace its results and return the exit code they stand for."""
@@ -60,10 +63,22 @@ def _judged_again(result: Result, faults: dict[str, Judgement], run: RunDirector
 def _with(result: Result, judgement: Judgement) -> Result:
     """Return a fault's result as this judgement has it, its budgets and figures included."""
     told = {"reason": judgement.reason} if "reason" in result.figures else {}
+    verdict, reason = judgement.verdict, judgement.reason
+    if _in_trouble_beyond(result) and verdict is not Verdict.FAILED:
+        verdict, reason = result.verdict, result.reason
     changes = {
-        "verdict": judgement.verdict,
-        "reason": judgement.reason,
+        "verdict": verdict,
+        "reason": reason,
         "figures": result.figures | judgement.figures | told,
         "budgets": tuple(BudgetRow(**asdict(one)) for one in judgement.budgets),
     }
     return result.model_copy(update=changes)
+
+
+def _in_trouble_beyond(result: Result) -> bool:
+    """Return whether something other than its judgement left a fault undecided, as at its end.
+
+    A fault keeps its judgement's reason among its figures; nothing else can be judged again.
+    """
+    told = str(result.figures.get("reason") or "").strip().partition("\n")[0][:_TOLD_CHARACTERS]
+    return result.verdict is Verdict.INCONCLUSIVE and not (told and told in result.reason)
