@@ -1,8 +1,8 @@
 """An API server that stands still for a while, in any phase, changes no verdict and leaves nothing.
 
 One certification meets six such silences: from the first check on (which may be over before the
-silence begins, that then meets the agents), while the stack comes up, in the baseline, in the fault,
-in the recovery, and while everything is taken down.
+silence begins, that then meets the agents), while the stack comes up, in the baseline, in the
+fault, in the recovery, and while everything is taken down.
 """
 
 import contextlib
