@@ -127,12 +127,16 @@ def lead(info: RunInfo, found: Sequence[Outcome]) -> str:
 
 
 def _meaning(info: RunInfo, found: Sequence[Outcome]) -> Iterable[str]:
+    troubles = [o for o in found if o.is_run]
+    found = [o for o in found if not o.is_run]
     musts = [o for o in found if o.first.level is Level.MUST]
     applicable = sum(o.verdict is not Verdict.NOT_APPLICABLE for o in musts)
     broken = _ids(musts, Verdict.FAILED)
     undecided = _ids(musts, Verdict.INCONCLUSIVE)
     if info.finished_at is None:
         yield "The run has not come to its end."
+    for case in (case for outcome in troubles for case in outcome.cases):
+        yield f"The run itself was in trouble ({case.case}): {plain(case.reason)}."
     if broken:
         yield f"{len(broken)} of {counted(applicable, 'requirement')} broken: {', '.join(broken)}."
     if undecided:
@@ -162,7 +166,7 @@ def _harm(found: Iterable[Outcome]) -> Iterable[str]:
 
 def tally(found: Iterable[Outcome]) -> list[tuple[int, str, str]]:
     """Return count, word and verdict of each group of requirements, worst first."""
-    rows = list(found)
+    rows = [outcome for outcome in found if not outcome.is_run]
     left_out = sum(outcome.skipped for outcome in rows)
     groups = [
         (sum(o.verdict is verdict and not o.skipped for o in rows), word, verdict.value)

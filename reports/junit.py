@@ -19,6 +19,7 @@ _TAGS = {
     Verdict.INCONCLUSIVE: "error",
     Verdict.NOT_APPLICABLE: "skipped",
 }
+_FOLDERS = {"check": "suites", "fault": "experiments", "run": "hotfire"}
 
 
 def render(run: RunDirectory) -> str:
@@ -29,7 +30,7 @@ def render(run: RunDirectory) -> str:
     root = Element("testsuites", {"name": _legal(f"hotfire {info.target_name}")} | _counts(cases))
     for (kind, area), group in groupby(cases, key=lambda case: (case.kind, case.area)):
         members = list(group)
-        folder = "suites" if kind == "check" else "experiments"
+        folder = _FOLDERS[kind]
         stamp = info.started_at.isoformat(timespec="seconds")
         facts = {"name": _legal(f"{folder}.{area}"), "timestamp": stamp}
         suite = SubElement(root, "testsuite", facts | _counts(members))

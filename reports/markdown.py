@@ -82,7 +82,8 @@ def _row(outcome: Outcome) -> str:
     first = outcome.first
     verdict = "left out" if outcome.skipped else _strong(outcome.verdict)
     reason = "" if outcome.verdict is Verdict.PASSED else because(outcome)
-    told = (_linked(first.id, first.source), _cell(first.statement), _cell(reason))
+    name = first.id if outcome.is_run else _linked(first.id, first.source)
+    told = (name, _cell(first.statement), _cell(reason))
     return f"| {' | '.join((verdict, first.level, *told))} |"
 
 

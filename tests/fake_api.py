@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import socket
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import yaml
 from kubernetes import client as k8s
 
 from hotfire.cluster import Cluster
+from hotfire.patience import Patience
 
 Document = dict[str, Any]
 
@@ -47,6 +49,13 @@ class FakeApi:
         """HTTP status by ``METHOD plural``, to refuse such requests with."""
         self.before: dict[str, Callable[[], object]] = {}
         """What happens just before the first such request is carried out."""
+        self.troubles: dict[str, list[int | str]] = {}
+        """What befalls the next requests of ``METHOD plural``, one each: a status, ``cut`` for a
+        connection that ends without an answer, ``lost`` for one that ends after the deed."""
+        self.retry_after: str | None = None
+        """What comes with every refusal."""
+        self.told: list[tuple[int, Document]] = []
+        """Each state of each object with its resource version, as a watch tells it."""
         self.requests: list[str] = []
         self.lock = threading.RLock()
         """Held while a request is carried out, as etcd writes one object after the other."""
@@ -57,7 +66,6 @@ class FakeApi:
         """Store an object as its controller would, status included."""
         metadata = document["metadata"]
         metadata.setdefault("uid", str(uuid.uuid4()))
-        metadata["resourceVersion"] = str(next(self._versions))
         key = (
             document["apiVersion"],
             _plural(document["kind"]),
@@ -65,6 +73,7 @@ class FakeApi:
             metadata["name"],
         )
         self.objects[key] = document
+        self.tell(document)
         return document
 
     def remove(self, key: tuple[str, str, str, str]) -> None:
@@ -72,6 +81,12 @@ class FakeApi:
         del self.objects[key]
         if key[1] == "namespaces":
             self.objects = {each: one for each, one in self.objects.items() if each[2] != key[3]}
+
+    def tell(self, document: Document) -> None:
+        """Let watches know of an object's state, under a version of its own."""
+        version = next(self._versions)
+        document["metadata"]["resourceVersion"] = str(version)
+        self.told.append((version, json.loads(json.dumps(document))))
 
     def names(self, plural: str) -> list[str]:
         return sorted(name for _, one, _, name in self.objects if one == plural)
@@ -95,15 +110,18 @@ def serving(api: FakeApi) -> Iterator[str]:
         server.server_close()
 
 
-def connect(address: str, *, owner: str = "hotfire-system") -> Cluster:
-    """Return the real client of such a server."""
+def connect(
+    address: str, patience: Patience | None = None, *, owner: str = "hotfire-system"
+) -> Cluster:
+    """Return the real client of such a server; by default it asks once."""
     api = k8s.ApiClient(k8s.Configuration(host=address))
-    return Cluster(api, api_seconds=5.0, owner=owner)
+    return Cluster(api, api_seconds=5.0, owner=owner, patience=patience)
 
 
 class _Handler(BaseHTTPRequestHandler):
     api: FakeApi
     protocol_version = "HTTP/1.1"
+    _lost = False
 
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
@@ -112,6 +130,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         version, plural, namespace, name = _split(path)
         if self._refused("GET", plural):
+            return
+        if self._query("watch"):
+            self._watched(plural)
             return
         if name:
             document = self.api.objects.get((version, plural, namespace, name))
@@ -123,7 +144,9 @@ class _Handler(BaseHTTPRequestHandler):
             if (one_version, one_plural) == (version, plural) and namespace in ("", place)
         ]
         chosen = [one for one in items if _selected(one, self._query("labelSelector"))]
-        self._reply(HTTPStatus.OK, {"kind": "List", "apiVersion": version, "items": chosen})
+        metadata = {"resourceVersion": str(self.api.told[-1][0])}
+        found = {"kind": "List", "apiVersion": version, "metadata": metadata, "items": chosen}
+        self._reply(HTTPStatus.OK, found)
 
     def do_POST(self) -> None:
         version, plural, namespace, _ = _split(urlsplit(self.path).path)
@@ -203,10 +226,30 @@ class _Handler(BaseHTTPRequestHandler):
         self.api.requests.append(f"{method} {plural}")
         if (happens := self.api.before.pop(f"{method} {plural}", None)) is not None:
             happens()
-        status = self.api.refuse.get(f"{method} {plural}")
-        if status:
-            self._reply(status, {"kind": "Status", "message": f"refused {method} {plural}"})
-        return status is not None
+        coming = self.api.troubles.get(f"{method} {plural}") or []
+        trouble = coming.pop(0) if coming else self.api.refuse.get(f"{method} {plural}")
+        self._lost = trouble == "lost"
+        if trouble == "cut":
+            self._cut()
+        elif isinstance(trouble, int):
+            self._reply(trouble, {"kind": "Status", "message": f"refused {method} {plural}"})
+        return trouble is not None and not self._lost
+
+    def _cut(self) -> None:
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
+
+    def _watched(self, plural: str) -> None:
+        """Tell what has happened since a version, and end, as an API server may at any time."""
+        since = int(self._query("resourceVersion"))
+        news = [one for version, one in self.api.told if version > since]
+        mine = [one for one in news if _plural(one["kind"]) == plural]
+        lines = [json.dumps({"type": "MODIFIED", "object": one}) + "\n" for one in mine]
+        data = "".join(lines).encode()
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
 
     def _query(self, name: str) -> str:
         return parse_qs(urlsplit(self.path).query).get(name, [""])[0]
@@ -218,8 +261,13 @@ class _Handler(BaseHTTPRequestHandler):
         self._reply(HTTPStatus.NOT_FOUND, {"kind": "Status", "message": "not found"})
 
     def _reply(self, status: int, document: Document) -> None:
+        if self._lost:
+            self._cut()
+            return
         data = json.dumps(document).encode()
         self.send_response(status)
+        if self.api.retry_after and status >= HTTPStatus.BAD_REQUEST:
+            self.send_header("Retry-After", self.api.retry_after)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()

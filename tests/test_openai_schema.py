@@ -124,3 +124,8 @@ def test_each_of_two_choices_has_an_end_of_its_own() -> None:
     rows += [json.dumps(common | {"choices": []} | used(4)), "[DONE]"]
 
     assert stream_problems(rows, asked=ASKED) == []
+
+
+@pytest.mark.parametrize("event", ["7", "null", "[]", '"text"', "true", "[" * 100_000])
+def test_event_of_another_shape_is_a_deviation(event: str) -> None:
+    assert stream_problems([event, "[DONE]"], asked=ASKED) != []

@@ -306,6 +306,9 @@ class Waits(Section):
     """HTTPRoute written to the gateway following it."""
     api_seconds: Seconds = 10.0
     """One call to the API server."""
+    api_outage_seconds: Seconds = 60.0
+    """How long the API server, Prometheus or an agent may be silent before we give up; a control
+    plane that restarts or fails over is back within a minute."""
     agent_seconds: Seconds = 60.0
     """DaemonSet created to an agent answering on each node; a small image is pulled."""
     unschedulable_seconds: Seconds = 20.0

@@ -16,6 +16,7 @@ from hotfire import causes
 from hotfire.bounded import Reader, json_of
 from hotfire.errors import HarnessError
 from hotfire.evidence import keep_secret
+from hotfire.patience import Patience
 
 _TOLD: Final = 300
 """Characters of an answer that a message quotes."""
@@ -23,6 +24,11 @@ _TOLD: Final = 300
 T = TypeVar("T")
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_DOOR: Final = "Prometheus"
+_STATUS: Final = re.compile(r"HTTP Status Code (\d{3})")
+_TOO_MANY: Final = 429
+_SILENT: Final = ("connect", "deadline", "reset")
+"""What the bounded reader says first where nobody answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +63,14 @@ class Prometheus:
     message and nothing that is recorded.
     """
 
-    def __init__(self, url: str, *, within_seconds: float = 10.0) -> None:
+    def __init__(
+        self, url: str, *, within_seconds: float = 10.0, patience: Patience | None = None
+    ) -> None:
+        """Name the server; with ``patience`` a silent one is asked again."""
         # The library imports pandas and matplotlib: two seconds that only its user should pay.
         from prometheus_api_client import PrometheusConnect  # noqa: PLC0415
 
+        self._patience = patience or Patience()
         parts = urlsplit(url)
         self.url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
         reader = Reader(self.url, deadline_seconds=within_seconds)
@@ -117,7 +127,7 @@ class Prometheus:
 
     def _ask(self, what: str, call: Callable[[], T]) -> T:
         try:
-            return call()
+            return self._patience.retrying(lambda _again: call(), door=_DOOR, passing=_passing)
         except Exception as error:
             why = causes.of_error(error)[:_TOLD]
             raise HarnessError(f"Prometheus at {self.url}: {what}: {why}") from error
@@ -193,3 +203,11 @@ class _Session:
         if page.error is not None or page.status is None:
             raise HarnessError(page.error or "no answer")
         return _Answer(page.status, page.content if page.status == 200 else page.content[:_TOLD])
+
+
+def _passing(error: Exception) -> float | None:
+    """Return 0 for what may pass by itself: no connection, no answer in time, 429 and 5xx."""
+    if found := _STATUS.match(str(error)):
+        status = int(found[1])
+        return 0.0 if status == _TOO_MANY or status >= 500 else None
+    return 0.0 if str(error).startswith(_SILENT) else None

@@ -6,6 +6,7 @@ import platform
 import secrets
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,8 @@ from hotfire.requirement import Level, Requirement
 from hotfire.verdict import Conformance, Verdict
 
 SCHEMA_VERSION: Final = 1
+RUN: Final = "RUN"
+"""In the place of a requirement's id: the run itself."""
 _Record = TypeVar("_Record", bound=BaseModel)
 _MOST_FILES: Final = 100_000
 _MOST_BYTES: Final = {".json": 64 << 20, ".jsonl": 1 << 30}
@@ -127,9 +130,10 @@ class Result(_Model):
     source: str
     features: frozenset[str] = frozenset()
     cncf: str | None = None
-    kind: Literal["check", "fault"]
+    kind: Literal["check", "fault", "run"]
+    """``run``: the run itself was in trouble, for which no requirement is to blame."""
     area: str
-    """Folder below suites/ or experiments/."""
+    """Folder below suites/ or experiments/; ``run`` of the run itself."""
     case: str
     """Name of the test, with its parameters."""
     nodeid: str
@@ -147,6 +151,27 @@ class Result(_Model):
     """Every budget of this case, as it was judged last."""
     skipped_by_operator: bool = False
 
+    @classmethod
+    def of_run(cls, what: str, reason: str) -> Self:
+        """Return the line about trouble of the run itself, one for each ``what``.
+
+        It decides like a requirement that could not be judged: who was in trouble until the end
+        may have left something, or not have seen it.
+        """
+        return cls(
+            id=RUN,
+            level=Level.MUST,
+            statement="The run itself is set up, carried out and taken down without trouble.",
+            rationale="What it left behind or did not see is nobody else's to answer for.",
+            source="",
+            kind="run",
+            area="run",
+            case=what,
+            nodeid=f"run::{what}",
+            verdict=Verdict.INCONCLUSIVE,
+            reason=reason,
+        )
+
     @property
     def requirement(self) -> Requirement:
         """The requirement this result is about."""
@@ -160,7 +185,7 @@ class Event(_Model):
     schema_version: Literal[1] = SCHEMA_VERSION
     at_ns: int = Field(ge=0, lt=1 << 63)
     """Nanoseconds since the epoch."""
-    kind: Literal["load", "fault", "phase", "watch", "agent"]
+    kind: Literal["load", "fault", "phase", "watch", "agent", "platform"]
     what: str
     """Short, e.g. armed, injected, took-effect, healed, verified-healed, baseline-start."""
     source: str
@@ -260,6 +285,11 @@ class RunDirectory:
     def append_event(self, event: Event) -> None:
         """Add one line to timeline.jsonl."""
         _append(self.path("timeline.jsonl"), event)
+
+    def tell(self, line: str) -> None:
+        """Note what the platform keeps us waiting for; who follows the run reads it at once."""
+        event = Event(at_ns=time.time_ns(), kind="platform", what=line, source="hotfire")
+        self.append_event(event)
 
     def results(self) -> list[Result]:
         """Return results.jsonl in the order of writing; empty when there is none."""

@@ -7,16 +7,17 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from hotfire.chaos import lease, undo
+from hotfire.chaos import lease, probes, undo
+from hotfire.chaos.armed import VARIABLE
 from hotfire.chaos.blast import World, prove, resolve
 from hotfire.chaos.lease import RunLease
 from hotfire.chaos.tenure import tenure
-from hotfire.errors import HarnessError
+from hotfire.errors import ClusterError, HarnessError
 from hotfire.experiment import Experiment, Trial, judge_run
 from hotfire.profile import TargetProfile
 from hotfire.rundir import RunDirectory
@@ -36,6 +37,7 @@ class Stand:
     """Everything an experiment needs."""
 
     api: FakeApi
+    platform: Platform
     world: World
     run: RunDirectory
     profile: TargetProfile
@@ -67,7 +69,7 @@ def stand(tmp_path: Path) -> Iterator[Stand]:
         profile = profile.model_copy(update={"load": load})
         controller.start()
         world = world_for(connect(address), profile)
-        yield Stand(api, world, run_directory(tmp_path), profile, over)
+        yield Stand(api, platform, world, run_directory(tmp_path), profile, over)
         over.set()
         controller.join(5)
 
@@ -91,6 +93,36 @@ def test_a_killed_engine_is_proven_healed_and_judged_from_the_record_alone(stand
     # A busy machine may trip a gate of the load; the target is never blamed for that.
     unfit = "not fit to measure" in judgement.reason or "steady state" in judgement.reason
     assert judgement.verdict is Verdict.PASSED or unfit, judgement.reason
+
+
+def test_api_server_that_lets_nobody_look_leaves_healing_unknown(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = stand.profile.waits.model_copy(update={"api_outage_seconds": 0.3})
+    stand.world = replace(stand.world, profile=stand.profile.model_copy(update={"waits": waits}))
+    with stand.trial() as trial:
+        monkeypatch.setenv(VARIABLE, str(trial.armed_path))
+        stand.api.refuse["GET pods"] = 503
+        with pytest.raises(ClusterError, match="503"):
+            probes.engines_are_ready()
+        del stand.api.refuse["GET pods"]
+
+    assert "not-healed" not in stand.whats()
+
+
+def test_engine_that_is_seen_to_stay_away_is_told_as_not_healed(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = stand.profile.waits.model_copy(update={"pod_ready_seconds": 0.3})
+    stand.world = replace(stand.world, profile=stand.profile.model_copy(update={"waits": waits}))
+    with stand.trial() as trial:
+        monkeypatch.setenv(VARIABLE, str(trial.armed_path))
+        condition = stand.platform.pod("engine-1")["status"]["conditions"][0]
+        condition["status"] = "False"
+        assert not probes.engines_are_ready()
+        condition["status"] = "True"
+
+    assert "not-healed" in stand.whats()
 
 
 def test_the_kill_switch_ends_the_fault_and_leaves_nothing_open(stand: Stand) -> None:

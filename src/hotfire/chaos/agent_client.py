@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -124,6 +124,7 @@ class AgentClient:
                 within_seconds=self._profile.waits.agent_seconds,
                 what=f"an answering agent on each node ({self._namespace}/{NAME})",
                 poll_seconds=1.0,
+                excused_seconds=self._cluster.silent_seconds,
             )
         except HarnessError as error:
             raise StackNotReady(f"{error}; {self._trouble()}") from error
@@ -134,7 +135,7 @@ class AgentClient:
         Raises:
             HarnessError: a node could not be healed; the agents then stay.
         """
-        problems = [problem for node in self.nodes() for problem in self.heal(node)]
+        problems = [problem for node in self.nodes() for problem in self._unhealed(node)]
         if problems:
             raise HarnessError(f"agents stay, since nodes are not healed: {'; '.join(problems)}")
         for kind, version in (("DaemonSet", "apps/v1"), ("ConfigMap", "v1")):
@@ -146,12 +147,13 @@ class AgentClient:
             lambda: not self._pods(),
             within_seconds=self._profile.waits.pod_gone_seconds,
             what="no agent pods",
+            excused_seconds=self._cluster.silent_seconds,
         )
 
     def is_ours(self, node: str) -> bool:
         """Return whether a node's agent answers and runs the very code of this hotfire."""
         try:
-            answer = self.call(node, "ping")
+            answer = self._call(node, "ping", {})
         except HarnessError:
             return False
         return isinstance(answer, dict) and answer.get("code") == code_digest()
@@ -202,13 +204,10 @@ class AgentClient:
         Raises:
             FaultNotInjected: the agent refused, or does not know of it afterwards.
         """
-        lease_seconds = self._profile.agent.lease_seconds
+        order = {"id": id_, "ttl_seconds": self._profile.agent.lease_seconds, **args}
         try:
-            answer = self.call(node, op, id=id_, ttl_seconds=lease_seconds, **args)
-        except ClusterError:
-            # The fault may have cut the very path of the answer; the node knows.
             answer = until(
-                lambda: self._known(node, id_),
+                lambda: self._ordered(node, op, order),
                 within_seconds=self._profile.waits.injection_seconds,
                 what=f"entry {id_} on {node}",
             )
@@ -243,12 +242,19 @@ class AgentClient:
         return [str(problem) for problem in answer["problems"]] if isinstance(answer, dict) else []
 
     def call(self, node: str, op: str, **args: object) -> object:
-        """Ask one node's agent.
+        """Ask one node's agent something that may be asked twice: all but to inject a fault.
 
         Raises:
             ClusterError: the agent could not be reached.
             HarnessError: the agent refused; the message is its reason.
         """
+        return self._call(node, op, args, repeatable=True)
+
+    # Parts
+
+    def _call(
+        self, node: str, op: str, args: Mapping[str, object], *, repeatable: bool = False
+    ) -> object:
         pod = self._pod(node)
         token = {"token": self.token} if self.token else {}
         request = json.dumps({"op": op, **args, **token})
@@ -258,6 +264,7 @@ class AgentClient:
             container="agent",
             argv=[*_program(), "call", request],
             within_seconds=_CALL_SECONDS,
+            repeatable=repeatable,
         )
         try:
             reply = json.loads(done.stdout)
@@ -268,7 +275,29 @@ class AgentClient:
             raise HarnessError(f"the agent on {node} refused {op}: {reply['error']}")
         return reply["result"]
 
-    # Parts
+    def _ordered(self, node: str, op: str, order: Mapping[str, object]) -> object:
+        """Return a node's entry of a fault that was ordered; None: nobody knows yet.
+
+        The fault may have cut the very path of the answer, or the order was lost: the node knows.
+        It takes an id once, so that an order that is given twice is carried out once.
+        """
+        id_ = str(order["id"])
+        try:
+            return self._call(node, op, order)
+        except ClusterError:
+            return self._known(node, id_)
+        except HarnessError:
+            # Refused: for good, or since an order before this one did arrive.
+            if known := self._known(node, id_):
+                return known
+            raise
+
+    def _unhealed(self, node: str) -> list[str]:
+        """Return what of a node could not be undone; one that does not answer hides no other."""
+        try:
+            return self.heal(node)
+        except HarnessError as error:
+            return [str(error)]
 
     def _known(self, node: str, id_: str) -> object:
         try:

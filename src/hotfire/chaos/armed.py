@@ -68,7 +68,7 @@ class Shot:
 
     @cached_property
     def cluster(self) -> Cluster:
-        return Cluster.connect(self.profile)
+        return Cluster.connect(self.profile, tell=self.run.tell)
 
     @cached_property
     def agent(self) -> AgentClient:
@@ -80,7 +80,10 @@ class Shot:
 
     @cached_property
     def journal(self) -> UndoJournal:
-        return UndoJournal(self.run.undo_path, self.cluster, self.profile.system_namespace)
+        return self._journal(self.cluster)
+
+    def _journal(self, cluster: Cluster) -> UndoJournal:
+        return UndoJournal(self.run.undo_path, cluster, self.profile.system_namespace)
 
     def require_open(self) -> None:
         """Make sure that this very plan is still armed, on this disk, and was not healed meanwhile.
@@ -103,8 +106,9 @@ class Shot:
     def fired(self) -> None:
         """Write that the fault is injected."""
         with suppress(HarnessError):
-            # The fault may have cut our way to the cluster; the entry is open there all the same.
-            self.journal.mark(self.armed.entry, State.INJECTED)
+            # The fault may have cut our way to the cluster; the entry is open there all the same,
+            # and its effect must be looked for without delay.
+            self._journal(self.cluster.expecting_silence()).mark(self.armed.entry, State.INJECTED)
 
     def tell(self, what: str, *, source: str, at_ns: int | None = None, **data: object) -> int:
         """Write one event of this fault, now or as of ``at_ns``, and return its time."""

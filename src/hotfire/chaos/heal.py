@@ -15,6 +15,7 @@ from hotfire.chaos.tenure import JOURNAL
 from hotfire.chaos.undo import Found, State, Undo, UndoEntry, Unreadable
 from hotfire.cluster import Cluster, Estate, Made, refuse_foreign_system
 from hotfire.errors import ClusterError, HarnessError, ProfileError, RollbackFailed
+from hotfire.patience import Tell
 from hotfire.profile import TargetProfile
 from hotfire.waiting import until
 
@@ -51,6 +52,7 @@ def heal_on_node(world: World, entry: UndoEntry, *, within_seconds: float) -> st
         lambda: entry.id not in {one.id for one in world.agent.open_entries(node)},
         within_seconds=within_seconds,
         what=f"no open entry {entry.id} on {node}",
+        excused_seconds=world.cluster.silent_seconds,
     )
     return f"node {node} says entry {entry.id} is undone"
 
@@ -67,6 +69,7 @@ def await_replacement(world: World, entry: UndoEntry, *, within_seconds: float) 
         within_seconds=within_seconds,
         what=f"{wanted} Ready engine pods in {world.profile.namespace}",
         poll_seconds=1.0,
+        excused_seconds=world.cluster.silent_seconds,
     )
     return f"{wanted} engine pods are Ready"
 
@@ -118,17 +121,20 @@ def heal_entry(world: World, entry: UndoEntry, *, within_seconds: float | None =
     return Healed(entry_id=entry.id, fault=entry.fault, verified=True, detail=detail)
 
 
-def open_entries(profile: TargetProfile, *, runs: Path | None = None) -> list[UndoEntry]:
+def open_entries(
+    profile: TargetProfile, *, runs: Path | None = None, tell: Tell | None = None
+) -> list[UndoEntry]:
     """Return what is not healed, newest first, from run directories and from the cluster.
 
     Args:
         profile: The target; faults of other targets are not told.
         runs: Folder of run directories on this machine; None: only the cluster's copies.
+        tell: Hears of it while the API server is silent.
 
     Raises:
         RollbackFailed: a record cannot be read, so something unknown may be broken.
     """
-    found = _find(Cluster.connect(profile), profile, runs)
+    found = _find(Cluster.connect(profile, tell=tell), profile, runs)
     if found.unreadable:
         raise RollbackFailed("; ".join(map(str, found.unreadable)))
     return found.entries
@@ -140,7 +146,7 @@ def heal(
     now: bool,
     runs: Path | None = None,
     keep_namespaces: bool = False,
-    say: Callable[[str], None] = lambda _: None,
+    say: Tell = lambda _: None,
 ) -> list[Healed]:
     """Undo everything any earlier run left in the target, and prove it; safe to repeat.
 
@@ -153,13 +159,13 @@ def heal(
         now: End a run that is still alive, too: its lease is deleted, so that it stops and heals.
         runs: Folder of run directories, whose journals are then marked; None: the cluster's copies.
         keep_namespaces: Keep the namespaces of earlier runs, agents included.
-        say: Told what takes a while.
+        say: Told what takes a while, and of it while the API server is silent.
 
     Raises:
         ProfileError: something is broken, but the system namespace is not hotfire's.
         HarnessError: a run is alive and ``now`` is false, or the cluster does not answer.
     """
-    cluster = Cluster.connect(profile)
+    cluster = Cluster.connect(profile, tell=say)
     if _is_elsewhere(cluster, profile, runs):
         return []
     _stop_runner(cluster, profile.system_namespace, now=now, say=say)

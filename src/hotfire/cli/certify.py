@@ -9,7 +9,7 @@ from rich.text import Text
 
 from hotfire.cli.catalogue import entries, refuse_unknown
 from hotfire.cli.child import Child, termination_as_interrupt, undisturbed
-from hotfire.cli.heal import heal_leftovers, refuse_leftovers, target_or_lab
+from hotfire.cli.heal import Say, heal_leftovers, refuse_leftovers, target_or_lab
 from hotfire.cli.histories import pack_histories
 from hotfire.cli.lab_logs import LabLogs
 from hotfire.cli.progress import Progress
@@ -19,7 +19,7 @@ from hotfire.cli.verdicts import print_verdicts
 from hotfire.errors import HarnessError, ProfileError
 from hotfire.outcome import statement
 from hotfire.profile import TargetProfile
-from hotfire.rundir import RunDirectory, RunInfo
+from hotfire.rundir import Result, RunDirectory, RunInfo
 from hotfire.terminal import Terminal
 from hotfire.verdict import EXIT_CODES, Conformance
 
@@ -71,14 +71,46 @@ def carry_out(order: Order) -> int:
     stopped_itself = status == _STOPPED and run.info().conformance is not None
     with undisturbed():
         try:
-            if status not in _JUDGED:
-                lab_logs.collect()
-                heal_leftovers(profile, progress.say, keep_stack=order.keep_stack)
+            if status not in _JUDGED and not stopped_itself:
+                run.append_result(Result.of_run("end", _why_it_ended(status)))
+            _look_after(run, status, profile, order, lab_logs, progress.say)
         finally:
             stated = _conclude(run, status, console)
     if status not in {*_JUDGED, None} and not stopped_itself:
         raise HarnessError(f"pytest ended with status {status}: {child.complaint()}")
     return EXIT_CODES[stated]
+
+
+def _look_after(
+    run: RunDirectory,
+    status: int | None,
+    profile: TargetProfile,
+    order: Order,
+    lab_logs: LabLogs,
+    say: Say,
+) -> None:
+    """After trouble of the run, keep the lab's logs and heal."""
+    if status not in _JUDGED or any(result.kind == "run" for result in run.results()):
+        lab_logs.collect()
+        _heal(run, profile, order, say)
+
+
+def _heal(run: RunDirectory, profile: TargetProfile, order: Order, say: Say) -> None:
+    """Undo whatever a run that was in trouble has left.
+
+    Raises:
+        HarnessError: something is left; the run's record tells what, and how to remove it.
+    """
+    try:
+        heal_leftovers(profile, say, keep_stack=order.keep_stack)
+    except HarnessError as error:
+        again = "hotfire heal" + (f" --target {order.target}" if order.target else "")
+        run.append_result(Result.of_run("heal", f"`{again}` removes what is left: {error}"))
+        raise
+
+
+def _why_it_ended(status: int | None) -> str:
+    return "interrupted by the operator" if status is None else f"pytest ended with {status}"
 
 
 def _create_run(order: Order, profile: TargetProfile, root: Path) -> RunDirectory:
@@ -128,8 +160,7 @@ def _conclude(run: RunDirectory, status: int | None, console: Terminal) -> Confo
     notes = list(run.info().notes)
     if status not in _JUDGED:
         stated = Conformance.INCONCLUSIVE if stated is Conformance.CONFORMANT else stated
-        reason = "interrupted by the operator" if status is None else f"pytest ended with {status}"
-        notes.append(reason)
+        notes.append(_why_it_ended(status))
     notes += pack_histories(run)
     info = run.update_info(finished_at=datetime.now(UTC), conformance=stated, notes=tuple(notes))
     reports = write_reports(run, format_names(), folder=run.root)

@@ -57,7 +57,7 @@ def refuse_unreachable(profile: TargetProfile) -> None:
         ProfileError: its kubeconfig cannot be used, or nobody answers there.
     """
     try:
-        Cluster.connect(profile)
+        Cluster.connect(profile, tell=typer.echo)
     except ClusterError as error:
         raise ProfileError(f"kubeconfig: {error}") from error
 
@@ -66,12 +66,12 @@ def refuse_leftovers(profile: TargetProfile, say: Say = lambda _: None) -> None:
     """Refuse to touch a target that another run has, or that an earlier one left broken.
 
     Raises:
-        ProfileError: nobody answers there, a run is alive, a name of ours is somebody else's, or there are open undo
-            entries.
+        ProfileError: nobody answers there, a run is alive, a name of ours is somebody else's, or
+            there are open undo entries.
     """
     refuse_unreachable(profile)
-    refuse_occupied(Cluster.connect(profile), profile, say=say)
-    left = open_entries(profile, runs=_runs())
+    refuse_occupied(Cluster.connect(profile, tell=say), profile, say=say)
+    left = open_entries(profile, runs=_runs(), tell=say)
     if left:
         faults = ", ".join(sorted({entry.fault for entry in left}))
         raise ProfileError(
@@ -86,7 +86,8 @@ def heal_leftovers(profile: TargetProfile, say: Say, *, keep_stack: bool = False
         HarnessError: another run, which is alive, has the cluster by now.
         RollbackFailed: something is still broken.
     """
-    _tell(undo_everything(profile, now=False, runs=_runs(), keep_namespaces=keep_stack), say)
+    done = undo_everything(profile, now=False, runs=_runs(), keep_namespaces=keep_stack, say=say)
+    _tell(done, say)
 
 
 def _runs() -> Path:

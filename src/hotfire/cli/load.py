@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+import typer
 from rich.text import Text
 
 from hotfire.budgets import judged
@@ -149,7 +150,7 @@ def _workers(task: Task, run: RunDirectory) -> Iterator[None]:
         yield
         return
     profile, run_id = task.profile, run.info().run_id
-    cluster = Cluster.connect(profile)
+    cluster = Cluster.connect(profile, tell=typer.echo)
     with (
         tenure(cluster, profile, run, on_lost=lambda: None) as lease,
         workers_on_pods(task.plan, profile=profile, cluster=cluster, run_id=run_id),

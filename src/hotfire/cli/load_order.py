@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import typer
 from pydantic import ValidationError
 
 from hotfire import text_files
 from hotfire.errors import ProfileError
 from hotfire.lab import default_target
+from hotfire.patience import Patience
 from hotfire.profile import PRESETS, Budgets, TargetProfile
 from hotfire.prometheus import Prometheus
 from hotfire.traffic import vllm_bench
@@ -256,7 +258,8 @@ def _witness(order: Order, profile: TargetProfile | None, plan: LoadPlan) -> Wit
     if order.metrics is not None:
         return engine_at(_page(order.metrics), ca_file=plan.ca_file)
     if profile is not None and profile.prometheus_url:
-        return prometheus_at(Prometheus(profile.prometheus_url))
+        patience = Patience(outage_seconds=profile.waits.api_outage_seconds, tell=typer.echo)
+        return prometheus_at(Prometheus(profile.prometheus_url, patience=patience))
     # An engine that is asked directly has its page beside the API; behind a gateway it is silent.
     # The page is asked for by the URL's own name, so a certificate of another name is no witness.
     alone = profile is None and not plan.server_name

@@ -11,6 +11,7 @@ from hotfire.cluster.objects import (
     Taint,
     serving_endpoints,
 )
+from hotfire.cluster.outages import Followed
 from hotfire.cluster.selectors import selects
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "EndpointAddress",
     "Estate",
     "ExecResult",
+    "Followed",
     "Made",
     "Node",
     "Pod",

@@ -92,7 +92,7 @@ def cleanup_control() -> None:
 
 def _start(experiment: Experiment) -> Standalone:
     profile = TargetProfile.read(_target())
-    cluster = Cluster.connect(profile)
+    cluster = Cluster.connect(profile, tell=_LOG.warning)
     run = _run_directory(profile)
     with ExitStack() as held:
         # The trial, which watches it, too, is what there is to stop.

@@ -12,6 +12,7 @@ from hotfire.errors import HistoryError
 from hotfire.experiment import pressure
 from hotfire.experiment.judgement import Facts, Judgement, Record, judge
 from hotfire.history import Request, is_whole, load
+from hotfire.patience import Patience
 from hotfire.profile import TargetProfile
 from hotfire.prometheus import Prometheus
 from hotfire.rundir import RunDirectory
@@ -44,7 +45,8 @@ def hear_engines(run: RunDirectory, experiment: str, profile: TargetProfile) -> 
         return
     rows = [row for row in record.requests if row.served_by not in unheard(profile)]
     if profile.prometheus_url:
-        server = Prometheus(profile.prometheus_url)
+        patience = Patience(outage_seconds=profile.waits.api_outage_seconds, tell=run.tell)
+        server = Prometheus(profile.prometheus_url, patience=patience)
         found = compared_between(rows, server, start_ns=start_ns, end_ns=end_ns)
     else:
         found = not_comparable(
