@@ -49,13 +49,9 @@ class Sweep:
         """Return what the run has left; who may not even look has made nothing."""
         faults = tuple(entry.fault for entry in self.journal.open())
         try:
-            made = [one for one in self.belongings.made() if one.run_id == self.run_id]
+            left = [one for one in self._recorded() if self._is_there(one)]
         except Forbidden:
             return Remains(faults=faults)
-        if self.kept:
-            # Their record lies in the system namespace.
-            made = [one for one in made if one.kind == "Namespace" and not one.is_system]
-        left = [one for one in made if one.name not in self.kept and self._is_there(one)]
         return Remains(faults=faults, made=tuple(left))
 
     def carry_out(self) -> None:
@@ -84,6 +80,13 @@ class Sweep:
 
     # Parts
 
+    def _recorded(self) -> list[Made]:
+        made = [one for one in self.belongings.made() if one.run_id == self.run_id]
+        if self.kept:
+            # Their record lies in the system namespace.
+            made = [one for one in made if one.kind == "Namespace" and not one.is_system]
+        return [one for one in made if one.name not in self.kept]
+
     def _is_there(self, one: Made) -> bool:
         found = self.world.cluster.get(one.kind, None, one.name, api_version=one.api_version)
         return found is not None and (not one.uid or found["metadata"]["uid"] == one.uid)
@@ -103,7 +106,8 @@ class Sweep:
             with closing.step("the agents removed"):
                 if self.world.agent.run_id() == self.run_id:
                     self.world.agent.remove()
-            for one in left.made:
+            # Records of what is gone already, too: nothing is deleted by them.
+            for one in self._recorded():
                 if not one.is_system:
                     with closing.step(f"{one.kind} {one.name} deleted"):
                         self.belongings.remove(one)
