@@ -70,14 +70,34 @@ def judged(rows: list[Request]) -> dict[str, BudgetResult]:
 
 
 @pytest.mark.parametrize("gaps_us", [[30] * 4, ([30] * 15 + [300_000]) * 4])
-def test_budgets_between_tokens_are_open_where_tokens_came_together(gaps_us: list[int]) -> None:
+def test_a_budget_between_tokens_is_open_where_tokens_came_together(gaps_us: list[int]) -> None:
     results = judged([answer(seq, gaps_us) for seq in range(100)])
 
-    for name in ("tpot_p95_seconds", "longest_stall_seconds"):
-        assert results[name].verdict is Verdict.INCONCLUSIVE
-        assert results[name].measured is None
-        assert "not observable: of 100 of 100 streams" in results[name].reason
+    result = results["tpot_p95_seconds"]
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert result.measured is None
+    assert "not observable: of 100 of 100 streams" in result.reason
     assert results["ttft_p95_seconds"].verdict is Verdict.PASSED
+
+
+@pytest.mark.parametrize(
+    ("first_token_seconds", "verdict"), [(0.9, Verdict.PASSED), (1.1, Verdict.INCONCLUSIVE)]
+)
+def test_no_pause_that_nobody_saw_was_longer_than_the_whole_answer(
+    first_token_seconds: float, verdict: Verdict
+) -> None:
+    rows = [answer(seq, [30] * 4) for seq in range(100)]
+    waited = round((first_token_seconds - 0.5) * 1e9)
+    stamps = ("headers_ns", "first_ns", "first_output_ns", "last_ns", "end_ns")
+    late = [
+        replace(row, **{s: getattr(row, s) + waited for s in stamps if getattr(row, s) is not None})
+        for row in rows
+    ]
+
+    result = judged(late)["longest_stall_seconds"]
+
+    assert result.verdict is verdict
+    assert ("not observable" in result.reason) is (verdict is Verdict.INCONCLUSIVE)
 
 
 def test_a_stall_that_was_seen_fails_whatever_was_not() -> None:

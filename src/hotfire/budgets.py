@@ -55,7 +55,7 @@ def judged(account: Account, budgets: Budgets) -> list[BudgetResult]:
     if budgets.lost_streams is not None:
         results.append(_judge_lost_streams(account, budgets.lost_streams))
     if budgets.longest_stall_seconds is not None:
-        results.append(_observed(_judge_stall(account, budgets.longest_stall_seconds), account))
+        results.append(_judge_stall(account, budgets.longest_stall_seconds))
     return results
 
 
@@ -144,7 +144,9 @@ def _judge_stall(account: Account, limit: float) -> BudgetResult:
     if longest is None:
         return _nothing("longest_stall_seconds", limit)
     worst = longest if account.stalls_are_known else math.inf
-    return _bounded("longest_stall_seconds", limit, longest, best=longest, worst=worst)
+    result = _bounded("longest_stall_seconds", limit, longest, best=longest, worst=worst)
+    # Where tokens came together a pause may hide, but none longer than the whole answer.
+    return result if account.longest_unseen_seconds <= limit else _observed(result, account)
 
 
 def _nothing(name: str, limit: float) -> BudgetResult:

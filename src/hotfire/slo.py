@@ -267,6 +267,9 @@ class Account:
         self.stalls_are_known = True
         """Whether no stream was cut off by the end, which might have stalled for longer."""
         self.longest_stall_seconds: float | None = None
+        self.longest_unseen_seconds = 0.0
+        """No pause that nobody saw was longer: from sending to the last token, of the answers whose
+        tokens came together."""
         self.failures: Counter[str] = Counter()
         self.examples: dict[str, str] = {}
         """What the first failure of each class looked like, and the first deviation of each."""
@@ -319,6 +322,9 @@ class Account:
         self.streams[kind] += 1
         if kind is Streamed.YES:
             self._gaps_us.extend(request.gaps_us)
+        elif kind is not None:
+            whole = _seconds(request.send_ns or request.sched_ns, request.last_ns, request)
+            self.longest_unseen_seconds = max(self.longest_unseen_seconds, whole or math.inf)
         served = ttft_seconds(request, since="sent")
         if served is not None:
             self._service_ttft.append(served)
