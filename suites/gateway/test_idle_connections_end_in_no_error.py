@@ -39,7 +39,8 @@ LONGEST_WATCH_SECONDS = 100.0
 CONNECTIONS = 4
 TOKENS = 4
 HEADER = "x-hotfire-idle"
-ASKER = "asker"
+# It listens for as long as the case may last: the longest watch and two waves that far apart.
+ASKER, ASKER_SECONDS = "asker", 600
 # Two backends of our own: one never closes, one closes far earlier than any gateway.
 PATIENT, HASTY, HASTY_SECONDS = "patient", "hasty", 1.0
 # Each request of the control falls into the middle of the moment in which `hasty` closes.
@@ -204,8 +205,7 @@ def watch(
 ) -> Watch:
     """Connections to each engine and to the patient backend, idle from now on."""
     engines = [f"{pod.ip}:{profile.engine.port}" for pod in stack.engines() if pod.ready]
-    seconds = str(LONGEST_WATCH_SECONDS + 60)
-    options = ("--seconds", seconds, "--connections", str(CONNECTIONS))
+    options = ("--seconds", str(ASKER_SECONDS), "--connections", str(CONNECTIONS))
     scratch.pod(ASKER, argv=program("watch", *options, *engines))
     scratch.wait_phase(ASKER, "Running")
     started = Watch(cluster, scratch.namespace, 0.0)
