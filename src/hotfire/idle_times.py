@@ -9,7 +9,8 @@ from typing import Any
 JITTER_SECONDS = 0.2
 """How far around an idle time requests are sent, and what two idle times must differ by."""
 REQUESTS = 200
-_WAVES_WITHIN_SECONDS = 90.0
+# Three times a usual idle time of 30 s, which is measured as a little more.
+_WAVES_WITHIN_SECONDS = 95.0
 _FEWEST_WAVES, _MOST_WAVES = 2, 8
 
 Event = Mapping[str, Any]

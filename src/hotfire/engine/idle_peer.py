@@ -74,6 +74,7 @@ def listen(peer: str, number: int, quiet: socket.socket, seconds: float) -> None
     start = time.monotonic()
     quiet.settimeout(seconds)
     try:
+        # An end, or bytes that nobody asked for: a 408 is how some say farewell.
         quiet.recv(1)
     except TimeoutError:
         return
