@@ -7,16 +7,15 @@ connections for up to an hour. The side that sends next must be the side that cl
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import pytest
 
+from fixtures.own_backends import HEADER, PORT, StartBackends
 from fixtures.scratch import Scratch
 from fixtures.stack import Stack
 from hotfire import Endpoint, Evidence, Level, Reply, TargetProfile, idle_times, requirement
@@ -38,7 +37,6 @@ LONGEST_WATCH_SECONDS = 100.0
 # To each engine, and to the patient backend: enough for a median that no accident decides.
 CONNECTIONS = 4
 TOKENS = 4
-HEADER = "x-hotfire-idle"
 # It listens for as long as the case may last: the longest watch and two waves that far apart.
 ASKER, ASKER_SECONDS = "asker", 600
 # Two backends of our own: one never closes, one closes far earlier than any gateway.
@@ -47,76 +45,20 @@ PATIENT, HASTY, HASTY_SECONDS = "patient", "hasty", 1.0
 CONTROL = idle_times.waves(3, 8, HASTY_SECONDS + idle_peer.CLOSING_SECONDS / 2)
 # Where nobody closes there is no moment to aim at.
 AIMLESS_SECONDS = 5.0
-BARRIER_ANSWERS = 12
-
-
-@pytest.fixture
-def backends(
-    stack: Stack, scratch: Scratch, cluster: Cluster, profile: TargetProfile, endpoint: Endpoint
-) -> Iterator[None]:
-    """Two backends behind the engines' own route, so that its policies hold for them too."""
-    keep_alive = {PATIENT: 0.0, HASTY: HASTY_SECONDS}
-    for name, seconds in keep_alive.items():
-        scratch.pod(name, argv=server(name, seconds))
-    documents = [grant(profile.namespace), *map(service, keep_alive)]
-    cluster.apply(documents, namespace=scratch.namespace)
-    for name in keep_alive:
-        scratch.wait_phase(name, "Running")
-    former = stack.way_in()["spec"]["rules"]
-    try:
-        # Behind those that are there, which keep their place and with it their connections.
-        added = [rule(name, scratch.namespace) for name in keep_alive]
-        stack.patch_route({"rules": [*former, *added]})
-        for name in keep_alive:
-            until(
-                partial(reached, endpoint, name),
-                within_seconds=profile.waits.route_live_seconds,
-                what=f"{BARRIER_ANSWERS} answers in a row by {name}",
-            )
-        yield
-    finally:
-        stack.patch_route({"rules": former})
-
-
-def server(name: str, keep_alive_seconds: float) -> list[str]:
-    options = ("--name", name, "--keep-alive-seconds", str(keep_alive_seconds))
-    return program("serve", "--port", "8080", *options)
 
 
 def program(*arguments: str) -> list[str]:
     return ["python3", "-c", Path(idle_peer.__file__).read_text(encoding="utf-8"), *arguments]
 
 
-def service(name: str) -> dict[str, Any]:
-    spec = {"selector": {"app": name}, "ports": [{"name": "http", "port": 80, "targetPort": 8080}]}
-    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
+def server(name: str, keep_alive_seconds: float) -> list[str]:
+    options = ("--name", name, "--keep-alive-seconds", str(keep_alive_seconds))
+    return program("serve", "--port", str(PORT), *options)
 
 
-def grant(namespace: str) -> dict[str, Any]:
-    route = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": namespace}
-    return {
-        "apiVersion": "gateway.networking.k8s.io/v1beta1",
-        "kind": "ReferenceGrant",
-        "metadata": {"name": "route-of-the-engines"},
-        "spec": {"from": [route], "to": [{"group": "", "kind": "Service"}]},
-    }
-
-
-def rule(name: str, namespace: str) -> dict[str, Any]:
-    return {
-        "matches": [{"headers": [{"name": HEADER, "value": name}]}],
-        "backendRefs": [{"name": name, "namespace": namespace, "port": 80}],
-    }
-
-
-def ask(endpoint: Endpoint, backend: str | None = None, *, fresh: bool = False) -> Reply:
+def ask(endpoint: Endpoint, backend: str | None = None) -> Reply:
     headers = {HEADER: backend} if backend else {}
-    return endpoint.chat("?", max_tokens=TOKENS, stream=True, headers=headers, fresh=fresh)
-
-
-def reached(endpoint: Endpoint, name: str) -> bool:
-    replies = (ask(endpoint, name, fresh=True) for _ in range(BARRIER_ANSWERS))
-    return all(reply.served_by == name for reply in replies)
+    return endpoint.chat("?", max_tokens=TOKENS, stream=True, headers=headers)
 
 
 def loss(reply: Reply) -> str | None:
@@ -201,9 +143,10 @@ def watch(
     cluster: Cluster,
     profile: TargetProfile,
     endpoint: Endpoint,
-    backends: None,
+    own_backends: StartBackends,
 ) -> Watch:
     """Connections to each engine and to the patient backend, idle from now on."""
+    own_backends({PATIENT: server(PATIENT, 0.0), HASTY: server(HASTY, HASTY_SECONDS)})
     engines = [f"{pod.ip}:{profile.engine.port}" for pod in stack.engines() if pod.ready]
     options = ("--seconds", str(ASKER_SECONDS), "--connections", str(CONNECTIONS))
     scratch.pod(ASKER, argv=program("watch", *options, *engines))
