@@ -1,14 +1,15 @@
 # Thin on purpose: each target sets up the environment and calls one command.
 PY := .venv/bin/python
 
-.PHONY: certify test test-add-ons test-devices check lock clean
+.PHONY: certify test test-add-ons test-devices check static lock clean
 
 certify: .venv/.ready  ## Lab up, reference stack, verify, break, measure, report.
 	$(PY) -m hotfire certify
 
+# The lab's parts first: with them come BIRD and nftables, without which some quick tests are skipped.
 test: .venv/.ready  ## The tests of the tool: the quick ones, then those that need the lab.
-	$(PY) -m pytest tests -m "not lab" -q
 	$(PY) -m hotfire lab build
+	$(PY) -m pytest tests -m "not lab" -q
 	$(PY) -m pytest tests/lab -m "lab and not add_on" -v
 	$(PY) -m pytest tests/topologies -m lab -v
 
@@ -19,12 +20,14 @@ test-add-ons: .venv/.ready  ## Those that need add-ons of the lab; the first bui
 test-devices: .venv/.ready  ## Those that fill a real NVIDIA GPU; it must be idle.
 	$(PY) -m pytest tests/devices -m device -v
 
-check: .venv/.ready  ## Format, lint, types, layers, quick tests.
+check: static  ## Format, lint, types, layers, quick tests.
+	$(PY) -m pytest tests -m "not lab" -q
+
+static: .venv/.ready  ## Format, lint, types, layers.
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	$(PY) -m pytest tests -m "not lab" -q
 
 # Versions and hashes only: an index address never gets into the repository.
 lock: .venv/.ready

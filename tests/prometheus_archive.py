@@ -30,7 +30,12 @@ class _Archive(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         asked = parse_qs(urlsplit(self.path).query)
-        at = float(asked["time"][0])
+        if "query" not in asked:
+            interval = f"{EVERY_SECONDS:g}s"
+            rows = [{"labels": _labels(pod), "scrapeInterval": interval} for pod in PHASES]
+            self._answer({"activeTargets": rows})
+            return
+        at = float(asked.get("time", ["0"])[0])
         result = []
         for pod, phase in PHASES.items():
             scraped = at - (at - phase) % EVERY_SECONDS
@@ -39,9 +44,12 @@ class _Archive(BaseHTTPRequestHandler):
             if asked["query"][0].startswith("timestamp"):
                 values = {"": scraped}
             for name, value in values.items():
-                metric = {"__name__": name, "pod": pod}
+                metric = {"__name__": name, **_labels(pod)}
                 result.append({"metric": metric, "value": [at, str(value)]})
-        data = json.dumps({"status": "success", "data": {"result": result}}).encode()
+        self._answer({"result": result})
+
+    def _answer(self, told: Mapping[str, object]) -> None:
+        data = json.dumps({"status": "success", "data": told}).encode()
         self.send_response(200)
         self.send_header("content-length", str(len(data)))
         self.end_headers()
@@ -49,3 +57,7 @@ class _Archive(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
+
+
+def _labels(pod: str) -> dict[str, str]:
+    return {"job": "vllm", "instance": f"{pod}:8000", "pod": pod}

@@ -126,8 +126,8 @@ def test_a_plan_without_a_request_is_an_error_that_names_the_remedy() -> None:
 
 
 MOONCAKE = [
-    {"timestamp": 27482, "input_length": 6955, "output_length": 52, "hash_ids": [46, 47]},
-    {"timestamp": 30535, "input_length": 6472, "output_length": 26, "hash_ids": [46, 2353]},
+    {"timestamp": 27482, "input_length": 955, "output_length": 52, "hash_ids": [46, 47]},
+    {"timestamp": 30535, "input_length": 1001, "output_length": 26, "hash_ids": [46, 2353]},
 ]
 AZURE = """TIMESTAMP,ContextTokens,GeneratedTokens
 2023-11-16 18:17:03.9799600,4808,10
@@ -146,7 +146,8 @@ def test_a_mooncake_trace_is_replayed_at_its_speed(tmp_path: Path) -> None:
     replay = plan(process="trace", trace=path, trace_speed=2)
 
     assert [a.offset_ns for a in schedule(replay)] == [0, 3_053_000_000 // 2]
-    assert replay.self_contained().trace_rows[1][1:] == (6472, 26, (46, 2353))
+    assert replay.self_contained().trace_rows[1][1:] == (1001, 26, (46, 2353))
+    assert replay.self_contained().trace_block_tokens == 512
 
 
 def test_an_azure_trace_keeps_its_seven_digits(tmp_path: Path) -> None:
@@ -158,7 +159,7 @@ def test_an_azure_trace_keeps_its_seven_digits(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "complaint"),
-    [("", "has no row"), ("a,b\n1,2\n", ":2 has neither form"), ('{"timestamp": ', ":1 is not")],
+    [("", "has no row"), ("a,b\n1,2\n", ":2 has no known form"), ('{"timestamp": ', ":1 is not")],
 )
 def test_a_bad_trace_is_named(tmp_path: Path, text: str, complaint: str) -> None:
     with pytest.raises(ProfileError, match=f"trace: .*{complaint}"):

@@ -229,6 +229,49 @@ def test_what_waits_for_power_is_not_due_yet() -> None:
     assert due([kubelet]) == [kubelet]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"name": "n2/up1", "how"',
+        "[1]",
+        '{"entries": [], "added_later": 1}',
+        '{"entries": [{"machine": "n2"}]}',
+    ],
+)
+def test_a_record_that_cannot_be_read_is_told_and_hides_no_other(
+    records: Records, text: str
+) -> None:
+    sound = broken("n1/up1", "n1")
+    records.write(sound)
+    (records.folder / "n2-up1.broken.json").write_text(text)
+
+    assert records.all() == [sound]
+    assert list(records.unreadable()) == ["n2-up1.broken.json"]
+    with pytest.raises(HarnessError, match="cannot be read"):
+        records.get("n2/up1")
+
+
+def test_a_record_that_the_disk_does_not_take_leaves_the_one_before(records: Records) -> None:
+    before = broken("n1/up1", "n1")
+    records.write(before)
+    (records.folder / "n1-up1.broken.new").mkdir()
+
+    with pytest.raises(HarnessError, match="was not written"):
+        records.write(replace(before, how="another way"))
+
+    assert records.get("n1/up1") == before
+
+
+def test_why_a_handle_is_not_mended_is_told_though_the_disk_takes_no_note(records: Records) -> None:
+    (records.folder / "handles.log").mkdir(parents=True)
+    (records.folder / "n1-up1.broken.new").mkdir()
+
+    records.note(broken("n1/up1", "n1"), "not as before")
+    records.log(handle="n1/up1", event="not mended")
+
+    assert records.all() == []
+
+
 def test_a_boot_ends_what_was_broken_on_that_machine_before(records: Records) -> None:
     entries = {
         name: Entry(machine=name, id=name, op="link.delay", args={}) for name in ("n1", "r1")

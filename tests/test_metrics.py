@@ -1,5 +1,7 @@
 """Prometheus' text format is read back as it was written; no data is None."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,7 +57,62 @@ def test_increase_survives_a_restart() -> None:
     assert metrics.increase(before, after, "other_total") is None
 
 
-@pytest.mark.parametrize("line", ["x", "x{a=1} 2", 'x{a="1" 2', "<html>", "x one"])
-def test_a_malformed_line_is_quoted(line: str) -> None:
-    with pytest.raises(HarnessError, match="line 2"):
-        metrics.parse(f"ok 1\n{line}\n")
+@pytest.mark.parametrize(
+    "line", ["x", "x{a=1} 2", 'x{a="1" 2', "<html>", "x one", "x 1_0", 'x{a="1"} 2 3 4']
+)
+def test_a_malformed_line_costs_itself_and_is_told(line: str) -> None:
+    scrape = metrics.parse(f"ok 1\n{line}\nalso 2\n")
+
+    assert (scrape.total("ok"), scrape.total("also")) == (1, 2)
+    assert scrape.malformed == (f"line 2: {line!r}",)
+
+
+def test_a_sum_of_which_a_line_is_unread_is_unknown() -> None:
+    before = metrics.parse('c_total{pod="a"} 3\nc_total{pod="b"} 5\n')
+    after = metrics.parse('c_total{pod="a"} 4\nc_total{pod="b" 9\n')
+
+    assert before.total("c_total") == 8
+    assert after.total("c_total") is None
+    assert metrics.increase(before, after, "c_total") is None
+
+
+@pytest.mark.parametrize("page", ["<html>\n", "x\n# HELP x y\n", '{"status": "success"}'])
+def test_what_is_no_page_of_metrics_is_quoted(page: str) -> None:
+    with pytest.raises(HarnessError, match="no page of metrics; line 1"):
+        metrics.parse(page)
+
+
+def test_a_page_without_a_sample_is_empty() -> None:
+    assert metrics.parse("# HELP x y\n\n").samples == ()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'x_bucket{le="0.1"} 7 # {trace_id="a} b",span="c"} 0.05 1700000.5',
+        'x_bucket{le="0.1"} 7 1700000.123 # {} 0.05',
+        'x_bucket{le="0.1",} 7 1.7e9',
+        'x_bucket {le = "0.1" } 7\r',
+    ],
+)
+def test_exemplars_and_other_spellings_are_read(line: str) -> None:
+    (sample,) = metrics.parse(f"{line}\n# EOF\n").samples
+
+    assert (sample.name, sample.labels, sample.value) == ("x_bucket", {"le": "0.1"}, 7)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'x{a="' + "\\" * 200_000,
+        "x" + " " * 200_000 + "=",
+        "x{" + 'a="b",' * 50_000 + "} 1",
+    ],
+    ids=["backslashes", "blanks", "labels"],
+)
+def test_a_long_line_costs_no_more_than_its_length(line: str) -> None:
+    began = time.monotonic()
+
+    metrics.parse(f"ok 1\n{line}\n")
+
+    assert time.monotonic() - began < 2.0

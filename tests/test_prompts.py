@@ -107,12 +107,43 @@ def test_texts_of_a_file_come_in_turn(tmp_path: Path) -> None:
     assert said == ['Why "is" it hot?', "Zwölf\nZeilen", 'Why "is" it hot?']
 
 
-@pytest.mark.parametrize(("text", "complaint"), [("", "is empty"), ('{"x": 1}', "field prompt")])
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "is empty"),
+        (" \n\x0c\n", "is empty"),
+        ('{"x": 1}', ":1: expected an object with the field prompt"),
+        ('ok\n{"prompt": null}', ":2: expected .* not .*null"),
+        ('{"prompt": 7}', ":1: expected .* a text, not the prompt 7"),
+        ('{"prompt": ["a", "b"]}', ":1: expected .* a text, not the prompt"),
+        ('{"prompt": {"a": 1}}', ":1: expected .* a text, not the prompt"),
+        ('{"prompt": " "}', ":1: expected .* a text, not the prompt"),
+        ('{"messages": [{"role": "user", "content": "hi"}]}', ":1: expected an object with"),
+        ('{"custom_id": "1", "body": {}}', ":1: expected an object with the field prompt"),
+        ('[{"conversations": [{"value": "hi"}]}]', "is one JSON list; write one .* jq -c"),
+        ('[\n {"prompt": "hi"}\n]\n', "is one JSON list; write one object"),
+        ('["a", "b"]\n["c"]\n', ":1: expected an object with the field prompt"),
+        ('[{"conversations": [{"val', ":1 is not JSON"),
+        ('{\n "prompt": "hi"\n}\n', ":1 is not JSON"),
+        ("{really", r":1 is not JSON: .*; a text that begins so is written .*really"),
+        (r'{"prompt": "\ud83d"}', ":1: the prompt holds half a surrogate pair"),
+    ],
+)
 def test_a_bad_file_of_texts_is_named(tmp_path: Path, text: str, complaint: str) -> None:
     (tmp_path / "texts").write_text(text)
 
     with pytest.raises(ProfileError, match=f"prompts.file: .*{complaint}"):
         plan(prompts={"file": tmp_path / "texts"}).self_contained()
+
+
+@pytest.mark.parametrize("said", ["a\u2028b", "a\x85b", "a\x0cb", "a\nb", "\ufeffa", "[INST] a"])
+def test_a_prompt_of_a_json_line_arrives_as_it_was_written(tmp_path: Path, said: str) -> None:
+    line = json.dumps({"prompt": said}, ensure_ascii=False)
+    (tmp_path / "texts").write_text(f"{line}\r\n{line}\n", encoding="utf-8", newline="")
+
+    load = plan(prompts={"file": tmp_path / "texts"}).self_contained()
+
+    assert load.prompts.texts == (said, said)
 
 
 def test_a_shared_prefix_is_shared_within_its_group_and_no_further() -> None:

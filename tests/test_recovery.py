@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, linregress, t
 
 from hotfire import bands as banding
-from hotfire import recovery, slo
+from hotfire import recovery
 from hotfire.bands import Bands
 from hotfire.comparison import Before
 from hotfire.history import FailureClass, Request
@@ -149,8 +149,14 @@ def test_a_bad_baseline_is_not_steady(rows: list[Request], word: str) -> None:
     assert word in result.reason
 
 
-def drifting(strength: float, count: int) -> list[Request]:
-    """Return a baseline whose slope is so many times its own standard error."""
+BATCH = 20
+
+
+def drifting(strength: float, count: int) -> tuple[list[Request], np.ndarray]:
+    """Return a baseline of so many batches, and their TTFT.
+
+    Its slope is so many times its own standard error; all requests of a batch are alike.
+    """
     times = np.arange(count)
     line = np.vander(times, 2)
     noise = np.where(times % 3, 0.3, -0.6)
@@ -158,18 +164,17 @@ def drifting(strength: float, count: int) -> list[Request]:
     error = np.sqrt((noise @ noise) / (count - 2) / ((times - times.mean()) ** 2).sum())
     drift = strength * error * times
     ttfts = 1 + drift - drift.min() + noise
-    return [served(i, ttft=float(ttft)) for i, ttft in enumerate(ttfts)]
+    return [served(i, ttft=float(ttfts[i // BATCH])) for i in range(count * BATCH)], ttfts
 
 
-@given(st.floats(-3, 3), st.integers(30, 60))
+@given(st.floats(-3, 3), st.integers(8, 20))
 def test_a_slope_is_certain_where_its_t_interval_leaves_out_zero(
     strength: float, count: int
 ) -> None:
     assume(abs(abs(strength) - t.ppf(0.975, count - 2)) > 1e-3)
-    rows = drifting(strength, count)
-    ttfts = np.array([slo.ttft_seconds(row) for row in rows], np.float64)
-    line = linregress(np.arange(count) / RATE, ttfts)
-    drift = line.slope * (count - 1) / RATE
+    rows, ttfts = drifting(strength, count)
+    line = linregress(np.arange(count), ttfts)
+    drift = line.slope * (count - 1)
 
     problems = Bands.from_baseline(rows, Budgets(), MEASUREMENT).problems
 
@@ -177,8 +182,20 @@ def test_a_slope_is_certain_where_its_t_interval_leaves_out_zero(
     assert any("drifts" in problem for problem in problems) is bool(certain)
 
 
-def test_few_requests_make_a_slope_less_certain_than_the_normal_distribution_says() -> None:
-    problems = Bands.from_baseline(drifting(2.0, 30), Budgets(), MEASUREMENT).problems
+def test_few_batches_make_a_slope_less_certain_than_the_normal_distribution_says() -> None:
+    problems = Bands.from_baseline(drifting(2.0, 8)[0], Budgets(), MEASUREMENT).problems
+
+    assert not any("drifts" in problem for problem in problems)
+
+
+def test_a_machine_that_wanders_back_and_forth_does_not_drift() -> None:
+    # A slow wave: request by request its slope would be certain beyond all doubt.
+    wave = [0.2 * (1 + 0.6 * math.sin(i / RATE / 60 * 3.6 * math.pi)) for i in range(60 * RATE)]
+    rows = [served(i, ttft=ttft) for i, ttft in enumerate(wave)]
+    line = linregress(np.arange(len(wave)), wave)
+    assert line.pvalue < 1e-6
+
+    problems = Bands.from_baseline(rows, Budgets(), MEASUREMENT).problems
 
     assert not any("drifts" in problem for problem in problems)
 

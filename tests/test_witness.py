@@ -11,13 +11,17 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from hotfire import metrics
 from hotfire.crosscheck import TTFT, Agreement, CrossCheck
 from hotfire.history import Request
 from hotfire.lab.pki import Authority
+from hotfire.metrics import Metrics
 from hotfire.prometheus import Prometheus
-from hotfire.traffic.witness import compared_between, engine_at, prometheus_at
+from hotfire.traffic.files import line
+from hotfire.traffic.witness import Silence, compared, compared_between, engine_at, prometheus_at
 from tests.engine_process import running_engine
 from tests.prometheus_archive import remembering
+from tests.test_long_load import ended
 from tests.test_reactor_tls import front
 
 
@@ -28,6 +32,9 @@ class Scraper(BaseHTTPRequestHandler):
     asked: list[str] = []  # noqa: RUF012 - one server, one test
 
     def do_GET(self) -> None:
+        if urlsplit(self.path).path != "/api/v1/query":
+            self.send_error(404)
+            return
         query = parse_qs(urlsplit(self.path).query)["query"][0]
         self.asked.append(query)
         now = time.time()
@@ -63,7 +70,7 @@ def server() -> Iterator[str]:
 def test_prometheus_is_believed_once_it_has_scraped_again(server: str) -> None:
     found = prometheus_at(Prometheus(server))()
 
-    assert found is not None
+    assert isinstance(found, Metrics)
     assert found.count(TTFT, pod="a") == 9.0
 
 
@@ -71,14 +78,20 @@ def test_an_engine_tells_its_own_metrics() -> None:
     with running_engine() as engine:
         found = engine_at(engine.url)()
 
-    assert found is not None
+    assert isinstance(found, Metrics)
     assert found.count(TTFT) == 0
 
 
-@pytest.mark.parametrize("path", ["/v1/models", "/no-such-page"])
-def test_what_is_no_metrics_page_is_silence(path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [("/v1/models", "no page of metrics; line 1"), ("/no-such-page", "answered 404 Not Found")],
+)
+def test_what_is_no_metrics_page_is_silence_with_its_cause(path: str, why: str) -> None:
     with running_engine() as engine:
-        assert engine_at(engine.url + path)() is None
+        found = engine_at(engine.url + path)()
+
+    assert isinstance(found, Silence)
+    assert why in found.reason
 
 
 def test_an_engine_behind_tls_is_believed_if_its_authority_is(tmp_path: Path) -> None:
@@ -95,14 +108,18 @@ def test_an_engine_behind_tls_is_believed_if_its_authority_is(tmp_path: Path) ->
 
     with running_engine() as engine, front(context, engine.port) as url:
         found = engine_at(url, ca_file=str(tmp_path / "ca"))()
-        assert engine_at(url)() is None
+        strange = engine_at(url)()
 
-    assert found is not None
+    assert isinstance(strange, Silence)
+    assert "certificate is not vouched for" in strange.reason
+    assert isinstance(found, Metrics)
     assert found.count(TTFT) == 0
 
 
-def test_nobody_there_is_silence() -> None:
-    assert engine_at("http://127.0.0.1:1")() is None
+def test_nobody_there_is_silence_with_its_cause() -> None:
+    found = engine_at("http://127.0.0.1:1")()
+
+    assert found == Silence("http://127.0.0.1:1/metrics: connection refused: nobody listens there")
 
 
 S = 10**9
@@ -153,3 +170,56 @@ def test_a_prometheus_that_is_gone_says_nothing_of_a_stretch() -> None:
     found = compared_between([], Prometheus("http://127.0.0.1:1"), start_ns=T0, end_ns=T0 + S)
 
     assert found.agreement is Agreement.NOT_COMPARABLE
+    assert "connection refused" in found.reason
+
+
+def test_a_stretch_between_two_scrapes_is_said_to_be_too_short() -> None:
+    with remembering({"a": [], "b": []}, ttft_seconds=0.2) as url:
+        start_ns, end_ns = (T0 + 20) * S, (T0 + 22) * S
+        found = compared_between([], Prometheus(url), start_ns=start_ns, end_ns=end_ns)
+
+    assert found.agreement is Agreement.NOT_COMPARABLE
+    assert "2 s are too short" in found.reason
+    assert "it scrapes every 5 s" in found.reason
+
+
+def before_the_load() -> Metrics:
+    return metrics.parse(f"{TTFT}_count 0\n{TTFT}_sum 0\n")
+
+
+def test_a_witness_that_was_silent_before_is_not_asked_again(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def ask() -> Metrics:
+        asked.append("again")
+        return before_the_load()
+
+    found = compared(ended(tmp_path, b""), ask, Silence("it wants credentials"))
+
+    assert (found.agreement, found.reason) == (Agreement.NOT_COMPARABLE, "it wants credentials")
+    assert asked == []
+
+
+def test_lines_that_could_not_be_read_are_told_with_the_comparison(tmp_path: Path) -> None:
+    row = Request(seq=0, sched_ns=S, send_ns=S, headers_ns=S, first_ns=2 * S)
+    page = metrics.parse(f"{TTFT}_count 1\n{TTFT}_sum 0.9\nvllm:other{{x=1}} 3\n")
+
+    found = compared(ended(tmp_path, line(row)), lambda: page, before_the_load())
+
+    assert found.agreement is Agreement.AGREES
+    assert found.reason.endswith("1 of their lines could not be read, line 3: 'vllm:other{x=1} 3'")
+
+
+def test_engines_that_do_not_count_first_tokens_are_told_to_lack_them(tmp_path: Path) -> None:
+    page = metrics.parse("sglang:requests_total 7\n")
+
+    found = compared(ended(tmp_path, b""), lambda: page, page)
+
+    assert found.reason == f"at the start the engines told no {TTFT}_count"
+
+
+def test_a_password_in_the_pages_address_is_not_told() -> None:
+    found = engine_at("http://me:secret@127.0.0.1:1/metrics?token=secret")()
+
+    assert isinstance(found, Silence)
+    assert "secret" not in found.reason

@@ -3,19 +3,23 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from statistics import linear_regression, median
+from statistics import linear_regression
 
 import numpy as np
 from scipy.special import stdtrit
 
-from hotfire.columns import Columns, Flags, p95
+from hotfire.columns import Columns, Flags, Seconds, p95
 from hotfire.history import Request
 from hotfire.profile import Budgets, Measurement
 from hotfire.slo import NANO, ttft_seconds
+from hotfire.variation import inflation
 
 SUCCESS_RATIO = 0.99
 GOODPUT_FACTOR = 0.95
 TREND_FACTOR = 1.25
+_TREND_BATCHES = 6
+BATCH_REQUESTS = 20
+"""Fewest requests that a batch is made for: the median of fewer is noise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,32 +139,45 @@ def _baseline_problems(
     elif bands.ttft_p95_seconds is None:
         yield "no request of the baseline had a TTFT"
     yield from bands.violations(rows)
-    if trend := _trend(rows, floor_seconds=measurement.band_floor_seconds):
+    if trend := _trend(rows, measurement):
         yield trend
 
 
-def _trend(rows: Sequence[Request], *, floor_seconds: float) -> str | None:
+def _trend(rows: Sequence[Request], measurement: Measurement) -> str | None:
     """Return a sentence if TTFT drifts: a slope that is certain (95 % by Student's t) and matters.
 
-    It matters from 25 % of the median on, but never below what a band forgives as noise.
+    The slope is that of the batches' medians, and as uncertain as neighbouring batches resemble
+    each other: single requests would call a machine's own ups and downs a drift. It matters from
+    25 % of the median on, but never below what a band forgives as noise.
     """
-    points = [(r.sched_ns * NANO, t) for r in rows if (t := ttft_seconds(r)) is not None]
-    if len(points) < 30:
+    times, values = _batch_medians(rows, measurement)
+    if len(values) < _TREND_BATCHES:
         return None
-    start = points[0][0]
-    times, values = [at - start for at, _ in points], [value for _, value in points]
-    slope, intercept = linear_regression(times, values)
-    mean = math.fsum(times) / len(times)
-    spread = math.fsum((at - mean) ** 2 for at in times)
-    residual = math.fsum(
-        (v - intercept - slope * at) ** 2 for at, v in zip(times, values, strict=True)
-    )
-    error = math.sqrt(residual / (len(points) - 2) / spread)
-    certain = abs(slope) > stdtrit(len(points) - 2, 0.975) * error
-    drift = slope * times[-1]
-    if certain and abs(drift) > max((TREND_FACTOR - 1) * median(values), floor_seconds):
+    slope, intercept = linear_regression(times.tolist(), values.tolist())
+    residual = values - intercept - slope * times
+    squares, spread = float(residual @ residual), float(((times - times.mean()) ** 2).sum())
+    error = math.sqrt(inflation([residual]) * squares / (len(values) - 2) / spread)
+    certain = abs(slope) > stdtrit(len(values) - 2, 0.975) * error
+    drift = slope * (times[-1] - times[0])
+    matters = max((TREND_FACTOR - 1) * float(np.median(values)), measurement.band_floor_seconds)
+    if certain and abs(drift) > matters:
         return f"TTFT drifts by {drift:+.3g} s over the baseline"
     return None
+
+
+def _batch_medians(rows: Sequence[Request], measurement: Measurement) -> tuple[Seconds, Seconds]:
+    """Return the middle (s) and the median TTFT of each whole batch of a baseline."""
+    served = [(r.sched_ns * NANO, t) for r in rows if (t := ttft_seconds(r)) is not None]
+    if len(served) < 2:
+        return np.empty(0), np.empty(0)
+    times, values = (np.array(column) for column in zip(*served, strict=True))
+    times = times - times[0]
+    length = max(measurement.batch_seconds, BATCH_REQUESTS * times[-1] / len(times))
+    batch = (times // length).astype(int)
+    whole = range(int((times[-1] + times[-1] / len(times)) // length))
+    found = [(at, inside) for at in whole if len(inside := values[batch == at])]
+    middles = np.array([(at + 0.5) * length for at, _ in found])
+    return middles, np.array([float(np.median(inside)) for _, inside in found])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

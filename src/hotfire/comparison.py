@@ -14,14 +14,13 @@ from typing import Final, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hotfire.bands import GOODPUT_FACTOR, Bands
+from hotfire.bands import BATCH_REQUESTS, GOODPUT_FACTOR, Bands
 from hotfire.columns import Columns, Seconds
 from hotfire.history import Request
 from hotfire.profile import Budgets, Measurement
 from hotfire.variation import Values, Variation, least_failures, power_of_failures
 
 _SECOND_NS: Final = 1_000_000_000
-_BATCH_REQUESTS: Final = 20
 _FEWEST_IN_A_BATCH: Final = 5
 SLOW_WINDOW_SHARE: Final = 0.2
 """Share of requests not served well from which a window belongs to the fault."""
@@ -183,7 +182,7 @@ class Before:
 
     @property
     def _batch_seconds(self) -> float:
-        enough = _BATCH_REQUESTS / self.rate_per_second if self.rate_per_second else 0.0
+        enough = BATCH_REQUESTS / self.rate_per_second if self.rate_per_second else 0.0
         return max(self.measurement.batch_seconds, enough)
 
     def _batches(self, figure: Figure, stretch: Stretch) -> Values:

@@ -2,13 +2,22 @@
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from hotfire.errors import HarnessError
 
-_SAMPLE = re.compile(r"([a-zA-Z_:][\w:]*)\s*(?:\{(.*)\})?\s+(\S+)(?:\s+-?\d+)?\s*", re.ASCII)
-_LABEL = re.compile(r'\s*([a-zA-Z_]\w*)\s*=\s*"((?:[^"\\]|\\.)*)"\s*(?:,|$)', re.ASCII)
+# Possessive throughout: what matched is never tried otherwise, so that no line costs more than its
+# length. An exemplar, as OpenMetrics has it, follows the value and its time stamp.
+_NAME = re.compile(r"[a-zA-Z_:][\w:]*+", re.ASCII)
+_LABELS = r'\{((?:[^"{}]|"(?:[^"\\]|\\.)*+")*+)\}'
+_SAMPLE = re.compile(
+    rf"({_NAME.pattern})(?:\s*+{_LABELS})?+\s++([^\s_]++)(?:\s++-?[\d.eE+-]++)?+(?:\s++#.*)?",
+    re.ASCII,
+)
+_LABEL = re.compile(r'\s*+([a-zA-Z_]\w*+)\s*+=\s*+"((?:[^"\\]|\\.)*+)"\s*+(?:,|$)', re.ASCII)
+_QUOTED = 80
+_QUOTES = 20
 _ESCAPES = {r"\\": "\\", r"\"": '"', r"\n": "\n"}
 
 # Names that an older engine gives the same thing.
@@ -35,6 +44,10 @@ class Metrics:
     """One scrape."""
 
     samples: tuple[Sample, ...]
+    malformed: tuple[str, ...] = ()
+    """What could not be read, as ``line 7: 'x{a='``, of the first lines of that kind."""
+    damaged: frozenset[str] = frozenset()
+    """Names of which a line could not be read: their sums are unknown, not smaller."""
 
     @property
     def names(self) -> frozenset[str]:
@@ -52,7 +65,12 @@ class Metrics:
         ]
 
     def total(self, name: str, **labels: str) -> float | None:
-        """Return the sum over the matching series; None if there are none or one is NaN."""
+        """Return the sum over the matching series.
+
+        None if there are none, one is NaN, or one could not be read.
+        """
+        if not self.damaged.isdisjoint((name, *aliases(name))):
+            return None
         values = [sample.value for sample in self.series(name, **labels)]
         total = math.fsum(values) if all(map(math.isfinite, values)) else math.nan
         return total if values and math.isfinite(total) else None
@@ -96,33 +114,44 @@ def _key(sample: Sample) -> frozenset[tuple[str, str]]:
 
 
 def parse(text: str) -> Metrics:
-    """Return the samples of a scrape, comments and time stamps left out.
+    """Return the samples of a scrape, comments, time stamps and exemplars left out.
+
+    A line that is not in Prometheus' text format costs what it would have told, and is told itself.
 
     Raises:
-        HarnessError: a line is not in Prometheus' text format; the message quotes it.
+        HarnessError: no line is; the message quotes the first.
     """
-    return Metrics(tuple(_samples(text.split("\n"))))
-
-
-def _samples(lines: Iterable[str]) -> Iterator[Sample]:
-    for number, line in enumerate(lines, start=1):
+    samples: list[Sample] = []
+    malformed: list[str] = []
+    damaged: set[str] = set()
+    for number, line in enumerate(text.split("\n"), start=1):
         stripped = line.strip(" \t\r")
         if not stripped or stripped.startswith("#"):
             continue
-        match = _SAMPLE.fullmatch(stripped)
         try:
-            if match is None:
-                raise ValueError("no sample")  # noqa: TRY301
-            name, labels, value = match.groups()
-            yield Sample(name=name, value=float(value), labels=_labels(labels or ""))
-        except ValueError as error:
-            raise HarnessError(f"line {number} of the metrics is malformed: {line!r}") from error
+            samples.append(_sample(stripped))
+        except ValueError:
+            if len(malformed) < _QUOTES:
+                malformed.append(f"line {number}: {stripped[:_QUOTED]!r}")
+            if name := _NAME.match(stripped):
+                damaged.add(name[0])
+    if malformed and not samples:
+        raise HarnessError(f"this is no page of metrics; {malformed[0]}")
+    return Metrics(tuple(samples), tuple(malformed), frozenset(damaged))
+
+
+def _sample(line: str) -> Sample:
+    match = _SAMPLE.fullmatch(line)
+    if match is None:
+        raise ValueError("no sample")
+    name, labels, value = match.groups()
+    return Sample(name=name, value=float(value), labels=_labels(labels or ""))
 
 
 def _labels(text: str) -> dict[str, str]:
     labels: dict[str, str] = {}
-    at = 0
-    while text[at:].strip():
+    at, end = 0, len(text.rstrip())
+    while at < end:
         match = _LABEL.match(text, at)
         if match is None:
             raise ValueError(text)

@@ -154,6 +154,8 @@ class Recovery:
     """One a second from clearing on (from injection, if never cleared)."""
     hold: tuple[Shift, ...]
     """How the hold after the recovery compares with the baseline; empty without one."""
+    control_moved: tuple[str, ...]
+    """How what the fault did not touch was slower over that hold; empty: it was not."""
     noise: tuple[str, ...]
     """Why "as before" cannot be told from an effect worth finding; empty: it can."""
     same: tuple[Equivalence, ...]
@@ -292,6 +294,7 @@ def recover(
         looks=looks,
         windows=tuple(windows),
         hold=() if from_clearing is None else looks.hold(from_clearing),
+        control_moved=() if from_clearing is None else tuple(looks.controls_moved(from_clearing)),
         noise=tuple(before.noise()),
         same=_same(rows, injected_ns, from_clearing, before.measurement),
     )

@@ -60,7 +60,7 @@ class Variation:
             batches=len(own),
             spread=math.sqrt(squares / freedom),
             freedom=freedom,
-            inflation=_inflation(stretches, squares),
+            inflation=inflation(stretches),
         )
 
     def error(self, batches: float) -> float:
@@ -80,18 +80,19 @@ class Variation:
         return self.chance(batches, false_alarm=false_alarm) + reserve
 
 
-def _inflation(stretches: Sequence[Values], squares: float) -> float:
+def inflation(stretches: Sequence[Values]) -> float:
     """Return (1 + r) / (1 - r) of the batches' pooled correlation with their next; at least 1.
 
-    Source: the variance of the mean of a first-order autoregression. The estimate from n batches is
-    low by about 1 / n, which is added back.
+    By so much the variance of their mean exceeds that of independent ones. Source: the variance of
+    the mean of a first-order autoregression. The estimate from n batches is low by about 1 / n,
+    which is added back.
     """
+    around = [one - one.mean() for one in stretches]
+    squares = math.fsum(float(one @ one) for one in around)
     if not squares:
         return 1.0
-    pairs = math.fsum(
-        float(((one[1:] - one.mean()) * (one[:-1] - one.mean())).sum()) for one in stretches
-    )
-    low = 1 / (math.fsum(len(one) for one in stretches) / len(stretches))
+    pairs = math.fsum(float(one[1:] @ one[:-1]) for one in around)
+    low = len(around) / sum(map(len, around))
     r = min(max(pairs / squares + low, 0.0), _MOST_CORRELATED)
     return (1 + r) / (1 - r)
 

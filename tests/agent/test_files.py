@@ -67,6 +67,27 @@ def test_a_disk_larger_than_allowed_is_not_filled(disk: Path, tmp_path: Path) ->
     assert free(disk) == SIZE_BYTES
 
 
+def test_a_link_in_the_way_of_the_file_leads_nowhere(disk: Path, tmp_path: Path) -> None:
+    node = operations(tmp_path, tmp_path)
+    (disk / ".hotfire-fill-u-1").symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(FileExistsError):
+        node.answer(fill(free_bytes=0, at_most_bytes=SIZE_BYTES))
+
+    assert not (tmp_path / "elsewhere").exists()
+    assert node.idle()
+
+
+def test_the_name_that_a_killed_agent_left_is_removed(disk: Path, tmp_path: Path) -> None:
+    args = {"path": "/disk", "free_bytes": 0, "at_most_bytes": SIZE_BYTES}
+    Entries(tmp_path / "entries").arm("u-1", "disk.fill", args, ttl_seconds=60)
+    (disk / ".hotfire-fill-u-1").write_bytes(bytes(MEBIBYTE // 2))
+
+    operations(tmp_path, tmp_path).start()
+
+    assert list(disk.iterdir()) == []
+
+
 @pytest.mark.parametrize("path", ["disk", "/nowhere", "/disk/../disk"])
 def test_what_is_no_directory_of_the_node_is_refused(tmp_path: Path, path: str) -> None:
     request = fill(free_bytes=0, at_most_bytes=MEBIBYTE) | {"path": path}

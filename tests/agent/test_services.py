@@ -1,5 +1,6 @@
 """Services and processes, on a node whose supervisor is played by this test."""
 
+import json
 import os
 import signal
 import subprocess
@@ -115,6 +116,57 @@ def test_hanging_service_stands_still_until_it_is_healed(
     await_state(supervisor.process.pid, "S", "R")
 
 
+HANG = {"op": "process.signal", "service": "kubelet", "signal": "STOP", "ttl_seconds": 60}
+
+
+def test_a_service_that_somebody_else_stopped_is_not_let_run_by_us(
+    operations: Operations, supervisor: Supervisor
+) -> None:
+    pid = supervisor.process.pid
+    os.kill(pid, signal.SIGSTOP)
+    await_state(pid, "T")
+
+    with pytest.raises(OperationError, match="stand still already"):
+        operations.answer({**HANG, "id": "u-1"})
+
+    assert operations.idle()
+    assert processes.state(pid) == "T"
+
+
+def test_who_is_to_stand_still_is_written_down_before_it_does(
+    operations: Operations, supervisor: Supervisor, tmp_path: Path
+) -> None:
+    operations.answer({**HANG, "id": "u-1"})
+    pid = supervisor.process.pid
+    await_state(pid, "T")
+    # Killed before it noted what came of it.
+    path = tmp_path / "state/u-1.json"
+    left = json.loads(path.read_text())
+    left |= {"state": "armed", "observed": {"processes": left["observed"]["processes"]}}
+    path.write_text(json.dumps(left))
+
+    Operations(Host((), tmp_path), Entries(tmp_path / "state")).start()
+
+    await_state(pid, "S", "R")
+
+
+def test_a_later_process_with_the_id_of_one_that_stood_is_left_alone(
+    operations: Operations, supervisor: Supervisor, tmp_path: Path
+) -> None:
+    operations.answer({**HANG, "id": "u-1"})
+    pid = supervisor.process.pid
+    await_state(pid, "T")
+    path = tmp_path / "state/u-1.json"
+    left = json.loads(path.read_text())
+    [[_, started]] = left["observed"]["processes"]
+    left["observed"]["processes"] = [[pid, started - 1]]
+    path.write_text(json.dumps(left))
+
+    Operations(Host((), tmp_path), Entries(tmp_path / "state")).start()
+
+    assert processes.state(pid) == "T"
+
+
 def test_killed_service_gets_another_process(
     operations: Operations, supervisor: Supervisor
 ) -> None:
@@ -130,7 +182,7 @@ def test_killed_service_gets_another_process(
         what="another process",
     )
 
-    assert answer["observed"] == {"pids": [former]}
+    assert answer["observed"]["pids"] == [former]
 
 
 @pytest.fixture

@@ -93,6 +93,9 @@ class Agent:
         doors = ["--host-prefix", self.prefix, "--birdc", self.birdc]
         words = [*self.inside.split(), *self._program, "serve", *places, *doors]
         self.process = subprocess.Popen(words)
+        self.await_socket()
+
+    def await_socket(self) -> None:
         until(self._socket.exists, within_seconds=30, what="the agent's socket", poll_seconds=0.02)
 
     def end(self, number: signal.Signals) -> None:

@@ -154,6 +154,12 @@ def test_harm_beyond_the_radius_is_inconclusive_and_stops_the_run() -> None:
     assert (judgement.verdict, judgement.stop) == (Verdict.INCONCLUSIVE, True)
 
 
+def test_harm_to_others_before_the_fault_is_not_its_doing() -> None:
+    before = event("beyond-radius", INJECTED - 20, pod="engine-2", harm="restarted")
+
+    assert judge(record(events=[before, *record().events])).verdict is Verdict.PASSED
+
+
 def test_a_target_that_does_not_restore_its_capacity_fails_and_stops_the_run() -> None:
     unhealed = journal(run=outputs(effect=True, healed=False))
     events = [event("injected", INJECTED), event("took-effect", EFFECT)]

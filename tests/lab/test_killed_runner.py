@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,10 @@ from hotfire.waiting import until
 from tests.world import World
 
 pytestmark = pytest.mark.lab
+
+LEASE_SECONDS = 30
+NODES = ("n1", "n2", "n3")
+STATE = "/var/lib/hotfire-agent"
 
 
 def happened(run: Path) -> list[str]:
@@ -31,7 +36,7 @@ def happened(run: Path) -> list[str]:
 
 
 def cut_links(world: World) -> list[str]:
-    tables = {node: world.rack.run(node, ["nft", "list", "tables"]) for node in ("n1", "n2", "n3")}
+    tables = {node: world.rack.run(node, ["nft", "list", "tables"]) for node in NODES}
     return [node for node, text in tables.items() if "netdev hotfire" in text]
 
 
@@ -63,7 +68,9 @@ def heal(world: World, target: Path) -> str:
     assert cut_links(world) == []
     AgentClient(world.cluster, world.profile).remove()
     name = world.profile.system_namespace
-    world.cluster.delete_namespace(name)
+    found = world.cluster.get("Namespace", None, name)
+    assert found is not None
+    world.cluster.delete_namespace(name, uid=found["metadata"]["uid"])
     until(
         lambda: world.cluster.get("Namespace", None, name) is None,
         within_seconds=60,
@@ -82,15 +89,21 @@ def test_killed_in_the_middle_of_a_silent_uplink_loss(
     assert "undone" in said
 
 
+def with_short_leases(target: Path, folder: Path) -> Path:
+    """Return a target whose nodes heal by themselves after half a minute."""
+    document = yaml.safe_load(target.read_text())
+    # This is about the end: what is normal may be measured in a moment.
+    document["measurement"] |= {"baseline_seconds": 5, "baseline_requests": 60}
+    document["agent"] = {"lease_seconds": LEASE_SECONDS}
+    short = folder / "target.yaml"
+    short.write_text(yaml.safe_dump(document))
+    return short
+
+
 def test_node_whose_runner_was_killed_heals_when_the_lease_ends(
     world: World, scripted_target: Path, tmp_path: Path
 ) -> None:
-    document = yaml.safe_load(scripted_target.read_text())
-    # This is about the end: what is normal may be measured in a moment.
-    document["measurement"] |= {"baseline_seconds": 5, "baseline_requests": 60}
-    document["agent"] = {"lease_seconds": 30}
-    target = tmp_path / "target.yaml"
-    target.write_text(yaml.safe_dump(document))
+    target = with_short_leases(scripted_target, tmp_path)
     killed_runner(world, target, tmp_path)
     [node] = cut_links(world)
 
@@ -98,4 +111,45 @@ def test_node_whose_runner_was_killed_heals_when_the_lease_ends(
 
     [entry] = AgentClient(world.cluster, world.profile).entries(node)
     assert (entry.state, entry.observed.healed_because) == ("healed", "expired")
+    heal(world, target)
+
+
+@pytest.fixture
+def small_disks(world: World) -> Iterator[None]:
+    """A small disk of their own for the agents' entries, on each node."""
+    for node in NODES:
+        world.rack.run(node, ["mkdir", "-p", STATE])
+        world.rack.run(node, ["mount", "-t", "tmpfs", "-o", "size=64k", "none", STATE])
+    yield
+    for node in NODES:
+        world.rack.run(node, ["umount", "--lazy", STATE])
+
+
+def kill_agent(world: World, node: str) -> None:
+    """Kill a node's agent and all its children, from outside of the node."""
+    inside = Path(f"/proc/{world.rack.pid(node)}/ns/pid").readlink()
+    killed = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            same = (process / "ns/pid").readlink() == inside
+            if same and b"hotfire.agent" in (process / "cmdline").read_bytes():
+                os.kill(int(process.name), signal.SIGKILL)
+                killed += 1
+    assert killed > 0
+
+
+@pytest.mark.usefixtures("small_disks")
+def test_everything_killed_on_a_node_with_a_full_disk_heals_within_its_lease(
+    world: World, scripted_target: Path, tmp_path: Path
+) -> None:
+    target = with_short_leases(scripted_target, tmp_path)
+    killed_runner(world, target, tmp_path)
+    [node] = cut_links(world)
+    fill = f"dd if=/dev/zero of={STATE}/foreign bs=4096 2>&1; df {STATE}"
+    full = world.rack.run(node, ["sh", "-c", fill])
+    kill_agent(world, node)
+
+    until(lambda: cut_links(world) == [], within_seconds=LEASE_SECONDS, what="a healed node")
+
+    assert "100%" in full
     heal(world, target)

@@ -50,7 +50,7 @@ def number(args: dict[str, Any], name: str, *, above: float, at_most: float) -> 
     """
     try:
         value = float(args[name])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise OperationError(f"{name} takes a number, got {args.get(name)!r}") from None
     if not above < value <= at_most:
         raise OperationError(f"{name} of {value:g} is not above {above:g} and at most {at_most:g}")
@@ -67,7 +67,10 @@ def choice(args: dict[str, Any], name: str, choices: Collection[str], default: s
 
 def networks(args: dict[str, Any], name: str) -> list[str]:
     """Return IPv4 addresses or networks; empty where none are named."""
+    listed = args.get(name) or []
+    if not isinstance(listed, list):
+        raise OperationError(f"{name} takes a list of addresses")
     try:
-        return [str(IPv4Network(str(one))) for one in args.get(name) or []]
+        return [str(IPv4Network(str(one))) for one in listed]
     except ValueError as error:
         raise OperationError(f"{name}: {error}") from error

@@ -5,7 +5,6 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,7 @@ class Delay:
         """Start the process, then send it what leaves the link."""
         name = arguments.link(entry.args)
         mtu = link.attributes(host, name)["mtu"]
-        words = [entry.id, name, str(_seconds(entry.args)), str(mtu)]
+        words = [entry.id, name, str(_seconds(entry.args)), str(mtu), str(os.getpid())]
         self._running[entry.id] = process = subprocess.Popen(
             [sys.executable, "-m", delay_line.MODULE, *words],
             stdout=subprocess.PIPE,
@@ -59,19 +58,19 @@ class Delay:
     def undo(self, host: Host, entry: Entry) -> None:
         """Let frames pass again, then end the process; it sends what still waits."""
         nft.remove(host, "netdev", nft.table(entry))
-        processes.send(_alive(entry), signal.SIGTERM)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            left = _alive(entry)
+            processes.send(left, number)
+            processes.await_end(left, within_seconds=_END_SECONDS)
         if process := self._running.pop(entry.id, None):
-            process.wait(_END_SECONDS)
-        deadline = time.monotonic() + _END_SECONDS
-        while _alive(entry) and time.monotonic() < deadline:
-            time.sleep(0.02)  # noqa: TID251 - this program imports nothing that waits
+            process.poll()
 
     def healed(self, host: Host, entry: Entry) -> bool:
         """Return whether rules and process are gone."""
         return not nft.present(host, "netdev", nft.table(entry)) and not _alive(entry)
 
 
-def _alive(entry: Entry) -> list[int]:
+def _alive(entry: Entry) -> list[processes.Process]:
     return processes.of_entry(delay_line.MODULE, entry.id)
 
 

@@ -1,4 +1,4 @@
-"""The process that holds frames back: `python -m hotfire.agent.delay_line ENTRY LINK SECONDS MTU`.
+"""Holds frames back: `python -m hotfire.agent.delay_line ENTRY LINK SECONDS MTU AGENT`, a process.
 
 Standard library only. The packet filter sends what leaves a link to a tap device instead; this
 reads it there, waits, and sends it on over the link with a mark that the filter lets pass. A tap
@@ -33,8 +33,11 @@ def tap_name(link: str) -> str:
 
 def main(argv: list[str]) -> int:
     """Hold back what comes until a signal; what waits by then is sent at once."""
-    _, link, delay, mtu = argv
+    _, link, delay, mtu, agent_pid = argv
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != int(agent_pid):
+        # Killed while this process was still starting.
+        raise SystemExit("the agent is gone")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
     tap = _open_tap(tap_name(link), int(mtu))

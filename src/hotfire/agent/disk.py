@@ -10,13 +10,19 @@ from hotfire.agent.host import Host, OperationError
 
 _PREFIX = ".hotfire-fill-"
 _MOST_BYTES = float(1 << 44)
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Fill:
     """Write one file below ``path`` until only ``free_bytes`` are left.
 
-    ``at_most_bytes`` bounds the file: a disk that others need too is not filled by mistake.
+    ``at_most_bytes`` bounds the file: a disk that others need too is not filled by mistake. The
+    file has lost its name before its first byte is written, so its blocks are the agent's alone:
+    they are free again the moment it ends, however it ends, even if nobody ever starts another.
     """
+
+    def __init__(self) -> None:
+        self._held: dict[str, int] = {}
 
     def check(self, host: Host, args: dict[str, Any], others: list[Entry]) -> None:
         """Refuse what is no directory, and a file larger than allowed."""
@@ -34,17 +40,22 @@ class Fill:
         """Write the file; its blocks are really taken."""
         folder = _folder(host, entry.args)
         before = free_bytes(folder)
-        with _file(folder, entry).open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, before - _free(entry.args))
+        # Exclusive: in a folder that anybody may write, a link must not lead us elsewhere.
+        self._held[entry.id] = file = os.open(_file(folder, entry), _FLAGS, 0o600)
+        _file(folder, entry).unlink()
+        os.posix_fallocate(file, 0, before - _free(entry.args))
         return {"free_bytes_before": before, "free_bytes": free_bytes(folder)}
 
     def undo(self, host: Host, entry: Entry) -> None:
-        """Remove the file."""
+        """Let the file go, and its name where the agent ended between making and unnaming it."""
+        if (file := self._held.pop(entry.id, None)) is not None:
+            os.close(file)
         _file(_folder(host, entry.args), entry).unlink(missing_ok=True)
 
     def healed(self, host: Host, entry: Entry) -> bool:
         """Return whether the file is gone."""
-        return not _file(_folder(host, entry.args), entry).exists()
+        named = _file(_folder(host, entry.args), entry).exists()
+        return entry.id not in self._held and not named
 
 
 def free_bytes(folder: Path) -> int:

@@ -28,9 +28,9 @@ _ENDING = {signal.SIGTERM, signal.SIGINT}
 
 def main(argv: list[str]) -> int:
     """Take memory of the named kind until there is none left, or until ended."""
-    _die_with_parent()
     _, kind, text = argv
     args = json.loads(text)
+    _die_with_parent(args.get("agent_pid", os.getppid()))
     try:
         if kind == "cgroup":
             fill_cgroup(MemoryCgroup(Path(args["path"]), bool(args["unified"])))
@@ -102,8 +102,8 @@ def _oom_score_adj(pid: int) -> int:
     return int(Path(f"/proc/{pid}/oom_score_adj").read_text(encoding="ascii"))
 
 
-def _die_with_parent() -> None:
-    parent = os.getppid()
+def _die_with_parent(parent: int) -> None:
+    """End with the agent, also where it was killed while this process was still starting."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         raise SystemExit("the agent is gone")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hotfire.agent import arguments, cgroup, cuda, hog, processes
-from hotfire.agent.entries import Entry
+from hotfire.agent.entries import Entry, boot_id
 from hotfire.agent.host import Host, OperationError
 
 _PACKAGES = str(Path(__file__).resolve().parents[2])
@@ -37,7 +37,7 @@ class Hog:
 
     def inject(self, host: Host, entry: Entry) -> dict[str, Any]:
         """Start the process; it works on while the agent answers other calls."""
-        needed = self.arguments(host, entry.args)
+        needed = {**self.arguments(host, entry.args), "agent_pid": os.getpid()}
         self._running[entry.id] = process = subprocess.Popen(
             [sys.executable, "-m", hog.MODULE, entry.id, self.kind, json.dumps(needed)],
             stdout=subprocess.PIPE,
@@ -47,7 +47,7 @@ class Hog:
         if process.stdout:
             os.set_blocking(process.stdout.fileno(), False)
         started = processes.started_ticks(process.pid)
-        return {"pid": process.pid, "started_ticks": started, **needed}
+        return {**needed, "pid": process.pid, "started_ticks": started}
 
     def observe(self, entry: Entry) -> tuple[dict[str, Any], bool]:
         """Return what the process told since, and whether it has ended."""
@@ -130,15 +130,17 @@ class DeviceHog(Hog):
         return {"uuid": uuid, "library": cuda.library(host)}
 
 
-def _living(entry: Entry) -> list[int]:
+def _living(entry: Entry) -> list[processes.Process]:
     """Return the processes of an entry, also one that is ending.
 
     The kernel takes the command line of an ending process away before what it holds, which may be
-    all memory of a GPU; that one is known by its id and start.
+    all memory of a GPU; that one is known by its id and start, in the boot of its entry.
     """
-    pid, started = entry.observed.get("pid", 0), entry.observed.get("started_ticks")
-    ending = pid and processes.started_ticks(pid) == started and processes.alive(pid)
-    return sorted({*processes.of_entry(hog.MODULE, entry.id), *([pid] if ending else [])})
+    found = {*processes.of_entry(hog.MODULE, entry.id)}
+    if "pid" in entry.observed and entry.boot_id == boot_id():
+        kept = processes.Process(int(entry.observed["pid"]), int(entry.observed["started_ticks"]))
+        found |= {kept} if processes.there(kept) else set()
+    return sorted(found)
 
 
 def _oom_kills(path: Path, *, unified: bool) -> int:

@@ -1,7 +1,9 @@
 """The node as seen from the agent's pod: its commands and its files."""
 
+import contextlib
 import os
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,3 +49,10 @@ class Host:
     def path(self, absolute: str) -> Path:
         """Return a path of the node as this process can open it."""
         return self.root / absolute.lstrip("/")
+
+
+def say(text: str) -> None:
+    """Tell the agent's log one line; a full disk or a closed pipe there must not end the agent."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()

@@ -35,14 +35,14 @@ class GpuHealth:
 
     def undo(self, host: Host, entry: Entry) -> None:
         """Take it back."""
-        self._path(host, entry).unlink(missing_ok=True)
+        remove(self._path(host, entry))
 
     def healed(self, host: Host, entry: Entry) -> bool:
         """Return whether nothing is said about that GPU."""
         return not self._path(host, entry).exists()
 
     def _path(self, host: Host, entry: Entry) -> Path:
-        return host.path(f"{_GPU_HEALTH}/{entry.args['uuid']}")
+        return host.path(_GPU_HEALTH) / Path(str(entry.args["uuid"])).name
 
 
 class StoreMode:
@@ -65,7 +65,7 @@ class StoreMode:
 
     def undo(self, host: Host, entry: Entry) -> None:
         """Take it back."""
-        host.path(_STORE_MODE).unlink(missing_ok=True)
+        remove(host.path(_STORE_MODE))
 
     def healed(self, host: Host, entry: Entry) -> bool:
         """Return whether no mode is set."""
@@ -74,9 +74,19 @@ class StoreMode:
 
 def write(path: Path, text: str) -> None:
     """Replace a file at once: who reads it never sees half of it."""
-    draft = path.with_name(f".{path.name}.new")
+    draft = _draft(path)
     draft.write_text(text, encoding="ascii")
     draft.replace(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, and what a full disk left of its draft."""
+    path.unlink(missing_ok=True)
+    _draft(path).unlink(missing_ok=True)
+
+
+def _draft(path: Path) -> Path:
+    return path.with_name(f".{path.name}.new")
 
 
 def _words(args: dict[str, Any]) -> str:

@@ -1,11 +1,10 @@
 """Signals to a service or to processes of a container: standing still for a while, or killed."""
 
-import re
 import signal
 from typing import Any
 
 from hotfire.agent import arguments, cgroup, processes, services
-from hotfire.agent.entries import Entry
+from hotfire.agent.entries import Entry, boot_id
 from hotfire.agent.host import Host, OperationError
 
 _SIGNALS = {"STOP": signal.SIGSTOP, "KILL": signal.SIGKILL}
@@ -15,7 +14,8 @@ _KNOWN = {"signal", "service", "container_id", "pod_uid", "process"}
 class Signal:
     """Send STOP, undone by CONT, or KILL, which whoever supervises the process undoes.
 
-    The processes are a ``service``'s main one, or those of a container whose command line matches
+    Who gets it is written into the entry first: undone is what we did, to those very processes. The
+    processes are a ``service``'s main one, or those of a container whose command line holds
     ``process`` (all where none is named).
     """
 
@@ -26,21 +26,30 @@ class Signal:
         if not targets(host, args):
             raise OperationError("no such process here")
 
+    def aim(self, host: Host, args: dict[str, Any]) -> dict[str, Any]:
+        """Return who is to get it; one that somebody else has stopped is left as it is."""
+        found = [processes.identify(pid) for pid in targets(host, args)]
+        aimed = [one for one in found if one and not processes.stands(one)]
+        if not aimed:
+            raise OperationError("the processes stand still already; healing would let them run")
+        return {"processes": [[one.pid, one.started_ticks] for one in aimed]}
+
     def inject(self, host: Host, entry: Entry) -> dict[str, Any]:
         """Send it; the answer tells who got it."""
-        pids = targets(host, entry.args)
-        reached = processes.send(pids, _SIGNALS[entry.args["signal"]])
-        return {"pids": reached}
+        reached = processes.send(_aimed(entry), _SIGNALS[entry.args["signal"]])
+        if not reached:
+            raise OperationError("the processes have ended meanwhile")
+        return {"pids": [one.pid for one in reached]}
 
     def undo(self, host: Host, entry: Entry) -> None:
-        """Let what stands run on."""
+        """Let what we stopped run on."""
         if entry.args["signal"] == "STOP":
-            processes.send(_standing(host, entry), signal.SIGCONT)
+            processes.send(_standing(entry), signal.SIGCONT)
 
     def healed(self, host: Host, entry: Entry) -> bool:
         """Return whether nothing stands any more, and a killed service runs again."""
         if entry.args["signal"] == "STOP":
-            return not _standing(host, entry)
+            return not _standing(entry)
         service = entry.args.get("service")
         return service is None or services.pid(host, service) is not None
 
@@ -50,15 +59,17 @@ def targets(host: Host, args: dict[str, Any]) -> list[int]:
     if "service" in args:
         found = services.pid(host, arguments.service(args))
         return [found] if found else []
-    pattern = re.compile(str(args.get("process", "")))
+    part = str(args.get("process", ""))
     group = cgroup.find(host, args)
-    return [pid for pid in group.processes if pattern.search(" ".join(processes.words(pid)))]
+    return [pid for pid in group.processes if part in " ".join(processes.words(pid))]
 
 
-def _standing(host: Host, entry: Entry) -> list[int]:
-    try:
-        found = targets(host, entry.args)
-    except OperationError:
-        # Its container is gone, and everything in it with it.
+def _aimed(entry: Entry) -> list[processes.Process]:
+    """Return whom an entry names; nobody once the node has booted anew."""
+    if entry.boot_id != boot_id():
         return []
-    return [pid for pid in found if processes.state(pid) == "T"]
+    return [processes.Process(int(pid), int(at)) for pid, at in entry.observed["processes"]]
+
+
+def _standing(entry: Entry) -> list[processes.Process]:
+    return [process for process in _aimed(entry) if processes.stands(process)]

@@ -2,29 +2,33 @@
 
 import time
 
-from hotfire.chaos import blast, heal
-from hotfire.chaos.agent_client import AgentEntry
+from hotfire.chaos import before, blast, heal
+from hotfire.chaos.agent_client import AgentEntry, LinkState
 from hotfire.chaos.armed import Shot
-from hotfire.errors import FaultNotInjected, RollbackFailed
+from hotfire.chaos.before import Before
+from hotfire.errors import FaultNotInjected, HarnessError, RollbackFailed
 from hotfire.waiting import pause
 
 
 def kill_one_pod() -> str:
     """Delete the planned pod without grace, that very pod and no other of its name."""
     shot = _aimed()
-    target = shot.target
+    target, there_before = shot.target, before.observed(shot)
     at_ns = time.time_ns()
     there = shot.cluster.delete(
         "Pod", target.namespace, target.pod, uid=target.uid, grace_seconds=0
     )
     if not there:
         raise FaultNotInjected(f"{target} was gone before it was deleted")
-    return _injected(shot, at_ns, source="the API server accepted the deletion")
+    return _injected(shot, at_ns, there_before, source="the API server accepted the deletion")
 
 
 def cut_uplink_silently() -> str:
     """Drop all frames of the planned link on its node; the link itself stays up."""
     shot = _aimed()
+    state = shot.agent.link_state(shot.target.node, shot.target.link)
+    if trouble := _lossy(shot, state):
+        raise HarnessError(f"{shot.target} was not whole: {trouble}; nothing was fired")
     return _fire(shot, "link.silent_loss", link=shot.target.link)
 
 
@@ -55,15 +59,22 @@ def hold(seconds: float) -> str:
 def end_fault() -> str:
     """Undo the fault now, as a part of the method, and write when."""
     shot = Shot.from_environment()
-    shot.tell("healed", source="the undo was asked for")
-    return _healed(shot)
+    try:
+        shot.tell("healed", source="the undo was asked for")
+    finally:
+        # Also where the disk takes no line.
+        detail = _healed(shot)
+    return detail
 
 
 def release_memory() -> str:
     """Give back the memory that was taken; the engine's own return is probed afterwards."""
     shot = Shot.from_environment()
-    shot.tell("healed", source="the undo was asked for")
-    if problems := shot.agent.heal(shot.target.node, shot.armed.entry.id):
+    try:
+        shot.tell("healed", source="the undo was asked for")
+    finally:
+        problems = shot.agent.heal(shot.target.node, shot.armed.entry.id)
+    if problems:
         raise RollbackFailed("; ".join(problems))
     return "released"
 
@@ -76,20 +87,36 @@ def heal_fault() -> str:
 def _aimed() -> Shot:
     shot = Shot.from_environment()
     shot.require_open()
+    shot.require_held()
     for target in shot.plan.targets:
         blast.resolve_again(shot.cluster, target)
+    if shot.plan.radius.kind != "Uplink":
+        blast.still_serving(blast.engines(shot.cluster, shot.profile), shot.plan)
     return shot
 
 
+def _lossy(shot: Shot, state: LinkState) -> str:
+    """Return what a silent loss would be proven by, where it shows before there is one."""
+    if not state.carrier:
+        return "no carrier"
+    if state.drops:
+        return f"our own rules drop frames already: {state.drops}"
+    watched = shot.profile.fabric.routing is not None
+    return "BFD is not up" if watched and not blast.all_up(state.bfd) else ""
+
+
 def _fire(shot: Shot, op: str, **args: str) -> str:
+    there_before = before.observed(shot, log=op == "device.hog")
     at_ns = time.time_ns()
     entry: AgentEntry = shot.agent.fire(shot.target.node, op, shot.armed.entry.id, **args)
-    return _injected(shot, at_ns, source=f"agent on {shot.target.node}", entry=entry.id)
+    source = f"agent on {shot.target.node}"
+    return _injected(shot, at_ns, there_before, source=source, entry=entry.id)
 
 
-def _injected(shot: Shot, at_ns: int, *, source: str, **data: object) -> str:
+def _injected(shot: Shot, at_ns: int, there_before: Before, *, source: str, **data: object) -> str:
     # The window opens when the order was given: the effect can only come after it.
-    shot.tell("injected", source=source, at_ns=at_ns, target=str(shot.target), **data)
+    told = {"target": str(shot.target), before.KEY: there_before.model_dump(), **data}
+    shot.tell("injected", source=source, at_ns=at_ns, **told)
     shot.fired()
     return f"fired at {shot.target}"
 

@@ -8,8 +8,9 @@ from pydantic import Field
 
 from hotfire.chaos import lease, undo
 from hotfire.chaos.agent_client import AgentClient, BfdSession
+from hotfire.chaos.reach import shown_reachable
 from hotfire.chaos.undo import Record
-from hotfire.cluster import Cluster, Pod
+from hotfire.cluster import Cluster, Pod, selects
 from hotfire.errors import HarnessError
 from hotfire.profile import TargetProfile
 
@@ -54,6 +55,8 @@ class Plan(Record):
     targets: tuple[Target, ...]
     bystanders: tuple[Target, ...]
     """Engine pods that were Ready beside the targets."""
+    before: tuple[str, ...] = ()
+    """Uids of every engine pod that was there when this was planned, whatever its state."""
 
     @property
     def target(self) -> Target:
@@ -84,7 +87,8 @@ def resolve(world: World, experiment: str, radius: BlastRadius) -> Plan:
         HarnessError: there are too few Ready engine pods for targets and survivors.
     """
     profile = world.profile
-    ready = [pod for pod in engines(world.cluster, profile) if pod.ready and not pod.deleting]
+    pods = engines(world.cluster, profile)
+    ready = [pod for pod in pods if pod.serving]
     needed = radius.at_most + (radius.survivors if radius.kind != "Uplink" else 0)
     if len(ready) < needed:
         seen = f"{len(ready)} Ready engine pods match {profile.engine.label_selector}"
@@ -100,6 +104,7 @@ def resolve(world: World, experiment: str, radius: BlastRadius) -> Plan:
         radius=radius,
         targets=tuple(_target(pod, profile, link) for pod in chosen),
         bystanders=tuple(_target(pod, profile) for pod in others),
+        before=tuple(pod.uid for pod in pods),
     )
 
 
@@ -140,8 +145,10 @@ def resolve_again(cluster: Cluster, target: Target) -> Pod:
     if pod is None or (pod.uid, pod.node) != (target.uid, target.node):
         found = f"now uid {pod.uid} on {pod.node}" if pod else "gone"
         raise HarnessError(f"the plan's {target} is not there any more: {found}; nothing was fired")
-    if not pod.ready or pod.deleting:
+    if not pod.serving:
         raise HarnessError(f"the plan's {target} is not Ready any more; nothing was fired")
+    if target.container_id not in {one.container_id for one in pod.containers}:
+        raise HarnessError(f"the plan's {target} was restarted since; nothing was fired")
     return pod
 
 
@@ -175,13 +182,27 @@ def _capacity(world: World, plan: Plan) -> str:
         return "; ".join(_other_uplinks(world, target, plan.radius) for target in plan.targets)
     if len(plan.bystanders) < plan.radius.survivors:
         raise HarnessError(f"{len(plan.bystanders)} survivors, needed {plan.radius.survivors}")
-    served = {one.pod_uid for one in world.cluster.endpoints(world.profile.namespace) if one.ready}
-    if unserved := [one for one in plan.bystanders if one.uid not in served]:
-        raise HarnessError(f"survivors behind no Service: {_names(unserved)}")
+    pods = engines(world.cluster, world.profile)
+    spared = still_serving(pods, plan)
+    how = shown_reachable(world.cluster, spared, pods)
     if plan.radius.kind == "Device":
         _exclusive(world, plan)
     _disruptions(world, plan)
-    return f"survivors: {_names(plan.bystanders)}"
+    return f"survivors, {how}: {_names(plan.bystanders)}"
+
+
+def still_serving(pods: Sequence[Pod], plan: Plan) -> list[Pod]:
+    """Return the bystanders among these pods.
+
+    Raises:
+        HarnessError: so many of them are gone, ending or not Ready that too few would be left.
+    """
+    uids = {one.uid for one in plan.bystanders}
+    found = [pod for pod in pods if pod.uid in uids and pod.serving]
+    if len(found) < min(plan.radius.survivors, len(uids)):
+        lost = [one for one in plan.bystanders if one.uid not in {pod.uid for pod in found}]
+        raise HarnessError(f"survivors are not Ready any more: {_names(lost)}; nothing was fired")
+    return found
 
 
 def _other_uplinks(world: World, target: Target, radius: BlastRadius) -> str:
@@ -194,8 +215,11 @@ def _other_uplinks(world: World, target: Target, radius: BlastRadius) -> str:
 
 
 def _established(world: World, sessions: Sequence[BfdSession] | None) -> bool:
-    if world.profile.fabric.routing is None:
-        return True
+    return world.profile.fabric.routing is None or all_up(sessions)
+
+
+def all_up(sessions: Sequence[BfdSession] | None) -> bool:
+    """Return whether a link has BFD sessions and every one is up."""
     return bool(sessions) and all(session.state == "Up" for session in sessions or ())
 
 
@@ -203,12 +227,13 @@ def _disruptions(world: World, plan: Plan) -> None:
     """Refuse what a PodDisruptionBudget would not allow, though a deletion does not ask it."""
     namespace = world.profile.namespace
     found = world.cluster.list("PodDisruptionBudget", namespace, api_version="policy/v1")
-    victim = world.cluster.pod(plan.target.namespace, plan.target.pod)
-    labels = dict(victim.labels) if victim else {}
+    victims = [resolve_again(world.cluster, target) for target in plan.targets]
     for budget in found:
-        wanted = budget["spec"].get("selector", {}).get("matchLabels") or {}
-        allowed = budget.get("status", {}).get("disruptionsAllowed", 0)
-        if wanted.items() <= labels.items() and allowed < len(plan.targets):
+        selector = (budget.get("spec") or {}).get("selector")
+        hit = sum(selects(selector, pod.labels) for pod in victims)
+        # Without a status its controller has not counted yet, and allows nothing.
+        allowed = (budget.get("status") or {}).get("disruptionsAllowed", 0)
+        if allowed < hit:
             name = budget["metadata"]["name"]
             raise HarnessError(f"PodDisruptionBudget {name} allows {allowed} disruptions")
 
@@ -226,7 +251,10 @@ def _exclusive(world: World, plan: Plan) -> None:
 
 def _quiet(world: World, plan: Plan) -> str:
     namespace = world.profile.system_namespace
-    if left := undo.copies(world.cluster, namespace):
+    found = undo.copies(world.cluster, namespace)
+    if found.unreadable:
+        raise HarnessError(str(found.unreadable[0]))
+    if left := found.entries:
         raise HarnessError(f"{left[0].fault} is not healed yet ({left[0].id}); run `hotfire heal`")
     for node in world.agent.nodes():
         if entries := world.agent.open_entries(node):

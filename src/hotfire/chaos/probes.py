@@ -2,16 +2,17 @@
 
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeVar
 
 from hotfire import bands, history, recovery
 from hotfire.agent import cuda
-from hotfire.chaos import blast, heal
+from hotfire.chaos import before, blast, heal
 from hotfire.chaos.agent_client import LinkState, Observed
 from hotfire.chaos.armed import Shot, tell
-from hotfire.errors import FaultNotInjected, HarnessError
-from hotfire.waiting import until
+from hotfire.errors import FaultNotInjected
+from hotfire.waiting import Awaited, of_target
 
+T = TypeVar("T")
 _SECOND_NS: Final = 1_000_000_000
 _FULL_DEVICE_FREE_BYTES: Final = 64 << 20
 _KILLED: Final = 137
@@ -47,13 +48,15 @@ def slo_is_met() -> bool:
 def pod_is_gone() -> bool:
     """Return whether the killed pod's uid left the API and every Service, and a new one came."""
     shot = Shot.from_environment()
-    known = {one.uid for one in (*shot.plan.targets, *shot.plan.bystanders)}
+    known = set(before.recorded(shot).engines)
 
     def seen() -> str:
-        uids = {pod.uid for pod in blast.engines(shot.cluster, shot.profile)}
+        pods = blast.engines(shot.cluster, shot.profile)
         served = {one.pod_uid for one in shot.cluster.endpoints(shot.target.namespace)}
-        gone = shot.target.uid not in uids | served
-        return ", ".join(sorted(uids - known)) if gone else ""
+        if shot.target.uid in served.union(pod.uid for pod in pods):
+            return ""
+        came = {pod.uid for pod in pods if not (pod.over or pod.deleting)}
+        return ", ".join(sorted(came - known))
 
     return _took_effect(shot, seen, source="API server: old uid gone, new uid seen")
 
@@ -115,28 +118,52 @@ def device_is_full(observed: Observed) -> bool:
 
 
 def _took_effect(shot: Shot, seen: Callable[[], str], *, source: str) -> bool:
-    """Wait for the effect and write when it was seen; False if it did not come in time."""
+    """Wait for the effect and write when it was seen; False if it did not come in time.
+
+    Raises:
+        HarnessError: nobody could look, so that it is not known.
+    """
     try:
-        what = until(
+        found = _looked_for(
+            shot,
             seen,
             within_seconds=shot.profile.waits.injection_seconds,
             what=f"the effect on {shot.target}",
         )
-    except HarnessError as error:
-        shot.tell("no-effect", source=source, reason=str(error))
+        reason = str(found)
+    except FaultNotInjected as error:
+        found, reason = None, str(error)
+    if not found:
+        shot.tell("no-effect", source=source, reason=reason)
         return False
-    shot.tell("took-effect", source=source, seen=what)
+    shot.tell("took-effect", source=source, seen=found.seen)
     return True
 
 
 def _proven_healed(shot: Shot, healed: Callable[[], bool], *, within_seconds: float) -> bool:
-    try:
-        until(healed, within_seconds=within_seconds, what=f"{shot.target} healed", poll_seconds=0.5)
-    except HarnessError as error:
-        shot.tell("not-healed", source="probe", reason=str(error))
+    """Wait for the end of the fault and write when it was seen; False if it was seen to last.
+
+    Raises:
+        HarnessError: nobody could look, so that it is not known.
+    """
+    found = _looked_for(shot, healed, within_seconds=within_seconds, what=f"{shot.target} healed")
+    if not found:
+        shot.tell("not-healed", source="probe", reason=str(found))
         return False
     shot.tell("verified-healed", source="probe")
     return True
+
+
+def _looked_for(
+    shot: Shot, seen: Callable[[], T], *, within_seconds: float, what: str
+) -> Awaited[T]:
+    """Wait for the target; time in which the API server let nobody look is not the target's."""
+    return of_target(
+        seen,
+        within_seconds=within_seconds,
+        what=what,
+        excused_seconds=shot.cluster.silent_seconds,
+    )
 
 
 def _killed_by_kernel(shot: Shot) -> str:
@@ -144,7 +171,7 @@ def _killed_by_kernel(shot: Shot) -> str:
     observed = _observed(shot)
     pod = shot.cluster.pod(target.namespace, target.pod)
     container = pod.container(name) if pod else None
-    if not (observed.oom and container and container.restarts > target.restarts):
+    if not (observed.oom and container and container.restarts > before.recorded(shot).restarts):
         return ""
     ended = container.last_terminated_reason, container.last_exit_code
     oom = ended[0] == "OOMKilled" or ended[1] == _KILLED
@@ -155,13 +182,16 @@ def _refused_by_device(shot: Shot) -> str:
     observed = _observed(shot)
     if not device_is_full(observed):
         return ""
-    target, name = shot.target, shot.profile.engine.container
+    target, name, there_before = shot.target, shot.profile.engine.container, before.recorded(shot)
     restarted = False
     if pod := shot.cluster.pod(target.namespace, target.pod):
         container = pod.container(name)
-        restarted = container is not None and container.restarts > target.restarts
-    log = shot.cluster.logs(target.namespace, target.pod, container=name, previous=restarted)
-    found = next((text for text in cuda.REFUSALS if text in log), "")
+        restarted = container is not None and container.restarts > there_before.restarts
+    log = shot.cluster.logs(
+        target.namespace, target.pod, container=name, previous=restarted, timestamps=True
+    )
+    new = before.logged_since(log, there_before)
+    found = next((text for text in cuda.REFUSALS if text in new), "")
     return f"{observed.free_bytes} bytes free, the log says {found!r}" if found else ""
 
 

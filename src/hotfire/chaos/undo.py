@@ -1,8 +1,10 @@
 """The write-ahead undo journal: on this disk and in the cluster, before anything is broken."""
 
-import json
+import fcntl
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -11,10 +13,13 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hotfire.cluster import Cluster, Document
-from hotfire.errors import RollbackFailed
+from hotfire.errors import HarnessError
+from hotfire.waiting import until
 
 UNDO_LABEL: Final = "hotfire.dev/undo"
 _KEY: Final = "entry.json"
+_LOCK_SECONDS: Final = 5.0
+_BLOCK_BYTES: Final = 1 << 16
 
 
 class State(StrEnum):
@@ -54,7 +59,32 @@ class UndoEntry(Record):
     undo: Undo
     expires_at: datetime | None
     """When a node heals it by itself; None where nothing on a node has to be undone."""
+    token: int = 0
+    """Fencing token of the run's Lease: a fault of a later holder is not undone by an earlier."""
     state: State = State.ARMED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """A record of an undo that this version cannot read: something may be broken there."""
+
+    where: str
+    """File and line, or the name of a ConfigMap."""
+    why: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.where} is no undo entry that this version can read ({self.why}); heal with the"
+            " version that wrote it, or look what is broken, then remove it by hand"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a journal or a cluster holds: one bad record hides none of the others."""
+
+    entries: list[UndoEntry]
+    unreadable: list[Unreadable]
 
 
 class UndoJournal:
@@ -70,55 +100,71 @@ class UndoJournal:
         """Write an entry ahead, to this disk first.
 
         Raises:
-            ClusterError: the cluster did not take its copy; then nothing may be injected.
+            HarnessError: this disk did not take it whole, or the cluster did not take its copy
+                (ClusterError); then nothing may be injected.
         """
         append(self._path, entry)
         self._cluster.apply([config_map(entry, self._namespace)])
 
     def mark(self, entry: UndoEntry, state: State) -> UndoEntry:
-        """Write an entry's new state; the copy of a healed one is removed."""
+        """Write an entry's new state; the copy of a healed one is removed.
+
+        Raises:
+            HarnessError: one of both did not take it; the other was asked to all the same.
+        """
         marked = entry.model_copy(update={"state": state, "at": datetime.now(UTC)})
-        append(self._path, marked)
-        if state is State.HEALED:
-            self._cluster.delete("ConfigMap", self._namespace, copy_name(entry.id))
-        else:
-            self._cluster.apply([config_map(marked, self._namespace)])
+        try:
+            append(self._path, marked)
+        finally:
+            if state is State.HEALED:
+                self._cluster.delete("ConfigMap", self._namespace, copy_name(entry.id))
+            else:
+                self._cluster.apply([config_map(marked, self._namespace)])
         return marked
 
     def open(self) -> list[UndoEntry]:
         """Return what this disk says is not healed, newest first."""
-        return still_open(read(self._path))
+        return still_open(read(self._path).entries)
 
 
 def append(path: Path, entry: UndoEntry) -> None:
-    """Add one line and have it on the disk before returning."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    try:
-        os.write(handle, entry.model_dump_json().encode() + b"\n")
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def read(path: Path) -> list[UndoEntry]:
-    """Return every line of a journal; empty when there is none.
+    """Add one line and have all of it on the disk before returning.
 
     Raises:
-        RollbackFailed: a line other than a torn last one cannot be read.
+        HarnessError: the disk did not take it; then the file is as it was before.
     """
-    if not path.exists():
-        return []
-    lines = path.read_bytes().split(b"\n")
-    entries = []
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        try:
+            with _alone(handle, path):
+                _append_whole(handle, entry.model_dump_json().encode() + b"\n")
+        finally:
+            os.close(handle)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise HarnessError(f"{path} takes no undo entry ({entry.state}): {error}") from error
+
+
+def read(path: Path) -> Found:
+    """Return what each line of a journal says; nothing when there is none.
+
+    A last line without its end is left out: its writer died before anything was fired by it.
+    """
+    entries, unreadable = [], []
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return Found(entries=[], unreadable=[])
+    except OSError as error:
+        return Found(entries=[], unreadable=[Unreadable(where=str(path), why=str(error))])
     for number, line in enumerate(lines, start=1):
         try:
-            entries += [UndoEntry.model_validate_json(line)] if line else []
+            entries += [UndoEntry.model_validate_json(line)] if line.strip() else []
         except ValidationError as error:
-            # A line without its end was being written when the writer died: nothing was injected.
             if number < len(lines):
-                raise RollbackFailed(f"{path}:{number} is no undo entry; heal by hand") from error
-    return entries
+                unreadable.append(Unreadable(where=f"{path}:{number}", why=_first(error)))
+    return Found(entries=entries, unreadable=unreadable)
 
 
 def still_open(entries: Iterable[UndoEntry]) -> list[UndoEntry]:
@@ -128,14 +174,16 @@ def still_open(entries: Iterable[UndoEntry]) -> list[UndoEntry]:
     return sorted(unhealed, key=lambda entry: entry.at, reverse=True)
 
 
-def copies(cluster: Cluster, namespace: str) -> list[UndoEntry]:
-    """Return the entries whose copies lie in the cluster, newest first.
-
-    Raises:
-        RollbackFailed: a copy cannot be read.
-    """
-    found = cluster.list("ConfigMap", namespace, selector=f"{UNDO_LABEL}=true")
-    return still_open(map(_entry, found))
+def copies(cluster: Cluster, namespace: str) -> Found:
+    """Return what the copies in the cluster say, open entries newest first."""
+    entries, unreadable = [], []
+    for copy in cluster.list("ConfigMap", namespace, selector=f"{UNDO_LABEL}=true"):
+        try:
+            entries.append(_entry(copy))
+        except ValidationError as error:
+            where = f"ConfigMap {namespace}/{copy['metadata']['name']}"
+            unreadable.append(Unreadable(where=where, why=_first(error)))
+    return Found(entries=still_open(entries), unreadable=unreadable)
 
 
 def config_map(entry: UndoEntry, namespace: str) -> Document:
@@ -160,7 +208,75 @@ def copy_name(entry_id: str) -> str:
 def _entry(copy: Mapping[str, object]) -> UndoEntry:
     data = copy.get("data")
     text = data.get(_KEY, "") if isinstance(data, dict) else ""
+    return UndoEntry.model_validate_json(text)
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors(include_input=False, include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}".removeprefix(": ")
+
+
+@contextmanager
+def _alone(handle: int, path: Path) -> Iterator[None]:
+    """Keep other writers of the same journal out meanwhile; the kernel drops a dead one's lock."""
+
+    def taken() -> bool:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    what = f"the lock of {path}"
+    until(taken, within_seconds=_LOCK_SECONDS, what=what, poll_seconds=0.01)
+    yield
+
+
+def _append_whole(handle: int, line: bytes) -> None:
+    """Write a line at the end, all of it or nothing.
+
+    What a dead writer left of a line is cut off first: nothing was fired by it, and it would spoil
+    this one.
+    """
+    size = os.fstat(handle).st_size
+    end = _end_of_lines(handle, size)
+    tail = os.pread(handle, size - end, end)
+    if tail and _is_entry(tail):
+        end, line = size, b"\n" + line
     try:
-        return UndoEntry.model_validate_json(text)
-    except (ValidationError, json.JSONDecodeError) as error:
-        raise RollbackFailed(f"an undo copy in the cluster cannot be read: {copy}") from error
+        if end != size:
+            os.ftruncate(handle, end)
+        while line:
+            line = line[os.write(handle, line) :]
+        os.fsync(handle)
+    except OSError:
+        os.ftruncate(handle, end)
+        raise
+
+
+def _end_of_lines(handle: int, size: int) -> int:
+    """Return where the last line that has an end ends."""
+    end = size
+    while end:
+        start = max(0, end - _BLOCK_BYTES)
+        found = os.pread(handle, end - start, start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
+
+
+def _is_entry(line: bytes) -> bool:
+    try:
+        UndoEntry.model_validate_json(line)
+    except ValidationError:
+        return False
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

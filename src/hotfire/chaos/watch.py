@@ -20,12 +20,13 @@ class Watch:
     def __init__(
         self, cluster: Cluster, profile: TargetProfile, run: RunDirectory, plan: Plan
     ) -> None:
-        self._cluster = cluster
+        # It looks again anyway, and must end soon when it is over.
+        self._cluster = cluster.expecting_silence()
         self._profile = profile
         self._run = run
         self._plan = plan
         self._ready: int | None = None
-        self._told: set[str] = set()
+        self._told: set[tuple[str, str, int]] = set()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watch", daemon=True)
 
@@ -50,21 +51,30 @@ class Watch:
     def _note_ready(self, pods: list[Pod]) -> None:
         uids = {pod.uid for pod in pods}
         found = self._cluster.endpoints(self._profile.namespace)
-        ready = len({one.pod_uid for one in found if one.ready and one.pod_uid in uids})
+        mine = [one for one in found if one.pod_uid in uids]
+        ready = len({one.pod_uid for one in mine if one.ready})
+        if not mine:
+            # No Service names them, as behind an InferencePool: their readiness is what counts.
+            ready = sum(pod.serving for pod in pods)
         if ready != self._ready:
             self._ready = ready
             self._tell("ready-endpoints", {"ready": ready})
 
     def _note_beyond(self, pods: list[Pod]) -> None:
-        """Write each bystander that was restarted, deleted or replaced: nobody aimed at it."""
+        """Write each bystander that was restarted, deleted or replaced: nobody aimed at it.
+
+        What happens before the fault is written too, so that a second time is told from the first.
+        """
         present = {pod.uid: pod for pod in pods}
         for bystander in self._plan.bystanders:
             pod = present.get(bystander.uid)
-            harm = "gone" if pod is None or pod.deleting else ""
-            if pod and pod.restarts > bystander.restarts:
+            container = pod.container(self._profile.engine.container) if pod else None
+            restarts = container.restarts if container else bystander.restarts
+            harm = "gone" if pod is None or pod.deleting or pod.over else ""
+            if restarts > bystander.restarts:
                 harm = "restarted"
-            if harm and bystander.uid not in self._told:
-                self._told.add(bystander.uid)
+            if harm and (bystander.uid, harm, restarts) not in self._told:
+                self._told.add((bystander.uid, harm, restarts))
                 self._tell("beyond-radius", {"pod": bystander.pod, "harm": harm})
 
     def _tell(self, what: str, data: dict[str, object]) -> None:

@@ -38,7 +38,16 @@ def load(  # noqa: PLR0913 - one parameter is one option
     steps: Annotated[
         Text, typer.Option(metavar="RATExSECONDS,...", help="Stretches, e.g. 5x30,10x30.")
     ] = None,
-    trace: Annotated[Path | None, typer.Option(help="Mooncake or Azure trace to replay.")] = None,
+    trace: Annotated[
+        Path | None, typer.Option(help="Mooncake, Qwen-Bailian or Azure trace to replay.")
+    ] = None,
+    trace_unit: Annotated[
+        Literal["s", "ms"] | None,
+        typer.Option(help="Unit of the trace's numeric time stamps; default: its form's."),
+    ] = None,
+    trace_block: Annotated[
+        Count, typer.Option(metavar="TOKENS", help="Tokens that a hash id of the trace names.")
+    ] = None,
     concurrency: Annotated[
         Count, typer.Option(help="Closed loop with so many at a time; for capacity only.")
     ] = None,

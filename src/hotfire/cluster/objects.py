@@ -4,6 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+_OVER = ("Succeeded", "Failed")
+"""Phases of pods that will not run again; nobody may have removed them yet."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
@@ -19,6 +22,8 @@ class Container:
     restarts: int
     last_terminated_reason: str
     last_exit_code: int | None
+    image_id: str = ""
+    """What the image's name came to on this node, by digest; empty while unknown."""
 
     @classmethod
     def parse(cls, status: Mapping[str, Any]) -> Self:
@@ -33,6 +38,7 @@ class Container:
             restarts=int(status.get("restartCount", 0)),
             last_terminated_reason=last.get("reason", ""),
             last_exit_code=last.get("exitCode"),
+            image_id=str(status.get("imageID") or ""),
         )
 
 
@@ -69,6 +75,16 @@ class Pod:
             labels=metadata.get("labels") or {},
             containers=containers,
         )
+
+    @property
+    def serving(self) -> bool:
+        """Whether it is Ready and there to stay: neither on its way out nor over."""
+        return self.ready and not self.deleting and not self.over
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended for good."""
+        return self.phase in _OVER
 
     def container(self, name: str) -> Container | None:
         """Return the named container's status; None before the kubelet reported it."""

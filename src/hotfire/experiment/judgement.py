@@ -191,10 +191,16 @@ def _unproven(record: Record, journal: Mapping[str, Any]) -> Iterator[tuple[Verd
         yield unknown, f"{activity} could not be carried out: {exception}", False
     if _output(journal, TOOK_EFFECT) is not True:
         yield unknown, "the fault was not proven to have taken effect", False
-    if beyond := record.happened("beyond-radius"):
+    if beyond := _beyond(record):
         yield unknown, f"harm beyond the blast radius: {beyond[0].data}", True
     if record.instrument_trouble:
         yield unknown, record.instrument_trouble, False
+
+
+def _beyond(record: Record) -> list[Event]:
+    """Return the harm to others since the fault was ordered; what came before is not its doing."""
+    start_ns = record.injected_ns or 0
+    return [one for one in record.happened("beyond-radius") if one.at_ns >= start_ns]
 
 
 def _budgets(record: Record, recovery: Recovery | None) -> tuple[BudgetResult, ...]:
@@ -268,6 +274,8 @@ def _figures(record: Record, recovery: Recovery | None) -> Figures:
 def _after_to_before(recovery: Recovery) -> Figures:
     """Return how the hold after the recovery compares, and how far chance alone carries it."""
     found: Figures = {}
+    if recovery.hold and recovery.looks.controls:
+        found["control_moved"] = "; ".join(recovery.control_moved) or "no"
     for shift in recovery.hold:
         if shift.figure in (Figure.TTFT, Figure.TPOT):
             name = shift.figure.lower()

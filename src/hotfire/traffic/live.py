@@ -109,7 +109,7 @@ class Tail:
             return []
         whole = data[: data.rfind(b"\n") + 1]
         self._place += len(whole)
-        return whole.splitlines()
+        return whole.split(b"\n")[:-1]
 
     def _glimpse(self, now: int) -> Glimpse:
         rows = [row for _, some in self._recent for row in some]

@@ -5,22 +5,24 @@ from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
+from hotfire import text_files
 from hotfire.errors import ProfileError
+from hotfire.evidence import names_a_secret, redact
+from hotfire.profile import authority
 from hotfire.traffic import arrivals
 from hotfire.traffic.arrivals import Arrival, Process, Step, Stretch
-from hotfire.traffic.prompts import Headers, Lengths, Prompts, Spec, Tenant
-from hotfire.traffic.trace import MOONCAKE_BLOCK_TOKENS, TraceRow, read_trace
+from hotfire.traffic.prompts import SECRETS_KEPT_OUT, Headers, Lengths, Prompts, Spec, Tenant
+from hotfire.traffic.trace import MOONCAKE_BLOCK_TOKENS, TraceRow, Unit, read_trace
 
 NANO = 1_000_000_000
 LEAST_BURSTINESS = 0.01
@@ -91,6 +93,8 @@ class LoadPlan(BaseModel):
     """Endpoint; prompts become messages if it ends in /chat/completions."""
     model: str = Field(min_length=1)
     """Served model name."""
+    model_aliases: tuple[str, ...] = ()
+    """Other names under which that model may answer; any further one is a deviation."""
     seed: int = 0
     """Decides arrivals and prompts."""
     nonce: str = ""
@@ -113,13 +117,18 @@ class LoadPlan(BaseModel):
     steps: tuple[Step, ...] = ()
     """Stretches of one rate each, instead of the rates above; the load ends with the last."""
     trace: Path | None = None
-    """Traffic to replay (process trace): Mooncake's JSON lines, or Azure's CSV or JSON lines."""
+    """Traffic to replay (process trace): JSON lines of Mooncake or Qwen-Bailian, or Azure's CSV or
+    JSON lines."""
+    trace_unit: Unit | None = None
+    """Unit of its numeric time stamps; default: Mooncake's are milliseconds, Qwen-Bailian's
+    seconds."""
     trace_speed: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """The trace runs so many times as fast."""
     trace_rows: tuple[TraceRow, ...] = ()
     """What the trace holds; filled in when the load starts, so that the plan keeps it."""
-    trace_block_tokens: int = Field(default=MOONCAKE_BLOCK_TOKENS, gt=0)
-    """Length of the prompt block that a hash id of the trace names."""
+    trace_block_tokens: int | None = Field(default=None, gt=0)
+    """Length of the prompt block that a hash id of the trace names; default: the one that agrees
+    with the trace's lengths, filled in when the load starts."""
     duration_seconds: Seconds = 3600.0
     """Upper bound; a load is usually stopped earlier."""
     warmup_seconds: float = Field(default=0.0, ge=0)
@@ -182,15 +191,22 @@ class LoadPlan(BaseModel):
     @field_validator("url")
     @classmethod
     def _authority_only(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if "@" in parts.netloc:
-            raise ValueError(
-                "no place for a user name or password, since the plan is kept with the run; name"
-                ' them in headers, e.g. {"Authorization": "Basic ${env:BASIC_AUTH}"}'
-            )
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
-            raise ValueError("expected http://host[:port] or https://host[:port]")
-        return value.rstrip("/")
+        return authority(value)
+
+    @field_validator("path")
+    @classmethod
+    def _without_keys(cls, value: str) -> str:
+        fields = parse_qsl(urlsplit(value).query, keep_blank_values=True)
+        if secret := next((name for name, _ in fields if names_a_secret(name)), None):
+            raise ValueError(f"no place for {secret!r}: {SECRETS_KEPT_OUT}")
+        return value
+
+    @field_validator("extra_body")
+    @classmethod
+    def _without_secrets(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if redact(value) != value:
+            raise ValueError(f"no place for a secret: {SECRETS_KEPT_OUT}")
+        return value
 
     @model_validator(mode="before")
     @classmethod
@@ -236,8 +252,8 @@ class LoadPlan(BaseModel):
             ProfileError: the file is missing or breaks the schema.
         """
         try:
-            return cls.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError) as error:
+            return cls.model_validate_json(text_files.read(path))
+        except (OSError, ValueError) as error:
             raise ProfileError(f"{path}: not a load plan: {error}") from error
 
     def self_contained(self) -> Self:
@@ -246,9 +262,13 @@ class LoadPlan(BaseModel):
         Raises:
             ProfileError: a file cannot be read or is empty.
         """
-        rows = read_trace(self.trace) if self.trace else self.trace_rows
-        changes = {"trace": None, "trace_rows": rows, "prompts": self.prompts.read()}
-        return self.model_copy(update=changes)
+        rows, size = self.trace_rows, self.trace_block_tokens or MOONCAKE_BLOCK_TOKENS
+        if self.trace:
+            rows, size = read_trace(
+                self.trace, unit=self.trace_unit, block_tokens=self.trace_block_tokens
+            )
+        changes = {"trace": None, "trace_rows": rows, "trace_block_tokens": size}
+        return self.model_copy(update={**changes, "prompts": self.prompts.read()})
 
     def as_started(self) -> Self:
         """Return the self-contained plan, with a nonce that no other load has if it had none.

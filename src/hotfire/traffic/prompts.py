@@ -10,9 +10,18 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from hotfire import json_text, text_files
 from hotfire.errors import ProfileError
+from hotfire.evidence import names_a_secret, redact
 
 Count = Annotated[int, Field(gt=0)]
+
+REFERENCE = re.compile(r"\$\{([^}]*)\}")
+"""Stands for a secret that only the process that sends reads; see ``secret``."""
+SECRETS_KEPT_OUT = (
+    'the plan is kept with the run; name it in headers, e.g. {"Authorization": "Bearer'
+    ' ${env:API_KEY}"}'
+)
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A field name of RFC 9110."""
@@ -24,6 +33,9 @@ def _one_line_each(headers: dict[str, str]) -> dict[str, str]:
             raise ValueError(f"{name!r} is no name of a header; write letters, digits and hyphens")
         if not value.isprintable():
             raise ValueError(f"the value of {name} is more than one line; write it on one")
+        secret = names_a_secret(name) or redact(value) != value
+        if secret and value and not REFERENCE.search(value):
+            raise ValueError(f"the value of {name} would be a secret: {SECRETS_KEPT_OUT}")
     return headers
 
 
@@ -75,7 +87,7 @@ class Prompts(Spec):
     texts: tuple[str, ...] = ()
     """Texts in turn; a file's are filled in when the load starts, so that the plan keeps them."""
     file: Path | None = None
-    """Texts instead, one per line; a line that is a JSON object gives its field ``prompt``."""
+    """Texts instead, one per line, in UTF-8; a line that is an object gives its ``prompt``."""
     prefix_ratio: float = Field(default=0.0, ge=0, le=1)
     """Part of the words that a prompt shares with the others of its group."""
     prefix_groups: Count = 1
@@ -97,24 +109,59 @@ class Prompts(Spec):
         if self.file is None:
             return self
         try:
-            lines = self.file.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
+            text = text_files.read(self.file)
+        except (OSError, ValueError) as error:
             raise ProfileError(f"prompts.file: {self.file} cannot be read: {error}") from error
-        texts = tuple(_text(self.file, line) for line in lines if line.strip())
+        if _is_json_list(text):
+            raise ProfileError(f"prompts.file: {self.file} is one JSON list; {_ONE_EACH}")
+        texts = tuple(_text(self.file, number, line) for number, line in text_files.lines(text))
         if not texts:
             raise ProfileError(f"prompts.file: {self.file} is empty; give one prompt per line")
         return self.model_copy(update={"source": "texts", "texts": texts, "file": None})
 
 
-def _text(path: Path, line: str) -> str:
-    if not line.lstrip().startswith("{"):
-        return line
+_ONE_EACH = (
+    'write one object with the field prompt per line, {"prompt": "..."}; for a ShareGPT file: jq -c'
+    " '.[] | {prompt: .conversations[0].value}'"
+)
+
+
+def _is_json_list(text: str) -> bool:
+    """Return whether a whole file is one list, on however many lines."""
+    if not text.lstrip().startswith("["):
+        return False
     try:
-        return str(json.loads(line)["prompt"])
-    except (KeyError, TypeError, ValueError) as error:
+        return isinstance(json_text.read(text), list)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _text(path: Path, number: int, line: str) -> str:
+    """Return the prompt of one line: the line itself, or the field of its object."""
+    start = line.lstrip()
+    if not start.startswith(("{", "[{", '["')):
+        return line
+    where = f"prompts.file: {path}:{number}"
+    try:
+        found = json_text.read(line)
+    except (ValueError, RecursionError) as error:
+        quoted = json.dumps({"prompt": start[:20]}, ensure_ascii=False)
         raise ProfileError(
-            f"prompts.file: {path}: expected an object with the field prompt, not {line[:80]!r}"
+            f"{where} is not JSON: {error}; a text that begins so is written {quoted[:-2]}..."
         ) from error
+    prompt = found.get("prompt") if isinstance(found, dict) else None
+    if not isinstance(prompt, str) or not prompt.strip():
+        seen = f"{line[:80]!r}" if prompt is None else f"the prompt {prompt!r:.80}"
+        raise ProfileError(f"{where}: expected an object with the field prompt, a text, not {seen}")
+    return _encodable(where, prompt)
+
+
+def _encodable(where: str, prompt: str) -> str:
+    try:
+        prompt.encode()
+    except UnicodeEncodeError as error:
+        raise ProfileError(f"{where}: the prompt holds half a surrogate pair: {error}") from error
+    return prompt
 
 
 class Tenant(Spec):

@@ -7,7 +7,7 @@ from itertools import accumulate
 
 from hotfire.traffic.plan import LoadPlan
 from hotfire.traffic.prompts import Draws, Lengths, Tenant, draws
-from hotfire.traffic.trace import TraceRow
+from hotfire.traffic.trace import MOONCAKE_BLOCK_TOKENS, TraceRow
 
 WORDS = (  # noqa: SIM905 - fifty quoted words read worse
     "engine fire test stand valve pump line fuel tank nozzle thrust burn flow heat gauge record"
@@ -15,8 +15,8 @@ WORDS = (  # noqa: SIM905 - fifty quoted words read worse
     " north south early late quick slow small large open close bring carry write read learn teach"
 ).split()
 POOL_WORDS = 4096
-BLOCKS_KEPT = 4096
-"""Prompt blocks of a trace kept in memory: 4096 x 512 words are 12 MB."""
+BLOCK_WORDS_KEPT = 4096 * MOONCAKE_BLOCK_TOKENS
+"""Words of a trace's prompt blocks kept in memory: 12 MB."""
 
 
 class Pool:
@@ -40,15 +40,16 @@ class Texts:
     def __init__(self, plan: LoadPlan) -> None:
         self.plan = plan = plan.self_contained()
         self.prompts = plan.prompts
+        self.block_words = plan.trace_block_tokens or MOONCAKE_BLOCK_TOKENS
         self.pool = Pool(plan.seed, self._longest())
         self.tenants = plan.tenants or (Tenant(name="-"),)
         self.weights = list(accumulate(tenant.weight for tenant in self.tenants))
         self._key = f"{plan.nonce}:{plan.seed}"
-        self._block = lru_cache(BLOCKS_KEPT)(self._make_block)
+        self._block = lru_cache(max(1, BLOCK_WORDS_KEPT // self.block_words))(self._make_block)
 
     def _longest(self) -> int:
         plan = self.plan
-        longest = [plan.prompt_words, plan.max_tokens, plan.trace_block_tokens]
+        longest = [plan.prompt_words, plan.max_tokens, self.block_words]
         longest += [row.input_tokens for row in plan.trace_rows if not row.hash_ids]
         longest += [row.output_tokens for row in plan.trace_rows]
         given = [lengths for lengths in (plan.input_words, plan.output_tokens) if lengths]
@@ -136,7 +137,7 @@ class Texts:
         return " ".join(parts)
 
     def _blocks(self, hash_ids: tuple[int, ...], words: int) -> str:
-        size = self.plan.trace_block_tokens
+        size = self.block_words
         blocks = [self._block(block) for block in hash_ids]
         last = words - size * (len(blocks) - 1)
         if 0 < last < size:
@@ -145,7 +146,7 @@ class Texts:
 
     def _make_block(self, block: int) -> str:
         chance = draws(f"{self._key}:block:{block}")
-        size = self.plan.trace_block_tokens
+        size = self.block_words
         return (
             f"{chance.nonce} {self.pool.window(chance.words, size - 1)}"
             if size > 1

@@ -1,13 +1,13 @@
 """The engines' own account of a load, read from them or from the Prometheus that scrapes them."""
 
-import time
-from collections.abc import Callable, Sequence
+import ssl
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
-from hotfire import metrics
-from hotfire.crosscheck import TTFT, CrossCheck, cross_check
+from hotfire import bounded, causes, metrics
+from hotfire.crosscheck import TTFT, CrossCheck, cross_check, not_comparable
 from hotfire.errors import HarnessError
 from hotfire.history import Request
 from hotfire.metrics import Metrics, Sample
@@ -16,39 +16,60 @@ from hotfire.prometheus import Prometheus
 from hotfire.prometheus import Sample as Scraped
 from hotfire.traffic import tls
 from hotfire.traffic.launch import RunningLoad
-from hotfire.waiting import until
+from hotfire.traffic.scrapes import Scrapes
 
-Witness = Callable[[], Metrics | None]
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Why a witness said nothing, in words."""
+
+    reason: str
+
+
+Heard = Metrics | Silence
+Witness = Callable[[], Heard]
 _NAMES = "vllm:(time_to_first_token|request_time_per_output_token)_seconds_(count|sum|bucket)"
-_SCRAPED_WITHIN_SECONDS = 20.0
 _ROUNDS = 5
+_MOST_LINES = 100_000
+"""Of one page; an engine has a few hundred, and each becomes an object in memory."""
 _NANO = 1_000_000_000
 _CANARY = "canary"
 
 
 def engine_at(url: str, *, ca_file: str = "", within_seconds: float = 5.0) -> Witness:
-    """Return a witness that asks one engine; silent where there is no such page.
+    """Return a witness that asks one engine; where there is no such page it tells why.
 
     An https page must be vouched for by the authorities in ``ca_file``; empty: the machine's.
     """
     parts = urlsplit(url)
+    page_url = parts._replace(path=parts.path if parts.path.strip("/") else "/metrics").geturl()
+    # What may be secret in a URL is not told.
+    host = parts.netloc.rpartition("@")[2]
+    told = urlsplit(page_url)._replace(netloc=host, query="", fragment="").geturl()
 
-    def look() -> Metrics | None:
-        connection = HTTPConnection(parts.netloc, timeout=within_seconds)
+    def look() -> Heard:
         try:
-            if parts.scheme == "https":
-                trusted = tls.context(ca_file)
-                connection = HTTPSConnection(parts.netloc, timeout=within_seconds, context=trusted)
-            connection.request("GET", parts.path or "/metrics")
-            response = connection.getresponse()
-            text = response.read().decode(errors="replace")
-            return metrics.parse(text) if response.status == 200 else None
-        except (OSError, HTTPException, HarnessError):
-            return None
-        finally:
-            connection.close()
+            trusted = tls.context(ca_file) if parts.scheme == "https" else None
+            page = _page(page_url, trusted=trusted, within_seconds=within_seconds)
+            if isinstance(page, Silence):
+                return Silence(f"{told} {page.reason}")
+            return metrics.parse(page)
+        except (OSError, HarnessError) as error:
+            return Silence(f"{told}: {causes.of_error(error)}")
 
     return look
+
+
+def _page(url: str, *, trusted: ssl.SSLContext | None, within_seconds: float) -> str | Silence:
+    """Return the text of a page, or why there is none."""
+    page = bounded.get(url, deadline_seconds=within_seconds, trusted=trusted)
+    if page.error is not None:
+        raise HarnessError(page.error)
+    if page.status != HTTPStatus.OK:
+        return Silence(causes.of_status(page.status or 0))
+    if page.content.count(b"\n") > _MOST_LINES:
+        return Silence(f"has more than {_MOST_LINES} lines")
+    return page.content.decode(errors="replace")
 
 
 def prometheus_at(server: Prometheus) -> Witness:
@@ -58,28 +79,16 @@ def prometheus_at(server: Prometheus) -> Witness:
     the load's and nothing of the load is left out; and for two rounds of as many engines, since a
     new one is discovered only after it has answered somebody.
     """
+    scrapes = Scrapes(server)
 
-    def scraped_since(began: float) -> int:
-        stamps = [stamp.value for stamp in server.query(f"timestamp({TTFT}_count)")]
-        return len(stamps) if stamps and min(stamps) >= began else 0
-
-    def engines() -> int:
-        began = time.time()
-        return until(
-            lambda: scraped_since(began),
-            within_seconds=_SCRAPED_WITHIN_SECONDS,
-            what="a new scrape of every engine",
-            poll_seconds=0.5,
-        )
-
-    def look() -> Metrics | None:
+    def look() -> Heard:
         try:
-            counts = [engines(), engines()]
+            counts = [scrapes.await_round(), scrapes.await_round()]
             while counts[-1] != counts[-2] and len(counts) < _ROUNDS:
-                counts.append(engines())
+                counts.append(scrapes.await_round())
             found = server.query(f'{{__name__=~"{_NAMES}"}}')
-        except HarnessError:
-            return None
+        except HarnessError as error:
+            return Silence(str(error))
         return Metrics(tuple(map(_sample, found)))
 
     return look
@@ -111,11 +120,26 @@ def compared_between(
     """
     try:
         before, after = _scrapes(server, start_ns), _scrapes(server, end_ns)
-    except HarnessError:
-        return cross_check(rows, None, None)
+    except HarnessError as error:
+        return not_comparable(_first_tokens(rows), str(error))
+    if after.oldest_ns <= before.newest_ns:
+        return not_comparable(_first_tokens(rows), _too_short(server, end_ns - start_ns))
     sure = _began(rows, before.newest_ns, after.oldest_ns)
     possible = _began(rows, before.oldest_ns, after.newest_ns)
-    return cross_check(sure, before.metrics, after.metrics, unsure=len(possible) - len(sure))
+    unsure = len(possible) - len(sure)
+    return _compared(sure, before.metrics, after.metrics, unsure=unsure)
+
+
+def _too_short(server: Prometheus, length_ns: int) -> str:
+    try:
+        interval = Scrapes(server).interval_seconds()
+    except HarnessError:
+        interval = None
+    every = f", and it scrapes every {interval:g} s" if interval else ""
+    return (
+        f"{length_ns / _NANO:.0f} s are too short: Prometheus at {server.url} has no two scrapes of"
+        f" every engine around them{every}; make the measurement longer or the interval shorter"
+    )
 
 
 def _scrapes(server: Prometheus, at_ns: int) -> _Scrapes:
@@ -132,21 +156,46 @@ def _began(rows: Sequence[Request], after_ns: float, until_ns: float) -> list[Re
 
 def _sample(one: Scraped) -> Sample:
     labels = dict(one.labels)
-    return Sample(name=labels.pop("__name__"), value=one.value, labels=labels)
+    return Sample(name=labels.pop("__name__", ""), value=one.value, labels=labels)
 
 
 def compared(
     load: RunningLoad,
     witness: Witness,
-    before: Metrics | None,
+    before: Heard | None,
     *,
     unheard: frozenset[str] = frozenset(),
 ) -> CrossCheck:
     """Return the cross-check of a load that has ended, and write it beside the history.
 
-    ``unheard`` are the servers, as ``served_by`` names them, that the witness does not ask.
+    ``unheard`` are the servers, as ``served_by`` names them, that the witness does not ask. Who was
+    silent before the load is not asked again: there would be nothing to compare with.
     """
     rows = (row for row in load.stream() if row.served_by not in unheard)
-    found = cross_check(rows, before, witness())
+    after = before if before is None or isinstance(before, Silence) else witness()
+    found = _compared(rows, before, after)
     load.files.crosscheck.write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return found
+
+
+def _compared(
+    rows: Iterable[Request], before: Heard | None, after: Heard | None, *, unsure: int = 0
+) -> CrossCheck:
+    """Return the cross-check, with the reason of whoever was silent and what could not be read."""
+    for one in (before, after):
+        if isinstance(one, Silence):
+            return not_comparable(_first_tokens(rows), one.reason)
+    if not isinstance(before, Metrics) or not isinstance(after, Metrics):
+        return not_comparable(_first_tokens(rows), "nobody asked the engines before the load")
+    unread = [*before.malformed, *after.malformed]
+    note = f"; {len(unread)} of their lines could not be read, {unread[0]}" if unread else ""
+    for when, one in (("at the start", before), ("at the end", after)):
+        if one.count(TTFT) is None:
+            missing = f"{when} the engines told no {TTFT}_count{note}"
+            return not_comparable(_first_tokens(rows), missing)
+    found = cross_check(rows, before, after, unsure=unsure)
+    return found.model_copy(update={"reason": found.reason + note})
+
+
+def _first_tokens(rows: Iterable[Request]) -> int:
+    return sum(row.first_ns is not None for row in rows)

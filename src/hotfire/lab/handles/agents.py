@@ -1,6 +1,5 @@
 """Asking the agent inside a machine; it is started for the first question."""
 
-import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -30,12 +29,21 @@ def ask(rack: Rack, machine: str, op: str, **args: object) -> Any:  # noqa: ANN4
 
 
 def open_entries(rack: Rack, machine: str) -> bool:
-    """Return whether a machine's disk holds something that waits for its undo."""
-    texts = []
-    for path in rack.inside(machine, AGENT_STATE).glob("*.json"):
-        with contextlib.suppress(FileNotFoundError):
-            texts.append(path.read_text())
-    return any(json.loads(text)["state"] != "healed" for text in texts)
+    """Return whether a machine's disk holds something that waits for its undo.
+
+    What cannot be read does: its agent will tell.
+    """
+    return any(map(_is_open, rack.inside(machine, AGENT_STATE).glob("*.json")))
+
+
+def _is_open(path: Path) -> bool:
+    try:
+        document = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, RecursionError):
+        return True
+    return not isinstance(document, dict) or document.get("state") != "healed"
 
 
 def wake(rack: Rack, machine: str) -> None:

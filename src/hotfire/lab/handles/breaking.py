@@ -41,9 +41,9 @@ def break_(lab: Lab, handle: Handle, order: Order) -> Done:
         case = _written(lab, topology, handle, order)
         failure = _do(case)
         if failure is None:
-            broken = lasting(records, case.broken, order.for_seconds)
-            records.log(handle=handle.name, event="broken", how=broken.how)
             try:
+                broken = lasting(records, case.broken, order.for_seconds)
+                records.log(handle=handle.name, event="broken", how=broken.how)
                 return Done(broken=broken, proof=proofs.prove(case))
             except HotfireError as error:
                 failure = error
@@ -60,6 +60,7 @@ def in_words(lab: Lab) -> list[str]:
     """Return one line for each broken handle, and one about the warden of what it will mend."""
     records = of_lab(lab)
     lines = [_line(each) for each in records.all()]
+    lines += records.unreadable().values()
     if records.mendable():
         lives = warden.lives(lab.state.home)
         lines.append(
@@ -90,6 +91,8 @@ def _written(lab: Lab, topology: Topology, handle: Handle, order: Order) -> Case
     records, entries = of_lab(lab), _entries(topology, handle, order)
     _require_power(lab, handle, entries)
     with records.alone(ALL):
+        if unread := [*records.unreadable().values()]:
+            raise ProfileError(f"{handle.name} is not broken: {unread[0]}")
         # Whatever becomes of this process, the warden waits for the record, or for its end.
         warden.ensure(lab.state.home)
         is_first, machines = not records.all(), plan.machines(topology, handle)

@@ -82,7 +82,11 @@ def mend(
     for name, outcome in mending.mend_each(lab, records, names[::-1]):
         say(_outcome(name, outcome))
         left += [name] if isinstance(outcome, RollbackFailed) else []
-    if not names:
+    unread = records.unreadable()
+    for why in unread.values():
+        say(why)
+    left += unread
+    if not names and not unread:
         say("nothing is broken")
     if left:
         raise RollbackFailed(
@@ -101,11 +105,8 @@ def handles() -> None:
     for row in names.grouped(_handles(lab).values()):
         table.add_row(row.name, " ".join(row.machines), " ".join(row.ways))
     console.print(table)
-    broken = breaking.of_lab(lab).all()
-    for line in breaking.in_words(lab):
+    for line in breaking.in_words(lab) or ["nothing is broken"]:
         say(line)
-    if not broken:
-        say("nothing is broken")
 
 
 def logs(

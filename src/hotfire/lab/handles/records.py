@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hotfire.errors import ProfileError
+from hotfire.errors import HarnessError, ProfileError
 
 # The lock for what concerns the first or the last broken handle: which facts are the sound ones.
 # Whoever wants that of one handle too takes it before this one.
@@ -60,9 +60,15 @@ class Records:
         self.folder = folder
 
     def all(self) -> list[Broken]:
-        """Return what is broken, longest broken first."""
-        found = [self._read(path) for path in self.folder.glob("*.broken.json")]
-        return sorted((one for one in found if one), key=lambda one: (one.began_at, one.name))
+        """Return what is broken, longest broken first; see ``unreadable`` for the rest."""
+        found = [self._readable(path) for path in self._paths()]
+        broken = [one for one in found if isinstance(one, Broken)]
+        return sorted(broken, key=lambda one: (one.began_at, one.name))
+
+    def unreadable(self) -> dict[str, str]:
+        """Return why a record cannot be read, by its file; what it broke may still be broken."""
+        found = {path.name: self._readable(path) for path in self._paths()}
+        return {name: why for name, why in found.items() if isinstance(why, str)}
 
     def mendable(self) -> list[Broken]:
         """Return what mends itself in time; the rest could not be mended and waits for somebody."""
@@ -73,37 +79,49 @@ class Records:
         return self._read(self._path(name))
 
     def write(self, broken: Broken) -> None:
-        """Put a record on disk; only after this may anything be broken."""
+        """Put a record on disk; only after this may anything be broken.
+
+        Raises:
+            HarnessError: the disk did not take it; the record before, if any, is as it was.
+        """
         write(self._path(broken.name), asdict(broken))
 
     def note(self, broken: Broken, problem: str) -> None:
-        """Keep with the record why it is not mended."""
-        self.write(replace(broken, problem=problem))
+        """Keep with the record why it is not mended, if the disk takes it."""
+        with contextlib.suppress(HarnessError):
+            self.write(replace(broken, problem=problem))
 
     def end(self, broken: Broken, **line: object) -> None:
-        """Forget what is mended; who sees the record gone finds in the log how it ended."""
-        self.log(handle=broken.name, event="mended", **line)
+        """Forget what is mended; who sees the record gone finds in the log how it ended.
+
+        Raises:
+            OSError: the disk takes no line, so the record stays; mending again is harmless.
+        """
+        self._add_line(handle=broken.name, event="mended", **line)
         self._path(broken.name).unlink(missing_ok=True)
-        if not self.all():
+        if not self._paths():
             self._sound.unlink(missing_ok=True)
 
     def sound(self) -> dict[str, str] | None:
-        """Return the facts of the lab from when nothing was broken."""
+        """Return the facts of the lab from when nothing was broken; None: nobody can tell."""
         try:
-            found: dict[str, str] = json.loads(self._sound.read_text())
-        except FileNotFoundError:
+            found: dict[str, str] = json.loads(self._sound.read_bytes())
+        except (FileNotFoundError, ValueError):
             return None
         return found
 
     def keep_sound(self, found: Mapping[str, str]) -> None:
-        """Remember how the lab is, before the first handle is broken."""
+        """Remember how the lab is, before the first handle is broken.
+
+        Raises:
+            HarnessError: the disk did not take it.
+        """
         write(self._sound, found)
 
     def log(self, **line: object) -> None:
-        """Add a line to the log of everything that was broken and mended."""
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-        with (self.folder / "handles.log").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"at": now, **line}) + "\n")
+        """Add a line to the log of everything that was broken and mended, if the disk takes it."""
+        with contextlib.suppress(OSError):
+            self._add_line(**line)
 
     @contextlib.contextmanager
     def alone(self, name: str) -> Iterator[None]:
@@ -120,24 +138,66 @@ class Records:
     def _path(self, name: str) -> Path:
         return self.folder / f"{slug(name)}.broken.json"
 
-    def _read(self, path: Path) -> Broken | None:
+    def _add_line(self, **line: object) -> None:
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+        with (self.folder / "handles.log").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"at": now, **line}) + "\n")
+
+    def _paths(self) -> list[Path]:
+        return sorted(self.folder.glob("*.broken.json"))
+
+    def _readable(self, path: Path) -> Broken | str | None:
         try:
-            document = json.loads(path.read_text())
+            return self._read(path)
+        except HarnessError as error:
+            return str(error)
+
+    def _read(self, path: Path) -> Broken | None:
+        """Return the record of a file; None: there is none.
+
+        Raises:
+            HarnessError: it cannot be read, or another version wrote it.
+        """
+        try:
+            document = json.loads(path.read_bytes())
+            entries = [Entry(**one) for one in document["entries"]]
+            return Broken(**{**document, "entries": entries})
         except FileNotFoundError:
             return None
-        entries = [Entry(**one) for one in document["entries"]]
-        return Broken(**{**document, "entries": entries})
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            raise HarnessError(
+                f"{path} cannot be read ({type(error).__name__}: {error}); `hotfire lab down` ends"
+                " what it broke, or remove it by hand once that is mended"
+            ) from error
 
 
 def write(path: Path, document: object) -> None:
-    """Replace a file at once and see it on the disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Replace a file at once and see all of it on the disk.
+
+    Raises:
+        HarnessError: the disk did not take it.
+    """
     draft = path.with_suffix(".new")
-    with draft.open("w", encoding="utf-8") as file:
-        json.dump(document, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with draft.open("w", encoding="utf-8") as file:
+            json.dump(document, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise HarnessError(f"{path} was not written: {error}") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def slug(name: str) -> str:

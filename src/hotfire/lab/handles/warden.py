@@ -5,6 +5,7 @@ one waits behind it for the lock and takes its place if it is killed. Both are i
 control group, so that `lab down` ends them.
 """
 
+import contextlib
 import fcntl
 import os
 import subprocess
@@ -124,7 +125,8 @@ def _mend(lab: "Lab", name: str) -> None:
         mending.mend_due(lab, breaking.of_lab(lab), name)
     except RollbackFailed as error:
         # Its record tells everybody; trying again is up to `hotfire lab mend`.
-        sys.stderr.write(f"{error}\n")
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"{error}\n")
 
 
 def _enter_cgroup() -> None:

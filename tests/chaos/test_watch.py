@@ -1,0 +1,79 @@
+"""While a fault lasts, harm to others is noticed, and told apart from what was there before it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hotfire.chaos.blast import BlastRadius, World, resolve
+from hotfire.chaos.watch import Watch
+from hotfire.rundir import RunDirectory
+from hotfire.waiting import until
+from tests.chaos.platform import NAMESPACE, Platform, run_directory
+from tests.fake_api import FakeApi
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    return run_directory(tmp_path)
+
+
+def watching(world: World, run: RunDirectory) -> Watch:
+    plan = resolve(world, "FLT-POD-001", BlastRadius(kind="Pod", selector="engine"))
+    return Watch(world.cluster, world.profile, run, plan)
+
+
+def told(run: RunDirectory, what: str) -> list[dict[str, Any]]:
+    return [one.data for one in run.events() if one.what == what]
+
+
+def await_told(run: RunDirectory, what: str, count: int) -> list[dict[str, Any]]:
+    until(lambda: len(told(run, what)) >= count, within_seconds=10, what=f"{count} x {what}")
+    return told(run, what)
+
+
+def test_each_restart_of_a_bystander_is_told_once(
+    world: World, platform: Platform, run: RunDirectory
+) -> None:
+    container = platform.pod("engine-2")["status"]["containerStatuses"][0]
+    with watching(world, run):
+        container["restartCount"] = 1
+        await_told(run, "beyond-radius", 1)
+        container["restartCount"] = 2
+        await_told(run, "beyond-radius", 2)
+
+    assert told(run, "beyond-radius") == [{"pod": "engine-2", "harm": "restarted"}] * 2
+
+
+def test_restarts_of_a_sidecar_before_the_plan_are_no_harm(
+    world: World, platform: Platform, run: RunDirectory
+) -> None:
+    rows = platform.pod("engine-2")["status"]["containerStatuses"]
+    rows.append({"name": "proxy", "restartCount": 4, "ready": True, "state": {"running": {}}})
+
+    with watching(world, run):
+        await_told(run, "ready-endpoints", 1)
+
+    assert told(run, "beyond-radius") == []
+
+
+def test_a_bystander_that_failed_is_gone(
+    world: World, platform: Platform, run: RunDirectory
+) -> None:
+    with watching(world, run):
+        platform.pod("engine-2")["status"]["phase"] = "Failed"
+        found = await_told(run, "beyond-radius", 1)
+
+    assert found == [{"pod": "engine-2", "harm": "gone"}]
+
+
+def test_engines_behind_no_service_are_counted_by_their_readiness(
+    world: World, platform: Platform, api: FakeApi, run: RunDirectory
+) -> None:
+    del api.objects["discovery.k8s.io/v1", "endpointslices", NAMESPACE, "engine-abc"]
+    with watching(world, run):
+        await_told(run, "ready-endpoints", 1)
+        platform.pod("engine-1")["status"]["conditions"][0]["status"] = "False"
+        await_told(run, "ready-endpoints", 2)
+
+    assert told(run, "ready-endpoints") == [{"ready": 2}, {"ready": 1}]

@@ -1,0 +1,104 @@
+"""A target that is not as before after a fault fails, on a live platform; a sound one passes.
+
+How often each verdict is right is measured by `python -m bench.placebo`; this shows it end to end.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hotfire.lab import project_root
+from hotfire.rundir import Result, RunDirectory
+from hotfire.verdict import Verdict
+from hotfire.waiting import until
+from tests.world import World
+
+pytestmark = pytest.mark.lab
+
+FAULT = "FLT-POD-001"
+
+
+def happened(run: Path, what: str) -> bool:
+    path = run / "timeline.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return any(json.loads(line)["what"] == what for line in lines if line.endswith("}"))
+
+
+def judged(
+    target: Path, folder: Path, *, after: str = "", harm: Callable[[], None] = lambda: None
+) -> Result:
+    """Kill one engine as a user does, harm the platform after an event, and return the result."""
+    document = yaml.safe_load(target.read_text())
+    document["measurement"] |= {
+        "baseline_seconds": 20, "baseline_requests": 300, "hold_seconds": 20,
+    }  # fmt: skip
+    document["waits"] = {"pod_ready_seconds": 25.0}
+    own = folder / "target.yaml"
+    own.write_text(yaml.safe_dump(document))
+    run = folder / "run"
+    argv = [sys.executable, "-m", "hotfire", "certify", "--target", str(own)]
+    argv += ["--only", FAULT, "--run-dir", str(run)]
+    with (folder / "log").open("wb") as log:
+        runner = subprocess.Popen(argv, cwd=project_root(), stdout=log, stderr=log)
+        try:
+            until(
+                lambda: runner.poll() is not None or (after and happened(run, after)),
+                within_seconds=240,
+                what=f"{after or 'the end'} in {run}",
+                poll_seconds=0.05,
+            )
+            harm()
+            runner.wait(240)
+        finally:
+            runner.kill()
+            runner.wait(10)
+    found = [one for one in RunDirectory.open(run).results() if not one.skipped_by_operator]
+    assert [one.id for one in found] == [FAULT], (folder / "log").read_text()
+    return found[0]
+
+
+def test_a_sound_platform_recovers_and_the_reason_tells_what_chance_explains(
+    world: World, scripted_target: Path, tmp_path: Path
+) -> None:
+    result = judged(scripted_target, tmp_path)
+
+    assert result.verdict is Verdict.PASSED, result.reason
+    assert isinstance(chance := result.figures["tpot_by_chance_up_to_ratio"], float)
+    assert chance > 1
+    assert result.figures["control_moved"] == "no"
+
+
+def test_a_service_that_is_slower_by_sixty_percent_afterwards_fails(
+    world: World, scripted_target: Path, tmp_path: Path
+) -> None:
+    def harm() -> None:
+        world.script(canary=False, tpot_seconds=0.008)
+
+    try:
+        result = judged(scripted_target, tmp_path, after="verified-healed", harm=harm)
+    finally:
+        world.script(canary=False, tpot_seconds=0.005)
+
+    assert result.verdict is Verdict.FAILED, result.reason
+    assert "TPOT" in result.reason
+
+
+def test_a_replica_that_does_not_come_back_fails(
+    world: World, scripted_target: Path, tmp_path: Path
+) -> None:
+    replicas = world.stack.engine_workload()["spec"]["replicas"]
+    try:
+        result = judged(
+            scripted_target, tmp_path, after="injected", harm=lambda: world.stack.scale(1)
+        )
+    finally:
+        world.stack.scale(replicas)
+        world.stack.wait_ready()
+
+    assert result.verdict is Verdict.FAILED, result.reason
+    assert "did not restore its capacity" in result.reason
