@@ -11,6 +11,8 @@ from tests.world import World
 
 API = "gateway.envoyproxy.io/v1alpha1"
 UVICORN_SECONDS = 5.0
+# That of overlays/scripted.
+SOUND_SECONDS = 30.0
 
 
 def policy(world: World) -> dict[str, Any]:
@@ -43,5 +45,5 @@ def broken(world: World) -> Iterator[None]:
         world.script(keep_alive_seconds=UVICORN_SECONDS)
         yield
     finally:
-        world.script(keep_alive_seconds=0.0)
+        world.script(keep_alive_seconds=SOUND_SECONDS)
         set_policy(world, timeout=timeout, retry=retry)
