@@ -23,11 +23,24 @@ def until(
     Raises:
         HarnessError: it stayed falsy; the message tells ``what`` and the value last seen.
     """
+    seen = eventually(predicate, within_seconds=within_seconds, poll_seconds=poll_seconds)
+    if not seen:
+        raise HarnessError(f"expected {what} within {within_seconds:g} s; last seen: {seen!r}")
+    return seen
+
+
+def eventually(
+    predicate: Callable[[], T], *, within_seconds: float, poll_seconds: float = 0.2
+) -> T:
+    """Return the predicate's first truthy value, or else its last one.
+
+    For what the target promised to do: that it did not is its behaviour, to be judged by a check.
+    """
     deadline = time.monotonic() + within_seconds
     while not (seen := predicate()):
         left = deadline - time.monotonic()
         if left <= 0:
-            raise HarnessError(f"expected {what} within {within_seconds:g} s; last seen: {seen!r}")
+            break
         time.sleep(min(poll_seconds, left))  # noqa: TID251 - this is the place that sleeps
     return seen
 
