@@ -37,6 +37,8 @@ class FakeApi:
         self.objects: dict[tuple[str, str, str, str], Document] = {}
         self.refuse: dict[str, int] = {}
         """HTTP status by ``METHOD plural``, to refuse such requests with."""
+        self.says: dict[str, str] = {}
+        """What such a refusal says, by the same words."""
         self.requests: list[str] = []
         self.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kube-system"}})
 
@@ -120,6 +122,31 @@ class _Handler(BaseHTTPRequestHandler):
             self.api.objects[key] = new
         self._reply(HTTPStatus.OK, new)
 
+    def do_POST(self) -> None:
+        path = urlsplit(self.path).path
+        version, plural, namespace, name = _split(path)
+        body = json.loads(self._body())
+        if path.endswith("/eviction"):
+            self._evict((version, plural, namespace, name), body)
+            return
+        if self._refused("POST", plural):
+            return
+        stored = _merged({"metadata": {"uid": str(uuid.uuid4()), "namespace": namespace}}, body)
+        if not self._query("dryRun"):
+            self.api.put(stored)
+        self._reply(HTTPStatus.CREATED, stored)
+
+    def _evict(self, key: tuple[str, str, str, str], body: Document) -> None:
+        options = body["deleteOptions"]
+        if self._refused("POST", "evictions"):
+            return
+        if options["preconditions"]["uid"] != self.api.objects[key]["metadata"]["uid"]:
+            self._reply(HTTPStatus.CONFLICT, {"kind": "Status", "message": "uid differs"})
+            return
+        if not options.get("dryRun"):
+            del self.api.objects[key]
+        self._reply(HTTPStatus.CREATED, {"kind": "Status", "status": "Success"})
+
     def do_DELETE(self) -> None:
         version, plural, namespace, name = _split(urlsplit(self.path).path)
         options = json.loads(self._body() or "{}")
@@ -144,7 +171,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.api.requests.append(f"{method} {plural}")
         status = self.api.refuse.get(f"{method} {plural}")
         if status:
-            self._reply(status, {"kind": "Status", "message": f"refused {method} {plural}"})
+            said = self.api.says.get(f"{method} {plural}", f"refused {method} {plural}")
+            self._reply(status, {"kind": "Status", "message": said})
         return status is not None
 
     def _query(self, name: str) -> str:

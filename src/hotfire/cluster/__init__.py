@@ -3,6 +3,7 @@
 from hotfire.cluster.client import RUN_LABEL, Cluster, Document, Recorder
 from hotfire.cluster.execution import ExecResult
 from hotfire.cluster.objects import (
+    Answer,
     Container,
     EndpointAddress,
     Node,
@@ -10,10 +11,18 @@ from hotfire.cluster.objects import (
     Taint,
     serving_endpoints,
 )
+from hotfire.cluster.placement import (
+    labels_in_rules,
+    pinned,
+    rules_about_nodes,
+    rules_among_stand_ins,
+)
+from hotfire.cluster.quantities import quantity
 from hotfire.cluster.selectors import selects
 
 __all__ = [
     "RUN_LABEL",
+    "Answer",
     "Cluster",
     "Container",
     "Document",
@@ -23,6 +32,11 @@ __all__ = [
     "Pod",
     "Recorder",
     "Taint",
+    "labels_in_rules",
+    "pinned",
+    "quantity",
+    "rules_about_nodes",
+    "rules_among_stand_ins",
     "selects",
     "serving_endpoints",
 ]
