@@ -38,8 +38,12 @@ class World:
 
     def set_engine_containers(self, containers: list[dict[str, Any]]) -> None:
         """Replace the engines' containers and wait for the roll-out."""
+        self.patch_engine_pods({"containers": containers})
+
+    def patch_engine_pods(self, spec: Document) -> None:
+        """Merge-patch the spec of the engines' pods and wait for the roll-out."""
         name = self.stack.engine_workload()["metadata"]["name"]
-        body: Document = {"spec": {"template": {"spec": {"containers": containers}}}}
+        body: Document = {"spec": {"template": {"spec": spec}}}
         self.cluster.patch("Deployment", self.profile.namespace, name, body, api_version="apps/v1")
         self.stack.wait_ready()
         until(
