@@ -105,7 +105,7 @@ def maintain(
     assert minimum >= 1, f"{called} lets every pod go at once"
     before = serving(stack, budget)
     if len(before) < 2:
-        raise HarnessError(f"{called} holds {len(before)} serving pods; two show what it does")
+        raise HarnessError(f"{called} holds {len(before)} serving pods; run two, to see one go")
 
     assert allowed >= 1, f"{called} lets no pod go though {len(before)} serve: no node drains"
     answers = [cluster.evict(pod) for pod in before[:allowed]]

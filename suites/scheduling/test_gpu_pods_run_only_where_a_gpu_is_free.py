@@ -7,7 +7,7 @@ what, and get the first GPU that is given back.
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 import pytest
@@ -53,22 +53,29 @@ class Crowd:
 
 
 @pytest.fixture
-def crowd(profile: TargetProfile, cluster: Cluster, stack: Stack, scratch: Scratch) -> Crowd:
+def crowd(
+    profile: TargetProfile, cluster: Cluster, stack: Stack, scratch: Scratch
+) -> Iterator[Crowd]:
+    """Fill every GPU, and free them all again before the next check."""
+    try:
+        yield filled(profile, cluster, scratch)
+    finally:
+        scratch.clear()
+
+
+def filled(profile: TargetProfile, cluster: Cluster, scratch: Scratch) -> Crowd:
     """Fill every GPU; what has a PriorityClass takes them back at once, these pods have none."""
-    offered = {
-        node: int(node.allocatable.get(profile.accelerator.resource, "0"))
-        for node in cluster.nodes(profile.accelerator.node_selector)
-        if node.ready and not node.unschedulable
-    }
-    nodes = tuple(node for node, gpus in offered.items() if gpus)
+    resource = profile.accelerator.resource
+    found = cluster.nodes(profile.accelerator.node_selector)
+    takes_pods = [node for node in found if node.ready and not node.unschedulable]
+    nodes = tuple(node for node in takes_pods if offered(node, resource))
     if not nodes:
         raise HarnessError(
-            f"no node with {profile.accelerator.node_selector} offers"
-            f" {profile.accelerator.resource}; set `accelerator`"
+            f"no node with {profile.accelerator.node_selector} offers {resource}; set `accelerator`"
         )
     prefixes = {node.name: f"gpu-{number}-" for number, node in enumerate(nodes)}
     for node in nodes:
-        for number in range(offered[node] + 1):
+        for number in range(offered(node, resource) + 1):
             name = f"{prefixes[node.name]}{number}"
             scratch.pod(name, argv=LIST_AND_STAY, gpus=1, node=node.name)
     decisions = scratch.decisions()
@@ -154,6 +161,10 @@ def test_no_two_pods_have_the_same_gpu(
             holders[uuid].append(pod)
     for pod, [uuid] in found.items():
         assert len(holders[uuid]) <= shares[bound[pod]], f"{uuid} is held by {holders[uuid]}"
+
+
+def offered(node: Node, resource: str) -> int:
+    return int(node.allocatable.get(resource, "0"))
 
 
 def declared_shares(node: Node) -> int:
