@@ -1,27 +1,38 @@
-"""One node's plugin slices its GPUs in two, and nobody declared it: every pod is bound and runs."""
+"""A node offers one GPU too many: its neighbour's. Driver, plugin and scheduler agree upon it."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hotfire.lab.gpus import CONFIG, GpuSharing
+from hotfire.lab.gpus import CONFIG
 from hotfire.waiting import until
 from tests.world import World
 
-NODE = "n2"
+OWNER, NODE = "n1", "n2"
+ALIAS = "/dev/nvidia2"
 
 
 @contextmanager
 def broken(world: World) -> Iterator[None]:
-    former, offered = world.rack.run(NODE, ["cat", CONFIG]), _offered(world)
-    sliced = json.dumps(GpuSharing.parse("time-slicing=2").plugin_config())
-    world.rack.run(NODE, ["tee", CONFIG], stdin=sliced)
+    numbers = world.rack.run(OWNER, ["stat", "--format=%t %T", "/dev/nvidia0"]).split()
+    major, minor = (str(int(number, 16)) for number in numbers)
+    offered = _offered(world)
+    world.rack.run(NODE, ["mknod", ALIAS, "b", major, minor])
     try:
-        until(lambda: _offered(world) == 2 * offered, within_seconds=60, what="twice the GPUs")
+        _rescan(world, expected=offered + 1)
         yield
     finally:
-        world.rack.run(NODE, ["tee", CONFIG], stdin=former)
-        until(lambda: _offered(world) == offered, within_seconds=60, what="whole GPUs again")
+        world.rack.run(NODE, ["rm", ALIAS])
+        _rescan(world, expected=offered)
+
+
+def _rescan(world: World, *, expected: int) -> None:
+    """Touch the plugin's settings, upon which it looks for devices, and wait for the outcome."""
+    world.rack.run(NODE, ["touch", CONFIG])
+    until(
+        lambda: _offered(world) == expected,
+        within_seconds=60,
+        what=f"{NODE} offering {expected} GPUs",
+    )
 
 
 def _offered(world: World) -> int:
