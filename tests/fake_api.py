@@ -57,6 +57,8 @@ class FakeApi:
         """What comes with every refusal."""
         self.told: list[tuple[int, Document]] = []
         """Each state of each object with its resource version, as a watch tells it."""
+        self.says: dict[str, str] = {}
+        """What such a refusal says, by the same words."""
         self.requests: list[str] = []
         self.lock = threading.RLock()
         """Held while a request is carried out, as etcd writes one object after the other."""
@@ -150,13 +152,20 @@ class _Handler(BaseHTTPRequestHandler):
         self._reply(HTTPStatus.OK, found)
 
     def do_POST(self) -> None:
-        version, plural, namespace, _ = _split(urlsplit(self.path).path)
+        path = urlsplit(self.path).path
+        version, plural, namespace, name = _split(path)
         body = json.loads(self._body())
+        if path.endswith("/eviction"):
+            self._evict((version, plural, namespace, name), body)
+            return
         if self._refused("POST", plural):
             return
         with self.api.lock:
             if (version, plural, namespace, body["metadata"]["name"]) in self.api.objects:
                 self._conflict("AlreadyExists")
+                return
+            if self._query("dryRun"):
+                self._reply(HTTPStatus.CREATED, body)
                 return
             self._store(body, version, namespace)
 
@@ -195,6 +204,17 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 self._store(new, version, namespace)
 
+    def _evict(self, key: tuple[str, str, str, str], body: Document) -> None:
+        options = body["deleteOptions"]
+        if self._refused("POST", "evictions"):
+            return
+        if options["preconditions"]["uid"] != self.api.objects[key]["metadata"]["uid"]:
+            self._reply(HTTPStatus.CONFLICT, {"kind": "Status", "message": "uid differs"})
+            return
+        if not options.get("dryRun"):
+            del self.api.objects[key]
+        self._reply(HTTPStatus.CREATED, {"kind": "Status", "status": "Success"})
+
     def do_DELETE(self) -> None:
         version, plural, namespace, name = _split(urlsplit(self.path).path)
         options = json.loads(self._body() or "{}")
@@ -227,13 +247,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.api.requests.append(f"{method} {plural}")
         if (happens := self.api.before.pop(f"{method} {plural}", None)) is not None:
             happens()
-        coming = self.api.troubles.get(f"{method} {plural}") or []
-        trouble = coming.pop(0) if coming else self.api.refuse.get(f"{method} {plural}")
+        what = f"{method} {plural}"
+        coming = self.api.troubles.get(what) or []
+        trouble = coming.pop(0) if coming else self.api.refuse.get(what)
         self._lost = trouble == "lost"
         if trouble == "cut":
             self._cut()
         elif isinstance(trouble, int):
-            self._reply(trouble, {"kind": "Status", "message": f"refused {method} {plural}"})
+            said = self.api.says.get(what, f"refused {what}")
+            self._reply(trouble, {"kind": "Status", "message": said})
         return trouble is not None and not self._lost
 
     def _cut(self) -> None:

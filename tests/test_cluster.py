@@ -2,10 +2,11 @@
 
 import threading
 from collections.abc import Iterator
+from decimal import Decimal
 
 import pytest
 
-from hotfire.cluster import Cluster, Pod, serving_endpoints
+from hotfire.cluster import Cluster, Pod, quantity, serving_endpoints
 from hotfire.errors import ClusterError, Conflict, ProfileError
 from tests.fake_api import Document, FakeApi, connect, serving
 
@@ -115,6 +116,85 @@ def test_a_namespace_is_deleted_by_its_uid_only(cluster: Cluster, uid: str | Non
     assert not cluster.has_namespace("load")
 
 
+def pod(name: str) -> Document:
+    metadata = {"name": name, "namespace": "a", "uid": f"uid of {name}"}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {}}
+
+
+def test_an_evicted_pod_goes_and_a_dry_run_lets_it_stay(cluster: Cluster, api: FakeApi) -> None:
+    one, two = (Pod.parse(api.put(pod(name))) for name in ("one", "two"))
+    written: list[Document] = []
+    cluster = cluster.recording(written.append)
+
+    answers = [cluster.evict(one), cluster.evict(two, dry_run=True)]
+
+    assert [answer.accepted for answer in answers] == [True, True]
+    assert api.names("pods") == ["two"]
+    assert [(each["verb"], each["name"]) for each in written] == [("evict", "one")]
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (429, "Cannot evict pod as it would violate the pod's disruption budget."),
+        (500, "This pod has more than one PodDisruptionBudget, which is not supported."),
+    ],
+)
+def test_what_a_budget_answers_is_an_answer(
+    cluster: Cluster, api: FakeApi, status: int, said: str
+) -> None:
+    one = Pod.parse(api.put(pod("one")))
+    api.refuse["POST evictions"], api.says["POST evictions"] = status, said
+
+    answer = cluster.evict(one)
+
+    assert (answer.accepted, answer.status, answer.message) == (False, status, said)
+
+
+@pytest.mark.parametrize("status", [403, 429, 500])
+def test_an_eviction_refused_without_a_word_of_budgets_is_an_error(
+    cluster: Cluster, api: FakeApi, status: int
+) -> None:
+    one = Pod.parse(api.put(pod("one")))
+    api.refuse["POST evictions"], api.says["POST evictions"] = status, "too busy"
+
+    with pytest.raises(ClusterError, match=f"cannot evict a/one: {status} too busy"):
+        cluster.evict(one)
+
+
+def test_another_pod_of_that_name_is_not_evicted(cluster: Cluster, api: FakeApi) -> None:
+    former = Pod.parse(api.put(pod("one")))
+    api.objects["v1", "pods", "a", "one"]["metadata"] = {"name": "one", "uid": "its successor's"}
+
+    with pytest.raises(ClusterError, match="409"):
+        cluster.evict(former)
+
+    assert api.names("pods") == ["one"]
+
+
+def test_admission_is_asked_about_without_making_anything(cluster: Cluster, api: FakeApi) -> None:
+    written: list[Document] = []
+
+    answer = cluster.recording(written.append).would_admit(pod("one"), namespace="a")
+
+    assert answer.accepted
+    assert answer.document["metadata"]["name"] == "one"
+    assert (api.names("pods"), written) == ([], [])
+
+
+def test_a_quota_s_refusal_is_an_answer_and_a_broken_server_s_an_error(
+    cluster: Cluster, api: FakeApi
+) -> None:
+    api.refuse["POST pods"], api.says["POST pods"] = 403, "exceeded quota: team"
+
+    answer = cluster.would_admit(pod("one"), namespace="a")
+
+    assert (answer.status, answer.message, answer.document) == (403, "exceeded quota: team", {})
+    api.refuse["POST pods"] = 503
+    with pytest.raises(ClusterError, match="503"):
+        cluster.would_admit(pod("one"), namespace="a")
+
+
 def test_every_write_is_recorded(cluster: Cluster) -> None:
     written: list[Document] = []
     cluster = cluster.recording(written.append)
@@ -180,3 +260,8 @@ def test_a_namespace_that_is_ending_is_awaited_before_it_is_made_anew(
     cluster.create_namespace("load", run_id="r")
 
     assert cluster.has_namespace("load")
+
+
+@pytest.mark.parametrize(("text", "number"), [("2", 2), ("1500m", Decimal("1.5")), ("2Gi", 2**31)])
+def test_a_quantity_is_an_exact_number(text: str, number: Decimal) -> None:
+    assert quantity(text) == number

@@ -6,7 +6,7 @@ from itertools import count
 import pytest
 
 from hotfire.errors import ClusterError, HarnessError, TargetNotReady
-from hotfire.waiting import of_target, pause, until
+from hotfire.waiting import eventually, of_target, pause, until
 
 
 def test_the_first_truthy_value_is_returned() -> None:
@@ -18,6 +18,13 @@ def test_the_first_truthy_value_is_returned() -> None:
 def test_a_value_that_never_comes_is_an_error_with_what_was_seen_last() -> None:
     with pytest.raises(HarnessError, match=r"expected two pods within 0.01 s; last seen: \[\]"):
         until(list, within_seconds=0.01, what="two pods", poll_seconds=0.001)
+
+
+def test_what_the_target_failed_to_do_is_its_last_value_and_no_error() -> None:
+    numbers = count()
+
+    assert eventually(lambda: next(numbers), within_seconds=5, poll_seconds=0.001) == 1
+    assert eventually(list, within_seconds=0.01, poll_seconds=0.001) == []
 
 
 def test_the_deadline_is_kept_although_polls_are_far_apart() -> None:

@@ -38,12 +38,25 @@ class World:
 
     def set_engine_containers(self, containers: list[dict[str, Any]]) -> None:
         """Replace the engines' containers and wait for the roll-out."""
-        name = self.stack.engine_workload()["metadata"]["name"]
-        body: Document = {"spec": {"template": {"spec": {"containers": containers}}}}
-        self.cluster.patch("Deployment", self.profile.namespace, name, body, api_version="apps/v1")
-        self.stack.wait_ready()
+        self.patch_engine_pods({"containers": containers})
+
+    def patch_engine_pods(self, spec: Document) -> None:
+        """Merge-patch the spec of the engines' pods and replace them all; nobody is served then."""
+        namespace, workload = self.profile.namespace, self.stack.engine_workload()
+        at_once = {"type": "Recreate", "rollingUpdate": None}
+        former = {pod.uid for pod in self.stack.engines()}
+        self._patch_engines({"strategy": at_once, "template": {"spec": spec}})
         until(
-            lambda: len(self.stack.engines()) == self.stack.engine_workload()["spec"]["replicas"],
-            within_seconds=90,
-            what="the former engine pods gone",
+            lambda: not former & {pod.uid for pod in self.stack.engines()},
+            within_seconds=30,
+            what="the former engine pods on their way out",
         )
+        for pod in self.cluster.pods(namespace, self.profile.engine.selector):
+            if pod.uid in former:
+                self.cluster.delete("Pod", namespace, pod.name, uid=pod.uid, grace_seconds=1)
+        self.stack.wait_ready()
+        self._patch_engines({"strategy": workload["spec"]["strategy"]})
+
+    def _patch_engines(self, spec: Document) -> None:
+        name, namespace = self.stack.engine_workload()["metadata"]["name"], self.profile.namespace
+        self.cluster.patch("Deployment", namespace, name, {"spec": spec}, api_version="apps/v1")

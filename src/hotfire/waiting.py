@@ -93,6 +93,16 @@ def of_target(
     return Awaited(what=what, within_seconds=within_seconds, seen=seen)
 
 
+def eventually(
+    predicate: Callable[[], T], *, within_seconds: float, poll_seconds: float = 0.2
+) -> T:
+    """Return the predicate's first truthy value, or else its last one, for a check to judge."""
+    found = of_target(
+        predicate, within_seconds=within_seconds, what="a value", poll_seconds=poll_seconds
+    )
+    return found.seen
+
+
 def pause(seconds: float, *, why: str) -> None:
     """Let time pass because the procedure asks for it, never to wait for an effect.
 

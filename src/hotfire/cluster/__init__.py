@@ -4,6 +4,7 @@ from hotfire.cluster.client import OWNER_LABEL, RUN_LABEL, Cluster, Document, Re
 from hotfire.cluster.estate import Estate, Made, refuse_foreign_system
 from hotfire.cluster.execution import ExecResult
 from hotfire.cluster.objects import (
+    Answer,
     Container,
     EndpointAddress,
     Node,
@@ -12,11 +13,19 @@ from hotfire.cluster.objects import (
     serving_endpoints,
 )
 from hotfire.cluster.outages import Followed
+from hotfire.cluster.placement import (
+    labels_in_rules,
+    pinned,
+    rules_about_nodes,
+    rules_among_stand_ins,
+)
+from hotfire.cluster.quantities import quantity
 from hotfire.cluster.selectors import selects
 
 __all__ = [
     "OWNER_LABEL",
     "RUN_LABEL",
+    "Answer",
     "Cluster",
     "Container",
     "Document",
@@ -29,7 +38,12 @@ __all__ = [
     "Pod",
     "Recorder",
     "Taint",
+    "labels_in_rules",
+    "pinned",
+    "quantity",
     "refuse_foreign_system",
+    "rules_about_nodes",
+    "rules_among_stand_ins",
     "selects",
     "serving_endpoints",
 ]

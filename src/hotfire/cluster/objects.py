@@ -1,7 +1,7 @@
 """Small typed views of the Kubernetes objects we decide upon."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 _OVER = ("Succeeded", "Failed")
@@ -89,6 +89,21 @@ class Pod:
     def container(self, name: str) -> Container | None:
         """Return the named container's status; None before the kubelet reported it."""
         return next((one for one in self.containers if one.name == name), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What the API server answered to something it may well refuse."""
+
+    status: int
+    message: str = ""
+    """Why it was refused, in the server's words; empty where it was not."""
+    document: Mapping[str, Any] = field(default_factory=dict)
+    """The object as the server would store it, defaults filled in; empty where refused."""
+
+    @property
+    def accepted(self) -> bool:
+        return self.status < 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

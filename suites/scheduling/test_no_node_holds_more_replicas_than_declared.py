@@ -1,0 +1,136 @@
+"""No node holds more replicas of a model than declared.
+
+Replicas are there so that one node's loss costs one of them. Where they may share a node they will,
+on the day when another node is full, and nobody notices until that node is gone. What is merely
+preferred holds only as long as there is room elsewhere.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+from fixtures.scratch import Decision, Scratch
+from fixtures.stack import Stack
+from hotfire import Evidence, Level, TargetProfile, requirement
+from hotfire.cluster import (
+    Cluster,
+    Document,
+    Node,
+    labels_in_rules,
+    pinned,
+    rules_about_nodes,
+    rules_among_stand_ins,
+)
+from hotfire.errors import HarnessError
+
+pytestmark = requirement(
+    "SCH-004",
+    Level.MUST,
+    __doc__,
+    source="https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/#inter-pod-affinity-and-anti-affinity",
+)
+
+IDLE = ["sleep", "600"]
+# In the scheduler's words: what keeps replicas apart, and what keeps everybody out.
+APART = ("anti-affinity rules", "topology spread constraints")
+FULL = ("Insufficient", "Too many pods")
+
+
+def test_no_node_holds_more_now(profile: TargetProfile, stack: Stack, evidence: Evidence) -> None:
+    held = Counter(pod.node for pod in stack.engines() if pod.node)
+    evidence.record("replicas_by_node", dict(held))
+    if not held:
+        raise HarnessError(f"no pod in {profile.namespace} is labelled {profile.engine.selector}")
+
+    over = {node: count for node, count in held.items() if count > profile.engine.replicas_per_node}
+    assert not over, f"{profile.engine.replicas_per_node} a node were declared, there are {over}"
+
+
+def test_each_node_refuses_one_replica_more(
+    profile: TargetProfile, cluster: Cluster, stack: Stack, scratch: Scratch, evidence: Evidence
+) -> None:
+    engine = one_engine(cluster, stack)
+    declared = profile.engine.replicas_per_node
+    nodes = with_room_for_more(profile, cluster, engine, evidence)
+    home = cluster.get("Namespace", None, stack.namespace) or {"metadata": {}}
+    rules = rules_among_stand_ins(engine, home["metadata"].get("labels") or {})
+    labels = labels_in_rules(rules, engine["metadata"].get("labels") or {})
+    evidence.record("rules", rules)
+    evidence.record("labels_they_look_at", labels)
+
+    for name in nodes:
+        for number in range(declared + 1):
+            besides = pinned(rules, name)
+            pod = f"replica-{number}-{name}"
+            scratch.pod(pod, argv=IDLE, labels=labels, spec_besides=besides)
+        # Negative control: a pod of another model, under the same rules about nodes.
+        besides = pinned(rules_about_nodes(rules), name)
+        scratch.pod(f"another-{name}", argv=IDLE, spec_besides=besides)
+    decisions = scratch.decisions() if nodes else {}
+    evidence.record("decisions", {name: asdict(each) for name, each in decisions.items()})
+
+    for name in open_to_engines(nodes, decisions):
+        replicas = [decisions[f"replica-{number}-{name}"] for number in range(declared + 1)]
+        bound = sum(bool(each.node) for each in replicas)
+        assert bound <= declared, f"{name} took {bound} replicas, {declared} were declared"
+        refused_to_keep_apart(name, replicas)
+
+
+def one_engine(cluster: Cluster, stack: Stack) -> Document:
+    """Return a running engine pod: what it is counts, not what its workload says."""
+    for pod in stack.engines():
+        if found := cluster.get("Pod", pod.namespace, pod.name):
+            return found
+    raise HarnessError(f"no engine runs in {stack.namespace}")
+
+
+def with_room_for_more(
+    profile: TargetProfile, cluster: Cluster, engine: Document, evidence: Evidence
+) -> list[str]:
+    """Return the nodes whose accelerators would suffice for more replicas than declared.
+
+    A replica that takes the whole node keeps others away by its size.
+    """
+    resource = profile.accelerator.resource
+    limits = [each.get("resources", {}).get("limits", {}) for each in engine["spec"]["containers"]]
+    needed = sum(int(each.get(resource, "0")) for each in limits)
+
+    def room(node: Node) -> int | None:
+        return int(node.allocatable.get(resource, "0")) // needed if needed else None
+
+    nodes = cluster.nodes(profile.accelerator.node_selector)
+    if not nodes:
+        raise HarnessError(f"no node has {profile.accelerator.node_selector}; set `accelerator`")
+    rooms = {node.name: room(node) for node in nodes if node.ready and not node.unschedulable}
+    evidence.record("replicas_that_accelerators_suffice_for", rooms)
+    declared = profile.engine.replicas_per_node
+    return [name for name, most in rooms.items() if most is None or most > declared]
+
+
+def open_to_engines(nodes: Sequence[str], decisions: Mapping[str, Decision]) -> list[str]:
+    """Return the nodes that took the pod of another model; rules about nodes exclude the others.
+
+    Raises:
+        HarnessError: a node is full, so what it would do with replicas cannot be seen.
+    """
+    refusals = {name: decisions[f"another-{name}"].refusal for name in nodes}
+    for name, refusal in refusals.items():
+        if any(words in refusal for words in FULL):
+            raise HarnessError(f"{name} takes no pod at all, make room there: {refusal}")
+    if nodes and all(refusals.values()):
+        raise HarnessError(f"no node may hold engines by their own rules: {refusals}")
+    return [name for name, refusal in refusals.items() if not refusal]
+
+
+def refused_to_keep_apart(node: str, replicas: Sequence[Decision]) -> None:
+    """Make sure that a refusal had the reason that was to be seen.
+
+    Raises:
+        HarnessError: the first replica was refused already, or one for something else.
+    """
+    refusals = [each.refusal for each in replicas if not each.node]
+    if len(refusals) == len(replicas):
+        raise HarnessError(f"{node} took no stand-in for a replica at all: {refusals[0]}")
+    for refusal in refusals:
+        if not any(words in refusal for words in APART):
+            raise HarnessError(f"{node} refused a replica, not to keep them apart: {refusal}")
