@@ -6,4 +6,5 @@ pytest_plugins = [
     "fixtures.stack",
     "fixtures.traffic",
     "fixtures.scratch",
+    "fixtures.accelerators",
 ]
