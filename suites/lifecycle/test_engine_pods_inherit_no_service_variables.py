@@ -65,6 +65,12 @@ def services_before(cluster: Cluster, namespace: str, pod: Document) -> list[str
     ]
 
 
+def telling(variables: dict[str, str]) -> str:
+    """Return the one that engines stumble over: a port that is an address."""
+    ports = [f"{name}={value}" for name, value in variables.items() if "://" in value]
+    return min(ports, key=len, default="none yet")
+
+
 def test_no_engine_pod_has_links_on(
     profile: TargetProfile, cluster: Cluster, stack: Stack, evidence: Evidence
 ) -> None:
@@ -88,7 +94,8 @@ def test_no_engine_pod_has_links_on(
     for name, on in links.items():
         assert not on, (
             f"{name} runs with enableServiceLinks: {str(on).lower()} and inherited "
-            f"{', '.join(variables[name]) or 'nothing yet'}; set it to false in its pod template"
+            f"{len(variables[name])} variables of Services, such as {telling(variables[name])}; "
+            "set it to false in its pod template"
         )
 
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from hotfire.errors import LabError
 from hotfire.waiting import until
 from tests.world import World
 
@@ -40,8 +41,12 @@ def _restart_with(world: World, node: str, base_spec: str) -> None:
     )
     world.rack.release(node, "containerd")
     until(
-        lambda: world.rack.service_pid(node, "containerd"),
-        within_seconds=30,
-        what=f"containerd of {node} runs",
+        lambda: _answers(world, node), within_seconds=30, what=f"containerd of {node} answers again"
     )
-    world.rack.run(node, ["ctr", "version"])
+
+
+def _answers(world: World, node: str) -> bool:
+    try:
+        return bool(world.rack.run(node, ["ctr", "version"]))
+    except LabError:
+        return False
