@@ -54,13 +54,14 @@ def differences(labels: Mapping[str, str], hardware: Hardware) -> list[str]:
     """Return what labels, by fact, say otherwise than the hardware."""
     found = []
     if labels["product"].removesuffix(SHARED) != hardware.product:
-        found.append(f"product is {labels['product']}, a pod reads {hardware.product}")
+        found.append(f"product is {labels['product'] or 'missing'}, a pod reads {hardware.product}")
     if labels["count"] != str(hardware.count):
-        found.append(f"count is {labels['count']}, the driver has {hardware.count}")
+        found.append(f"count is {labels['count'] or 'missing'}, the driver has {hardware.count}")
     memory = int(labels["memory"]) if labels["memory"].isdecimal() else 0
     tolerance = hardware.memory_mebibytes * MEMORY_TOLERANCE_RATIO
     if abs(memory - hardware.memory_mebibytes) > tolerance:
-        found.append(f"memory is {labels['memory']}, a pod reads {hardware.memory_mebibytes} MiB")
+        said = labels["memory"] or "missing"
+        found.append(f"memory is {said}, a pod reads {hardware.memory_mebibytes} MiB")
     return found
 
 
@@ -144,14 +145,17 @@ def test_pod_that_selects_a_product_gets_it(
     stack: object,
     evidence: Evidence,
 ) -> None:
-    label = f"{profile.accelerator.resource}.product"
+    resource = profile.accelerator.resource
+    label = f"{resource}.product"
     free = {
         node.labels[label]
         for node in labelled_nodes(profile, cluster)
-        if node.labels.get(label) and accelerators.free(node) > 0
+        if node.labels.get(label)
+        and int(node.allocatable.get(resource, "0"))
+        and accelerators.free(node) > 0
     }
     if not free:
-        raise HarnessError("no labelled node has a free GPU for a pod that selects its product")
+        raise HarnessError(f"no labelled node has a free {resource} for a pod that selects by it")
     products = dict(enumerate(sorted(free)))
     for number, product in products.items():
         scratch.pod(f"wants-{number}", argv=READ, gpus=1, node_selector={label: product})
