@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from hotfire.chaos.agent_client import AgentClient
-from hotfire.chaos.blast import World, prove, resolve
+from hotfire.chaos.blast import Plan, World, prove, resolve
+from hotfire.chaos.lease import RunLease
 from hotfire.cluster import Cluster
 from hotfire.errors import HarnessError
 from hotfire.evidence import Evidence
@@ -38,13 +39,19 @@ def world(cluster: Cluster, agent: AgentClient, profile: TargetProfile, stack: o
     return World(cluster=cluster, agent=agent, profile=profile)
 
 
+@pytest.fixture
+def arm(world: World, run: RunDirectory, lease: RunLease) -> Callable[[Experiment, Plan], Trial]:
+    """Prepare a trial under the Lease of this session."""
+    return lambda experiment, plan: Trial(experiment, world, run, plan, lease=lease)
+
+
 @pytest.mark.parametrize(
     "experiment", [case(path) for path in sorted(Path(__file__).parent.glob("*/*.yaml"))]
 )
 def test_target_withstands(
     experiment: Experiment,
     world: World,
-    run: RunDirectory,
+    arm: Callable[[Experiment, Plan], Trial],
     load: Callable[..., RunningLoad],
     evidence: Evidence,
     request: pytest.FixtureRequest,
@@ -52,7 +59,7 @@ def test_target_withstands(
     plan = resolve(world, experiment.id, experiment.claim.blast_radius)
     evidence.record("targets", [str(target) for target in plan.targets])
     evidence.record("blast_radius", [proof.model_dump() for proof in prove(world, plan)])
-    with Trial(experiment, world, run, plan) as trial:
+    with arm(experiment, plan) as trial:
         traffic = load(name=experiment.id)
         trial.await_baseline(traffic)
         trial.fire()

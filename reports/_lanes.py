@@ -18,6 +18,7 @@ from reports._words import seconds as words
 
 _BIN_SECONDS = 10
 _POINTS = 4000
+_LONGEST_SECONDS = 100_000
 # Faster is one chunk in two packets, or two in one.
 _FASTEST_SECONDS = 1e-3
 # The least from which a p95 is more than the largest value.
@@ -308,9 +309,11 @@ def _gaps(requests: Iterable[Request], origin_ns: int) -> Lane:
 
 def _ready(events: Iterable[Event], origin_ns: int, span: Point) -> Iterator[Lane]:
     points = [
-        (_seconds(event.at_ns, origin_ns), float(str(event.data["ready"])))
+        (_seconds(event.at_ns, origin_ns), float(ready))
         for event in events
-        if event.kind == "watch" and event.what == "ready-endpoints" and "ready" in event.data
+        if event.kind == "watch"
+        and event.what == "ready-endpoints"
+        and isinstance(ready := event.data.get("ready"), int | float)
     ]
     if points:
         # A watch tells changes only: what was seen last also holds to the end.
@@ -327,7 +330,8 @@ def _ready(events: Iterable[Event], origin_ns: int, span: Point) -> Iterator[Lan
 
 def _counts_axis(highest: float) -> dict[str, object]:
     """Return an axis of whole numbers from zero."""
-    step = next(s * 10**e for e in range(9) for s in (1, 2, 5) if highest <= 3 * s * 10**e)
+    steps = (s * 10**e for e in range(9) for s in (1, 2, 5) if highest <= 3 * s * 10**e)
+    step = next(steps, highest)
     return {"range": [0, max(highest, 1) * 1.1], "dtick": step, "tick0": 0}
 
 
@@ -375,7 +379,20 @@ def _filled(counts: Counter[int]) -> list[Point]:
     """Return a point per second, zeros included: an outage is what the lane is for."""
     if not counts:
         return []
+    if max(counts) - min(counts) > _LONGEST_SECONDS:
+        return list(_edges(counts))
     return [(second + 0.5, float(counts[second])) for second in range(min(counts), max(counts) + 1)]
+
+
+def _edges(counts: Counter[int]) -> Iterator[Point]:
+    """Yield the same line with two points to each outage, however long it is."""
+    before = min(counts)
+    for second in sorted(counts):
+        if second > before + 1:
+            yield before + 1.5, 0.0
+            yield second - 0.5, 0.0
+        yield second + 0.5, float(counts[second])
+        before = second
 
 
 def _line(name: str, points: Sequence[Point], colour: str, *, shape: str) -> go.Scatter:

@@ -7,15 +7,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from hotfire.bands import Bands
-from hotfire.history import Request, load, once, stream
+from hotfire.crosscheck import CrossCheck
+from hotfire.history import Request, is_whole, load, once, stream
 from hotfire.percentiles import SAMPLE_FLOORS
 from hotfire.profile import Budgets, Measurement
 from hotfire.rundir import Event, RunDirectory
 from hotfire.slo import Latency, Summary, summarise
 from hotfire.traffic.calibration import Calibration
+from hotfire.traffic.gates import GateResult
 from hotfire.traffic.vllm_bench import Compared
 from reports._lanes import figure
 from reports._words import counted, number, plain, seconds
@@ -62,6 +64,8 @@ class Instrument:
     gates: tuple[Gate, ...]
     calibration: str
     """How exact it was when it was last measured, or that nobody did."""
+    streamed: str
+    """Whether tokens came as they were made, so that times between them were seen."""
     engines: str
     """What the engines say of the same load, or that they were not asked."""
     bench: tuple[str, ...]
@@ -111,11 +115,13 @@ def _unclaimed(run: RunDirectory, names: Iterable[str]) -> list[Path]:
 
 def _histories(run: RunDirectory, name: str) -> list[Path]:
     """Return the recorded loads of a requirement, Parquet before JSONL of the same name."""
-    files = {
-        path.stem: path
-        for suffix in ("jsonl", "parquet")
-        for path in sorted(run.path("history").glob(f"{name}*.{suffix}"))
-    }
+    folder = run.path("history")
+    found = sorted(folder.iterdir()) if folder.is_dir() else []
+    files: dict[str, Path] = {}
+    for suffix in (".jsonl", ".parquet"):
+        # A run that was killed while it packed leaves half a Parquet beside whole lines.
+        fitting = [path for path in found if path.suffix == suffix and path.stem.startswith(name)]
+        files |= {path.stem: path for path in fitting if path.stem not in files or is_whole(path)}
     return [
         path
         for stem, path in sorted(files.items())
@@ -139,7 +145,7 @@ def _read(
         name=path.stem,
         plot=_plot(requests, events, _bands(run, name, requests, events), recovered_ns),
         about=_about(_document(path.with_suffix(".plan.json")), requests),
-        summary=_summary(requests),
+        summary=_figures(path),
         instrument=_instrument(run, path),
     )
 
@@ -158,28 +164,29 @@ def _instrument(run: RunDirectory, history: Path) -> Instrument:
     found = _record(run, history)
     return Instrument(
         name=history.stem,
-        error=_error(found["measured"] or {}),
-        gates=tuple(_gate(each) for each in found["gates"]),
+        error=_error(found["measured"]),
+        gates=tuple(_gates(found["gates"])),
         calibration=_calibration(found["calibration"]),
+        streamed=_figures(history).streamed_told,
         engines=_engines(found["cross_check"]),
-        bench=tuple(plain(Compared(**each).told()) for each in found["vllm_bench"]),
+        bench=tuple(_bench(found["vllm_bench"])),
     )
 
 
 def summaries(run: RunDirectory) -> Iterator[tuple[str, Summary]]:
     """Yield the name and the figures of each load of a run."""
     for path in _histories(run, ""):
-        yield path.stem, _summary_of(path, path.stat().st_mtime_ns)
+        yield path.stem, _figures(path)
 
 
-def _summary(requests: Iterable[Request]) -> Summary:
-    return summarise(request for request in requests if request.phase != "warmup")
+def _figures(path: Path) -> Summary:
+    return _summary_of(path, path.stat().st_mtime_ns)
 
 
 @cache
 def _summary_of(path: Path, _changed_ns: int) -> Summary:
     """Return the figures of a history; a long one takes seconds, and several formats ask."""
-    return _summary(once(stream(path)))
+    return summarise(request for request in once(stream(path)) if request.phase != "warmup")
 
 
 def percentiles(latency: Latency) -> list[str]:
@@ -193,7 +200,12 @@ def percentiles(latency: Latency) -> list[str]:
 def records(run: RunDirectory) -> list[dict[str, Any]]:
     """Return of each load what was measured, by what, and what other witnesses say."""
     return [
-        {"name": name, "figures": summary.figures(), **_record(run, path)}
+        {
+            "name": name,
+            "streamed": summary.streamed,
+            "figures": summary.figures(),
+            **_record(run, path),
+        }
         for path, (name, summary) in zip(_histories(run, ""), summaries(run), strict=True)
     ]
 
@@ -250,13 +262,19 @@ def _about(plan: Mapping[str, Any], requests: Sequence[Request]) -> str:
     sent = f"{counted(len(requests), 'request')} in {seconds(span)}"
     if not plan:
         return f"{sent}."
-    return (
-        f"{sent}: {plan['process'].capitalize()} arrivals, {number(plan['rate_per_second'])} per"
-        f" second; {plan['prompt_words']} words in, at most {plan['max_tokens']} tokens out."
-    )
+    try:
+        return (
+            f"{sent}: {str(plan['process']).capitalize()} arrivals,"
+            f" {number(plan['rate_per_second'])} per second; {plan['prompt_words']} words in, at"
+            f" most {plan['max_tokens']} tokens out."
+        )
+    except (KeyError, TypeError):
+        return f"{sent}; its plan cannot be read."
 
 
-def _error(measured: Mapping[str, Any]) -> str:
+def _error(measured: object) -> str:
+    if not isinstance(measured, Mapping):
+        return ""
     parts = []
     for name, word in (("lag", "reads"), ("lateness", "sends")):
         stamps = [measured.get(f"{name}_{q}_seconds") for q in ("p50", "p99", "max")]
@@ -274,25 +292,43 @@ def _calibration(known: Mapping[str, Any] | None) -> str:
 
 
 def _engines(found: Mapping[str, Any] | None) -> str:
-    return f"{found['agreement']}: {found['reason']}" if found else "not asked"
+    if not found:
+        return "not asked"
+    try:
+        told = CrossCheck.model_validate(found)
+    except ValidationError:
+        return "what they said cannot be read"
+    return f"{told.agreement}: {told.reason}"
 
 
-def _gate(gate: Mapping[str, Any]) -> Gate:
-    name = str(gate["name"])
-    return Gate(
-        name=_GATES.get(name, name),
-        measured=shown(name, gate["measured"]),
-        limit=shown(name, gate["limit"]),
-        holds=bool(gate["holds"]),
-        reason=str(gate["reason"]),
-    )
+def _gates(found: object) -> Iterator[Gate]:
+    try:
+        gates = TypeAdapter(tuple[GateResult, ...]).validate_python(found)
+    except ValidationError:
+        return
+    for gate in gates:
+        yield Gate(
+            name=_GATES.get(gate.name, gate.name),
+            measured=shown(gate.name, gate.measured),
+            limit=shown(gate.name, gate.limit),
+            holds=gate.holds,
+            reason=gate.reason,
+        )
+
+
+def _bench(found: object) -> Iterator[str]:
+    for each in found if isinstance(found, list) else ():
+        try:
+            yield plain(Compared(**each).told())
+        except (TypeError, ValueError):
+            yield "another tool's figures cannot be read"
 
 
 def _document(path: Path) -> dict[str, Any]:
     """Return a JSON object; empty where there is none, or half of one after a crash."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}
 

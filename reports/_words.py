@@ -13,6 +13,8 @@ _DIGITS = 3
 _UNITS = ("_seconds", "_bytes", "_per_second")
 _UPPER = {"ttft": "TTFT", "tpot": "TPOT", "e2e": "end to end", "cpu": "CPU"}
 _HOME = re.compile(r"(?<![\w.~/])/(?:root|home/[^/\s]+|Users/[^/\s]+)(?=/)")
+_WORD = re.compile(r"\S+")
+_PATH = re.compile(r"(?<![\w.~])/")
 _OWN_TROUBLE = re.compile(r"^((?:setup|teardown): )?(?:HarnessError|InstrumentError): ")
 _TITLES = {
     Conformance.CONFORMANT: "is conformant",
@@ -85,10 +87,21 @@ def portable(text: str, run: RunDirectory) -> str:
 
     What lies in the run directory is named relative to it, homes become ``~``.
     """
-    run_id = re.escape(run.info().run_id)
-    for place in (re.escape(str(run.root)), rf"(?<![\w.~])/\S*?/{run_id}"):
-        text = re.sub(rf"{place}/", "", text)
+    text = text.replace(f"{run.root}/", "")
+    mark = f"/{run.info().run_id}/"
+    if mark in text:
+        text = _WORD.sub(lambda word: _below(word[0], mark), text)
     return _HOME.sub("~", text)
+
+
+def _below(word: str, mark: str) -> str:
+    """Return a word without what leads to the run directory, wherever that once lay."""
+    kept, at = [], 0
+    while (end := word.find(mark, at)) >= 0:
+        begin = _PATH.search(word, at, end)
+        kept.append(word[at : begin.start() if begin else end + len(mark)])
+        at = end + len(mark)
+    return "".join([*kept, word[at:]])
 
 
 def because(outcome: Outcome) -> str:
@@ -114,12 +127,16 @@ def lead(info: RunInfo, found: Sequence[Outcome]) -> str:
 
 
 def _meaning(info: RunInfo, found: Sequence[Outcome]) -> Iterable[str]:
+    troubles = [o for o in found if o.is_run]
+    found = [o for o in found if not o.is_run]
     musts = [o for o in found if o.first.level is Level.MUST]
     applicable = sum(o.verdict is not Verdict.NOT_APPLICABLE for o in musts)
     broken = _ids(musts, Verdict.FAILED)
     undecided = _ids(musts, Verdict.INCONCLUSIVE)
     if info.finished_at is None:
         yield "The run has not come to its end."
+    for case in (case for outcome in troubles for case in outcome.cases):
+        yield f"The run itself was in trouble ({case.case}): {plain(case.reason)}."
     if broken:
         yield f"{len(broken)} of {counted(applicable, 'requirement')} broken: {', '.join(broken)}."
     if undecided:
@@ -149,7 +166,7 @@ def _harm(found: Iterable[Outcome]) -> Iterable[str]:
 
 def tally(found: Iterable[Outcome]) -> list[tuple[int, str, str]]:
     """Return count, word and verdict of each group of requirements, worst first."""
-    rows = list(found)
+    rows = [outcome for outcome in found if not outcome.is_run]
     left_out = sum(outcome.skipped for outcome in rows)
     groups = [
         (sum(o.verdict is verdict and not o.skipped for o in rows), word, verdict.value)

@@ -7,10 +7,12 @@ from functools import partial
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from hotfire.outcome import Outcome, outcomes
 from hotfire.rundir import BudgetRow, Event, Result, RunDirectory
+from hotfire.shown import shown
 from reports import _words
 from reports._head import head
 from reports._lanes import window
@@ -77,6 +79,7 @@ def _environment(run: RunDirectory) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(folder),
         autoescape=True,
+        finalize=_seen,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -93,6 +96,12 @@ def _environment(run: RunDirectory) -> Environment:
     }
     environment.globals |= {"counted": _words.counted, "figure": _words.figure}
     return environment
+
+
+def _seen(value: object) -> object:
+    """Return a word as the reader may see it; what is HTML already is our own."""
+    plain_text = isinstance(value, str) and not isinstance(value, Markup)
+    return shown(str(value), keep="\n\t") if plain_text else value
 
 
 def _section(run: RunDirectory, outcome: Outcome, events: Iterable[Event]) -> Section | None:

@@ -4,6 +4,7 @@ import json
 
 from hotfire.outcome import outcomes
 from hotfire.rundir import RunDirectory
+from hotfire.shown import shown
 from reports._head import head
 from reports._loads import records
 from reports._words import portable
@@ -35,7 +36,7 @@ def render(run: RunDirectory) -> str:
     }
     # A percentile over lost requests is infinite, which JSON cannot say: it becomes a string.
     text = json.dumps(_finite(document), indent=2, ensure_ascii=False, allow_nan=False)
-    return portable(text, run) + "\n"
+    return shown(portable(text, run), keep="\n") + "\n"
 
 
 def _finite(value: object) -> object:

@@ -1,12 +1,12 @@
 """JUnit XML, as CI systems read it: a test case per case, a suite per area."""
 
-import re
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from hotfire.outcome import outcomes
 from hotfire.rundir import Result, RunDirectory
+from hotfire.shown import shown
 from hotfire.verdict import Verdict
 from reports._loads import Instrument, instruments, other_instruments
 from reports._words import plain, portable
@@ -19,7 +19,7 @@ _TAGS = {
     Verdict.INCONCLUSIVE: "error",
     Verdict.NOT_APPLICABLE: "skipped",
 }
-_ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_FOLDERS = {"check": "suites", "fault": "experiments", "run": "hotfire"}
 
 
 def render(run: RunDirectory) -> str:
@@ -27,12 +27,12 @@ def render(run: RunDirectory) -> str:
     info = run.info()
     cases = [case for outcome in outcomes(run.results()) for case in outcome.cases]
     cases.sort(key=lambda case: (case.kind, case.area, case.id))
-    root = Element("testsuites", {"name": f"hotfire {info.target_name}"} | _counts(cases))
+    root = Element("testsuites", {"name": _legal(f"hotfire {info.target_name}")} | _counts(cases))
     for (kind, area), group in groupby(cases, key=lambda case: (case.kind, case.area)):
         members = list(group)
-        folder = "suites" if kind == "check" else "experiments"
+        folder = _FOLDERS[kind]
         stamp = info.started_at.isoformat(timespec="seconds")
-        facts = {"name": f"{folder}.{area}", "timestamp": stamp}
+        facts = {"name": _legal(f"{folder}.{area}"), "timestamp": stamp}
         suite = SubElement(root, "testsuite", facts | _counts(members))
         for case in members:
             _add_case(suite, case, instruments(run, case.id))
@@ -63,7 +63,7 @@ def _add_case(suite: Element, case: Result, measured_by: Iterable[Instrument]) -
         "testcase",
         classname=f"{suite.get('name')}.{case.id}",
         name=_legal(case.case),
-        file=case.nodeid.partition("::")[0],
+        file=_legal(case.nodeid.partition("::")[0]),
         time=f"{case.seconds:.3f}",
     )
     _add_properties(element, measured_by)
@@ -87,11 +87,12 @@ def _told(load: Instrument) -> Iterator[tuple[str, str]]:
         word = "holds" if gate.holds else "tripped"
         yield f"gate {gate.name}", f"{word}: {gate.measured}, limit {gate.limit}"
     yield "calibration", load.calibration
+    yield "streamed", load.streamed
     yield "engines", load.engines
     for number, line in enumerate(load.bench, start=1):
         yield f"vllm bench {number}", line
 
 
 def _legal(text: str) -> str:
-    """Return a text without the characters XML cannot carry; a target may send any."""
-    return _ILLEGAL.sub("\ufffd", text)
+    """Return a text without the characters that XML cannot carry, or that nobody would see."""
+    return shown(text, keep="\n\t")

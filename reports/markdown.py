@@ -1,15 +1,20 @@
 """Markdown, for merge requests and tickets."""
 
+import re
 from collections.abc import Iterator, Sequence
 
 from hotfire.outcome import Outcome, outcomes
-from hotfire.rundir import BudgetRow, RunDirectory, RunInfo
+from hotfire.rundir import BudgetRow, RunDirectory, RunInfo, file_name
+from hotfire.shown import shown
 from hotfire.verdict import Verdict
 from reports._head import head
 from reports._loads import instruments, percentiles, summaries
 from reports._words import because, counted, figure, label, portable
 
 SUFFIX = ".md"
+# An underscore within a word is none of its syntax, and figures' names are full of them.
+_SYNTAX = re.compile(r"[\\`*\[\]|]|~~|(?<![^\W_])_|_(?![^\W_])")
+_ADDRESS = re.compile(r"https?://[^\s()<>\[\]|`\\]+")
 
 
 def render(run: RunDirectory) -> str:
@@ -35,10 +40,11 @@ def render(run: RunDirectory) -> str:
 
 def _about(info: RunInfo) -> Iterator[str]:
     began = f"{info.started_at:%Y-%m-%d %H:%M} UTC"
-    yield f"hotfire {info.tool_version}, run `{info.run_id}`, {began}."
+    run_id = file_name(info.run_id)
+    yield f"hotfire {_cell(info.tool_version)}, run `{run_id}`, {began}."
     machine = f"{counted(info.machine.cores, 'core')}, Linux {info.machine.kernel}"
     if info.cluster is None:
-        yield f"Measured from {machine}."
+        yield _cell(f"Measured from {machine}.")
         return
     racks = {node.rack for node in info.cluster.nodes if node.rack}
     accelerators = sum(node.accelerators for node in info.cluster.nodes)
@@ -64,8 +70,8 @@ def _budgets(rows: Sequence[BudgetRow]) -> Iterator[str]:
     for row in rows:
         limit, measured = figure(row.name, row.limit), figure(row.name, row.measured)
         reason = "" if row.verdict is Verdict.PASSED else row.reason
-        cells = (_strong(row.verdict), label(row.name), limit, measured, reason)
-        yield f"| {' | '.join(map(_cell, cells))} |"
+        cells = (label(row.name), limit, measured, reason)
+        yield f"| {' | '.join((_strong(row.verdict), *map(_cell, cells)))} |"
 
 
 def _strong(verdict: Verdict) -> str:
@@ -76,8 +82,9 @@ def _row(outcome: Outcome) -> str:
     first = outcome.first
     verdict = "left out" if outcome.skipped else _strong(outcome.verdict)
     reason = "" if outcome.verdict is Verdict.PASSED else because(outcome)
-    cells = (verdict, first.level, f"[{first.id}]({first.source})", first.statement, reason)
-    return f"| {' | '.join(map(_cell, cells))} |"
+    name = first.id if outcome.is_run else _linked(first.id, first.source)
+    told = (name, _cell(first.statement), _cell(reason))
+    return f"| {' | '.join((verdict, first.level, *told))} |"
 
 
 def _faults(found: list[Outcome]) -> Iterator[str]:
@@ -90,7 +97,7 @@ def _faults(found: list[Outcome]) -> Iterator[str]:
         names = ("fault_window_seconds", "recovered_from_clearing_seconds", "lost_requests")
         seen = outcome.decisive.figures
         cells = [figure(name, seen.get(name)) for name in (*names, "longest_stall_seconds")]
-        yield f"| {outcome.first.id} | {' | '.join(cells)} |"
+        yield f"| {' | '.join(map(_cell, (outcome.first.id, *cells)))} |"
 
 
 def _measured(run: RunDirectory) -> Iterator[str]:
@@ -101,15 +108,31 @@ def _measured(run: RunDirectory) -> Iterator[str]:
     yield "|---|---|---|---|---|"
     for one in found:
         fitness = "fit" if one.fit else "**not fit**"
-        cells = (one.name, fitness, one.trouble, one.calibration, one.engines)
-        yield f"| {' | '.join(map(_cell, cells))} |"
+        name, *told = map(_cell, (one.name, one.trouble, one.calibration, one.engines))
+        yield f"| {' | '.join((name, fitness, *told))} |"
     yield from ("", "| Load | Latency | p50 | p95 | p99 |", "|---|---|---:|---:|---:|")
     for load, summary in summaries(run):
         for name, latency in summary.latencies():
             yield f"| {_cell(load)} | {' | '.join([label(name), *percentiles(latency)])} |"
-    bench = [f"- {one.name}, vllm bench {_cell(line)}" for one in found for line in one.bench]
+    yield ""
+    for load, summary in summaries(run):
+        wrong = [f"{label(kind)}: {count}" for kind, count in sorted(summary.deviations.items())]
+        streamed = "; ".join([f"streamed {summary.streamed_told}", *wrong])
+        yield f"- {_cell(load)}: {_cell(streamed)}"
+    bench = [
+        f"- {_cell(one.name)}, vllm bench {_cell(line)}" for one in found for line in one.bench
+    ]
     yield from ("", *bench) if bench else ()
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    """Return a text on one line in which nothing is Markdown, HTML or unseen."""
+    line = shown(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;")
+    return _SYNTAX.sub(r"\\\g<0>", line)
+
+
+def _linked(word: str, source: str) -> str:
+    """Return a word that leads to its source, if that is an address of the web."""
+    if not _ADDRESS.fullmatch(source):
+        return _cell(word)
+    return f"[{_cell(word)}]({source})"

@@ -1,9 +1,11 @@
 """An API server in miniature: enough of Kubernetes' HTTP to hold objects, with its refusals."""
 
+import itertools
 import json
+import socket
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,13 +16,21 @@ import yaml
 from kubernetes import client as k8s
 
 from hotfire.cluster import Cluster
+from hotfire.patience import Patience
 
 Document = dict[str, Any]
 
 KINDS = {
     "scheduling.k8s.io/v1": {"PriorityClass": False},
-    "v1": {"Namespace": False, "Pod": True, "ConfigMap": True, "Node": False, "Event": True}
-    | {"Service": True},
+    "v1": {
+        "Namespace": False,
+        "Pod": True,
+        "ConfigMap": True,
+        "Secret": True,
+        "Service": True,
+        "Node": False,
+        "Event": True,
+    },
     "apps/v1": {"DaemonSet": True, "Deployment": True},
     "batch/v1": {"Job": True},
     "policy/v1": {"PodDisruptionBudget": True},
@@ -37,7 +47,19 @@ class FakeApi:
         self.objects: dict[tuple[str, str, str, str], Document] = {}
         self.refuse: dict[str, int] = {}
         """HTTP status by ``METHOD plural``, to refuse such requests with."""
+        self.before: dict[str, Callable[[], object]] = {}
+        """What happens just before the first such request is carried out."""
+        self.troubles: dict[str, list[int | str]] = {}
+        """What befalls the next requests of ``METHOD plural``, one each: a status, ``cut`` for a
+        connection that ends without an answer, ``lost`` for one that ends after the deed."""
+        self.retry_after: str | None = None
+        """What comes with every refusal."""
+        self.told: list[tuple[int, Document]] = []
+        """Each state of each object with its resource version, as a watch tells it."""
         self.requests: list[str] = []
+        self.lock = threading.RLock()
+        """Held while a request is carried out, as etcd writes one object after the other."""
+        self._versions = itertools.count(1)
         self.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kube-system"}})
 
     def put(self, document: Document) -> Document:
@@ -51,7 +73,20 @@ class FakeApi:
             metadata["name"],
         )
         self.objects[key] = document
+        self.tell(document)
         return document
+
+    def remove(self, key: tuple[str, str, str, str]) -> None:
+        """Remove an object; with a namespace goes whatever lies in it."""
+        del self.objects[key]
+        if key[1] == "namespaces":
+            self.objects = {each: one for each, one in self.objects.items() if each[2] != key[3]}
+
+    def tell(self, document: Document) -> None:
+        """Let watches know of an object's state, under a version of its own."""
+        version = next(self._versions)
+        document["metadata"]["resourceVersion"] = str(version)
+        self.told.append((version, json.loads(json.dumps(document))))
 
     def names(self, plural: str) -> list[str]:
         return sorted(name for _, one, _, name in self.objects if one == plural)
@@ -75,14 +110,18 @@ def serving(api: FakeApi) -> Iterator[str]:
         server.server_close()
 
 
-def connect(address: str) -> Cluster:
-    """Return the real client of such a server."""
-    return Cluster(k8s.ApiClient(k8s.Configuration(host=address)), api_seconds=5.0)
+def connect(
+    address: str, patience: Patience | None = None, *, owner: str = "hotfire-system"
+) -> Cluster:
+    """Return the real client of such a server; by default it asks once."""
+    api = k8s.ApiClient(k8s.Configuration(host=address))
+    return Cluster(api, api_seconds=5.0, owner=owner, patience=patience)
 
 
 class _Handler(BaseHTTPRequestHandler):
     api: FakeApi
     protocol_version = "HTTP/1.1"
+    _lost = False
 
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
@@ -91,6 +130,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         version, plural, namespace, name = _split(path)
         if self._refused("GET", plural):
+            return
+        if self._query("watch"):
+            self._watched(plural)
             return
         if name:
             document = self.api.objects.get((version, plural, namespace, name))
@@ -102,7 +144,35 @@ class _Handler(BaseHTTPRequestHandler):
             if (one_version, one_plural) == (version, plural) and namespace in ("", place)
         ]
         chosen = [one for one in items if _selected(one, self._query("labelSelector"))]
-        self._reply(HTTPStatus.OK, {"kind": "List", "apiVersion": version, "items": chosen})
+        metadata = {"resourceVersion": str(self.api.told[-1][0])}
+        found = {"kind": "List", "apiVersion": version, "metadata": metadata, "items": chosen}
+        self._reply(HTTPStatus.OK, found)
+
+    def do_POST(self) -> None:
+        version, plural, namespace, _ = _split(urlsplit(self.path).path)
+        body = json.loads(self._body())
+        if self._refused("POST", plural):
+            return
+        with self.api.lock:
+            if (version, plural, namespace, body["metadata"]["name"]) in self.api.objects:
+                self._conflict("AlreadyExists")
+                return
+            self._store(body, version, namespace)
+
+    def do_PUT(self) -> None:
+        version, plural, namespace, name = _split(urlsplit(self.path).path)
+        body = json.loads(self._body())
+        if self._refused("PUT", plural):
+            return
+        with self.api.lock:
+            document = self.api.objects.get((version, plural, namespace, name))
+            if document is None:
+                self._missing()
+            elif not _is_as_read(document, body["metadata"]):
+                self._conflict("the object has been modified")
+            else:
+                body["metadata"]["uid"] = document["metadata"]["uid"]
+                self._store(body, version, namespace)
 
     def do_PATCH(self) -> None:
         version, plural, namespace, name = _split(urlsplit(self.path).path)
@@ -111,41 +181,75 @@ class _Handler(BaseHTTPRequestHandler):
             return
         key = (version, plural, namespace, name)
         applying = "apply-patch" in self.headers["Content-Type"]
-        if key not in self.api.objects and not applying:
-            self._missing()
-            return
-        old = self.api.objects.get(key, {"metadata": {"uid": str(uuid.uuid4())}})
-        new = _merged(old, body)
-        if not self._query("dryRun"):
-            self.api.objects[key] = new
-        self._reply(HTTPStatus.OK, new)
+        with self.api.lock:
+            if key not in self.api.objects and not applying:
+                self._missing()
+                return
+            old = self.api.objects.get(key, {"metadata": {}})
+            new = _merged(old, body)
+            if applying and key in self.api.objects and self._query("force").lower() != "true":
+                self._conflict("conflict with another manager")
+            elif self._query("dryRun"):
+                self._reply(HTTPStatus.OK, new)
+            else:
+                self._store(new, version, namespace)
 
     def do_DELETE(self) -> None:
         version, plural, namespace, name = _split(urlsplit(self.path).path)
         options = json.loads(self._body() or "{}")
         if self._refused("DELETE", plural):
             return
-        document = self.api.objects.get((version, plural, namespace, name))
-        if document is None:
-            self._missing()
-            return
-        wanted = (options.get("preconditions") or {}).get("uid")
-        if wanted and wanted != document["metadata"]["uid"]:
-            self._reply(HTTPStatus.CONFLICT, {"kind": "Status", "message": "uid differs"})
-            return
-        if not options.get("dryRun"):
-            del self.api.objects[version, plural, namespace, name]
-        self._reply(HTTPStatus.OK, {"kind": "Status", "status": "Success"})
+        key = (version, plural, namespace, name)
+        with self.api.lock:
+            document = self.api.objects.get(key)
+            if document is None:
+                self._missing()
+            elif not _is_as_read(document, options.get("preconditions") or {}):
+                self._conflict("a precondition failed")
+            else:
+                if not options.get("dryRun"):
+                    self.api.remove(key)
+                self._reply(HTTPStatus.OK, {"kind": "Status", "status": "Success"})
+
+    def _store(self, document: Document, version: str, namespace: str) -> None:
+        metadata = {**document["metadata"], **({"namespace": namespace} if namespace else {})}
+        stored = self.api.put({**document, "apiVersion": version, "metadata": metadata})
+        self._reply(HTTPStatus.OK, stored)
+
+    def _conflict(self, message: str) -> None:
+        self._reply(HTTPStatus.CONFLICT, {"kind": "Status", "message": message})
 
     def log_message(self, *_: object) -> None:
         return
 
     def _refused(self, method: str, plural: str) -> bool:
         self.api.requests.append(f"{method} {plural}")
-        status = self.api.refuse.get(f"{method} {plural}")
-        if status:
-            self._reply(status, {"kind": "Status", "message": f"refused {method} {plural}"})
-        return status is not None
+        if (happens := self.api.before.pop(f"{method} {plural}", None)) is not None:
+            happens()
+        coming = self.api.troubles.get(f"{method} {plural}") or []
+        trouble = coming.pop(0) if coming else self.api.refuse.get(f"{method} {plural}")
+        self._lost = trouble == "lost"
+        if trouble == "cut":
+            self._cut()
+        elif isinstance(trouble, int):
+            self._reply(trouble, {"kind": "Status", "message": f"refused {method} {plural}"})
+        return trouble is not None and not self._lost
+
+    def _cut(self) -> None:
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
+
+    def _watched(self, plural: str) -> None:
+        """Tell what has happened since a version, and end, as an API server may at any time."""
+        since = int(self._query("resourceVersion"))
+        news = [one for version, one in self.api.told if version > since]
+        mine = [one for one in news if _plural(one["kind"]) == plural]
+        lines = [json.dumps({"type": "MODIFIED", "object": one}) + "\n" for one in mine]
+        data = "".join(lines).encode()
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
 
     def _query(self, name: str) -> str:
         return parse_qs(urlsplit(self.path).query).get(name, [""])[0]
@@ -157,8 +261,13 @@ class _Handler(BaseHTTPRequestHandler):
         self._reply(HTTPStatus.NOT_FOUND, {"kind": "Status", "message": "not found"})
 
     def _reply(self, status: int, document: Document) -> None:
+        if self._lost:
+            self._cut()
+            return
         data = json.dumps(document).encode()
         self.send_response(status)
+        if self.api.retry_after and status >= HTTPStatus.BAD_REQUEST:
+            self.send_header("Retry-After", self.api.retry_after)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
@@ -184,7 +293,7 @@ def _group(version: str) -> Document:
 
 
 def _resource(kind: str, namespaced: bool) -> Document:
-    verbs = ["get", "list", "patch", "delete", "create"]
+    verbs = ["get", "list", "patch", "delete", "create", "update"]
     return {
         "name": _plural(kind),
         "kind": kind,
@@ -202,6 +311,12 @@ def _split(path: str) -> tuple[str, str, str, str]:
     if rest[0] == "namespaces" and len(rest) > 2:
         namespace, rest = rest[1], rest[2:]
     return version, rest[0], namespace, rest[1] if len(rest) > 1 else ""
+
+
+def _is_as_read(document: Document, wanted: Document) -> bool:
+    """Return whether an object has the uid and the version that a writer names, if any."""
+    names = [name for name in ("uid", "resourceVersion") if wanted.get(name)]
+    return all(document["metadata"][name] == wanted[name] for name in names)
 
 
 def _selected(document: Document, selector: str) -> bool:

@@ -140,6 +140,12 @@ def test_comments_and_crlf_lines_are_understood() -> None:
         (event({"choices": ["x"]}) + DONE, FailureClass.MALFORMED),
         (ROLE + DONE, FailureClass.MALFORMED),
         (TOKENS + DONE, FailureClass.MALFORMED),
+        (TOKENS + chunk({}, "abort") + USAGE + DONE, FailureClass.ABORTED),
+        (TOKENS + chunk({}, "error") + DONE, FailureClass.ABORTED),
+        (TOKENS + chunk({}, "eos_token") + DONE, FailureClass.ABORTED),
+        (TOKENS + chunk({}, "abort"), FailureClass.ABORTED),
+        (TOKENS + chunk({}, "abort") + chunk({}, "stop") + DONE, FailureClass.ABORTED),
+        (ROLE + chunk({}, "abort") + DONE, FailureClass.ABORTED),
     ],
 )
 def test_a_stream_that_lacks_something_has_its_class(body: bytes, kind: FailureClass) -> None:
@@ -147,6 +153,13 @@ def test_a_stream_that_lacks_something_has_its_class(body: bytes, kind: FailureC
 
     assert answer.ended
     assert answer.outcome()[0] is kind
+
+
+@pytest.mark.parametrize(
+    "reason", ["stop", "length", "tool_calls", "content_filter", "function_call"]
+)
+def test_an_answer_that_ended_for_a_known_reason_is_whole(reason: str) -> None:
+    assert read(HEAD + chunked(TOKENS + chunk({}, reason) + DONE)).outcome() == (None, "")
 
 
 @pytest.mark.parametrize(
@@ -377,6 +390,7 @@ def test_a_whole_answer_has_its_tokens_and_no_first_one() -> None:
         ({"error": {"message": "boom"}}, FailureClass.SSE_ERROR),
         (WHOLE | {"choices": []}, FailureClass.MALFORMED),
         ({"choices": [{"text": "a"}]}, FailureClass.MALFORMED),
+        ({"choices": [{"text": "a", "finish_reason": "abort"}]}, FailureClass.ABORTED),
         ([1], FailureClass.MALFORMED),
         ("data: [DONE]", FailureClass.MALFORMED),
     ],

@@ -102,6 +102,54 @@ def test_goodput_counts_what_the_budgets_promise(engine: EngineProcess, tmp_path
     assert told(tmp_path)["figures"]["goodput_ratio"] == 0
 
 
+WHAT = {"usage_above": "limit", "usage_below": "stream"}
+
+
+def test_an_answer_that_the_engine_gives_up_breaks_budgets(
+    engine: EngineProcess, tmp_path: Path
+) -> None:
+    engine.script(misbehaviour="abort", every=2)
+
+    code = load(engine.url, tmp_path, "--budget", "error_ratio=0.1", "--budget", "lost_streams=0")
+
+    found = told(tmp_path)
+    assert (code, list(found["failures"])) == (1, ["aborted"])
+    assert [one["verdict"] for one in found["budgets"]] == ["failed", "failed"]
+
+
+def test_tokens_that_a_buffer_held_back_keep_no_budget_of_their_pace(
+    engine: EngineProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine.script(misbehaviour="held_back")
+
+    code = load(engine.url, tmp_path, "--budget", "tpot_p95_seconds=9")
+
+    assert (code, told(tmp_path)["streamed"]) == (2, "no")
+    assert "not observable" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("lie", ["usage_above", "usage_below"])
+def test_a_count_that_the_stream_contradicts_keeps_no_budget_of_the_pace(
+    engine: EngineProcess, tmp_path: Path, lie: str
+) -> None:
+    engine.script(misbehaviour=lie)
+
+    code = load(engine.url, tmp_path, "--budget", "tpot_p95_seconds=9")
+
+    assert (code, list(told(tmp_path)["deviations"])) == (2, [f"{lie}_{WHAT[lie]}"])
+
+
+def test_another_model_than_the_one_asked_for_is_told(
+    engine: EngineProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine.script(misbehaviour="wrong_model")
+
+    code = load(engine.url, tmp_path, "--budget", "error_ratio=0.1")
+
+    assert (code, list(told(tmp_path)["deviations"])) == (0, ["other_model"])
+    assert "some-other-model answered, asked was tiny" in capsys.readouterr().err
+
+
 def test_a_tripped_gate_is_exit_code_2_whatever_was_measured(
     engine: EngineProcess, tmp_path: Path
 ) -> None:
@@ -273,3 +321,25 @@ def test_a_file_that_is_no_plan_is_named(text: str, tmp_path: Path) -> None:
 
     with pytest.raises(ProfileError, match=r"rate|plan"):
         understood(Order(plan=path, url="http://127.0.0.1:1", model="m"))
+
+
+def test_workers_elsewhere_need_a_token_before_anything_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("HOTFIRE_LOAD_TOKEN", raising=False)
+    plan = {"url": "http://127.0.0.1:1", "model": "m", "fleet": {"at": "elsewhere"}}
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    files = ["--plan", str(tmp_path / "plan.json"), "--run-dir", str(tmp_path / "run")]
+
+    assert cli.run(["load", *files]) == cli.BAD_ARGUMENTS
+    assert 'fleet.at: "elsewhere" needs HOTFIRE_LOAD_TOKEN' in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_plan_that_names_a_field_twice_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "plan.json").write_text('{"url": "http://a", "url": "http://b", "model": "m"}')
+
+    assert cli.run(["load", "--plan", str(tmp_path / "plan.json")]) == cli.BAD_ARGUMENTS
+    assert "'url' comes twice" in capsys.readouterr().err

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from hotfire.cluster import Cluster, Pod, serving_endpoints
-from hotfire.errors import ClusterError
+from hotfire.errors import ClusterError, Conflict, ProfileError
 from tests.fake_api import Document, FakeApi, connect, serving
 
 
@@ -66,6 +66,53 @@ def test_a_recreated_object_is_not_deleted_for_its_predecessor(
         cluster.delete("ConfigMap", "a", "one", uid="the uid of its predecessor")
 
     assert api.names("configmaps") == ["one"]
+
+
+def test_an_object_without_our_mark_is_refused_and_left_as_it_is(
+    cluster: Cluster, api: FakeApi
+) -> None:
+    theirs = api.put(config_map("one", key="theirs"))
+
+    with pytest.raises(ProfileError, match="ConfigMap: a/one exists and is not hotfire's"):
+        cluster.apply([config_map("one", key="ours")])
+
+    assert theirs["data"] == {"key": "theirs"}
+
+
+def test_an_object_of_another_target_is_not_ours(api: FakeApi) -> None:
+    with serving(api) as address:
+        connect(address, owner="team-b-system").apply([config_map("one")])
+
+        with pytest.raises(ProfileError, match="is not hotfire's"):
+            connect(address).apply([config_map("one")])
+
+
+def test_what_must_be_new_is_not_created_over_another(cluster: Cluster) -> None:
+    cluster.create(config_map("one", key="first"))
+
+    with pytest.raises(Conflict, match="create ConfigMap one: 409"):
+        cluster.create(config_map("one", key="second"))
+
+
+def test_of_two_who_replace_what_both_have_read_one_is_refused(cluster: Cluster) -> None:
+    read = cluster.create(config_map("one"))
+    cluster.replace(read | {"data": {"key": "first"}})
+
+    with pytest.raises(Conflict, match="409"):
+        cluster.replace(read | {"data": {"key": "second"}})
+
+    assert (cluster.get("ConfigMap", "a", "one") or {})["data"] == {"key": "first"}
+
+
+@pytest.mark.parametrize("uid", [None, "the uid of its predecessor"])
+def test_a_namespace_is_deleted_by_its_uid_only(cluster: Cluster, uid: str | None) -> None:
+    made = cluster.create_namespace("load", run_id="r")
+
+    assert not cluster.delete_namespace("load", uid=uid)
+    assert cluster.has_namespace("load")
+
+    assert cluster.delete_namespace("load", uid=made["metadata"]["uid"])
+    assert not cluster.has_namespace("load")
 
 
 def test_every_write_is_recorded(cluster: Cluster) -> None:

@@ -176,7 +176,7 @@ def ask(url: str, path: str) -> Reply:
 
 
 @pytest.mark.parametrize(
-    ("path", "error"), [("/cut", "protocol: "), ("/slow", "timeout: "), ("/drip", "deadline")]
+    ("path", "error"), [("/cut", "protocol: "), ("/slow", "deadline: "), ("/drip", "deadline")]
 )
 def test_what_arrived_before_a_break_is_kept(trouble: str, path: str, error: str) -> None:
     reply = ask(trouble, path)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hotfire import history
 from hotfire.errors import HistoryError
-from hotfire.history import FailureClass, Request
+from hotfire.history import Deviation, FailureClass, Request
 
 NS = st.integers(min_value=0, max_value=10**9)
 
@@ -28,6 +28,7 @@ def requests(draw: st.DrawFn) -> Request:
         sched_ns=sched,
         error_class=error,
         detail=draw(st.text(max_size=20)),
+        deviation=draw(st.sampled_from(["", "other_model: b answered, asked was a"])),
         served_by=draw(st.none() | st.text(max_size=10)),
         gaps_us=tuple(draw(st.lists(st.integers(min_value=0, max_value=2**31 - 1), max_size=4))),
         censored=draw(st.booleans()),
@@ -151,6 +152,8 @@ def test_a_request_held_back_by_the_client_is_no_failure_of_the_target() -> None
         (FailureClass.MALFORMED, 200, 9, True),
         (FailureClass.MALFORMED, 200, None, False),  # a page of HTML
         (FailureClass.MALFORMED, 302, None, False),
+        (FailureClass.ABORTED, 200, 9, True),
+        (FailureClass.ABORTED, 200, None, False),  # given up before the first token
         (FailureClass.TLS, 200, 9, True),  # a record that cannot be read
         (FailureClass.HTTP_503, 503, None, False),
         (None, 200, 9, False),
@@ -169,3 +172,19 @@ def test_a_stream_is_lost_only_once_it_was_accepted(
 @pytest.mark.parametrize("error", [FailureClass.TLS, FailureClass.RESET_MIDSTREAM])
 def test_what_ends_before_its_headers_is_no_lost_stream(error: FailureClass) -> None:
     assert not Request(seq=0, sched_ns=1, error_class=error).stream_lost
+
+
+def test_deviations_are_told_by_kind_and_words() -> None:
+    told = "usage_below_stream: 3 of 8; other_model: b; c: d answered, asked was a"
+
+    assert Request(seq=0, sched_ns=1, deviation=told).deviations == {
+        Deviation.USAGE_BELOW_STREAM: "3 of 8",
+        Deviation.OTHER_MODEL: "b",
+    }
+
+
+def test_a_row_of_an_older_version_has_no_deviation() -> None:
+    row = history.to_row(Request(seq=0, sched_ns=1))
+    del row["deviation"]
+
+    assert history.from_row(row).deviations == {}

@@ -11,7 +11,7 @@ from hotfire.experiment import Facts
 from hotfire.experiment.record import write_facts
 from hotfire.history import to_row
 from hotfire.profile import Budgets, Measurement
-from hotfire.rundir import BudgetRow, Event, RunDirectory, RunInfo
+from hotfire.rundir import BudgetRow, Event, Result, RunDirectory, RunInfo
 from hotfire.verdict import Conformance, Verdict
 from tests.sample_run import FAULT, SECOND, requests, result
 
@@ -26,6 +26,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
     proven = result("API-001", Verdict.PASSED).model_copy(update={"evidence": ("seen.jsonl",)})
     recorded.append_result(proven)
     recorded.write_plan([proven.nodeid])
+    recorded.update_info(finished_at=info.started_at, conformance=Conformance.CONFORMANT)
     return recorded
 
 
@@ -53,6 +54,33 @@ def test_run_that_was_killed_is_inconclusive(run: RunDirectory) -> None:
     assert cli.run(["judge", "latest"]) == 2
 
 
+def test_run_that_never_came_to_its_end_is_no_pass(run: RunDirectory) -> None:
+    run.update_info(finished_at=None, conformance=None)
+
+    assert cli.run(["judge", "latest"]) == 2
+    assert run.results()[-1].reason == "it never came to its end"
+
+
+def test_trouble_of_the_run_is_kept(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
+    trouble = Result.of_run("teardown of stack", "ClusterError: nobody answered")
+    run.append_result(trouble)
+    run.update_info(conformance=Conformance.INCONCLUSIVE)
+
+    assert cli.run(["judge", "latest"]) == 2
+    assert run.results()[-1] == trouble
+    assert "the run itself was in trouble, 1 passed" in capsys.readouterr().out
+
+
+def test_what_made_a_run_inconclusive_beyond_its_results_is_kept(run: RunDirectory) -> None:
+    run.update_info(conformance=Conformance.INCONCLUSIVE, notes=("interrupted by the operator",))
+
+    assert cli.run(["judge", "latest"]) == 2
+    assert cli.run(["judge", "latest"]) == 2
+    assert [one.reason for one in run.results()[1:]] == [
+        "it was inconclusive, beyond its results: interrupted by the operator"
+    ]
+
+
 def test_operators_choice_stays_one(run: RunDirectory) -> None:
     run.append_result(result("API-002", Verdict.INCONCLUSIVE, reason="not selected"))
 
@@ -74,6 +102,27 @@ def test_fault_gets_the_budgets_and_figures_of_its_new_judgement(run: RunDirecto
     assert judged.figures["healed"] == "yes"
     assert judged.figures["lost_requests"] == 50
     assert judged.reason == "the record is incomplete: the experiment left no journal"
+
+
+def test_fault_that_was_undecided_beyond_its_judgement_stays_so(run: RunDirectory) -> None:
+    old = result("FLT-POD-001", Verdict.INCONCLUSIVE, reason="teardown: OSError: it is not healed")
+    run.append_result(old.model_copy(update={"figures": {"reason": "every budget was kept"}}))
+    write_fault(run, Budgets(error_ratio=0.02, recovery_seconds=20))
+
+    assert cli.run(["judge", "latest"]) == 2
+
+    assert run.results()[1].reason == "teardown: OSError: it is not healed"
+
+
+def test_fault_that_its_judgement_left_undecided_is_judged_anew(run: RunDirectory) -> None:
+    told = "no steady state before the fault"
+    old = result("FLT-POD-001", Verdict.INCONCLUSIVE, reason=f"HarnessError: {told}")
+    run.append_result(old.model_copy(update={"figures": {"reason": told}}))
+    write_fault(run, Budgets(error_ratio=0.02, recovery_seconds=20))
+
+    cli.run(["judge", "latest"])
+
+    assert run.results()[1].reason == "the record is incomplete: the experiment left no journal"
 
 
 def write_fault(run: RunDirectory, budgets: Budgets) -> None:

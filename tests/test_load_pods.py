@@ -93,7 +93,7 @@ def test_libraries_of_the_node_are_on_the_path(paths: list[str]) -> None:
     pod = made(host_libraries=paths)["spec"]["template"]["spec"]
 
     (container,) = pod["containers"]
-    environment = {entry["name"]: entry["value"] for entry in container["env"]}
+    environment = {entry["name"]: entry.get("value", "") for entry in container["env"]}
     assert environment.get("PYTHONPATH", "") == ":".join(paths)
     assert [mount["mountPath"] for mount in container["volumeMounts"]] == paths
     assert [volume["hostPath"]["path"] for volume in pod["volumes"]] == paths

@@ -2,6 +2,7 @@
 
 from hotfire.outcome import headline, outcomes, statement
 from hotfire.requirement import Level
+from hotfire.rundir import Result
 from hotfire.verdict import Conformance, Verdict
 from tests.sample_run import result
 
@@ -65,3 +66,11 @@ def test_run_cut_short_is_not_conformant() -> None:
 
     assert statement(rows, planned=[rows[0].nodeid]) is Conformance.CONFORMANT
     assert statement(rows, planned=[rows[0].nodeid, "another"]) is Conformance.INCONCLUSIVE
+
+
+def test_trouble_of_the_run_is_no_requirement_and_leaves_none_conformant() -> None:
+    results = [result("API-001", Verdict.PASSED), Result.of_run("teardown of stack", "no answer")]
+
+    assert statement(results) is Conformance.INCONCLUSIVE
+    said = headline("acme", Conformance.INCONCLUSIVE, outcomes(results))
+    assert said == "acme is inconclusive: the run itself was in trouble, 1 passed"

@@ -88,7 +88,12 @@ def test_a_bad_plan_file_is_named(tmp_path: Path) -> None:
             r"tenants.0.headers\n.*value of x-a is more than one line; write it on one",
         ),
         ({"path": "/v1\r\nx-c:"}, r"path\n"),
-        ({"url": "http://me:hidden@gateway"}, r"url\n.*name them in headers, e.g"),
+        ({"url": "http://me:hidden@gateway"}, r"url\n.*name them in the headers of a"),
+        ({"url": "http://gateway?api_key=hidden"}, r"url\n.*no place for a query"),
+        ({"path": "/v1/completions?a=b&code=hidden"}, r"path\n.*no place for 'code'"),
+        ({"headers": {"Authorization": "Bearer hidden"}}, r"headers\n.*would be a secret"),
+        ({"headers": {"x-route": "sk-hiddenhiddenhidden"}}, r"headers\n.*would be a secret"),
+        ({"extra_body": {"api_key": "hidden"}}, r"extra_body\n.*no place for a secret"),
     ],
 )
 def test_what_would_break_a_request_or_show_a_secret_is_refused(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from hotfire import yaml_text
 from hotfire.errors import ProfileError
 from hotfire.profile import PRESETS, Section, TargetProfile
 
@@ -41,6 +42,19 @@ def test_own_namespace_is_the_only_one_allowed_by_default(write: Write) -> None:
     profile = TargetProfile.read(write(MINIMAL + "namespace: serving\n"))
 
     assert profile.allowed_namespaces == ["serving"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        "system_namespace: hotfire-stack\n",
+        "namespace: serving\nsystem_namespace: serving\n",
+        "allowed_namespaces: [serving, hotfire-system]\n",
+    ],
+)
+def test_the_namespace_that_is_removed_must_be_one_of_its_own(write: Write, fields: str) -> None:
+    with pytest.raises(ProfileError, match=r"system_namespace: .* must be a namespace of its own"):
+        TargetProfile.read(write(MINIMAL + fields))
 
 
 def test_kubeconfig_is_found_beside_the_target_file(write: Write, tmp_path: Path) -> None:
@@ -135,3 +149,47 @@ def test_every_field_is_described() -> None:
     ]
 
     assert undescribed == []
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("http://10.0.0.1/v1", "drop the path"),
+        ("http://10.0.0.1:0", "port 0 is no port"),
+        ("http://10.0.0.1:99999", "port out of range"),
+        ("http://10.0.0.1:abc", "port could not be cast"),
+        ("http://10.0.0.1?api_key=hunter2hunter2", "no place for a query"),
+        ("localhost:8000", "expected http://host"),
+        ("http://", "expected http://host"),
+    ],
+)
+def test_a_gateway_is_named_by_scheme_and_authority(url: str, told: str, write: Write) -> None:
+    text = MINIMAL.replace("http://10.96.0.80", f"'{url}'")
+
+    with pytest.raises(ProfileError, match=rf"gateway\.url: .*{told}") as caught:
+        TargetProfile.read(write(text))
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_key_that_comes_twice_is_refused_with_its_place(write: Write) -> None:
+    with pytest.raises(ProfileError, match=r"'name' comes twice, drop one.*line \d"):
+        TargetProfile.read(write(MINIMAL + "name: other\n"))
+
+
+def test_what_is_no_yaml_is_told_by_its_place_and_not_quoted(write: Write) -> None:
+    with pytest.raises(ProfileError, match=r"not YAML: .*line 5, column \d+") as caught:
+        TargetProfile.read(write(MINIMAL + "prometheus_url: [hunter2hunter2?}\n"))
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_merged_key_may_be_written_over() -> None:
+    assert yaml_text.read("a: &a {x: 1}\nb: {<<: *a, x: 2}")["b"] == {"x": 2}
+
+
+def test_credentials_of_prometheus_stay_in_the_target_file(write: Write) -> None:
+    address = "prometheus_url: 'http://me:hunter2hunter2@prometheus:9090/p'\n"
+
+    profile = TargetProfile.read(write(MINIMAL + address))
+
+    assert profile.model_dump(mode="json")["prometheus_url"] == "http://prometheus:9090/p"
+    assert "hunter2" not in profile.model_dump_json()

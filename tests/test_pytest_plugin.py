@@ -166,6 +166,137 @@ def test_table_of_verdicts(
     assert outcome.ret == (1 if verdict is Verdict.FAILED else 6)
 
 
+SESSION_WIDE = """
+import pytest
+from hotfire.errors import ClusterError, TargetNotReady
+
+@pytest.fixture(scope="session")
+def base():
+    yield
+    raise ClusterError("cannot delete Namespace x")
+
+@pytest.fixture(scope="session")
+def stack(base):
+    yield
+    raise OSError("no route")
+
+@pytest.fixture(scope="session")
+def unfound():
+    raise ClusterError("cannot list Pod")
+
+@pytest.fixture(scope="session")
+def unready():
+    raise TargetNotReady("vllm has 1/2 ready pods: Unschedulable")
+"""
+
+
+def test_trouble_of_taking_the_run_down_is_the_run_s(project: pytest.Pytester) -> None:
+    project.makeconftest(SESSION_WIDE)
+    add_check(project, f"def test_a(evidence, stack):\n{SEEN}\ndef test_b(evidence):\n{SEEN}")
+
+    outcome = run(project)
+
+    told = {(one.id, one.case): (one.verdict, one.reason) for one in recorded(project)}
+    assert told == {
+        ("API-003", "test_a"): (Verdict.PASSED, "as stated, 1 observation"),
+        ("API-003", "test_b"): (Verdict.PASSED, "as stated, 1 observation"),
+        ("RUN", "teardown of stack"): (Verdict.INCONCLUSIVE, "OSError: no route"),
+        ("RUN", "teardown of base"): (
+            Verdict.INCONCLUSIVE,
+            "ClusterError: cannot delete Namespace x",
+        ),
+    }
+    assert outcome.ret == 6
+
+
+def test_case_answers_for_its_own_part_of_a_teardown(project: pytest.Pytester) -> None:
+    project.makeconftest(SESSION_WIDE)
+    add_check(
+        project,
+        f"@pytest.fixture\ndef leaky():\n    yield\n    raise OSError('own')\n"
+        f"def test_it(evidence, stack, leaky):\n{SEEN}",
+    )
+
+    run(project)
+
+    told = {one.case: one.reason for one in recorded(project)}
+    assert told["test_it"] == "teardown: OSError: own"
+    assert told["teardown of stack"] == "OSError: no route"
+
+
+def test_trouble_of_setting_the_run_up_is_told_once_and_decides_no_case(
+    project: pytest.Pytester,
+) -> None:
+    project.makeconftest(SESSION_WIDE)
+    add_check(project, "def test_a(unfound): pass\ndef test_b(unfound): pass")
+
+    run(project)
+
+    told = [(one.case, one.verdict, one.reason) for one in recorded(project)]
+    assert sorted(told) == [
+        ("setup of unfound", Verdict.INCONCLUSIVE, "ClusterError: cannot list Pod"),
+        ("test_a", Verdict.INCONCLUSIVE, "setup: ClusterError: cannot list Pod"),
+        ("test_b", Verdict.INCONCLUSIVE, "setup: ClusterError: cannot list Pod"),
+    ]
+
+
+def test_target_that_was_awaited_in_vain_fails_what_needed_it(project: pytest.Pytester) -> None:
+    project.makeconftest(SESSION_WIDE)
+    add_check(project, "def test_it(unready): pass")
+
+    outcome = run(project)
+
+    [result] = recorded(project)
+    assert result.verdict is Verdict.FAILED
+    assert result.reason == "vllm has 1/2 ready pods: Unschedulable"
+    assert outcome.ret == 1
+
+
+def test_trouble_of_taking_down_a_run_that_stopped_itself_is_told(
+    project: pytest.Pytester,
+) -> None:
+    project.makeconftest(SESSION_WIDE)
+    add_check(
+        project,
+        f"def test_a(evidence, request, stack):\n{SEEN}"
+        "    request.session.shouldstop = 'the target stays broken'\n"
+        "def test_b(): pass",
+    )
+
+    outcome = run(project)
+
+    told = {one.case for one in recorded(project) if one.id == "RUN"}
+    assert told == {"teardown of stack", "teardown of base"}
+    outcome.stdout.fnmatch_lines(["run: *"])
+
+
+def test_trouble_of_taking_an_interrupted_run_down_is_told(project: pytest.Pytester) -> None:
+    project.makeconftest(SESSION_WIDE)
+    add_check(project, "def test_a(evidence, stack): raise KeyboardInterrupt")
+
+    outcome = project.runpytest_subprocess(
+        "-p", "hotfire.pytest_plugin", "--target", "target.yaml", "suites"
+    )
+
+    told = {one.case: one.reason for one in recorded(project) if one.id == "RUN"}
+    assert told["teardown of stack"] == "OSError: no route"
+    assert outcome.ret == pytest.ExitCode.INTERRUPTED
+
+
+def test_trouble_of_the_run_survives_xdist(project: pytest.Pytester) -> None:
+    project.makeconftest(SESSION_WIDE)
+    add_check(project, f"def test_a(evidence, stack):\n{SEEN}\ndef test_b(evidence):\n{SEEN}")
+
+    outcome = project.runpytest_subprocess(
+        *("-p", "hotfire.pytest_plugin", "--target", "target.yaml", "-n", "2", "suites")
+    )
+
+    told = {one.case: one.verdict for one in recorded(project)}
+    assert told["test_a"] is told["test_b"] is Verdict.PASSED
+    assert {"teardown of stack", "teardown of base"} <= told.keys()
+    assert outcome.ret == 6
+
+
 def test_feature_not_claimed_is_not_applicable_with_the_reason(project: pytest.Pytester) -> None:
     add_check(project, "def test_it(broken): assert 0", features="{'tools', 'streaming'}")
 

@@ -15,7 +15,7 @@ import pytest
 from hotfire.cli.project import ReportFormat, format_names, load_format
 from hotfire.crosscheck import Agreement, CrossCheck
 from hotfire.history import to_row
-from hotfire.rundir import RunDirectory, RunInfo
+from hotfire.rundir import Result, RunDirectory, RunInfo
 from hotfire.traffic.calibration import Calibration, Error, Host
 from hotfire.verdict import Verdict
 from reports._lanes import figure, window
@@ -269,6 +269,13 @@ def test_every_format_tells_gates_calibration_and_cross_checks(
     assert BENCH_SAYS in text or '"theirs_seconds": 0.102' in text
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_tells_whether_tokens_came_as_they_were_made(
+    run: RunDirectory, name: str
+) -> None:
+    assert re.search(r'streamed(": "|" value="|:? )yes', rendered(name, run), re.IGNORECASE)
+
+
 @pytest.mark.parametrize("name", ["html", "junit", "markdown"])
 def test_readers_are_told_that_nobody_was_asked(run: RunDirectory, name: str) -> None:
     text = rendered(name, run)
@@ -329,3 +336,15 @@ def test_a_history_that_grew_is_read_again(tmp_path: Path) -> None:
 
     figures = json.loads(rendered("json", run))["loads"][0]["figures"]
     assert (first, second, figures["requests_scheduled"]) == (750, 750, 751)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_trouble_of_the_run_has_its_own_line_in_every_format(name: str, tmp_path: Path) -> None:
+    run = write_sample_run(tmp_path)
+    run.append_result(Result.of_run("teardown of stack", "ClusterError: nobody answered"))
+
+    text = load_format(name).render(run)
+
+    assert "nobody answered" in text
+    assert "RUN" in text
+    assert "teardown of stack" in text

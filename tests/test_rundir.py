@@ -1,12 +1,13 @@
 """A run directory keeps what was written, also when the writer died in the middle of a line."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from hotfire.errors import HistoryError
+from hotfire.errors import HistoryError, ProfileError
 from hotfire.requirement import Level
 from hotfire.rundir import Event, Result, RunDirectory, RunInfo, file_name
 from hotfire.verdict import Conformance, Verdict
@@ -43,6 +44,20 @@ def test_latest_points_at_the_newest_run(run: RunDirectory) -> None:
 
     assert second.root != run.root
     assert (run.root.parent / "latest").resolve() == second.root.resolve()
+
+
+def test_runs_that_begin_in_the_same_second_have_names_of_their_own() -> None:
+    assert len({info().run_id for _ in range(50)}) == 50
+
+
+def test_of_two_runs_of_one_directory_one_is_refused(tmp_path: Path) -> None:
+    first = RunDirectory.create_at(tmp_path / "run", info())
+    before = first.info()
+
+    with pytest.raises(ProfileError, match="holds a run already"):
+        RunDirectory.create_at(tmp_path / "run", info())
+
+    assert first.info() == before
 
 
 def test_results_come_back_as_written(run: RunDirectory) -> None:
@@ -140,3 +155,46 @@ def test_result_gives_back_its_requirement() -> None:
     claim = result().requirement
 
     assert (claim.id, claim.level, claim.statement) == ("API-003", Level.MUST, "A stream ends.")
+
+
+def test_a_link_out_of_a_foreign_run_is_refused(run: RunDirectory, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("precious")
+    run.path("load.json").symlink_to(tmp_path / "mine")
+
+    with pytest.raises(HistoryError, match=r"load.json is a link that leads out of the run"):
+        RunDirectory.open_foreign(run.root)
+
+
+def test_a_pipe_in_a_foreign_run_is_refused_and_not_waited_for(run: RunDirectory) -> None:
+    os.mkfifo(run.history_path("load"))
+
+    with pytest.raises(HistoryError, match=r"load.jsonl is no file and no folder"):
+        RunDirectory.open_foreign(run.root)
+
+
+def test_a_document_larger_than_any_run_leaves_is_refused(run: RunDirectory) -> None:
+    with run.path("load.json").open("wb") as file:
+        file.truncate(1 << 40)
+
+    with pytest.raises(HistoryError, match="larger than any run leaves it"):
+        RunDirectory.open_foreign(run.root)
+
+
+def test_a_link_where_a_file_is_written_is_replaced_and_what_it_names_is_kept(
+    run: RunDirectory, tmp_path: Path
+) -> None:
+    (tmp_path / "mine").write_text("precious")
+    run.path("report.html").symlink_to(tmp_path / "mine")
+
+    run.write_text("report.html", "page")
+
+    assert (tmp_path / "mine").read_text() == "precious"
+    assert run.path("report.html").read_text() == "page"
+
+
+@pytest.mark.parametrize("text", ["{}", "[1]", "[" * 99_999, "\xff"])
+def test_a_plan_of_another_shape_is_told(text: str, run: RunDirectory) -> None:
+    run.path("plan.json").write_text(text, encoding="latin-1")
+
+    with pytest.raises(HistoryError, match="no list of cases"):
+        run.planned()

@@ -15,6 +15,7 @@ from hotfire.errors import HistoryError
 from hotfire.history import FailureClass, Request
 from hotfire.percentiles import percentile
 from hotfire.profile import Budgets
+from hotfire.streamed import TOGETHER_US
 from hotfire.verdict import Verdict
 
 T0 = 10**18
@@ -99,7 +100,8 @@ def test_binomial_tail_of_a_long_run_is_exact(k: int, n: int, share: Fraction) -
 @st.composite
 def streams(draw: st.DrawFn) -> tuple[Request, list[int]]:
     """A complete request and its true token times, nanoseconds after its scheduled arrival."""
-    gaps = draw(st.lists(st.integers(1, 10**6), min_size=1, max_size=40))
+    # Shorter ones are no pauses between tokens: those came together.
+    gaps = draw(st.lists(st.integers(TOGETHER_US + 1, 10**6), min_size=1, max_size=40))
     sent = draw(st.integers(0, 10**6)) * 1000
     times = list(np.cumsum([sent + 1000, *(gap * 1000 for gap in gaps)]))
     stamps = [T0 + int(at) for at in times]

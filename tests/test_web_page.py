@@ -101,8 +101,9 @@ def test_the_page_starts_shows_and_stops_a_load_twice(
 
 
 def test_a_worker_of_another_machine_joins_by_plain_locust(
-    engine: EngineProcess, tmp_path: Path
+    engine: EngineProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("HOTFIRE_LOAD_TOKEN", "a word that master and worker share")
     port = free_port()
     fleet = Fleet(at="elsewhere", bind_port=port)
     plan = LoadPlan(

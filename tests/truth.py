@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from itertools import accumulate
 from typing import Any
 
-from hotfire.history import FailureClass, Request
+from hotfire.history import Deviation, FailureClass, Request
 from hotfire.traffic.plan import NANO, LoadPlan, arrivals_of
 from hotfire.traffic.request import Requests
 
@@ -21,6 +21,8 @@ CLASSES: Mapping[str, FailureClass | None] = {
         ("split_character", "half_character", "interim", "extensions", "trailers", "length"), None
     ),
     **dict.fromkeys(("http10", "pipelined"), None),
+    **dict.fromkeys(("usage_above", "usage_below", "end_token", "held_back"), None),
+    **dict.fromkeys(("abort", "other_reason"), FailureClass.ABORTED),
     **dict.fromkeys(
         ("invalid_json", "no_output", "no_finish_reason", "control_character", "gzip", "redirect"),
         FailureClass.MALFORMED,
@@ -47,6 +49,12 @@ CLASSES: Mapping[str, FailureClass | None] = {
 UNSEEN = frozenset({"gzip", "control_character", "long_line", "rst", "endless"})
 CUT_SHORT = frozenset({"gzip", "long_line"})
 """Answers whose end a client need not wait for."""
+USAGE_LIES = frozenset({"usage_above", "usage_below"})
+DEVIATIONS = {
+    "wrong_model": [Deviation.OTHER_MODEL],
+    "usage_above": [Deviation.USAGE_ABOVE_LIMIT],
+    "usage_below": [Deviation.USAGE_BELOW_STREAM],
+}
 EARLY_NS = 500_000
 """How far two stamps of one moment may be apart on clocks of one machine."""
 TIMER_NS = 1_000_000
@@ -118,9 +126,27 @@ def facts(row: Request, truth: Record) -> Iterator[Field]:
     yield "chunks", chunks, truth["chunks"]
     yield "n_out", row.n_out, truth["usage"]
     yield "n_in", row.n_in, truth["n_in"] if truth["usage"] is not None else None
-    yield "n_first", row.n_first, 1
-    yield "token_source", row.token_source, "chunks" if truth["usage"] is None else "usage"
+    yield "n_first", row.n_first, truth["usage"] if came_together(row) else 1
+    yield "token_source", row.token_source, source(truth)
+    yield "deviation", list(row.deviations), DEVIATIONS.get(fate, [])
     yield "finish_reason", row.finish_reason, truth["finish_reason"]
+
+
+def came_together(row: Request) -> bool:
+    """Return whether no time between tokens was seen: one chunk, or 250 us a chunk at most.
+
+    An engine whose machine stood still writes all that is due by then at once.
+    """
+    if row.n_out is None or row.first_ns is None or row.last_ns is None:
+        return False
+    return row.last_ns - row.first_ns <= 250_000 * len(row.gaps_us)
+
+
+def source(truth: Record) -> str:
+    """Return where the number of tokens is from."""
+    if truth["usage"] is None:
+        return "chunks"
+    return "contradicted" if truth["misbehaviour"] in USAGE_LIES else "usage"
 
 
 def connection(row: Request, truth: Record, late_ns: int) -> Iterator[Field]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import bdtrc
@@ -11,6 +11,7 @@ from hotfire.history import Request
 from hotfire.percentiles import SAMPLE_FLOORS, percentile
 from hotfire.profile import Budgets
 from hotfire.slo import LATENCIES, Account, Seconds, known, ratio
+from hotfire.streamed import Streamed
 from hotfire.verdict import Verdict
 
 CONFIDENCE = 0.95
@@ -38,8 +39,9 @@ def judged(account: Account, budgets: Budgets) -> list[BudgetResult]:
 
     Latency percentiles count failed requests as infinitely slow. Censored requests might have
     ended either way, and so may those whose latency nobody told: a budget passes only if it would
-    with all of them lost, and fails only if it would with all of them instantly served. Recovery
-    is judged in ``recovery``.
+    with all of them lost, and fails only if it would with all of them instantly served. Where
+    tokens came together, TPOT and stalls are inconclusive, unless what was seen breaks the budget
+    by itself. Recovery is judged in ``recovery``.
     """
     results = []
     if budgets.error_ratio is not None:
@@ -48,7 +50,8 @@ def judged(account: Account, budgets: Budgets) -> list[BudgetResult]:
         for q in SAMPLE_FLOORS:
             limit = getattr(budgets, f"{name}_p{q}_seconds")
             if limit is not None:
-                results.append(_judge_percentile(account.latency(name), name, q, limit))
+                one = _judge_percentile(account.latency(name), name, q, limit)
+                results.append(_observed(one, account) if name == "tpot" else one)
     if budgets.lost_streams is not None:
         results.append(_judge_lost_streams(account, budgets.lost_streams))
     if budgets.longest_stall_seconds is not None:
@@ -56,11 +59,25 @@ def judged(account: Account, budgets: Budgets) -> list[BudgetResult]:
     return results
 
 
+def _observed(one: BudgetResult, account: Account) -> BudgetResult:
+    """Return the result, or inconclusive if it speaks of times between tokens nobody saw."""
+    if one.verdict is Verdict.FAILED or account.streamed in (Streamed.YES, None):
+        return one
+    judged = sum(account.streams.values()) - account.streams[None]
+    reason = (
+        f"{one.name}: not observable: of {account.unobserved} of {judged} streams tokens came"
+        " together, as from a buffer, so nobody saw the time between them"
+    )
+    return replace(one, measured=None, verdict=Verdict.INCONCLUSIVE, reason=reason)
+
+
 def _judge_percentile(values: Seconds, name: str, q: int, limit: float) -> BudgetResult:
     told, full = known(values), f"{name}_p{q}_seconds"
     measured = percentile(told.tolist(), q)
     if len(told) < SAMPLE_FLOORS[q]:
-        reason = f"{full}: {len(told)} requests, a p{q} needs {SAMPLE_FLOORS[q]}"
+        unknown = len(values) - len(told)
+        more = f"; of {unknown} more it is unknown" if unknown else ""
+        reason = f"{full}: {len(told)} requests, a p{q} needs {SAMPLE_FLOORS[q]}{more}"
         return _result(full, limit, measured, Verdict.INCONCLUSIVE, reason)
     best, worst = (
         percentile(np.where(np.isnan(values), unknown, values).tolist(), q)
@@ -127,7 +144,9 @@ def _judge_stall(account: Account, limit: float) -> BudgetResult:
     if longest is None:
         return _nothing("longest_stall_seconds", limit)
     worst = longest if account.stalls_are_known else math.inf
-    return _bounded("longest_stall_seconds", limit, longest, best=longest, worst=worst)
+    result = _bounded("longest_stall_seconds", limit, longest, best=longest, worst=worst)
+    # Where tokens came together a pause may hide, but none longer than the whole answer.
+    return result if account.longest_unseen_seconds <= limit else _observed(result, account)
 
 
 def _nothing(name: str, limit: float) -> BudgetResult:

@@ -1,4 +1,4 @@
-"""The OpenAI-compatible endpoint under test; the only importer of httpx.
+"""The OpenAI-compatible endpoint under test, asked through the bounded reader.
 
 Whatever the target does comes back as data. Nothing here raises for it.
 """
@@ -9,9 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-import httpx
-
-from hotfire.sse import Parser
+from hotfire.bounded import Page, Reader, Transport, json_of
+from hotfire.evidence import redact
+from hotfire.history import FailureClass
+from hotfire.reading import Reading, read_stream, read_whole, unread
+from hotfire.transcript import Outcome, foreign_coding
 
 _SERVED_BY = ("x-served-by", "x-inference-pod", "x-backend")
 _KEPT_CHARACTERS = 4000
@@ -25,9 +27,11 @@ class Reply:
     """What the target answered, or how it failed to.
 
     ``status`` is None when no response line came. ``error`` is None for a response that arrived
-    whole, else what broke: connect, timeout, deadline, reset, protocol. ``events`` are the data
-    of the server-sent events, ``body`` the JSON object of any other answer. ``text`` and
-    ``finish_reason`` are those of the first choice, streamed or not.
+    whole, else what broke: connect, deadline, size, encoding, reset, protocol. ``events`` are the
+    data of the server-sent events, ``body`` the JSON object of any other answer. ``text`` is that
+    of the first choice, streamed or not. ``failure`` is the class that a load would give a
+    generation, with what it looked like; None for a complete one, and for whatever is no
+    generation.
     """
 
     status: int | None = None
@@ -38,12 +42,21 @@ class Reply:
     finish_reason: str | None = None
     usage: dict[str, object] | None = None
     error: str | None = None
+    failure: FailureClass | None = None
+    detail: str = ""
     seconds: float = 0.0
 
     @property
     def ok(self) -> bool:
-        """Whether a success arrived whole."""
-        return self.error is None and self.status is not None and 200 <= self.status < 300
+        """Whether a success arrived whole, of a generation a complete answer."""
+        arrived = self.error is None and self.status is not None and 200 <= self.status < 300
+        return arrived and self.failure is None
+
+    @property
+    def why(self) -> str:
+        """What is wrong with one that is not ok, in one line."""
+        told = (self.error or self.failure, self.detail)
+        return f"{self.status} {': '.join(str(part) for part in told if part)}".rstrip()
 
     @property
     def served_by(self) -> str | None:
@@ -66,7 +79,7 @@ class Endpoint:
         *,
         deadline_seconds: float = 30.0,
         record: Recorder | None = None,
-        transport: httpx.BaseTransport | None = None,
+        transport: Transport | None = None,
     ) -> None:
         """Name the target; ``transport`` replaces the network, as tests do.
 
@@ -76,8 +89,8 @@ class Endpoint:
         self.model = model
         self.deadline_seconds = deadline_seconds
         self._record = record
-        self._pooled = self._client(transport, kept_alive=8)
-        self._fresh = self._client(transport, kept_alive=0)
+        self._pooled = self._reader(transport, kept_alive=8)
+        self._fresh = self._reader(transport, kept_alive=0)
 
     def __enter__(self) -> Self:
         return self
@@ -152,116 +165,87 @@ class Endpoint:
         if document.get("stream") and "stream_options" not in document:
             document = {**document, "stream_options": {"include_usage": True}}
         client = self._fresh if fresh else self._pooled
-        return self._exchange(client, "POST", path, json.dumps(document).encode(), headers)
+        content, streamed = json.dumps(document).encode(), bool(document.get("stream"))
+        return self._exchange(client, "POST", path, content, headers, streamed=streamed)
 
     def _exchange(
         self,
-        client: httpx.Client,
+        reader: Reader,
         method: str,
         path: str,
         content: bytes | None,
         headers: Mapping[str, str] | None,
+        *,
+        streamed: bool | None = None,
     ) -> Reply:
+        """Send one request; ``streamed``: how a generation was asked for, None if it is none."""
         started = time.monotonic()
         sent = {"content-type": "application/json", **(headers or {})}
-        answer = _Answer(deadline=started + self.deadline_seconds)
-        try:
-            with client.stream(method, path, content=content, headers=sent) as response:
-                answer.read(response)
-        except httpx.HTTPError as error:
-            answer.error = _failure(error)
-        reply = answer.reply(seconds=time.monotonic() - started)
+        page = reader.ask(method, path, content=content, headers=sent)
+        reply = _Answer(page).reply(seconds=time.monotonic() - started, streamed=streamed)
         if self._record is not None:
             self._record(_entry(method, self.base_url + path, sent, content, reply))
         return reply
 
-    def _client(self, transport: httpx.BaseTransport | None, *, kept_alive: int) -> httpx.Client:
-        return httpx.Client(
-            base_url=self.base_url,
-            # Compressed events would be buffered by whoever compresses them.
-            headers={"accept-encoding": "identity", "user-agent": "hotfire"},
-            timeout=self.deadline_seconds,
-            limits=httpx.Limits(max_keepalive_connections=kept_alive),
+    def _reader(self, transport: Transport | None, *, kept_alive: int) -> Reader:
+        return Reader(
+            self.base_url,
+            deadline_seconds=self.deadline_seconds,
+            kept_alive=kept_alive,
             transport=transport,
-            # A proxy from the environment would be measured instead of the target.
-            trust_env=False,
         )
 
 
 class _Answer:
-    """A response as it comes in; what has arrived survives whatever breaks it."""
+    """An answer as it came in; what had arrived survives whatever broke it."""
 
-    def __init__(self, *, deadline: float) -> None:
-        self.error: str | None = None
-        self._deadline = deadline
-        self._status: int | None = None
-        self._headers: dict[str, str] = {}
-        self._content = bytearray()
+    def __init__(self, page: Page) -> None:
+        self.error = page.error
+        self._status = page.status
+        self._headers = page.headers
+        self._content = page.content
 
-    def read(self, response: httpx.Response) -> None:
-        self._status = response.status_code
-        self._headers = {name.lower(): value for name, value in response.headers.items()}
-        for chunk in response.iter_bytes():
-            self._content += chunk
-            if time.monotonic() > self._deadline:
-                self.error = "deadline"
-                return
-
-    def reply(self, *, seconds: float) -> Reply:
-        streamed = self._headers.get("content-type", "").startswith("text/event-stream")
-        events = [event.data for event in Parser().feed(bytes(self._content))] if streamed else []
-        body = None if streamed else _json_object(self._content)
-        documents = [body, *map(_json_object, events)]
-        choices = [choice for document in documents if (choice := _first_choice(document))]
+    def reply(self, *, seconds: float, streamed: bool | None) -> Reply:
+        kind, content = self._headers.get("content-type", "").lower(), bytes(self._content)
+        as_events = "event-stream" in kind
+        read = self._reading(content, as_events if streamed is None else streamed)
+        body = None if as_events else _json_object(content)
+        events = [event.data for event in read.events]
+        outcome: Outcome = (None, "")
+        if streamed is not None:
+            broken = self.error or ""
+            outcome = read.outcome(
+                status=self._status, broken=broken, streamed=streamed, content_type=kind,
+                body=content,
+            )  # fmt: skip
         return Reply(
             status=self._status,
             headers=self._headers,
             body=body,
             events=events,
-            text="".join(map(_text, choices)),
-            finish_reason=_last([choice.get("finish_reason") for choice in choices]),
-            usage=_usage(documents),
+            text=read.said.text,
+            finish_reason=read.said.finish_reason,
+            usage=_usage([body, *map(_json_object, events)]),
             error=self.error,
+            failure=outcome[0],
+            detail=outcome[1],
             seconds=seconds,
         )
 
-
-def _failure(error: httpx.HTTPError) -> str:
-    match error:
-        case httpx.ConnectError() | httpx.ConnectTimeout():
-            kind = "connect"
-        case httpx.TimeoutException():
-            kind = "timeout"
-        case httpx.ReadError() | httpx.WriteError() | httpx.CloseError():
-            kind = "reset"
-        case _:
-            kind = "protocol"
-    return f"{kind}: {str(error) or type(error).__name__}"
+    def _reading(self, content: bytes, streamed: bool) -> Reading:
+        codings = (foreign_coding(name, value) for name, value in self._headers.items())
+        if coding := next(filter(None, codings), ""):
+            return unread(coding)
+        whole = self.error is None
+        return read_stream(content, whole=whole) if streamed else read_whole(content)
 
 
 def _json_object(text: str | bytes | bytearray) -> dict[str, object] | None:
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
+        document = json_of(text)
+    except ValueError:
         return None
     return document if isinstance(document, dict) else None
-
-
-def _first_choice(document: dict[str, object] | None) -> dict[str, object] | None:
-    choices = (document or {}).get("choices")
-    first = choices[0] if isinstance(choices, list) and choices else None
-    return first if isinstance(first, dict) else None
-
-
-def _text(choice: dict[str, object]) -> str:
-    """Return the content of a message, a delta or a plain completion."""
-    holder = choice.get("message") or choice.get("delta")
-    text = holder.get("content") if isinstance(holder, dict) else choice.get("text")
-    return text if isinstance(text, str) else ""
-
-
-def _last(values: list[object]) -> str | None:
-    return next((value for value in reversed(values) if isinstance(value, str)), None)
 
 
 def _usage(documents: list[dict[str, object] | None]) -> dict[str, object] | None:
@@ -272,7 +256,10 @@ def _usage(documents: list[dict[str, object] | None]) -> dict[str, object] | Non
 def _entry(
     method: str, url: str, headers: Mapping[str, str], content: bytes | None, reply: Reply
 ) -> Json:
-    """Return an exchange as evidence keeps it: whole in shape, cut in length."""
+    """Return an exchange as evidence keeps it: whole in shape, cut in length.
+
+    Redacted before it is cut: half a secret is not recognised.
+    """
     answer = reply.events if reply.events else reply.body
     return {
         "at_ns": time.time_ns(),
@@ -280,12 +267,12 @@ def _entry(
             "method": method,
             "url": url,
             "headers": dict(headers),
-            "content": _cut((content or b"").decode(errors="replace")),
+            "content": _cut(str(redact(content or b""))),
         },
         "reply": {
             "status": reply.status,
             "headers": dict(reply.headers),
-            "content": _cut(json.dumps(answer, ensure_ascii=False)),
+            "content": _cut(json.dumps(redact(answer), ensure_ascii=False)),
             "error": reply.error,
             "seconds": round(reply.seconds, 6),
         },

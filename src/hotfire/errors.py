@@ -1,11 +1,17 @@
-"""What can go wrong on our side; target misbehaviour is data and has no class here.
+"""What can go wrong on our side; target misbehaviour is data.
+
+It has one class, for where a value leads no further: a fixture that cannot give what it promises,
+since the target was awaited in vain, fails whatever asked for it (see ``waiting.Awaited``).
 
 HotfireError
   ProfileError        the operator can fix it: an argument or the target file
   LabError            the machine cannot carry the lab: not root, no Go, a port in use
+  TargetNotReady      the target did not do in time what it owes; the verdict is failed
   HarnessError        we could not find out; the verdict is inconclusive
     ClusterError        the API server refused, failed or was too slow
-    StackNotReady       what we deployed did not get ready
+      Conflict            an object was there already, or changed under us
+      Forbidden           these credentials may not do that
+    StackNotReady       what we need of our own, such as agents, did not get ready
     FaultNotInjected    the fault left no trace on the target
     RollbackFailed      something we broke is still broken
     HistoryError        a recorded history contradicts itself
@@ -25,6 +31,10 @@ class LabError(HotfireError):
     """This machine cannot carry the lab as it is."""
 
 
+class TargetNotReady(HotfireError):  # noqa: N818 - reads as the sentence it is
+    """The target was awaited in vain, by a fixture that has nothing to give without it."""
+
+
 class HarnessError(HotfireError):
     """We could not find out; whatever depended on it is inconclusive."""
 
@@ -33,8 +43,16 @@ class ClusterError(HarnessError):
     """The API server refused, failed or did not answer in time."""
 
 
+class Forbidden(ClusterError):  # noqa: N818 - reads as the sentence it is
+    """The credentials of the kubeconfig may not do that: HTTP 403."""
+
+
+class Conflict(ClusterError):  # noqa: N818 - reads as the sentence it is
+    """An object of that name is there already, or is not the one or not as it was: HTTP 409."""
+
+
 class StackNotReady(HarnessError):  # noqa: N818 - reads as the sentence it is
-    """What we deployed did not become ready in time."""
+    """What we need of our own did not become ready in time."""
 
 
 class FaultNotInjected(HarnessError):  # noqa: N818 - reads as the sentence it is

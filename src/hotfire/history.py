@@ -12,6 +12,7 @@ from hotfire import json_text
 from hotfire.errors import HistoryError
 
 _LONGEST_GAP_US: Final = 2**31 - 1
+CONTRADICTED: Final = "contradicted"
 
 
 class FailureClass(StrEnum):
@@ -45,6 +46,8 @@ class FailureClass(StrEnum):
     """Not ended within deadline_seconds of the scheduled arrival."""
     MALFORMED = "malformed"
     """A 2xx answer that is no complete stream: not JSON, no output, no finish_reason, not HTTP."""
+    ABORTED = "aborted"
+    """The engine gave it up: finish_reason ``abort``, ``error``, or one that no client knows."""
     NOT_SENT = "not sent: client cap"
     """The load generator's own limit on requests in flight: never the target's failure."""
 
@@ -62,8 +65,26 @@ STREAM_CUTS = frozenset(
         FailureClass.DEADLINE,
         FailureClass.TLS,
         FailureClass.MALFORMED,
+        FailureClass.ABORTED,
     }
 )
+# Answers of these classes may be wrong from the start; then no stream had begun.
+_NEVER_BEGUN: Final = frozenset({FailureClass.MALFORMED, FailureClass.ABORTED})
+
+
+class Deviation(StrEnum):
+    """Where a target's word contradicts what was seen or asked for; no failure of the answer."""
+
+    USAGE_BELOW_STREAM = "usage_below_stream"
+    """Fewer ``completion_tokens`` than chunks with text came, each of which holds one at least."""
+    USAGE_ABOVE_LIMIT = "usage_above_limit"
+    """More ``completion_tokens`` than were asked for, hidden reasoning left out."""
+    OTHER_MODEL = "other_model"
+    """Another model's name than the one asked for."""
+
+
+_DEVIATIONS: Final = frozenset(Deviation)
+USAGE_DOUBTS = frozenset({Deviation.USAGE_BELOW_STREAM, Deviation.USAGE_ABOVE_LIMIT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,14 +112,18 @@ class Request:
     n_out: int | None = None
     """``usage.completion_tokens``; None: the target did not say, and it is never guessed."""
     n_first: int = 1
-    """Tokens in the first chunk, where the target says so."""
+    """Tokens among ``n_out`` that the time from first to last token does not cover: those of the
+    first chunk, hidden reasoning before it, all choices but one that are made side by side, and
+    everything that came at once."""
     token_source: str = "chunks"  # noqa: S105 - tokens of a language model
-    """``usage`` or ``chunks``."""
+    """``usage``; ``chunks`` if there is none; ``contradicted`` where the stream belies it."""
     finish_reason: str | None = None
     status: int | None = None
     error_class: FailureClass | None = None
     detail: str = ""
     """What the failure looked like, at most 200 characters."""
+    deviation: str = ""
+    """Where the target's word contradicts the answer: ``kind: words``, joined by "; "."""
     served_by: str | None = None
     prompt_id: int = 0
     phase: str = "steady"
@@ -136,9 +161,22 @@ class Request:
 
     @property
     def stream_lost(self) -> bool:
-        """Whether an accepted answer was cut. What is malformed from the start never was one."""
-        begun = self.first_ns is not None or self.error_class is not FailureClass.MALFORMED
+        """Whether an accepted answer was cut. What is wrong from the start never was one."""
+        begun = self.first_ns is not None or self.error_class not in _NEVER_BEGUN
         return self.accepted and begun and self.error_class in STREAM_CUTS
+
+    @property
+    def deviations(self) -> dict[Deviation, str]:
+        """What contradicts what, by its kind."""
+        if not self.deviation:
+            return {}
+        told = [part.partition(": ") for part in self.deviation.split("; ")]
+        return {Deviation(kind): words for kind, _, words in told if kind in _DEVIATIONS}
+
+    @property
+    def usage_believed(self) -> bool:
+        """Whether ``n_out`` was told, and nothing that was seen contradicts it."""
+        return self.n_out is not None and self.token_source != CONTRADICTED
 
 
 def _packed(gaps_us: Sequence[int]) -> "array[int]":
@@ -152,6 +190,15 @@ def _packed(gaps_us: Sequence[int]) -> "array[int]":
 
 _NAMES: Final = tuple(field.name for field in fields(Request))
 _KNOWN: Final = frozenset(_NAMES)
+_LARGEST: Final = 1 << 63
+_KINDS: Final = tuple(
+    (field.name, kind)
+    for field in fields(Request)
+    for kind in (int, str, bool)
+    if field.type in (kind, kind | None)
+)
+_LONGEST_LINE: Final = 64 << 20
+"""Characters of a row; a gap takes four, so this is more tokens than any answer has."""
 
 
 def to_row(request: Request) -> dict[str, Any]:
@@ -167,11 +214,19 @@ def from_row(row: Mapping[str, Any]) -> Request:
     Raises:
         HistoryError: a field is missing or unknown, or the stamps contradict each other.
     """
+    if not isinstance(row, Mapping):
+        raise HistoryError(f"a history row is no object but {type(row).__name__}")
     if unknown := row.keys() - _KNOWN:
         raise HistoryError(
             f"a history row has fields this version does not know: {sorted(unknown)}"
         )
     values = dict(row)
+    for name, kind in _KINDS:
+        value = values.get(name)
+        if value is not None and type(value) is not kind:
+            raise HistoryError(f"a history row is not valid: {name} is no {kind.__name__}")
+        if isinstance(value, int) and not -_LARGEST <= value < _LARGEST:
+            raise HistoryError(f"a history row is not valid: {name} is beyond 64 bits")
     try:
         if values.get("error_class") is not None:
             values["error_class"] = FailureClass(values["error_class"])
@@ -254,9 +309,18 @@ def stream(path: Path) -> Iterator[Request]:
             yield from map(from_row, read(path))
             return
         with path.open(encoding="utf-8-sig", newline="\n") as file:
-            yield from _parsed(file)
-    except (OSError, UnicodeDecodeError) as error:
+            yield from _parsed(iter(lambda: file.readline(_LONGEST_LINE), ""))
+    except (OSError, UnicodeDecodeError, RecursionError) as error:
         raise HistoryError(f"{path}: cannot be read: {error}") from error
+
+
+def is_whole(path: Path) -> bool:
+    """Return whether a Parquet history has its end; JSON lines are whole line by line."""
+    if path.suffix != ".parquet":
+        return True
+    from hotfire.parquet import is_whole as is_readable  # noqa: PLC0415 - as in stream
+
+    return is_readable(path)
 
 
 def in_order(requests: Iterable[Request]) -> list[Request]:

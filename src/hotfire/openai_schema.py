@@ -4,13 +4,27 @@ Source: https://platform.openai.com/docs/api-reference, the fields its clients r
 """
 
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from hotfire.finish_reason import FINISHED
+from hotfire.token_clock import Asked, deviations
+from hotfire.transcript import Transcript
 
 DONE = "[DONE]"
-FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
+
+
+def _finished(reason: str) -> str:
+    if reason not in FINISHED:
+        raise ValueError(f"expected one of {', '.join(sorted(FINISHED))}, got {reason[:40]!r}")
+    return reason
+
+
+Finished = Annotated[str, AfterValidator(_finished)]
+"""Why a whole answer ended; one that the engine gave up is none."""
 
 
 class Lenient(BaseModel):
@@ -33,13 +47,13 @@ class Message(Lenient):
 class ChatChoice(Lenient):
     index: int
     message: Message
-    finish_reason: FinishReason
+    finish_reason: Finished
 
 
 class TextChoice(Lenient):
     index: int
     text: str
-    finish_reason: FinishReason
+    finish_reason: Finished
 
 
 class Answer(Lenient):
@@ -78,7 +92,7 @@ class ChunkChoice(Lenient):
     index: int
     delta: Delta | None = None
     text: str | None = None
-    finish_reason: FinishReason | None = None
+    finish_reason: Finished | None = None
 
 
 class Chunk(Lenient):
@@ -89,40 +103,45 @@ class Chunk(Lenient):
     usage: Usage | None = None
 
 
-def problems(schema: type[BaseModel], document: Mapping[str, Any] | None) -> list[str]:
-    """Return how a JSON answer departs from its schema; empty: it does not."""
+def problems(
+    schema: type[BaseModel], document: Mapping[str, Any] | None, *, asked: Asked | None = None
+) -> list[str]:
+    """Return how a JSON answer departs from its schema, or from what was asked; empty: not."""
     if document is None:
         return ["the body is no JSON object"]
     try:
         answer = schema.model_validate(dict(document))
     except ValidationError as error:
         return [f"{_path(each['loc'])}: {each['msg']}" for each in error.errors()]
+    said = Transcript()
+    said.take_whole(json.dumps(document).encode(), 0)
     usage = getattr(answer, "usage", None)
-    return _usage_problems(usage) if isinstance(usage, Usage) else []
+    found = _usage_problems(usage) if isinstance(usage, Usage) else []
+    return found + _contradictions(said, asked)
 
 
-def stream_problems(events: Iterable[str], *, max_tokens: int) -> list[str]:
-    """Return how a stream with usage departs from what clients rely on; empty: it does not."""
-    rows = list(events)
-    if not rows:
-        return ["the stream has no events"]
-    found = [] if rows[-1] == DONE else [f"the last event is {rows[-1][:60]!r}, not {DONE}"]
+def stream_problems(events: Iterable[str], *, asked: Asked) -> list[str]:
+    """Return how a stream with usage departs from what clients rely on; empty: it does not.
+
+    What is no complete stream to a load is none here: the same reader says so.
+    """
+    said, rows = Transcript(), list(events)
+    for row in rows:
+        said.take(row, 0)
+    kind, detail = said.outcome()
+    found = [f"{kind}: {detail}"] if kind else []
     chunks, broken = _chunks(row for row in rows if row != DONE)
-    return found + broken + _whole_stream_problems(chunks, max_tokens)
+    return found + broken + _whole_stream_problems(chunks) + _contradictions(said, asked)
+
+
+def _contradictions(said: Transcript, asked: Asked | None) -> list[str]:
+    return [words for _, words in deviations(said, asked)] if asked else []
 
 
 def _chunks(rows: Iterable[str]) -> tuple[list[Chunk], list[str]]:
     chunks: list[Chunk] = []
     broken: list[str] = []
-    for row in rows:
-        try:
-            document = json.loads(row)
-        except ValueError:
-            broken.append(f"an event is not JSON: {row[:60]!r}")
-            continue
-        if "error" in document:
-            broken.append(f"an error object inside a successful stream: {row[:120]}")
-            continue
+    for document in _documents(rows):
         try:
             chunks.append(Chunk.model_validate(document))
         except ValidationError as error:
@@ -130,19 +149,26 @@ def _chunks(rows: Iterable[str]) -> tuple[list[Chunk], list[str]]:
     return chunks, broken
 
 
-def _whole_stream_problems(chunks: list[Chunk], max_tokens: int) -> list[str]:
+def _documents(rows: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Yield the chunks; what is none, or an error, the transcript tells of."""
+    for row in rows:
+        try:
+            document = json.loads(row)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(document, dict) and not document.get("error"):
+            yield document
+
+
+def _whole_stream_problems(chunks: list[Chunk]) -> list[str]:
     found = []
     if len({chunk.id for chunk in chunks}) > 1:
         found.append("the chunks carry different ids")
-    reasons = [c.finish_reason for chunk in chunks for c in chunk.choices if c.finish_reason]
-    if len(reasons) != 1:
-        found.append(f"{len(reasons)} finish reasons, expected one")
+    ends = Counter(c.index for chunk in chunks for c in chunk.choices if c.finish_reason)
+    found += [f"{n} finish reasons, expected one" for n in ends.values() if n > 1]
     usages = [chunk.usage for chunk in chunks if chunk.usage]
     if not usages:
         return [*found, "no usage, though stream_options asked for it"]
-    tokens = usages[-1].completion_tokens
-    if not 0 < tokens <= max_tokens:
-        found.append(f"usage counts {tokens} output tokens of at most {max_tokens}")
     return found + _usage_problems(usages[-1])
 
 

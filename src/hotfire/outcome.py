@@ -30,6 +30,11 @@ class Outcome:
         return next(case for case in self.cases if case.verdict is self.verdict)
 
     @property
+    def is_run(self) -> bool:
+        """Whether this is about the run itself and no requirement."""
+        return self.first.kind == "run"
+
+    @property
     def skipped(self) -> bool:
         """Whether the operator kept every case from running."""
         return all(case.skipped_by_operator for case in self.cases)
@@ -72,7 +77,8 @@ def statement(results: Iterable[Result], *, planned: Iterable[str] = ()) -> Conf
 
 def headline(target: str, stated: Conformance | None, found: Iterable[Outcome]) -> str:
     """Return one sentence: the target, the statement, and the counts and ids behind it."""
-    found = list(found)
+    rows = list(found)
+    found = [outcome for outcome in rows if not outcome.is_run]
     groups = [
         _group(found, Verdict.FAILED, "failed", named=True),
         _group(found, Verdict.INCONCLUSIVE, "inconclusive", named=True),
@@ -82,6 +88,8 @@ def headline(target: str, stated: Conformance | None, found: Iterable[Outcome]) 
     skipped = sum(outcome.skipped for outcome in found)
     if skipped:
         groups.insert(2, f"{skipped} left out by the operator")
+    if len(found) < len(rows):
+        groups.insert(0, "the run itself was in trouble")
     counted = ", ".join(group for group in groups if group) or "no requirement was judged"
     return f"{target} is {stated or 'not judged'}: {counted}"
 

@@ -17,11 +17,14 @@ from hotfire.errors import HistoryError
 
 # Of a hundred tokens each; more take memory and make the file no smaller.
 _ROWS_AT_ONCE: Final = 2048
+_PART_BYTES: Final = 1 << 30
+"""Of one part unpacked: a part is read at once, and a file may unpack to anything."""
 _GAPS: Final = "gaps_us"
 _TYPES: Final = {
     pa.int32(): ("n_in", "n_out", "n_first", "status", "worker"),
     pa.string(): (
-        *("token_source", "finish_reason", "error_class", "detail", "served_by", "phase", "tenant"),
+        *("token_source", "finish_reason", "error_class", "detail", "deviation", "served_by"),
+        *("phase", "tenant"),
     ),
     pa.bool_(): ("conn_reused", "censored"),
     pa.list_(pa.int32()): (_GAPS,),
@@ -59,6 +62,16 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
                 yield from _rows(batch)
     except (OSError, pa.ArrowException) as error:
         raise HistoryError(f"{path}: cannot be read: {error}") from error
+
+
+def is_whole(path: Path) -> bool:
+    """Return whether the file has its end, without which nothing of it can be read."""
+    try:
+        with pq.ParquetFile(path) as file:
+            parts = [file.metadata.row_group(n) for n in range(file.metadata.num_row_groups)]
+            return all(part.total_byte_size <= _PART_BYTES for part in parts)
+    except (OSError, pa.ArrowException):
+        return False
 
 
 def _batch(rows: Sequence[Any], schema: Any) -> Any:  # noqa: ANN401 - pyarrow has no types

@@ -3,23 +3,76 @@
 import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     ValidationError,
+    field_serializer,
     field_validator,
     model_validator,
 )
 
-from hotfire import text_files
+from hotfire import text_files, yaml_text
 from hotfire.errors import ProfileError
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Ratio = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+def authority(url: str) -> str:
+    """Return a URL that names a gateway and nothing below it, without a slash at its end.
+
+    Raises:
+        ValueError: it is no such URL; the message says what to write.
+    """
+    parts = split_url(url)
+    if "@" in parts.netloc:
+        raise ValueError(
+            "no place for a user name or password, since reports and plans tell it; write it"
+            " without, and name them in the headers of a plan (hotfire load --plan), e.g."
+            ' {"Authorization": "Basic ${env:BASIC_AUTH}"}'
+        )
+    if parts.query or parts.fragment:
+        raise ValueError(
+            "no place for a query, since reports and plans tell it; expected http://host[:port],"
+            " and a key in the headers of a plan (hotfire load --plan), e.g."
+            ' {"X-Api-Key": "${env:API_KEY}"}'
+        )
+    if parts.path.strip("/"):
+        raise ValueError(
+            "expected http://host[:port] or https://host[:port]: drop the path, since hotfire asks"
+            f" for the API's own, such as /v1/chat/completions, at {parts.scheme}://{parts.netloc}"
+        )
+    return url.rstrip("/")
+
+
+def split_url(url: str) -> SplitResult:
+    """Return the parts of an http or https URL.
+
+    Raises:
+        ValueError: it is none, or its port is no port; the message says what to write.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(
+            f"{_lower(error)}; expected http://host[:port], port 1 to 65535"
+        ) from error
+    sound = parts.scheme in ("http", "https") and parts.hostname and url.isprintable()
+    if not sound or " " in url:
+        raise ValueError("expected http://host[:port] or https://host[:port]")
+    if port == 0:
+        raise ValueError("port 0 is no port; expected http://host[:port], port 1 to 65535")
+    return parts
+
+
+def _lower(error: ValueError) -> str:
+    text = str(error)
+    return text[:1].lower() + text[1:]
 
 
 class Section(BaseModel):
@@ -34,7 +87,7 @@ class Section(BaseModel):
 class Gateway(Section):
     """How requests reach the platform."""
 
-    url: str = Field(pattern=r"^https?://[^/]+")
+    url: str
     """What clients call, scheme and authority, e.g. http://10.96.0.80."""
     host_url: str | None = None
     """The same gateway as this process reaches it; default: url, most need no detour."""
@@ -45,14 +98,8 @@ class Gateway(Section):
 
     @field_validator("url", "host_url")
     @classmethod
-    def _without_credentials(cls, value: str | None) -> str | None:
-        if value is not None and "@" in urlsplit(value).netloc:
-            raise ValueError(
-                "no place for a user name or password, since reports and plans tell it; write it"
-                " without, and name them in the headers of a plan (hotfire load --plan), e.g."
-                ' {"Authorization": "Basic ${env:BASIC_AUTH}"}'
-            )
-        return value
+    def _authority_only(cls, value: str | None) -> str | None:
+        return None if value is None else authority(value)
 
     @property
     def reachable_url(self) -> str:
@@ -80,6 +127,8 @@ class Engine(Section):
     """Which engine's metric names and probe paths apply."""
     model: str = Field(min_length=1)
     """Name under which the model is served."""
+    aliases: list[str] = []
+    """Other names under which it may answer: that of an adapter's base model, a dated version."""
     selector: dict[str, str] = {"app": "vllm"}
     """Labels of the engine pods; those of the reference stack."""
     container: str = "vllm"
@@ -257,6 +306,9 @@ class Waits(Section):
     """HTTPRoute written to the gateway following it."""
     api_seconds: Seconds = 10.0
     """One call to the API server."""
+    api_outage_seconds: Seconds = 60.0
+    """How long the API server, Prometheus or an agent may be silent before we give up; a control
+    plane that restarts or fails over is back within a minute."""
     agent_seconds: Seconds = 60.0
     """DaemonSet created to an agent answering on each node; a small image is pulled."""
     unschedulable_seconds: Seconds = 20.0
@@ -338,7 +390,8 @@ class TargetProfile(Section):
     fabric: Fabric = Fabric()
     """The wiring between nodes."""
     prometheus_url: str | None = None
-    """Prometheus as this process reaches it; default: none, its checks are not-applicable."""
+    """Prometheus as this process reaches it, with user:password@ if it asks for them; they are
+    recorded nowhere. Default: none, its checks are not-applicable."""
     images: Images = Images()
     """Stock images that carry our code."""
     agent: Agent = Agent()
@@ -350,6 +403,21 @@ class TargetProfile(Section):
         local = self.gateway.network_namespace is not None
         return local and self.accelerator.memory == "host-cgroup"
 
+    @field_validator("prometheus_url")
+    @classmethod
+    def _is_url(cls, value: str | None) -> str | None:
+        if value is not None and split_url(value).query:
+            raise ValueError("no place for a query; expected http://host[:port][/path]")
+        return value
+
+    @field_serializer("prometheus_url")
+    def _without_credentials(self, value: str | None) -> str | None:
+        """Keep them in the target file: who reads a written profile asks no Prometheus."""
+        if value is None or "@" not in value:
+            return value
+        parts = urlsplit(value)
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
     @model_validator(mode="before")
     @classmethod
     def _allow_own_namespace(cls, value: object) -> object:
@@ -357,6 +425,15 @@ class TargetProfile(Section):
             own = value.get("namespace", cls.model_fields["namespace"].default)
             return {**value, "allowed_namespaces": [own]}
         return value
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        if self.system_namespace in {self.namespace, *self.allowed_namespaces}:
+            raise ValueError(
+                f"system_namespace: {self.system_namespace} must be a namespace of its own, since"
+                " it is made privileged and removed after a run; name another"
+            )
+        return self
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -379,10 +456,10 @@ class TargetProfile(Section):
 
 def _read_mapping(path: Path) -> dict[str, Any]:
     try:
-        document = yaml.safe_load(text_files.read(path))
+        document = yaml_text.read(text_files.read(path))
     except OSError as error:
         raise ProfileError(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError) as error:
+    except ValueError as error:
         raise ProfileError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(document, dict):
         raise ProfileError(f"{path}: expected a mapping of fields such as name and gateway")

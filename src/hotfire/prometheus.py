@@ -4,18 +4,31 @@ What a client measured and what the servers counted must agree; where they do no
 wrong.
 """
 
+import base64
 import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
+from urllib.parse import unquote, urlencode, urlsplit
 
 from hotfire import causes
+from hotfire.bounded import Reader, json_of
 from hotfire.errors import HarnessError
+from hotfire.evidence import keep_secret
+from hotfire.patience import Patience
+
+_TOLD: Final = 300
+"""Characters of an answer that a message quotes."""
 
 T = TypeVar("T")
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_DOOR: Final = "Prometheus"
+_STATUS: Final = re.compile(r"HTTP Status Code (\d{3})")
+_TOO_MANY: Final = 429
+_SILENT: Final = ("connect", "deadline", "reset")
+"""What the bounded reader says first where nobody answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +57,25 @@ class ScrapeTarget:
 
 
 class Prometheus:
-    """One Prometheus server, by the URL that this process reaches."""
+    """One Prometheus server, by the URL that this process reaches.
 
-    def __init__(self, url: str, *, within_seconds: float = 10.0) -> None:
+    A user name and a password in the URL go to the server as Basic authentication, and are in no
+    message and nothing that is recorded.
+    """
+
+    def __init__(
+        self, url: str, *, within_seconds: float = 10.0, patience: Patience | None = None
+    ) -> None:
+        """Name the server; with ``patience`` a silent one is asked again."""
         # The library imports pandas and matplotlib: two seconds that only its user should pay.
         from prometheus_api_client import PrometheusConnect  # noqa: PLC0415
 
-        self.url = url
-        self._connection: Any = PrometheusConnect(url=url, timeout=within_seconds)
+        self._patience = patience or Patience()
+        parts = urlsplit(url)
+        self.url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
+        reader = Reader(self.url, deadline_seconds=within_seconds)
+        session = _Session(reader, self.url, _credentials(parts.username, parts.password))
+        self._connection: Any = PrometheusConnect(url=self.url, session=session)
 
     def query(self, expression: str, *, at_seconds: float | None = None) -> list[Sample]:
         """Return the finite samples of an instant query; no series is an empty list, never zero.
@@ -65,7 +89,7 @@ class Prometheus:
 
         def asked() -> list[Sample]:
             rows = self._connection.custom_query(query=expression, params=moment)
-            return [Sample(dict(row["metric"]), float(row["value"][1])) for row in rows]
+            return [_sample(row) for row in rows]
 
         samples = self._ask(expression, asked)
         return [sample for sample in samples if math.isfinite(sample.value)]
@@ -103,9 +127,9 @@ class Prometheus:
 
     def _ask(self, what: str, call: Callable[[], T]) -> T:
         try:
-            return call()
+            return self._patience.retrying(lambda _again: call(), door=_DOOR, passing=_passing)
         except Exception as error:
-            why = causes.of_error(error)
+            why = causes.of_error(error)[:_TOLD]
             raise HarnessError(f"Prometheus at {self.url}: {what}: {why}") from error
 
 
@@ -127,3 +151,63 @@ def duration_seconds(text: str) -> float | None:
     if "".join(number + unit for number, unit in parts) != text:
         return None
     return sum(float(number) * _SECONDS[unit] for number, unit in parts) or None
+
+
+def _sample(row: Mapping[str, Any]) -> Sample:
+    labels = {str(name): str(value) for name, value in row["metric"].items()}
+    return Sample(labels, float(row["value"][1]))
+
+
+def _credentials(user: str | None, password: str | None) -> dict[str, str]:
+    """Return the header that a user name and a password make."""
+    if user is None and password is None:
+        return {}
+    user, password = unquote(user or ""), unquote(password or "")
+    keep_secret(password, f"{user}:{password}")
+    encoded = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return {"authorization": f"Basic {encoded}"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What the library reads of an answer."""
+
+    status_code: int
+    content: bytes
+
+    def json(self) -> object:
+        return json_of(self.content)
+
+
+class _Session:
+    """What the library asks of a session of requests, by way of the bounded reader.
+
+    A session of requests would wait anew for each byte, follow redirects, unpack what comes and
+    read it whole.
+    """
+
+    verify, cert = True, None
+
+    def __init__(self, reader: Reader, url: str, headers: Mapping[str, str]) -> None:
+        self._reader, self._url, self._headers = reader, url, headers
+
+    def mount(self, *_: object) -> None:
+        """Take no adapter: the reader is all there is."""
+
+    def request(
+        self, method: str, url: str, *, params: Mapping[str, Any] | None = None, **_: object
+    ) -> _Answer:
+        """Make one exchange; what a session of requests would take beside is the reader's own."""
+        path = f"{url.removeprefix(self._url)}?{urlencode(params or {})}"
+        page = self._reader.ask(method, path, headers=self._headers)
+        if page.error is not None or page.status is None:
+            raise HarnessError(page.error or "no answer")
+        return _Answer(page.status, page.content if page.status == 200 else page.content[:_TOLD])
+
+
+def _passing(error: Exception) -> float | None:
+    """Return 0 for what may pass by itself: no connection, no answer in time, 429 and 5xx."""
+    if found := _STATUS.match(str(error)):
+        status = int(found[1])
+        return 0.0 if status == _TOO_MANY or status >= 500 else None
+    return 0.0 if str(error).startswith(_SILENT) else None

@@ -3,19 +3,28 @@
 import json
 import os
 import platform
+import secrets
+import stat
+import tempfile
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from hotfire.errors import HistoryError
+from hotfire.errors import HistoryError, ProfileError
 from hotfire.requirement import Level, Requirement
 from hotfire.verdict import Conformance, Verdict
 
 SCHEMA_VERSION: Final = 1
+RUN: Final = "RUN"
+"""In the place of a requirement's id: the run itself."""
 _Record = TypeVar("_Record", bound=BaseModel)
+_MOST_FILES: Final = 100_000
+_MOST_BYTES: Final = {".json": 64 << 20, ".jsonl": 1 << 30}
+"""Of what is read whole; histories, which may be longer, are read row by row."""
 
 
 class _Model(BaseModel):
@@ -82,10 +91,13 @@ class RunInfo(_Model):
 
     @classmethod
     def begin(cls, *, command: tuple[str, ...], target_name: str, tool_version: str) -> Self:
-        """Return the information at the start of a run, named after the present second."""
+        """Return the information at the start of a run, named after the present second.
+
+        Others may begin in that very second, on other machines too: the name has a random end.
+        """
         now = datetime.now(UTC)
         return cls(
-            run_id=f"{now:%Y%m%dT%H%M%SZ}",
+            run_id=f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
             started_at=now,
             tool_version=tool_version,
             command=command,
@@ -110,16 +122,18 @@ class Result(_Model):
     """One line of results.jsonl: what one case says about its requirement."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
-    id: str
+    id: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*$")
+    """Files are named after it."""
     level: Level
     statement: str
     rationale: str
     source: str
     features: frozenset[str] = frozenset()
     cncf: str | None = None
-    kind: Literal["check", "fault"]
+    kind: Literal["check", "fault", "run"]
+    """``run``: the run itself was in trouble, for which no requirement is to blame."""
     area: str
-    """Folder below suites/ or experiments/."""
+    """Folder below suites/ or experiments/; ``run`` of the run itself."""
     case: str
     """Name of the test, with its parameters."""
     nodeid: str
@@ -137,6 +151,27 @@ class Result(_Model):
     """Every budget of this case, as it was judged last."""
     skipped_by_operator: bool = False
 
+    @classmethod
+    def of_run(cls, what: str, reason: str) -> Self:
+        """Return the line about trouble of the run itself, one for each ``what``.
+
+        It decides like a requirement that could not be judged: who was in trouble until the end
+        may have left something, or not have seen it.
+        """
+        return cls(
+            id=RUN,
+            level=Level.MUST,
+            statement="The run itself is set up, carried out and taken down without trouble.",
+            rationale="What it left behind or did not see is nobody else's to answer for.",
+            source="",
+            kind="run",
+            area="run",
+            case=what,
+            nodeid=f"run::{what}",
+            verdict=Verdict.INCONCLUSIVE,
+            reason=reason,
+        )
+
     @property
     def requirement(self) -> Requirement:
         """The requirement this result is about."""
@@ -148,9 +183,9 @@ class Event(_Model):
     """One line of timeline.jsonl: something that happened, on the epoch of the history."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
-    at_ns: int
+    at_ns: int = Field(ge=0, lt=1 << 63)
     """Nanoseconds since the epoch."""
-    kind: Literal["load", "fault", "phase", "watch", "agent"]
+    kind: Literal["load", "fault", "phase", "watch", "agent", "platform"]
     what: str
     """Short, e.g. armed, injected, took-effect, healed, verified-healed, baseline-start."""
     source: str
@@ -175,21 +210,28 @@ class RunDirectory:
     def create(cls, runs: Path, info: RunInfo) -> Self:
         """Make ``runs/<run_id>/`` with its run.json and point ``runs/latest`` at it.
 
-        A second run within the same second gets a suffix in its id.
+        Raises:
+            FileExistsError: there is a run of that very id.
         """
-        run_id, taken = info.run_id, 1
-        while (runs / run_id).exists():
-            taken += 1
-            run_id = f"{info.run_id}-{taken}"
-        run = cls.create_at(runs / run_id, info.model_copy(update={"run_id": run_id}))
-        _point(runs / "latest", run_id)
+        runs.mkdir(parents=True, exist_ok=True)
+        (runs / info.run_id).mkdir()
+        run = cls.create_at(runs / info.run_id, info)
+        _point(runs / "latest", info.run_id)
         return run
 
     @classmethod
     def create_at(cls, root: Path, info: RunInfo) -> Self:
-        """Make this very folder a run directory."""
+        """Make this very folder a run directory.
+
+        Raises:
+            ProfileError: it holds a run already; of two that begin at once one is refused.
+        """
         root.mkdir(parents=True, exist_ok=True)
         run = cls(root)
+        try:
+            run.path("run.json").touch(exist_ok=False)
+        except FileExistsError as error:
+            raise ProfileError(f"{root} holds a run already; name another --run-dir") from error
         run.write_info(info)
         return run
 
@@ -203,6 +245,17 @@ class RunDirectory:
         run = cls(root.resolve())
         run.info()
         return run
+
+    @classmethod
+    def open_foreign(cls, root: Path) -> Self:
+        """Return an existing run directory that anybody may have written.
+
+        Raises:
+            HistoryError: as ``open``; or something in it leads out of it, would never end, or is
+                larger than any run leaves.
+        """
+        _refuse_traps(root.resolve())
+        return cls.open(root)
 
     def write_info(self, info: RunInfo) -> None:
         """Replace run.json at once, never leaving half of one."""
@@ -233,6 +286,11 @@ class RunDirectory:
         """Add one line to timeline.jsonl."""
         _append(self.path("timeline.jsonl"), event)
 
+    def tell(self, line: str) -> None:
+        """Note what the platform keeps us waiting for; who follows the run reads it at once."""
+        event = Event(at_ns=time.time_ns(), kind="platform", what=line, source="hotfire")
+        self.append_event(event)
+
     def results(self) -> list[Result]:
         """Return results.jsonl in the order of writing; empty when there is none."""
         return list(_records(self.path("results.jsonl"), Result))
@@ -251,8 +309,10 @@ class RunDirectory:
         path = self.path("plan.json")
         if not path.exists():
             return []
-        nodeids: list[str] = json.loads(path.read_text(encoding="utf-8"))
-        return nodeids
+        try:
+            return TypeAdapter(list[str]).validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise HistoryError(f"{path} is no list of cases") from error
 
     def replace_results(self, results: list[Result]) -> None:
         """Replace results.jsonl, as a re-judgement does; the former one stays beside it."""
@@ -265,12 +325,7 @@ class RunDirectory:
         """Write a file at once, never leaving half of one, and return its path."""
         path = self.path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+        write_whole(path, text)
         return path
 
     def path(self, name: str) -> Path:
@@ -310,6 +365,36 @@ class RunDirectory:
         return path
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Put a file in its place at once, never half of one; what a link of its name names is kept."""
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            os.fchmod(handle, 0o644)
+            file.write(text)
+            file.flush()
+            os.fsync(handle)
+        Path(draft).replace(path)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise
+
+
+def _refuse_traps(root: Path) -> None:
+    for count, path in enumerate(root.rglob("*")):
+        mode, size = path.lstat().st_mode, path.lstat().st_size
+        name = path.relative_to(root)
+        if count >= _MOST_FILES:
+            raise HistoryError(f"{root} holds more than {_MOST_FILES:,} files, as no run does")
+        if stat.S_ISLNK(mode) and not path.resolve().is_relative_to(root):
+            raise HistoryError(f"{root}: {name} is a link that leads out of the run; remove it")
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
+            raise HistoryError(f"{root}: {name} is no file and no folder; remove it")
+        history = name.parts[0] == "history" and name.suffix == ".jsonl"
+        if not history and size > _MOST_BYTES.get(name.suffix, size):
+            raise HistoryError(f"{root}: {name} is larger than any run leaves it")
+
+
 def file_name(case: str) -> str:
     """Return a case's name with every character that a path or a link could trip over replaced."""
     return "".join(c if c.isalnum() or c in "-_." else "-" for c in case).strip("-.") or "case"
@@ -317,7 +402,7 @@ def file_name(case: str) -> str:
 
 def _append(path: Path, record: BaseModel) -> None:
     line = record.model_dump_json().encode() + b"\n"
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644)
     try:
         while line:
             # A disk that is nearly full takes a part, and says so only when asked for the rest.

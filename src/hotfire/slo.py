@@ -17,6 +17,7 @@ from hotfire.errors import HistoryError
 from hotfire.history import Request
 from hotfire.percentiles import SAMPLE_FLOORS, place
 from hotfire.profile import Budgets
+from hotfire.streamed import Streamed, overall, pattern
 
 NANO = 1e-9
 Since = Literal["scheduled", "sent"]
@@ -34,10 +35,11 @@ def ttft_seconds(request: Request, *, since: Since = "scheduled") -> float | Non
 
 
 def tpot_seconds(request: Request) -> float | None:
-    """Return mean seconds per output token after the first; None if n is unknown or <= n_first.
+    """Return mean seconds per output token after the first; None if that was not seen.
 
     (last - first output time) / (n - n_first). n is the target's ``usage`` count, never a chunk
-    count.
+    count. It was not seen if n is unknown, contradicted by what was streamed, or <= n_first, or if
+    tokens came together: see ``how_streamed``.
 
     Raises:
         HistoryError: a stamp precedes the one before it.
@@ -46,7 +48,40 @@ def tpot_seconds(request: Request) -> float | None:
     span = _seconds(request.first_ns, request.last_ns, request)
     if span is None or request.n_out is None or request.n_out <= request.n_first:
         return None
+    if not request.usage_believed or _pattern(request) is not Streamed.YES:
+        return None
     return span / (request.n_out - request.n_first)
+
+
+def how_streamed(request: Request) -> Streamed | None:
+    """Return how the tokens of an answer came, by its row alone; None: nothing tells.
+
+    Nothing tells of an answer that is not complete, of one token, or of one chunk with few. The
+    rule, its source and its limits: ``streamed.pattern``.
+    """
+    return _pattern(request) if request.complete else None
+
+
+def _pattern(request: Request) -> Streamed | None:
+    if request.last_ns is None:
+        return None
+    if request.first_ns is None:
+        return Streamed.NO
+    span_ns = request.last_ns - request.first_ns
+    return pattern(request.gaps_us, span_ns, request.n_out)
+
+
+def is_streamed(requests: Iterable[Request]) -> Streamed | None:
+    """Return how the streams of a load came, taken together; None: nothing tells.
+
+    Unless it is ``YES``, TPOT, chunk gaps and stalls were not observable: no budget of them is
+    kept, whatever was measured.
+    """
+    return _together(Counter(map(how_streamed, requests)))
+
+
+def _together(seen: Counter[Streamed | None]) -> Streamed | None:
+    return overall(seen[Streamed.YES], seen[Streamed.BURSTS], seen[Streamed.NO])
 
 
 def e2e_seconds(request: Request) -> float | None:
@@ -147,6 +182,7 @@ class Summary:
     ttft_all: Latency
     service_ttft: Latency
     tpot: Latency
+    """Without values, as the chunk gap, where tokens came together: see ``streamed``."""
     tpot_all: Latency
     e2e: Latency
     e2e_all: Latency
@@ -160,6 +196,25 @@ class Summary:
     """The same as a rate over the scheduled arrivals; NaN for less than two requests."""
     unjudged: int
     """Complete requests that may be good or not: nobody told a latency that has a budget."""
+    streamed: Streamed | None
+    """Whether tokens came as they were made; if not, TPOT and pauses were not observable."""
+    unobserved: int
+    """Complete answers whose tokens came in bursts or at once."""
+    deviations: dict[str, int]
+    """Answers in which the target's word contradicts what was seen or asked for, by its kind."""
+
+    @property
+    def streamed_told(self) -> str:
+        """Whether tokens came as they were made, in words."""
+        if self.streamed is None:
+            return "not known, since nothing tells"
+        if self.streamed is Streamed.YES:
+            some = f"{self.unobserved} of {self.complete} answers"
+            return f"yes, but for {some}" if self.unobserved else "yes"
+        return (
+            f"{self.streamed}: the tokens of {self.unobserved} of {self.complete} answers came"
+            " together, as from a buffer; TPOT, chunk gaps and stalls are not observable"
+        )
 
     def figures(self) -> dict[str, float | int]:
         """Return the flat figures of a report line.
@@ -177,6 +232,8 @@ class Summary:
             "goodput_ratio": self.goodput_ratio,
             "goodput_per_second": self.goodput_per_second,
             "longest_stall_seconds": self.longest_stall_seconds,
+            "unobserved_streams": self.unobserved,
+            **{f"{kind}_answers": count for kind, count in self.deviations.items()},
         }
         for name, latency in self.latencies():
             for q, value in latency.percentiles().items():
@@ -210,9 +267,15 @@ class Account:
         self.stalls_are_known = True
         """Whether no stream was cut off by the end, which might have stalled for longer."""
         self.longest_stall_seconds: float | None = None
+        self.longest_unseen_seconds = 0.0
+        """No pause that nobody saw was longer: from sending to the last token, of the answers whose
+        tokens came together."""
         self.failures: Counter[str] = Counter()
         self.examples: dict[str, str] = {}
-        """What the first failure of each class looked like."""
+        """What the first failure of each class looked like, and the first deviation of each."""
+        self.streams: Counter[Streamed | None] = Counter()
+        """How the tokens of each complete answer came."""
+        self.deviations: Counter[str] = Counter()
         self._service_ttft = array("d")
         self._latencies = {name: array("d") for name in LATENCIES}
         self._gaps_us = array("i")
@@ -236,11 +299,14 @@ class Account:
         self.failed += request.failed
         self.censored += request.censored
         self.not_sent += not request.sent
-        self.output_tokens += request.n_out or 0
+        self.output_tokens += (request.n_out or 0) if request.usage_believed else 0
         self.lost_streams += request.stream_lost
         if request.error_class is not None:
             self.failures[str(request.error_class)] += 1
             self.examples.setdefault(str(request.error_class), request.detail)
+        for kind, words in request.deviations.items():
+            self.deviations[str(kind)] += 1
+            self.examples.setdefault(str(kind), words)
         self._add_stall(request)
         if request.complete:
             self._add_complete(request)
@@ -252,7 +318,13 @@ class Account:
     def _add_complete(self, request: Request) -> None:
         self.complete += 1
         self._kept[meets(request, self._budgets)] += 1
-        self._gaps_us.extend(request.gaps_us)
+        kind = how_streamed(request)
+        self.streams[kind] += 1
+        if kind is Streamed.YES:
+            self._gaps_us.extend(request.gaps_us)
+        elif kind is not None:
+            whole = _seconds(request.send_ns or request.sched_ns, request.last_ns, request)
+            self.longest_unseen_seconds = max(self.longest_unseen_seconds, whole or math.inf)
         served = ttft_seconds(request, since="sent")
         if served is not None:
             self._service_ttft.append(served)
@@ -268,11 +340,22 @@ class Account:
         if stall is not None:
             self.longest_stall_seconds = max(self.longest_stall_seconds or 0.0, stall)
 
+    @property
+    def streamed(self) -> Streamed | None:
+        """How the tokens of the complete answers came, taken together; see ``is_streamed``."""
+        return _together(self.streams)
+
+    @property
+    def unobserved(self) -> int:
+        """Complete answers whose tokens came in bursts or at once."""
+        return self.streams[Streamed.BURSTS] + self.streams[Streamed.NO]
+
     def latency(self, name: str) -> Seconds:
         """Return a latency of each request that has one, by its name in ``LATENCIES``.
 
-        Infinite for failed requests, NaN where nobody told it: censored ones, answers without
-        usage. What the client held back is left out.
+        Infinite for failed requests, NaN where nobody told or saw it: censored ones, answers
+        without usage, of TPOT those whose tokens came together. What the client held back is left
+        out.
         """
         return np.array(self._latencies[name], np.float64)
 
@@ -287,6 +370,8 @@ class Account:
         """Return the figures."""
         good = math.nan if self._kept[None] else self._kept[True]
         span_seconds = (self._last_ns - self._first_ns) * NANO if self.scheduled else 0.0
+        observed = self.streamed in (Streamed.YES, None)
+        tpots = self.latency("tpot") if observed else np.array([], np.float64)
         return Summary(
             scheduled=self.scheduled,
             complete=self.complete,
@@ -300,16 +385,19 @@ class Account:
             ttft=Latency.of(self.served("ttft")),
             ttft_all=Latency.of(known(self.latency("ttft"))),
             service_ttft=Latency.of(self.served("service_ttft")),
-            tpot=Latency.of(self.served("tpot")),
-            tpot_all=Latency.of(known(self.latency("tpot"))),
+            tpot=Latency.of(tpots[np.isfinite(tpots)]),
+            tpot_all=Latency.of(known(tpots)),
             e2e=Latency.of(self.served("e2e")),
             e2e_all=Latency.of(known(self.latency("e2e"))),
-            chunk_gap=Latency.of_gaps(self._gaps_us, requests=self.complete),
+            chunk_gap=Latency.of_gaps(self._gaps_us, requests=self.complete - self.unobserved),
             longest_stall_seconds=self.longest_stall_seconds or 0.0,
             lost_streams=self.lost_streams,
             goodput_ratio=ratio(good, self.scheduled),
             goodput_per_second=good / _covered_seconds(span_seconds, self.scheduled),
             unjudged=self._kept[None],
+            streamed=self.streamed,
+            unobserved=self.unobserved,
+            deviations=dict(self.deviations),
         )
 
 
@@ -327,15 +415,17 @@ Measure = Callable[[Request], float | None]
 
 
 def _figure(request: Request, measure: Measure) -> float | None:
-    """Return a figure of a complete request; None if it has none, NaN if nobody told it.
+    """Return a figure of a complete request; None if it has none, NaN if nobody told or saw it.
 
-    An answer of one token has no time between tokens; one without usage has, but of how many?
+    An answer of one token, or of one step, has no time between tokens; one without usage has, but
+    of how many? One whose tokens came together has too, but nobody saw it.
     """
     value = measure(request)
     if value is not None:
         return value
-    tokens = request.n_out
-    return None if measure is tpot_seconds and tokens and tokens <= request.n_first else math.nan
+    counted = measure is tpot_seconds and request.usage_believed and request.n_out
+    seen = how_streamed(request) in (Streamed.YES, None)
+    return None if counted and seen else math.nan
 
 
 def ratio(part: float, whole: int) -> float:

@@ -2,12 +2,16 @@
 
 Clients are written against that schema: a missing usage breaks billing, a missing sentinel hangs
 the reader, and an error object inside a stream that began with 200 reaches the user as an answer.
+A usage that counts more than was asked for, or less than was sent, bills wrongly; and whoever asks
+for one model and is answered by another gets answers that nobody chose (other names of the same
+model are declared in the target file, ``engine.aliases``).
 """
 
 import pytest
 
 from hotfire import Endpoint, Evidence, Level, TargetProfile, requirement
 from hotfire.openai_schema import Chat, Completion, Models, problems, stream_problems
+from hotfire.token_clock import Asked
 
 pytestmark = requirement(
     "API-001",
@@ -21,13 +25,21 @@ TIMES = 60
 MAX_TOKENS = 4
 
 
-def test_chat_and_completions_answer_whole(endpoint: Endpoint, evidence: Evidence) -> None:
+@pytest.fixture
+def asked(profile: TargetProfile) -> Asked:
+    """What each answer is held against."""
+    return Asked(models={profile.engine.model, *profile.engine.aliases}, max_tokens=MAX_TOKENS)
+
+
+def test_chat_and_completions_answer_whole(
+    endpoint: Endpoint, asked: Asked, evidence: Evidence
+) -> None:
     found: list[str] = []
     for turn in range(TIMES):
         chat = endpoint.chat(f"Say something ({turn}).", max_tokens=MAX_TOKENS, fresh=True)
         text = endpoint.complete(f"Once ({turn})", max_tokens=MAX_TOKENS)
         for name, schema, reply in (("chat", Chat, chat), ("completions", Completion, text)):
-            wrong = problems(schema, reply.body) if reply.ok else [f"{reply.status} {reply.error}"]
+            wrong = problems(schema, reply.body, asked=asked) if reply.ok else [reply.why]
             found += [f"{name}: {each}" for each in wrong]
     evidence.record("answers", TIMES * 2)
     evidence.record("deviations", found[:20])
@@ -35,15 +47,16 @@ def test_chat_and_completions_answer_whole(endpoint: Endpoint, evidence: Evidenc
     assert not found, f"{len(found)} deviations, the first: {found[0]}"
 
 
-def test_streams_end_with_usage_and_sentinel(endpoint: Endpoint, evidence: Evidence) -> None:
+def test_streams_end_with_usage_and_sentinel(
+    endpoint: Endpoint, asked: Asked, evidence: Evidence
+) -> None:
     found: list[str] = []
     for turn in range(TIMES):
         prompt = f"Count to five ({turn})."
         chat = endpoint.chat(prompt, max_tokens=MAX_TOKENS, stream=True, fresh=True)
         text = endpoint.complete(prompt, max_tokens=MAX_TOKENS, stream=True)
         for name, reply in (("chat", chat), ("completions", text)):
-            wrong = [] if reply.ok else [f"{reply.status} {reply.error}"]
-            wrong = wrong or stream_problems(reply.events, max_tokens=MAX_TOKENS)
+            wrong = stream_problems(reply.events, asked=asked) if reply.ok else [reply.why]
             found += [f"{name} stream: {each}" for each in wrong]
     evidence.record("streams", TIMES * 2)
     evidence.record("deviations", found[:20])

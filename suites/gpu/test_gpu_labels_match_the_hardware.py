@@ -15,7 +15,7 @@ from fixtures.stack import Stack
 from hotfire import Evidence, Level, TargetProfile, requirement
 from hotfire.cluster import Cluster, Node
 from hotfire.errors import HarnessError
-from hotfire.waiting import until
+from hotfire.waiting import of_target
 
 pytestmark = requirement(
     "GPU-004",
@@ -164,11 +164,12 @@ def test_pod_that_selects_a_product_gets_it(
         product: read(scratch.output(f"wants-{number}"), product)[0]
         for number, product in products.items()
     }
-    word = until(
+    word = of_target(
         partial(scheduled, scratch, "wants-none"),
         within_seconds=profile.waits.unschedulable_seconds,
         what="the scheduler's word on wants-none",
-    )
+        excused_seconds=cluster.silent_seconds,
+    ).required()
     evidence.record("read_by_product_selected", got)
     evidence.record("scheduler_on_nobody_s_product", word)
 

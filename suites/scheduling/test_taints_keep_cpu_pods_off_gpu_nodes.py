@@ -10,7 +10,7 @@ from typing import Any
 from fixtures.scratch import Scratch
 from hotfire import Evidence, Level, TargetProfile, requirement
 from hotfire.cluster import Cluster
-from hotfire.waiting import until
+from hotfire.waiting import of_target
 
 pytestmark = requirement(
     "SCH-002",
@@ -33,18 +33,19 @@ def test_pod_without_toleration_stays_pending_for_the_taint(
     profile: TargetProfile, cluster: Cluster, scratch: Scratch, evidence: Evidence
 ) -> None:
     nodes = [node.name for node in cluster.nodes(profile.accelerator.node_selector)]
-    words = {}
+    words: dict[str, dict[str, Any]] = {}
     for node in nodes:
         selector = profile.accelerator.node_selector
         scratch.pod(
             f"cpu-{node}", argv=IDLE, node=node, node_selector=selector, tolerate_gpu_taint=False
         )
     for node in nodes:
-        words[node] = until(
+        words[node] = of_target(
             partial(scheduled, scratch, f"cpu-{node}"),
             within_seconds=profile.waits.unschedulable_seconds,
             what=f"the scheduler's word on cpu-{node}",
-        )
+            excused_seconds=cluster.silent_seconds,
+        ).required()
     evidence.record("scheduler", words)
 
     assert nodes, f"no node matches {profile.accelerator.node_selector}"

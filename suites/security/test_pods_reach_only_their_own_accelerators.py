@@ -175,14 +175,15 @@ def check_control(name: str, own: Ends) -> None:
 
 
 def apart(attacker: Holder, other: Holder) -> set[str]:
-    """Return what is the other's alone; where it sees all of it, whatever stands for one device."""
+    """Return the other's devices that the attacker must not open.
+
+    These are what is the other's alone; where the attacker sees all of it, whatever stands for one
+    device. There are none between shares of one device, and where no node stands for one.
+    """
     if attacker.devices & other.devices:
         return set()
     alone = set(other.nodes.values()) - set(attacker.nodes.values())
-    found = alone or other.of_one_device()
-    if not found:
-        raise HarnessError(f"no device node tells {other.name}'s accelerator from a shared one")
-    return found
+    return alone or other.of_one_device()
 
 
 def test_pod_without_a_request_opens_no_accelerator(
@@ -255,4 +256,7 @@ def test_pod_with_an_accelerator_opens_no_other(
     for name, control in controls.items():
         check_control(name, control)
     if unseen or not ends:
-        raise HarnessError(f"needs a free accelerator beside a held one on {unseen or 'a node'}")
+        raise HarnessError(
+            "needs a free accelerator beside one that we or an engine hold, with device nodes of "
+            f"its own, on {', '.join(unseen) or 'a node'}"
+        )

@@ -62,7 +62,9 @@ def test_budgets_hold_and_could_be_broken(
     profile: TargetProfile, measured: list[Request], evidence: Evidence
 ) -> None:
     results = judge_budgets(measured, profile.budgets)
-    for name, value in summarise(measured, profile.budgets).figures().items():
+    summary = summarise(measured, profile.budgets)
+    evidence.record("streamed", summary.streamed_told)
+    for name, value in summary.figures().items():
         evidence.record(name, value)
     evidence.record("budgets", [asdict(result) for result in results])
 

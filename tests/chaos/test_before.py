@@ -1,5 +1,6 @@
 """What proves a fault was not there before it: pods, restarts and lines of a log."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from hotfire.chaos import actions, heal, probes
 from hotfire.chaos.armed import VARIABLE, Armed, Shot
 from hotfire.chaos.before import Before, logged_since, observed, recorded
 from hotfire.chaos.blast import BlastRadius, World, prove, resolve
+from hotfire.chaos.lease import RunLease
 from hotfire.chaos.undo import UndoEntry, UndoJournal
 from hotfire.errors import HarnessError
 from hotfire.rundir import RunDirectory
@@ -20,8 +22,14 @@ FAULT = "FLT-POD-001"
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> RunDirectory:
-    return run_directory(tmp_path)
+def run(tmp_path: Path, world: World) -> Iterator[RunDirectory]:
+    """A run that has the cluster."""
+    found = run_directory(tmp_path)
+    lease = RunLease(
+        world.cluster, SYSTEM, run_id=found.info().run_id, lease_seconds=60, on_lost=lambda: None
+    )
+    with lease:
+        yield found
 
 
 def armed(world: World, run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> Shot:

@@ -1,6 +1,7 @@
 """Heal works from any machine, twice, and never says healed without having looked."""
 
 import fcntl
+import threading
 from pathlib import Path
 
 import pytest
@@ -8,13 +9,21 @@ import pytest
 from hotfire.chaos import undo
 from hotfire.chaos.heal import heal, open_entries
 from hotfire.chaos.lease import RunLease
+from hotfire.chaos.tenure import JOURNAL
 from hotfire.chaos.undo import Undo
-from hotfire.cluster import Cluster
-from hotfire.errors import HarnessError, RollbackFailed
+from hotfire.cluster import OWNER_LABEL, RUN_LABEL, Cluster, Estate
+from hotfire.errors import HarnessError, ProfileError, RollbackFailed
 from hotfire.profile import TargetProfile
 from tests.chaos.platform import SYSTEM, Platform
 from tests.chaos.test_undo import entry
-from tests.fake_api import FakeApi
+from tests.fake_api import Document, FakeApi
+
+PRIORITY_CLASS = {
+    "apiVersion": "scheduling.k8s.io/v1",
+    "kind": "PriorityClass",
+    "metadata": {"name": "urgent"},
+    "value": 1,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -160,7 +169,7 @@ def test_a_live_run_is_not_disturbed_unless_asked_to(
     held = RunLease(cluster, SYSTEM, run_id="r", lease_seconds=60, on_lost=lambda: None)
 
     with held:
-        with pytest.raises(HarnessError, match="run r is alive"):
+        with pytest.raises(HarnessError, match=r"run r \(.* since .*\) is alive"):
             heal(profile, now=False)
         done = heal(profile, now=True)
 
@@ -168,14 +177,124 @@ def test_a_live_run_is_not_disturbed_unless_asked_to(
 
 
 def test_namespaces_of_runs_are_removed_once_all_is_healed(
-    profile: TargetProfile, api: FakeApi
+    profile: TargetProfile, cluster: Cluster, api: FakeApi
 ) -> None:
-    labels = {"hotfire.dev/run": "r"}
-    for name in ("hotfire-stack", SYSTEM):
-        metadata = {"name": name, "labels": labels}
-        api.put({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    estate = Estate(cluster, SYSTEM, run_id="r")
+    estate.open()
+    estate.namespace("hotfire-stack")
+    estate.create(PRIORITY_CLASS)
 
     done = heal(profile, now=False)
 
-    assert {one.entry_id for one in done} == {"hotfire-stack", SYSTEM}
+    assert {one.entry_id for one in done} == {"hotfire-stack", "urgent", SYSTEM}
     assert api.names("namespaces") == ["kube-system"]
+    assert api.names("priorityclasss") == []
+
+
+def test_a_namespace_that_only_bears_our_labels_is_never_removed(
+    profile: TargetProfile, cluster: Cluster, api: FakeApi
+) -> None:
+    Estate(cluster, SYSTEM, run_id="r").open()
+    labels = {RUN_LABEL: "r", OWNER_LABEL: SYSTEM}
+    api.put(namespace("copied-with-its-labels", labels=labels))
+
+    heal(profile, now=False)
+
+    assert api.names("namespaces") == ["copied-with-its-labels", "kube-system"]
+
+
+def test_a_namespace_that_took_the_name_of_ours_is_never_removed(
+    profile: TargetProfile, cluster: Cluster, api: FakeApi
+) -> None:
+    estate = Estate(cluster, SYSTEM, run_id="r")
+    estate.open()
+    estate.namespace("hotfire-stack")
+    api.remove(("v1", "namespaces", "", "hotfire-stack"))
+    api.put(namespace("hotfire-stack", labels={OWNER_LABEL: SYSTEM}))
+
+    heal(profile, now=False)
+
+    assert api.names("namespaces") == ["hotfire-stack", "kube-system"]
+
+
+def test_what_another_target_made_is_left_alone(
+    profile: TargetProfile, cluster: Cluster, api: FakeApi
+) -> None:
+    other = Estate(cluster, "team-b-system", run_id="b")
+    other.open()
+    other.namespace("team-b-stack")
+
+    assert heal(profile, now=True) == []
+
+    assert api.names("namespaces") == ["kube-system", "team-b-stack", "team-b-system"]
+
+
+def test_the_journals_of_runs_suffice_when_the_system_namespace_is_gone(
+    profile: TargetProfile, cluster: Cluster, api: FakeApi, tmp_path: Path
+) -> None:
+    journal = tmp_path / "runs" / "r" / JOURNAL
+    estate = Estate(cluster, SYSTEM, run_id="r", journal=journal)
+    estate.open()
+    estate.namespace("hotfire-stack")
+    api.remove(("v1", "namespaces", "", SYSTEM))
+
+    heal(profile, now=False, runs=tmp_path / "runs")
+
+    assert api.names("namespaces") == ["kube-system"]
+
+
+def test_nothing_is_touched_in_a_system_namespace_of_somebody_else(
+    profile: TargetProfile, api: FakeApi
+) -> None:
+    api.put(namespace(SYSTEM, labels={"team": "payments"}))
+    before = len(api.requests)
+
+    assert heal(profile, now=True) == []
+
+    api.put(undo.config_map(entry(), SYSTEM))
+    with pytest.raises(ProfileError, match="system_namespace: hotfire-system exists and is not"):
+        heal(profile, now=True)
+    assert {one.partition(" ")[0] for one in api.requests[before:]} == {"GET"}
+
+
+def test_no_run_can_begin_while_another_is_healed(
+    profile: TargetProfile, cluster: Cluster, api: FakeApi
+) -> None:
+    Estate(cluster, SYSTEM, run_id="r").open()
+    seen: list[str] = []
+
+    def begin_another() -> None:
+        beginning = threading.Thread(target=lambda: seen.append(refusal(cluster)))
+        beginning.start()
+        beginning.join(10)
+
+    api.put(undo.config_map(entry(), SYSTEM))
+    api.before["DELETE configmaps"] = begin_another
+
+    heal(profile, now=False)
+
+    assert "run heal-" in seen[0]
+
+
+def test_a_fault_of_a_run_that_took_the_cluster_since_is_left_to_it(
+    profile: TargetProfile, cluster: Cluster, api: FakeApi
+) -> None:
+    Estate(cluster, SYSTEM, run_id="r").open()
+    api.put(undo.config_map(entry().model_copy(update={"token": 1 << 40}), SYSTEM))
+
+    assert heal(profile, now=False) == []
+
+    assert [one.id for one in undo.copies(cluster, SYSTEM).entries] == ["u-1"]
+
+
+def refusal(cluster: Cluster) -> str:
+    try:
+        with RunLease(cluster, SYSTEM, run_id="late", lease_seconds=60, on_lost=lambda: None):
+            return "began"
+    except HarnessError as error:
+        return str(error)
+
+
+def namespace(name: str, *, labels: dict[str, str]) -> Document:
+    metadata = {"name": name, "labels": labels}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}

@@ -7,13 +7,17 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from hotfire.chaos import lease, undo
+from hotfire.chaos import lease, probes, undo
+from hotfire.chaos.armed import VARIABLE
 from hotfire.chaos.blast import World, prove, resolve
+from hotfire.chaos.lease import RunLease
+from hotfire.chaos.tenure import tenure
+from hotfire.errors import ClusterError, HarnessError
 from hotfire.experiment import Experiment, Trial, judge_run
 from hotfire.profile import TargetProfile
 from hotfire.rundir import RunDirectory
@@ -33,16 +37,17 @@ class Stand:
     """Everything an experiment needs."""
 
     api: FakeApi
+    platform: Platform
     world: World
     run: RunDirectory
     profile: TargetProfile
     over: threading.Event
 
-    def trial(self) -> Trial:
+    def trial(self, lease: RunLease | None = None) -> Trial:
         experiment = Experiment.load(KILL)
         plan = resolve(self.world, experiment.id, experiment.claim.blast_radius)
         prove(self.world, plan)
-        return Trial(experiment, self.world, self.run, plan)
+        return Trial(experiment, self.world, self.run, plan, lease=lease)
 
     def load(self, trial: Trial) -> AbstractContextManager[RunningLoad]:
         name = trial.experiment.id
@@ -64,7 +69,7 @@ def stand(tmp_path: Path) -> Iterator[Stand]:
         profile = profile.model_copy(update={"load": load})
         controller.start()
         world = world_for(connect(address), profile)
-        yield Stand(api, world, run_directory(tmp_path), profile, over)
+        yield Stand(api, platform, world, run_directory(tmp_path), profile, over)
         over.set()
         controller.join(5)
 
@@ -90,6 +95,36 @@ def test_a_killed_engine_is_proven_healed_and_judged_from_the_record_alone(stand
     assert judgement.verdict is Verdict.PASSED or unfit, judgement.reason
 
 
+def test_api_server_that_lets_nobody_look_leaves_healing_unknown(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = stand.profile.waits.model_copy(update={"api_outage_seconds": 0.3})
+    stand.world = replace(stand.world, profile=stand.profile.model_copy(update={"waits": waits}))
+    with stand.trial() as trial:
+        monkeypatch.setenv(VARIABLE, str(trial.armed_path))
+        stand.api.refuse["GET pods"] = 503
+        with pytest.raises(ClusterError, match="503"):
+            probes.engines_are_ready()
+        del stand.api.refuse["GET pods"]
+
+    assert "not-healed" not in stand.whats()
+
+
+def test_engine_that_is_seen_to_stay_away_is_told_as_not_healed(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = stand.profile.waits.model_copy(update={"pod_ready_seconds": 0.3})
+    stand.world = replace(stand.world, profile=stand.profile.model_copy(update={"waits": waits}))
+    with stand.trial() as trial:
+        monkeypatch.setenv(VARIABLE, str(trial.armed_path))
+        condition = stand.platform.pod("engine-1")["status"]["conditions"][0]
+        condition["status"] = "False"
+        assert not probes.engines_are_ready()
+        condition["status"] = "True"
+
+    assert "not-healed" in stand.whats()
+
+
 def test_the_kill_switch_ends_the_fault_and_leaves_nothing_open(stand: Stand) -> None:
     with stand.trial() as trial:
         lease.release(stand.world.cluster, SYSTEM)
@@ -98,6 +133,32 @@ def test_the_kill_switch_ends_the_fault_and_leaves_nothing_open(stand: Stand) ->
     assert undo.copies(stand.world.cluster, SYSTEM).entries == []
     assert trial.judge().verdict is Verdict.INCONCLUSIVE
     assert "kill switch" in trial.judge().reason
+
+
+def test_a_run_that_loses_its_lease_to_another_ends_its_fault_and_heals(stand: Stand) -> None:
+    cluster = stand.world.cluster
+    with (
+        tenure(cluster, stand.profile, stand.run, on_lost=lambda: None) as held,
+        stand.trial(held) as trial,
+    ):
+        lease.release(cluster, SYSTEM)
+        next_run = RunLease(cluster, SYSTEM, run_id="b", lease_seconds=60, on_lost=lambda: None)
+        with next_run:
+            until(lambda: "kill-switch" in stand.whats(), within_seconds=10, what="the loss")
+            with pytest.raises(HarnessError, match=r"lost the cluster: it is held by run b"):
+                lease.require_held(cluster, SYSTEM, run_id=stand.run.info().run_id)
+
+    assert undo.copies(cluster, SYSTEM).entries == []
+    assert trial.judge().verdict is Verdict.INCONCLUSIVE
+
+
+def test_an_entry_bears_the_token_of_the_run_that_armed_it(stand: Stand) -> None:
+    cluster = stand.world.cluster
+    with tenure(cluster, stand.profile, stand.run, on_lost=lambda: None) as held:
+        with stand.trial(held):
+            [entry] = undo.copies(cluster, SYSTEM).entries
+
+        assert entry.token == held.token > 0
 
 
 def test_a_fault_that_is_not_armed_refuses_to_fire(stand: Stand) -> None:

@@ -68,7 +68,9 @@ def heal(world: World, target: Path) -> str:
     assert cut_links(world) == []
     AgentClient(world.cluster, world.profile).remove()
     name = world.profile.system_namespace
-    world.cluster.delete_namespace(name)
+    found = world.cluster.get("Namespace", None, name)
+    assert found is not None
+    world.cluster.delete_namespace(name, uid=found["metadata"]["uid"])
     until(
         lambda: world.cluster.get("Namespace", None, name) is None,
         within_seconds=60,

@@ -23,9 +23,9 @@ NAMESPACE = "pool-test"
 def cluster(lab: Lab) -> Iterator[Cluster]:
     """The lab's cluster with an empty namespace for what wants GPUs."""
     found = Cluster.connect(TargetProfile.read(lab.state.target))
-    found.create_namespace(NAMESPACE, run_id="tests")
+    made = found.create_namespace(NAMESPACE, run_id="tests")
     yield found
-    found.delete_namespace(NAMESPACE, pods_grace_seconds=1)
+    found.delete_namespace(NAMESPACE, uid=made["metadata"]["uid"], pods_grace_seconds=1)
     until(
         lambda: found.get("Namespace", None, NAMESPACE) is None,
         within_seconds=60,

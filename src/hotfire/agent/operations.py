@@ -55,8 +55,12 @@ class Aimed(Protocol):
 class Operations:
     """Answers requests and keeps every fault's promise to end."""
 
-    def __init__(self, host: Host, entries: Entries, *, code: str = "") -> None:
-        """Work on a host; with ``code``, the SHA-256 of our modules, only while they stay so."""
+    def __init__(self, host: Host, entries: Entries, *, code: str = "", fence: int = 0) -> None:
+        """Work on a host; with ``code``, the SHA-256 of our modules, only while they stay so.
+
+        Orders are taken with a token of at least ``fence``: that of the run that has the cluster.
+        """
+        self._fence = fence
         self._host = host
         self._entries = entries
         self._code = code
@@ -108,8 +112,9 @@ class Operations:
         """
         if not isinstance(request, dict) or not isinstance(request.get("op"), str):
             raise OperationError('a request is a mapping such as {"op": "ping"}')
-        args = {name: value for name, value in request.items() if name != "op"}
+        args = {name: value for name, value in request.items() if name not in {"op", "token"}}
         op = request["op"]
+        self._admit(op, args, request.get("token", 0))
         if op in self._faults:
             return self._fire(op, args)
         if op not in self._answers:
@@ -152,6 +157,22 @@ class Operations:
         problems = self.heal_all()
         self._entries.forget_healed()
         return problems
+
+    def _admit(self, op: str, args: dict[str, Any], token: object) -> None:
+        """Refuse to break or to prolong anything for a run that was overtaken, or to end it all.
+
+        Its own fault it may end, and whoever heals by hand, without a token, everything.
+        """
+        if not isinstance(token, int):
+            raise OperationError(f"{token!r} is no token: a whole number")
+        breaks = op in self._faults or op == "renew"
+        ends_all = op == "heal" and args.get("id") is None and token > 0
+        if token < self._fence and (breaks or ends_all):
+            raise OperationError(
+                f"{op} with token {token} is refused: a later run, with {self._fence}, has this"
+                " cluster"
+            )
+        self._fence = max(self._fence, token)
 
     def _fire(self, op: str, args: dict[str, Any]) -> object:
         id_ = str(args.pop("id", ""))

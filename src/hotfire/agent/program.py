@@ -30,7 +30,8 @@ def main(argv: list[str] | None = None) -> int:
     host = Host(tuple(shlex.split(options.host_prefix)), Path(options.host_root))
     host = Host(host.prefix, host.root, tuple(shlex.split(options.birdc)))
     retire = Path(options.retire) if options.retire else None
-    operations = Operations(host, Entries(Path(options.state)), code=options.code)
+    entries = Entries(Path(options.state))
+    operations = Operations(host, entries, code=options.code, fence=options.fence)
     serve(operations, Path(options.socket), retire)
     return 0
 
@@ -98,6 +99,7 @@ def _options() -> argparse.ArgumentParser:
     serving.add_argument(
         "--code", default="", help="SHA-256 its modules must keep to break a thing"
     )
+    serving.add_argument("--fence", type=int, default=0)
     asking = actions.add_parser("call")
     asking.add_argument("request")
     return parser

@@ -87,6 +87,7 @@ def heal_fault() -> str:
 def _aimed() -> Shot:
     shot = Shot.from_environment()
     shot.require_open()
+    shot.require_held()
     for target in shot.plan.targets:
         blast.resolve_again(shot.cluster, target)
     if shot.plan.radius.kind != "Uplink":

@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 import hotfire.agent
 from hotfire.agent import start
-from hotfire.cluster import Cluster, Document, Pod
+from hotfire.cluster import Cluster, Document, Estate, Pod
 from hotfire.errors import ClusterError, FaultNotInjected, HarnessError, StackNotReady
 from hotfire.profile import TargetProfile
 from hotfire.waiting import until
@@ -96,7 +96,9 @@ class Gpu(Answer):
 class AgentClient:
     """Every node's agent, by the node's name."""
 
-    def __init__(self, cluster: Cluster, profile: TargetProfile) -> None:
+    def __init__(self, cluster: Cluster, profile: TargetProfile, *, token: int = 0) -> None:
+        """Ask agents as the holder of the run's Lease with this token; 0: as nobody's run."""
+        self.token = token
         self._cluster = cluster
         self._profile = profile
         self._namespace = profile.system_namespace
@@ -107,9 +109,11 @@ class AgentClient:
         """Put an agent on every node and wait until each answers.
 
         Raises:
+            ProfileError: the system namespace, or an agent in it, is there and is not hotfire's.
             StackNotReady: a node's agent did not answer in time; the message names the node.
         """
-        self._cluster.apply(manifests(self._profile, run_id=run_id))
+        Estate(self._cluster, self._namespace, run_id=run_id).open()
+        self._cluster.apply(manifests(self._profile, run_id=run_id, fence=self.token))
         self.wait_ready()
 
     def wait_ready(self) -> None:
@@ -120,6 +124,7 @@ class AgentClient:
                 within_seconds=self._profile.waits.agent_seconds,
                 what=f"an answering agent on each node ({self._namespace}/{NAME})",
                 poll_seconds=1.0,
+                excused_seconds=self._cluster.silent_seconds,
             )
         except HarnessError as error:
             raise StackNotReady(f"{error}; {self._trouble()}") from error
@@ -130,21 +135,25 @@ class AgentClient:
         Raises:
             HarnessError: a node could not be healed; the agents then stay.
         """
-        problems = [problem for node in self.nodes() for problem in self.heal(node)]
+        problems = [problem for node in self.nodes() for problem in self._unhealed(node)]
         if problems:
             raise HarnessError(f"agents stay, since nodes are not healed: {'; '.join(problems)}")
         for kind, version in (("DaemonSet", "apps/v1"), ("ConfigMap", "v1")):
-            self._cluster.delete(kind, self._namespace, NAME, api_version=version)
+            found = self._cluster.get(kind, self._namespace, NAME, api_version=version)
+            if found is not None and self._cluster.owns(found):
+                uid = found["metadata"]["uid"]
+                self._cluster.delete(kind, self._namespace, NAME, uid=uid, api_version=version)
         until(
             lambda: not self._pods(),
             within_seconds=self._profile.waits.pod_gone_seconds,
             what="no agent pods",
+            excused_seconds=self._cluster.silent_seconds,
         )
 
     def is_ours(self, node: str) -> bool:
         """Return whether a node's agent answers and runs the very code of this hotfire."""
         try:
-            answer = self.call(node, "ping")
+            answer = self._call(node, "ping", {})
         except HarnessError:
             return False
         return isinstance(answer, dict) and answer.get("code") == code_digest()
@@ -195,13 +204,10 @@ class AgentClient:
         Raises:
             FaultNotInjected: the agent refused, or does not know of it afterwards.
         """
-        lease_seconds = self._profile.agent.lease_seconds
+        order = {"id": id_, "ttl_seconds": self._profile.agent.lease_seconds, **args}
         try:
-            answer = self.call(node, op, id=id_, ttl_seconds=lease_seconds, **args)
-        except ClusterError:
-            # The fault may have cut the very path of the answer; the node knows.
             answer = until(
-                lambda: self._known(node, id_),
+                lambda: self._ordered(node, op, order),
                 within_seconds=self._profile.waits.injection_seconds,
                 what=f"entry {id_} on {node}",
             )
@@ -236,20 +242,29 @@ class AgentClient:
         return [str(problem) for problem in answer["problems"]] if isinstance(answer, dict) else []
 
     def call(self, node: str, op: str, **args: object) -> object:
-        """Ask one node's agent.
+        """Ask one node's agent something that may be asked twice: all but to inject a fault.
 
         Raises:
             ClusterError: the agent could not be reached.
             HarnessError: the agent refused; the message is its reason.
         """
+        return self._call(node, op, args, repeatable=True)
+
+    # Parts
+
+    def _call(
+        self, node: str, op: str, args: Mapping[str, object], *, repeatable: bool = False
+    ) -> object:
         pod = self._pod(node)
-        request = json.dumps({"op": op, **args})
+        token = {"token": self.token} if self.token else {}
+        request = json.dumps({"op": op, **args, **token})
         done = self._cluster.exec(
             self._namespace,
             pod.name,
             container="agent",
             argv=[*_program(), "call", request],
             within_seconds=_CALL_SECONDS,
+            repeatable=repeatable,
         )
         try:
             reply = json.loads(done.stdout)
@@ -260,7 +275,29 @@ class AgentClient:
             raise HarnessError(f"the agent on {node} refused {op}: {reply['error']}")
         return reply["result"]
 
-    # Parts
+    def _ordered(self, node: str, op: str, order: Mapping[str, object]) -> object:
+        """Return a node's entry of a fault that was ordered; None: nobody knows yet.
+
+        The fault may have cut the very path of the answer, or the order was lost: the node knows.
+        It takes an id once, so that an order that is given twice is carried out once.
+        """
+        id_ = str(order["id"])
+        try:
+            return self._call(node, op, order)
+        except ClusterError:
+            return self._known(node, id_)
+        except HarnessError:
+            # Refused: for good, or since an order before this one did arrive.
+            if known := self._known(node, id_):
+                return known
+            raise
+
+    def _unhealed(self, node: str) -> list[str]:
+        """Return what of a node could not be undone; one that does not answer hides no other."""
+        try:
+            return self.heal(node)
+        except HarnessError as error:
+            return [str(error)]
 
     def _known(self, node: str, id_: str) -> object:
         try:
@@ -282,22 +319,26 @@ class AgentClient:
         status = (found or {}).get("status") or {}
         wanted = status.get("desiredNumberScheduled", 0)
         nodes = self.nodes()
-        return 0 < wanted == len(nodes) and all(map(self.is_ours, nodes))
+        # Agents of an earlier run answer, too, until they are replaced.
+        if found and status.get("observedGeneration", 0) < found["metadata"].get("generation", 0):
+            return False
+        replaced = status.get("updatedNumberScheduled", 0) == wanted
+        return 0 < wanted == len(nodes) and replaced and all(map(self.is_ours, nodes))
 
     def _trouble(self) -> str:
         pods = [f"{pod.node}: {pod.phase} {_waiting(pod)}".strip() for pod in self._pods()]
         return "; ".join(pods) or "no pod was created; see the DaemonSet's events"
 
 
-def manifests(profile: TargetProfile, *, run_id: str) -> list[Document]:
-    """Return namespace, code and DaemonSet of the agent."""
+def manifests(profile: TargetProfile, *, run_id: str, fence: int = 0) -> list[Document]:
+    """Return namespace, code and DaemonSet of the agent, which takes no order older than fence."""
     labels = {"hotfire.dev/run": run_id}
     namespace = {
         "name": profile.system_namespace,
         "labels": {**labels, "pod-security.kubernetes.io/enforce": "privileged"},
     }
     place = {"name": NAME, "namespace": profile.system_namespace, "labels": _LABELS | labels}
-    template = {"metadata": {"labels": _LABELS}, "spec": _pod_spec(profile)}
+    template = {"metadata": {"labels": _LABELS}, "spec": _pod_spec(profile, fence)}
     return [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": namespace},
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": place, "data": dict(_code())},
@@ -315,11 +356,13 @@ def manifests(profile: TargetProfile, *, run_id: str) -> list[Document]:
     ]
 
 
-def _pod_spec(profile: TargetProfile) -> Document:
+def _pod_spec(profile: TargetProfile, fence: int) -> Document:
     # Requests equal limits: a Guaranteed pod is the kernel's last choice when memory runs out.
     # A CUDA context alone takes several hundred MiB of host memory.
     memory = "128Mi" if profile.accelerator.memory == "host-cgroup" else "1Gi"
     amounts = {"cpu": "250m", "memory": memory}
+    # Apart from those of other targets: an agent undoes whatever an earlier one left in its folder.
+    state = f"{_STATE}/{profile.system_namespace}"
     files = [{"key": key, "path": f"hotfire/agent/{key}"} for key, _ in _code()]
     return {
         "hostNetwork": True,
@@ -333,6 +376,7 @@ def _pod_spec(profile: TargetProfile) -> Document:
                 "name": "agent",
                 "image": profile.images.python,
                 "command": [*_program(), "serve", "--code", code_digest()],
+                "args": ["--fence", str(fence)],
                 "env": [
                     {"name": "PYTHONPATH", "value": _CODE},
                     {"name": "PYTHONUNBUFFERED", "value": "1"},
@@ -349,7 +393,7 @@ def _pod_spec(profile: TargetProfile) -> Document:
         ],
         "volumes": [
             {"name": "code", "configMap": {"name": NAME, "items": files}},
-            {"name": "state", "hostPath": {"path": _STATE, "type": "DirectoryOrCreate"}},
+            {"name": "state", "hostPath": {"path": state, "type": "DirectoryOrCreate"}},
         ],
     }
 

@@ -10,6 +10,7 @@ from typing import Final, Literal, Self
 
 from pydantic import ValidationError
 
+from hotfire.chaos import lease
 from hotfire.chaos.agent_client import AgentClient
 from hotfire.chaos.blast import Plan, World
 from hotfire.chaos.undo import Record, State, UndoEntry, UndoJournal
@@ -67,11 +68,11 @@ class Shot:
 
     @cached_property
     def cluster(self) -> Cluster:
-        return Cluster.connect(self.profile)
+        return Cluster.connect(self.profile, tell=self.run.tell)
 
     @cached_property
     def agent(self) -> AgentClient:
-        return AgentClient(self.cluster, self.profile)
+        return AgentClient(self.cluster, self.profile, token=self.armed.entry.token)
 
     @property
     def world(self) -> World:
@@ -79,7 +80,10 @@ class Shot:
 
     @cached_property
     def journal(self) -> UndoJournal:
-        return UndoJournal(self.run.undo_path, self.cluster, self.profile.system_namespace)
+        return self._journal(self.cluster)
+
+    def _journal(self, cluster: Cluster) -> UndoJournal:
+        return UndoJournal(self.run.undo_path, cluster, self.profile.system_namespace)
 
     def require_open(self) -> None:
         """Make sure that this very plan is still armed, on this disk, and was not healed meanwhile.
@@ -90,11 +94,21 @@ class Shot:
         if self.armed.entry.id not in {entry.id for entry in self.journal.open()}:
             raise HarnessError(f"{self.armed.entry.id} is not armed any more; nothing was fired")
 
+    def require_held(self) -> None:
+        """Make sure that the run still has the cluster; only before firing, when it is reachable.
+
+        Raises:
+            HarnessError: somebody else has it, or nobody; nothing was fired.
+        """
+        entry = self.armed.entry
+        lease.require_held(self.cluster, self.profile.system_namespace, run_id=entry.run_id)
+
     def fired(self) -> None:
         """Write that the fault is injected."""
         with suppress(HarnessError):
-            # The fault may have cut our way to the cluster; the entry is open there all the same.
-            self.journal.mark(self.armed.entry, State.INJECTED)
+            # The fault may have cut our way to the cluster; the entry is open there all the same,
+            # and its effect must be looked for without delay.
+            self._journal(self.cluster.expecting_silence()).mark(self.armed.entry, State.INJECTED)
 
     def tell(self, what: str, *, source: str, at_ns: int | None = None, **data: object) -> int:
         """Write one event of this fault, now or as of ``at_ns``, and return its time."""

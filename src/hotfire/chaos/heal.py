@@ -1,5 +1,8 @@
 """Undoing: one entry, everything of any earlier run, and the proof that it is undone."""
 
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
@@ -7,13 +10,14 @@ from typing import Final, Protocol
 from hotfire.chaos import blast, lease, undo
 from hotfire.chaos.agent_client import AgentClient, AgentEntry
 from hotfire.chaos.blast import World
+from hotfire.chaos.lease import RunLease
+from hotfire.chaos.tenure import JOURNAL
 from hotfire.chaos.undo import Found, State, Undo, UndoEntry, Unreadable
-from hotfire.cluster import RUN_LABEL, Cluster
-from hotfire.errors import ClusterError, HarnessError, RollbackFailed
+from hotfire.cluster import Cluster, Estate, Made, refuse_foreign_system
+from hotfire.errors import ClusterError, HarnessError, ProfileError, RollbackFailed
+from hotfire.patience import Tell
 from hotfire.profile import TargetProfile
 from hotfire.waiting import until
-
-_PRIORITY_API: Final = "scheduling.k8s.io/v1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +52,7 @@ def heal_on_node(world: World, entry: UndoEntry, *, within_seconds: float) -> st
         lambda: entry.id not in {one.id for one in world.agent.open_entries(node)},
         within_seconds=within_seconds,
         what=f"no open entry {entry.id} on {node}",
+        excused_seconds=world.cluster.silent_seconds,
     )
     return f"node {node} says entry {entry.id} is undone"
 
@@ -64,6 +69,7 @@ def await_replacement(world: World, entry: UndoEntry, *, within_seconds: float) 
         within_seconds=within_seconds,
         what=f"{wanted} Ready engine pods in {world.profile.namespace}",
         poll_seconds=1.0,
+        excused_seconds=world.cluster.silent_seconds,
     )
     return f"{wanted} engine pods are Ready"
 
@@ -115,17 +121,20 @@ def heal_entry(world: World, entry: UndoEntry, *, within_seconds: float | None =
     return Healed(entry_id=entry.id, fault=entry.fault, verified=True, detail=detail)
 
 
-def open_entries(profile: TargetProfile, *, runs: Path | None = None) -> list[UndoEntry]:
+def open_entries(
+    profile: TargetProfile, *, runs: Path | None = None, tell: Tell | None = None
+) -> list[UndoEntry]:
     """Return what is not healed, newest first, from run directories and from the cluster.
 
     Args:
         profile: The target; faults of other targets are not told.
         runs: Folder of run directories on this machine; None: only the cluster's copies.
+        tell: Hears of it while the API server is silent.
 
     Raises:
         RollbackFailed: a record cannot be read, so something unknown may be broken.
     """
-    found = _find(Cluster.connect(profile), profile, runs)
+    found = _find(Cluster.connect(profile, tell=tell), profile, runs)
     if found.unreadable:
         raise RollbackFailed("; ".join(map(str, found.unreadable)))
     return found.entries
@@ -137,32 +146,87 @@ def heal(
     now: bool,
     runs: Path | None = None,
     keep_namespaces: bool = False,
+    say: Tell = lambda _: None,
 ) -> list[Healed]:
     """Undo everything any earlier run left in the target, and prove it; safe to repeat.
 
     It needs no run directory: the copies in the cluster and the nodes' own entries suffice. What
-    cannot be read or undone is told as not healed, and hides nothing else.
+    the target's system namespace does not record is not touched, whatever its labels. No run can
+    begin meanwhile. What cannot be read or undone is told as not healed, and hides nothing else.
 
     Args:
         profile: The target.
         now: End a run that is still alive, too: its lease is deleted, so that it stops and heals.
         runs: Folder of run directories, whose journals are then marked; None: the cluster's copies.
         keep_namespaces: Keep the namespaces of earlier runs, agents included.
+        say: Told what takes a while, and of it while the API server is silent.
 
     Raises:
+        ProfileError: something is broken, but the system namespace is not hotfire's.
         HarnessError: a run is alive and ``now`` is false, or the cluster does not answer.
     """
-    cluster = Cluster.connect(profile)
-    world = World(cluster=cluster, agent=AgentClient(cluster, profile), profile=profile)
-    namespace = profile.system_namespace
-    _stop_runner(cluster, namespace, now=now)
-    found = _find(cluster, profile, runs)
-    done = [_heal_one(world, entry, runs) for entry in found.entries]
-    done += [_unread(record) for record in found.unreadable]
-    done += [one for node in world.agent.nodes() for one in _heal_node(world, node)]
-    if not keep_namespaces and all(one.verified for one in done):
-        done += _remove_namespaces(world)
+    cluster = Cluster.connect(profile, tell=say)
+    if _is_elsewhere(cluster, profile, runs):
+        return []
+    _stop_runner(cluster, profile.system_namespace, now=now, say=say)
+    with _holding(cluster, profile) as held:
+        agent = AgentClient(cluster, profile, token=held.token if held else 0)
+        world = World(cluster=cluster, agent=agent, profile=profile)
+        done = _heal_faults(world, runs)
+        # Where a run began as this lost its Lease, what is open now is that run's.
+        overtaken = (held is not None and held.lost) or _is_anything_open(world)
+        if not keep_namespaces and not overtaken and all(one.verified for one in done):
+            done += _remove_namespaces(world, runs)
     return done
+
+
+def _is_elsewhere(cluster: Cluster, profile: TargetProfile, runs: Path | None) -> bool:
+    """Return whether nothing can have been done, since the system namespace is somebody else's."""
+    try:
+        refuse_foreign_system(cluster, profile.system_namespace)
+    except ProfileError:
+        if open_entries(profile, runs=runs):
+            raise
+        return True
+    return False
+
+
+@contextmanager
+def _holding(cluster: Cluster, profile: TargetProfile) -> Iterator[RunLease | None]:
+    """Have the cluster, where there may be something to heal.
+
+    None: nothing can be written there; that is no reason not to heal.
+    """
+    with ExitStack() as stack:
+        held = None
+        if cluster.has_namespace(profile.system_namespace):
+            wanted = RunLease(
+                cluster,
+                profile.system_namespace,
+                run_id=f"heal-{secrets.token_hex(4)}",
+                lease_seconds=profile.agent.lease_seconds,
+                on_lost=lambda: None,
+                target=profile.name,
+                alone=False,
+            )
+            with suppress(ClusterError):
+                held = stack.enter_context(wanted)
+        yield held
+
+
+def _heal_faults(world: World, runs: Path | None) -> list[Healed]:
+    token = world.agent.token
+    left = _find(world.cluster, world.profile, runs)
+    # A fault of a run that has taken the cluster since is that run's own.
+    mine = [entry for entry in left.entries if not token or entry.token <= token]
+    done = [_heal_one(world, entry, runs) for entry in mine]
+    done += [_unread(record) for record in left.unreadable]
+    return done + [one for node in world.agent.nodes() for one in _heal_node(world, node)]
+
+
+def _is_anything_open(world: World) -> bool:
+    found = undo.copies(world.cluster, world.profile.system_namespace)
+    return bool(found.entries or found.unreadable)
 
 
 def _find(cluster: Cluster, profile: TargetProfile, runs: Path | None) -> Found:
@@ -232,45 +296,62 @@ def _on_node(node: str, entry: AgentEntry, problems: list[str]) -> Healed:
     )
 
 
-def _stop_runner(cluster: Cluster, namespace: str, *, now: bool) -> None:
+def _stop_runner(
+    cluster: Cluster, namespace: str, *, now: bool, say: Callable[[str], None]
+) -> None:
     held = lease.holder(cluster, namespace)
     if held is None:
         return
-    if held.alive and not now:
-        raise HarnessError(
-            f"run {held.run_id} is alive (renewed {held.renewed_at:%H:%M:%S} UTC);"
-            " wait for it, or end it with `hotfire heal --now`"
-        )
-    lease.release(cluster, namespace)
+    if not now:
+        say(f"looking whether {held} is alive: {held.lease_seconds} s at most")
+        if lease.is_alive(cluster, held):
+            raise HarnessError(f"{held} is alive; wait for it, or end it with `hotfire heal --now`")
+        lease.remove_dead(cluster, held)
+    else:
+        lease.release(cluster, namespace)
 
 
-def _remove_namespaces(world: World) -> list[Healed]:
-    cluster, waits = world.cluster, world.profile.waits
+def _remove_namespaces(world: World, runs: Path | None) -> list[Healed]:
+    """Remove what runs of this target are recorded to have made, the records themselves last."""
+    cluster, profile = world.cluster, world.profile
     if world.agent.nodes():
         world.agent.remove()
-    names = [one["metadata"]["name"] for one in cluster.list("Namespace", selector=RUN_LABEL)]
-    for name in names:
-        cluster.delete_namespace(name, pods_grace_seconds=1)
-    # The one kind of the reference stack that lies in no namespace.
-    for one in cluster.list("PriorityClass", selector=RUN_LABEL, api_version=_PRIORITY_API):
-        cluster.delete("PriorityClass", None, one["metadata"]["name"], api_version=_PRIORITY_API)
-    return [_gone(cluster, name, waits.pod_gone_seconds) for name in names]
+    belongings = Estate(cluster, profile.system_namespace, run_id="", journals=_made_journals(runs))
+    made = belongings.made()
+    others = [one for one in made if not one.is_system]
+    going = [one for one in others if belongings.delete(one)]
+    done = [_gone(cluster, one, profile.waits.pod_gone_seconds) for one in going]
+    for one in others:
+        if one.name not in {each.entry_id for each in done if not each.verified}:
+            belongings.forget(one)
+    if all(one.verified for one in done):
+        own = [one for one in made if one.is_system]
+        going = [one for one in own if belongings.delete(one)]
+        done += [_gone(cluster, one, profile.waits.pod_gone_seconds) for one in going]
+        for one in own:
+            belongings.forget(one)
+    return done
 
 
-def _gone(cluster: Cluster, name: str, within_seconds: float) -> Healed:
+def _gone(cluster: Cluster, made: Made, within_seconds: float) -> Healed:
+    name, fault = made.name, made.kind.lower()
     try:
         until(
-            lambda: cluster.get("Namespace", None, name) is None,
+            lambda: cluster.get(made.kind, None, name, api_version=made.api_version) is None,
             within_seconds=within_seconds,
-            what=f"namespace {name} gone",
+            what=f"{fault} {name} gone",
             poll_seconds=1.0,
         )
     except ClusterError:
         raise
     except HarnessError as error:
-        return Healed(entry_id=name, fault="namespace", verified=False, detail=str(error))
-    return Healed(entry_id=name, fault="namespace", verified=True, detail=f"{name} is removed")
+        return Healed(entry_id=name, fault=fault, verified=False, detail=str(error))
+    return Healed(entry_id=name, fault=fault, verified=True, detail=f"{name} is removed")
 
 
 def _journals(runs: Path | None) -> list[Path]:
     return sorted(runs.glob("*/journals/undo.jsonl")) if runs else []
+
+
+def _made_journals(runs: Path | None) -> list[Path]:
+    return sorted(runs.glob(f"*/{JOURNAL}")) if runs else []

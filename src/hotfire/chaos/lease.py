@@ -1,78 +1,141 @@
 """One run at a time: a Lease in the cluster; deleting it from anywhere is the kill switch."""
 
 import os
+import platform
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Final, Self
 
-from hotfire.cluster import Cluster, Document
-from hotfire.errors import ClusterError, HarnessError
+from hotfire.chaos.runner import has_ended, is_here, runner_identity
+from hotfire.cluster import OWNER_LABEL, Cluster, Document
+from hotfire.errors import ClusterError, Conflict, Forbidden, HarnessError
+from hotfire.waiting import until
 
 NAME: Final = "hotfire-run"
 _RUNNER: Final = "hotfire.dev/runner"
+_WHERE: Final = "hotfire.dev/where"
 _API: Final = "coordination.k8s.io/v1"
 # A deleted lease is noticed within this time.
 _CHECK_SECONDS: Final = 2.0
+# Whoever waits to see whether a run is alive sees it renew within this time.
+_RENEW_SECONDS: Final = 10.0
+# As an agent's entry; nobody is watched for longer, whatever a Lease says.
+_LONGEST_SECONDS: Final = 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
-    """Who holds the cluster."""
+    """Who holds the cluster, as one look at the Lease told it."""
 
     run_id: str
     uid: str
+    version: str
+    """Changes with every write to it."""
+    since: datetime
+    """By the holder's own clock, like the next: to be told, never to be compared."""
     renewed_at: datetime
     lease_seconds: int
+    transitions: int
+    """How often it went from one run to another."""
     runner: str
+    where: str
+    """Target and machine, in words."""
+    namespace: str
+    """System namespace of its target."""
 
-    @property
-    def alive(self) -> bool:
-        """Whether it was renewed within its length, and its process is not known to be dead."""
-        fresh = datetime.now(UTC) - self.renewed_at < timedelta(seconds=self.lease_seconds)
-        return fresh and not has_ended(self.runner)
-
-
-def runner_identity(pid: int) -> str | None:
-    """Return what tells a process from every other one ever, on any machine; None: there is none.
-
-    Boot, process-id namespace, process id and start time; empty where the kernel is not Linux.
-    """
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    if not boot.exists():
-        return ""
-    try:
-        space = Path("/proc/self/ns/pid").stat().st_ino
-        # The second field is the name in parentheses and may hold spaces; the start is the 22nd.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    # A zombie has ended, however long nobody collects it.
-    return None if fields[0] in "ZX" else f"{boot.read_text().strip()}/{space}/{pid}/{fields[19]}"
-
-
-def has_ended(runner: str) -> bool:
-    """Return whether a runner of this very machine has ended; others are given their lease."""
-    here = (runner_identity(os.getpid()) or "").split("/")[:2]
-    parts = runner.split("/")
-    return len(parts) == 4 and parts[:2] == here and runner_identity(int(parts[2])) != runner
+    def __str__(self) -> str:
+        """Return whose it is and since when, as a person would say it."""
+        where = f"{self.where}, " if self.where else ""
+        return f"run {self.run_id} ({where}since {self.since:%Y-%m-%d %H:%M:%S} UTC)"
 
 
 def holder(cluster: Cluster, namespace: str) -> Holder | None:
     """Return who holds the cluster, alive or not; None if nobody does."""
     found = cluster.get("Lease", namespace, NAME, api_version=_API)
-    if found is None:
-        return None
-    spec = found["spec"]
+    return None if found is None else _holder(found)
+
+
+def _holder(found: Document) -> Holder:
+    spec, metadata = found["spec"], found["metadata"]
+    marks = metadata.get("annotations") or {}
     return Holder(
-        run_id=spec["holderIdentity"],
-        uid=found["metadata"]["uid"],
-        renewed_at=datetime.fromisoformat(spec["renewTime"]),
-        lease_seconds=int(spec["leaseDurationSeconds"]),
-        runner=(found["metadata"].get("annotations") or {}).get(_RUNNER, ""),
+        run_id=spec.get("holderIdentity") or "unnamed",
+        uid=metadata["uid"],
+        version=str(metadata["resourceVersion"]),
+        since=_read_stamp(spec.get("acquireTime") or spec.get("renewTime")),
+        renewed_at=_read_stamp(spec.get("renewTime")),
+        lease_seconds=min(int(spec.get("leaseDurationSeconds") or 1), _LONGEST_SECONDS),
+        transitions=int(spec.get("leaseTransitions") or 0),
+        runner=marks.get(_RUNNER, ""),
+        where=marks.get(_WHERE, ""),
+        namespace=metadata["namespace"],
     )
+
+
+def others(cluster: Cluster, namespace: str) -> list[Holder]:
+    """Return who holds the cluster for targets with another system namespace, alive or not.
+
+    Only namespaces with the mark of a system namespace count, or whoever may write a Lease anywhere
+    could keep every run away. Empty, too, where this may not be read across namespaces.
+    """
+    try:
+        found = cluster.list("Lease", api_version=_API, field_selector=f"metadata.name={NAME}")
+        marked = [one["metadata"] for one in cluster.list("Namespace", selector=OWNER_LABEL)]
+    except Forbidden:
+        return []
+    systems = {one["name"] for one in marked if one["labels"][OWNER_LABEL] == one["name"]}
+    held = [_holder(one) for one in found if one["metadata"]["name"] == NAME]
+    return [one for one in held if one.namespace in systems - {namespace}]
+
+
+def require_free(cluster: Cluster, namespace: str) -> None:
+    """Make sure that no run of another target is alive in this cluster.
+
+    Raises:
+        HarnessError: one is; the message tells whose.
+    """
+    for held in others(cluster, namespace):
+        if is_alive(cluster, held):
+            raise HarnessError(f"{held} holds this cluster; wait for it")
+
+
+def is_alive(cluster: Cluster, held: Holder) -> bool:
+    """Return whether the holder still is: its process is there, or it was seen to renew.
+
+    The clocks of two machines are never compared. A holder of another machine is watched for at
+    most the length of its lease, on this machine's own clock; one that is cut off from the cluster
+    for so long has stopped by itself.
+    """
+    if is_here(held.runner):
+        return not has_ended(held.runner)
+    end = _now() + held.lease_seconds
+
+    def seen() -> str | None:
+        now = holder(cluster, held.namespace)
+        if now is None:
+            return "given back"
+        if (now.run_id, now.renewed_at) != (held.run_id, held.renewed_at):
+            return "renewed"
+        return "silent" if _now() >= end else None
+
+    within = held.lease_seconds + 4 * _CHECK_SECONDS
+    what = f"a sign of life of run {held.run_id}, or none for {held.lease_seconds} s"
+    return until(seen, within_seconds=within, what=what, poll_seconds=1.0) == "renewed"
+
+
+def require_held(cluster: Cluster, namespace: str, *, run_id: str) -> None:
+    """Make sure that a run still holds the cluster.
+
+    Raises:
+        HarnessError: it does not, so that it may not break anything any more.
+    """
+    held = holder(cluster, namespace)
+    if held is None or held.run_id != run_id:
+        raise HarnessError(f"run {run_id} lost the cluster: it is held by {held or 'nobody'}")
 
 
 def release(cluster: Cluster, namespace: str) -> bool:
@@ -80,10 +143,22 @@ def release(cluster: Cluster, namespace: str) -> bool:
     return cluster.delete("Lease", namespace, NAME, api_version=_API)
 
 
-class RunLease:
-    """Hold the cluster for one run, renewing on a thread of its own."""
+def remove_dead(cluster: Cluster, held: Holder) -> None:
+    """Delete the lease of a holder that was seen to be dead; one that was written since stays."""
+    with suppress(Conflict):
+        cluster.delete(
+            "Lease", held.namespace, NAME, uid=held.uid, version=held.version, api_version=_API
+        )
 
-    def __init__(
+
+class RunLease:
+    """Hold the cluster for one run, renewing on a thread of its own.
+
+    It is had by creating the Lease, or by replacing one whose holder is dead exactly as it was
+    read, so that of two who try at once one fails.
+    """
+
+    def __init__(  # noqa: PLR0913 - all but two by keyword
         self,
         cluster: Cluster,
         namespace: str,
@@ -91,74 +166,210 @@ class RunLease:
         run_id: str,
         lease_seconds: float,
         on_lost: Callable[[], None],
+        target: str = "",
+        alone: bool = True,
     ) -> None:
-        """Prepare to hold; ``on_lost`` is called once if somebody deletes or takes the lease."""
+        """Prepare to hold; ``on_lost`` is called once if somebody deletes or takes the lease.
+
+        It is called, too, when it could not be renewed for so long that others may take it.
+        ``alone``: refuse to begin beside a live run of another target in this cluster.
+        """
         self._cluster = cluster
         self._namespace = namespace
         self._run_id = run_id
         self._seconds = max(1, round(lease_seconds))
-        self._on_lost = on_lost
+        self._alone = alone
+        self._listeners = [on_lost]
+        self._where = f"{target or namespace} on {platform.node()}"
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="run-lease", daemon=True)
-        self._uid = ""
+        self._lost = threading.Event()
+        self._telling = threading.Lock()
+        self._threads = [
+            threading.Thread(target=each, name="run-lease", daemon=True)
+            for each in (self._keep, self._count_down)
+        ]
+        self._lease: Document = {}
+        # What this run wrote last, and what it may have written: an answer can get lost.
+        self._stamps: set[str] = set()
+        self._renewed = 0.0
+        self.token = 0
+        """Grows from holder to holder: whoever takes orders refuses those with an older one."""
+
+    @property
+    def run_id(self) -> str:
+        """The run it is held for."""
+        return self._run_id
+
+    @property
+    def lost(self) -> bool:
+        """Whether it was held and is not any more."""
+        return self._lost.is_set()
 
     def __enter__(self) -> Self:
         """Take the lease.
 
         Raises:
-            HarnessError: another run holds it and is alive.
+            HarnessError: another run holds it and is alive, or was faster.
         """
-        other = holder(self._cluster, self._namespace)
-        if other and other.alive and other.run_id != self._run_id:
-            raise HarnessError(
-                f"run {other.run_id} holds this cluster (renewed {other.renewed_at:%H:%M:%S} UTC);"
-                " wait for it, or end it with `hotfire heal --now`"
-            )
-        taken = self._cluster.apply([self._document()])
-        self._uid = str(taken[0]["metadata"]["uid"])
-        self._thread.start()
+        taken = self._take()
+        self._lease = taken
+        # etcd counts every write to the cluster. So this is greater than that of any holder
+        # before, though its Lease or the whole namespace may have been deleted since.
+        self.token = int(taken["metadata"]["resourceVersion"])
+        for thread in self._threads:
+            thread.start()
+        if self._alone:
+            self._refuse_company()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def end_watch(self) -> None:
+        """Look no more whether it is held: what it lies in is about to be removed."""
         self._over.set()
-        self._thread.join(self._seconds)
-        if self._uid:
-            self._cluster.delete("Lease", self._namespace, NAME, uid=self._uid, api_version=_API)
+        for thread in self._threads:
+            thread.join(self._seconds)
+
+    def __exit__(self, *_: object) -> None:
+        self.end_watch()
+        if not self.lost:
+            with suppress(Conflict):
+                self._give_back()
+
+    @contextmanager
+    def watched(self, on_lost: Callable[[], None]) -> Iterator[Self]:
+        """Have another one told of the loss for the length of a block.
+
+        Raises:
+            HarnessError: it is lost already.
+        """
+        self._listeners.append(on_lost)
+        try:
+            self.require()
+            yield self
+        finally:
+            self._listeners.remove(on_lost)
+
+    def require(self) -> None:
+        """Make sure that the cluster is still held.
+
+        Raises:
+            HarnessError: it is not; what was observed since may be another run's doing.
+        """
+        if self.lost:
+            raise HarnessError(f"run {self._run_id} lost its Lease {self._namespace}/{NAME}")
+
+    # Parts
+
+    def _take(self) -> Document:
+        """Return the Lease, created or taken from a dead holder."""
+        fresh = self._fresh()
+        with suppress(Conflict):
+            return self._cluster.create(fresh)
+        if (found := self._get()) is not None:
+            held = _holder(found)
+            if is_alive(self._cluster, held):
+                way_out = "wait for it, or end it with `hotfire heal --now`"
+                raise HarnessError(f"{held} holds this cluster; {way_out}")
+            fresh = self._fresh(transitions=held.transitions + 1)
+            fresh["metadata"] |= {"uid": held.uid, "resourceVersion": held.version}
+            with suppress(Conflict):
+                return self._cluster.replace(fresh)
+        raise HarnessError("another run took or gave back the cluster this moment; begin again")
+
+    def _refuse_company(self) -> None:
+        """Look for others once ours can be seen: of two who begin at once, at least one sees."""
+        try:
+            require_free(self._cluster, self._namespace)
+        except HarnessError:
+            self.__exit__()
+            raise
 
     def _keep(self) -> None:
-        since_renewal = 0.0
-        while not self._over.wait(_CHECK_SECONDS):
-            since_renewal += _CHECK_SECONDS
-            try:
-                held = holder(self._cluster, self._namespace)
-                if held is None or held.uid != self._uid:
-                    self._uid = ""
-                    self._on_lost()
+        while not self._over.wait(min(_CHECK_SECONDS, self._seconds / 4)):
+            # Faults may cut us off for a while; nodes heal by their own clock meanwhile.
+            with suppress(ClusterError):
+                if not self._look():
+                    self._lose()
                     return
-                if since_renewal >= self._seconds / 3:
-                    self._renew()
-                    since_renewal = 0.0
-            except ClusterError:
-                # Faults may cut us off for a while; nodes heal by their own clock meanwhile.
-                continue
+
+    def _count_down(self) -> None:
+        """Give up in time, however long a look takes: then others may take it any moment."""
+        limit = self._seconds - min(2 * _CHECK_SECONDS, self._seconds / 4)
+        while not self._over.wait(min(_CHECK_SECONDS, self._seconds / 4) / 2):
+            if _now() >= self._renewed + limit:
+                self._lose()
+                return
+
+    def _look(self) -> bool:
+        """Renew it when that is due; return whether it is still held."""
+        found = self._get()
+        if found is None or not self._is_mine(found):
+            return False
+        self._lease = found
+        if _now() >= self._renewed + min(self._seconds / 4, _RENEW_SECONDS):
+            # The next look tells whether whoever changed it took it or only touched it.
+            with suppress(Conflict):
+                self._renew()
+        return True
 
     def _renew(self) -> None:
-        # A patch, not an apply: it must not bring back a lease that was deleted just now.
-        body = {"spec": self._document()["spec"]}
-        self._cluster.patch("Lease", self._namespace, NAME, body, api_version=_API)
+        """Write the time, if the Lease is as it was read: it must not bring back a deleted one."""
+        before, stamp = _now(), _stamp()
+        self._stamps = {self._lease["spec"]["renewTime"], stamp}
+        spec = {**self._lease["spec"], "renewTime": stamp}
+        self._lease = self._cluster.replace({**self._lease, "spec": spec})
+        self._renewed = before
 
-    def _document(self) -> Document:
+    def _give_back(self) -> None:
+        found = self._get()
+        if found is not None and self._is_mine(found):
+            uid, version = found["metadata"]["uid"], found["metadata"]["resourceVersion"]
+            self._cluster.delete(
+                "Lease", self._namespace, NAME, uid=uid, version=version, api_version=_API
+            )
+
+    def _lose(self) -> None:
+        with self._telling:
+            if self.lost or self._over.is_set():
+                return
+            self._lost.set()
+        for listener in list(self._listeners):
+            listener()
+
+    def _get(self) -> Document | None:
+        return self._cluster.get("Lease", self._namespace, NAME, api_version=_API)
+
+    def _is_mine(self, found: Document) -> bool:
+        """Return whether this Lease is as this run wrote it; nobody else has to write to it."""
+        written = {_read_stamp(stamp) for stamp in self._stamps}
+        held, uid = _holder(found), self._lease["metadata"]["uid"]
+        return (held.uid, held.run_id) == (uid, self._run_id) and held.renewed_at in written
+
+    def _fresh(self, *, transitions: int = 0) -> Document:
+        now = _stamp()
+        self._stamps, self._renewed = {now}, _now()
+        marks = {_RUNNER: runner_identity(os.getpid()) or "", _WHERE: self._where}
         return {
             "apiVersion": _API,
             "kind": "Lease",
-            "metadata": {
-                "name": NAME,
-                "namespace": self._namespace,
-                "annotations": {_RUNNER: runner_identity(os.getpid()) or ""},
-            },
+            "metadata": {"name": NAME, "namespace": self._namespace, "annotations": marks},
             "spec": {
                 "holderIdentity": self._run_id,
                 "leaseDurationSeconds": self._seconds,
-                "renewTime": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}",
+                "acquireTime": now,
+                "renewTime": now,
+                "leaseTransitions": transitions,
             },
         }
+
+
+def _stamp() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+def _read_stamp(text: str | None) -> datetime:
+    return datetime.fromisoformat(text) if text else datetime.fromtimestamp(0, UTC)
+
+
+def _now() -> float:
+    """Return seconds of this machine's own time, that in which it was suspended included."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

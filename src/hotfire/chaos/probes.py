@@ -2,16 +2,17 @@
 
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeVar
 
 from hotfire import bands, history, recovery
 from hotfire.agent import cuda
 from hotfire.chaos import before, blast, heal
 from hotfire.chaos.agent_client import LinkState, Observed
 from hotfire.chaos.armed import Shot, tell
-from hotfire.errors import FaultNotInjected, HarnessError
-from hotfire.waiting import until
+from hotfire.errors import FaultNotInjected
+from hotfire.waiting import Awaited, of_target
 
+T = TypeVar("T")
 _SECOND_NS: Final = 1_000_000_000
 _FULL_DEVICE_FREE_BYTES: Final = 64 << 20
 _KILLED: Final = 137
@@ -117,28 +118,52 @@ def device_is_full(observed: Observed) -> bool:
 
 
 def _took_effect(shot: Shot, seen: Callable[[], str], *, source: str) -> bool:
-    """Wait for the effect and write when it was seen; False if it did not come in time."""
+    """Wait for the effect and write when it was seen; False if it did not come in time.
+
+    Raises:
+        HarnessError: nobody could look, so that it is not known.
+    """
     try:
-        what = until(
+        found = _looked_for(
+            shot,
             seen,
             within_seconds=shot.profile.waits.injection_seconds,
             what=f"the effect on {shot.target}",
         )
-    except HarnessError as error:
-        shot.tell("no-effect", source=source, reason=str(error))
+        reason = str(found)
+    except FaultNotInjected as error:
+        found, reason = None, str(error)
+    if not found:
+        shot.tell("no-effect", source=source, reason=reason)
         return False
-    shot.tell("took-effect", source=source, seen=what)
+    shot.tell("took-effect", source=source, seen=found.seen)
     return True
 
 
 def _proven_healed(shot: Shot, healed: Callable[[], bool], *, within_seconds: float) -> bool:
-    try:
-        until(healed, within_seconds=within_seconds, what=f"{shot.target} healed", poll_seconds=0.5)
-    except HarnessError as error:
-        shot.tell("not-healed", source="probe", reason=str(error))
+    """Wait for the end of the fault and write when it was seen; False if it was seen to last.
+
+    Raises:
+        HarnessError: nobody could look, so that it is not known.
+    """
+    found = _looked_for(shot, healed, within_seconds=within_seconds, what=f"{shot.target} healed")
+    if not found:
+        shot.tell("not-healed", source="probe", reason=str(found))
         return False
     shot.tell("verified-healed", source="probe")
     return True
+
+
+def _looked_for(
+    shot: Shot, seen: Callable[[], T], *, within_seconds: float, what: str
+) -> Awaited[T]:
+    """Wait for the target; time in which the API server let nobody look is not the target's."""
+    return of_target(
+        seen,
+        within_seconds=within_seconds,
+        what=what,
+        excused_seconds=shot.cluster.silent_seconds,
+    )
 
 
 def _killed_by_kernel(shot: Shot) -> str:

@@ -59,6 +59,8 @@ class UndoEntry(Record):
     undo: Undo
     expires_at: datetime | None
     """When a node heals it by itself; None where nothing on a node has to be undone."""
+    token: int = 0
+    """Fencing token of the run's Lease: a fault of a later holder is not undone by an earlier."""
     state: State = State.ARMED
 
 

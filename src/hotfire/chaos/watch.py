@@ -20,7 +20,8 @@ class Watch:
     def __init__(
         self, cluster: Cluster, profile: TargetProfile, run: RunDirectory, plan: Plan
     ) -> None:
-        self._cluster = cluster
+        # It looks again anyway, and must end soon when it is over.
+        self._cluster = cluster.expecting_silence()
         self._profile = profile
         self._run = run
         self._plan = plan

@@ -15,6 +15,7 @@ from hotfire.cli.child import termination_as_interrupt
 from hotfire.cli.load_command import load
 from hotfire.errors import HotfireError, LabError, ProfileError
 from hotfire.lab.cli import app as lab_app
+from hotfire.shown import one_line, shown
 
 BAD_ARGUMENTS = 254
 CRASHED = 255
@@ -70,9 +71,9 @@ def _explained(error: BaseException) -> tuple[str, int]:
 
 def _complain(message: str, code: int) -> int:
     if message.startswith("Usage:"):
-        typer.echo(message, err=True)
+        typer.echo(shown(message, keep="\n"), err=True)
     else:
-        typer.echo(f"hotfire: {' '.join(message.split())}", err=True)
+        typer.echo(f"hotfire: {one_line(message)}", err=True)
     return code
 
 

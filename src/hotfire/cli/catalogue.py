@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-import yaml
-
+from hotfire import yaml_text
 from hotfire.errors import ProfileError
 from hotfire.requirement import Level, Requirement, split_prose
 
@@ -138,7 +137,7 @@ def _first_line(text: str | None) -> str:
 def _fault(path: Path, root: Path) -> Entry:
     relative = path.relative_to(root)
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yaml_text.read(path.read_text(encoding="utf-8"))
         block = next(e for e in document["extensions"] if e["name"] == "hotfire")
         claim = Requirement(
             id=block["id"],
@@ -149,7 +148,7 @@ def _fault(path: Path, root: Path) -> Entry:
             features=frozenset(block.get("features", ())),
         )
         steps = tuple(_steps(document))
-    except (yaml.YAMLError, StopIteration, KeyError, TypeError, ValueError) as error:
+    except (StopIteration, KeyError, TypeError, ValueError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise ProfileError(f"{relative}: cannot read its extensions: {reason}") from error
     return Entry(

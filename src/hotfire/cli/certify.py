@@ -5,12 +5,11 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from rich.console import Console
 from rich.text import Text
 
 from hotfire.cli.catalogue import entries, refuse_unknown
 from hotfire.cli.child import Child, termination_as_interrupt, undisturbed
-from hotfire.cli.heal import heal_leftovers, refuse_leftovers, target_or_lab
+from hotfire.cli.heal import Say, heal_leftovers, refuse_leftovers, target_or_lab
 from hotfire.cli.histories import pack_histories
 from hotfire.cli.lab_logs import LabLogs
 from hotfire.cli.progress import Progress
@@ -20,7 +19,8 @@ from hotfire.cli.verdicts import print_verdicts
 from hotfire.errors import HarnessError, ProfileError
 from hotfire.outcome import statement
 from hotfire.profile import TargetProfile
-from hotfire.rundir import RunDirectory, RunInfo
+from hotfire.rundir import Result, RunDirectory, RunInfo
+from hotfire.terminal import Terminal
 from hotfire.verdict import EXIT_CODES, Conformance
 
 # pytest's own, and 1 and 6 of the plugin. It stops itself when a target stays broken.
@@ -48,13 +48,17 @@ def carry_out(order: Order) -> int:
         ProfileError: the target file, an option or a leftover forbids the run.
         HarnessError: pytest itself broke down.
     """
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     with termination_as_interrupt():
         root = project_root()
         refuse_unknown(order.only, entries(root))
-        target = target_or_lab(order.target, lambda line: console.print(Text(line)))
+
+        def say(line: str) -> None:
+            console.print(Text(line))
+
+        target = target_or_lab(order.target, say)
         profile = TargetProfile.read(target)
-        refuse_leftovers(profile)
+        refuse_leftovers(profile, say)
         run = _create_run(order, profile, root)
         console.print(Text(f"certifying {profile.name}; recorded in {run.root}"))
         arguments = _arguments(order, target, run, root)
@@ -67,14 +71,46 @@ def carry_out(order: Order) -> int:
     stopped_itself = status == _STOPPED and run.info().conformance is not None
     with undisturbed():
         try:
-            if status not in _JUDGED:
-                lab_logs.collect()
-                heal_leftovers(profile, progress.say, keep_stack=order.keep_stack)
+            if status not in _JUDGED and not stopped_itself:
+                run.append_result(Result.of_run("end", _why_it_ended(status)))
+            _look_after(run, status, profile, order, lab_logs, progress.say)
         finally:
             stated = _conclude(run, status, console)
     if status not in {*_JUDGED, None} and not stopped_itself:
         raise HarnessError(f"pytest ended with status {status}: {child.complaint()}")
     return EXIT_CODES[stated]
+
+
+def _look_after(
+    run: RunDirectory,
+    status: int | None,
+    profile: TargetProfile,
+    order: Order,
+    lab_logs: LabLogs,
+    say: Say,
+) -> None:
+    """After trouble of the run, keep the lab's logs and heal."""
+    if status not in _JUDGED or any(result.kind == "run" for result in run.results()):
+        lab_logs.collect()
+        _heal(run, profile, order, say)
+
+
+def _heal(run: RunDirectory, profile: TargetProfile, order: Order, say: Say) -> None:
+    """Undo whatever a run that was in trouble has left.
+
+    Raises:
+        HarnessError: something is left; the run's record tells what, and how to remove it.
+    """
+    try:
+        heal_leftovers(profile, say, keep_stack=order.keep_stack)
+    except HarnessError as error:
+        again = "hotfire heal" + (f" --target {order.target}" if order.target else "")
+        run.append_result(Result.of_run("heal", f"`{again}` removes what is left: {error}"))
+        raise
+
+
+def _why_it_ended(status: int | None) -> str:
+    return "interrupted by the operator" if status is None else f"pytest ended with {status}"
 
 
 def _create_run(order: Order, profile: TargetProfile, root: Path) -> RunDirectory:
@@ -117,15 +153,14 @@ def _follow(child: Child, progress: Progress, lab_logs: LabLogs) -> int | None:
     return status
 
 
-def _conclude(run: RunDirectory, status: int | None, console: Console) -> Conformance:
+def _conclude(run: RunDirectory, status: int | None, console: Terminal) -> Conformance:
     """Complete run.json, write every report and show the verdicts."""
     results = run.results()
     stated = statement(results, planned=run.planned())
     notes = list(run.info().notes)
     if status not in _JUDGED:
         stated = Conformance.INCONCLUSIVE if stated is Conformance.CONFORMANT else stated
-        reason = "interrupted by the operator" if status is None else f"pytest ended with {status}"
-        notes.append(reason)
+        notes.append(_why_it_ended(status))
     notes += pack_histories(run)
     info = run.update_info(finished_at=datetime.now(UTC), conformance=stated, notes=tuple(notes))
     reports = write_reports(run, format_names(), folder=run.root)

@@ -7,10 +7,13 @@ import typer
 
 from hotfire.chaos.heal import Healed, open_entries
 from hotfire.chaos.heal import heal as undo_everything
+from hotfire.chaos.tenure import refuse_occupied
 from hotfire.cli.project import project_root
-from hotfire.errors import ProfileError, RollbackFailed
+from hotfire.cluster import Cluster
+from hotfire.errors import ClusterError, ProfileError, RollbackFailed
 from hotfire.lab import default_target, ensure_up
 from hotfire.profile import TargetProfile
+from hotfire.shown import shown
 
 Say = Callable[[str], None]
 
@@ -30,8 +33,13 @@ def heal(target: Path | None, *, now: bool, keep_stack: bool = False) -> int:
             else "no lab is up, so nothing of it can be broken; name another target by --target"
         )
     profile = TargetProfile.read(path)
-    done = undo_everything(profile, now=now, runs=_runs(), keep_namespaces=keep_stack)
-    _tell(done, typer.echo)
+    refuse_unreachable(profile)
+
+    def say(line: str) -> None:
+        typer.echo(shown(line))
+
+    done = undo_everything(profile, now=now, runs=_runs(), keep_namespaces=keep_stack, say=say)
+    _tell(done, say)
     if not done:
         typer.echo("nothing to heal")
     return 0
@@ -42,13 +50,28 @@ def target_or_lab(target: Path | None, say: Say) -> Path:
     return (target or ensure_up(say)).resolve()
 
 
-def refuse_leftovers(profile: TargetProfile) -> None:
-    """Refuse to touch a target that an earlier run left broken.
+def refuse_unreachable(profile: TargetProfile) -> None:
+    """Refuse a target file that leads to no cluster, before anything is recorded.
 
     Raises:
-        ProfileError: there are open undo entries.
+        ProfileError: its kubeconfig cannot be used, or nobody answers there.
     """
-    left = open_entries(profile, runs=_runs())
+    try:
+        Cluster.connect(profile, tell=typer.echo)
+    except ClusterError as error:
+        raise ProfileError(f"kubeconfig: {error}") from error
+
+
+def refuse_leftovers(profile: TargetProfile, say: Say = lambda _: None) -> None:
+    """Refuse to touch a target that another run has, or that an earlier one left broken.
+
+    Raises:
+        ProfileError: nobody answers there, a run is alive, a name of ours is somebody else's, or
+            there are open undo entries.
+    """
+    refuse_unreachable(profile)
+    refuse_occupied(Cluster.connect(profile, tell=say), profile, say=say)
+    left = open_entries(profile, runs=_runs(), tell=say)
     if left:
         faults = ", ".join(sorted({entry.fault for entry in left}))
         raise ProfileError(
@@ -57,12 +80,14 @@ def refuse_leftovers(profile: TargetProfile) -> None:
 
 
 def heal_leftovers(profile: TargetProfile, say: Say, *, keep_stack: bool = False) -> None:
-    """Heal what a run that ended badly left open.
+    """Heal what a run that ended badly left open; its own Lease it gave back, or it is dead.
 
     Raises:
+        HarnessError: another run, which is alive, has the cluster by now.
         RollbackFailed: something is still broken.
     """
-    _tell(undo_everything(profile, now=True, runs=_runs(), keep_namespaces=keep_stack), say)
+    done = undo_everything(profile, now=False, runs=_runs(), keep_namespaces=keep_stack, say=say)
+    _tell(done, say)
 
 
 def _runs() -> Path:

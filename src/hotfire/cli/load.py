@@ -2,17 +2,19 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console
+import typer
 from rich.text import Text
 
 from hotfire.budgets import judged
+from hotfire.chaos.tenure import tenure
 from hotfire.cli.child import termination_as_interrupt
+from hotfire.cli.heal import refuse_unreachable
 from hotfire.cli.histories import pack_histories
 from hotfire.cli.load_finding import Finding, document, tell
 from hotfire.cli.load_order import Order, Task, understood
@@ -23,6 +25,7 @@ from hotfire.errors import ProfileError
 from hotfire.history import Request
 from hotfire.rundir import RunDirectory, RunInfo
 from hotfire.slo import Account
+from hotfire.terminal import Terminal
 from hotfire.traffic import calibration, launch, vllm_bench
 from hotfire.traffic.calibrate import calibrate
 from hotfire.traffic.knee import Effort, check_searchable, find_knee, knee_trials
@@ -57,7 +60,7 @@ def carry_out(order: Order) -> int:
         InstrumentError: the load did not start.
     """
     # With --json standard output is the document's alone.
-    console = Console(highlight=False, stderr=order.json)
+    console = Terminal(highlight=False, stderr=order.json)
     task = understood(order)
     if order.calibrate:
         return _calibrate(task, console)
@@ -67,11 +70,13 @@ def carry_out(order: Order) -> int:
         found = _measure(order, task, console)
     tell(found, console)
     if order.json:
-        Console(highlight=False, soft_wrap=True).print_json(data=document(found))
+        Terminal(highlight=False, soft_wrap=True).print_json(data=document(found))
     return _EXIT_CODES[found.verdict]
 
 
-def _measure(order: Order, task: Task, console: Console) -> Finding:
+def _measure(order: Order, task: Task, console: Terminal) -> Finding:
+    if task.profile is not None and task.plan.fleet.at == "elsewhere":
+        refuse_unreachable(task.profile)
     run = _create_run(order, task)
     console.print(
         Text(f"loading {task.name} {_planned(task)}; recorded in {run.root}"), soft_wrap=True
@@ -120,7 +125,7 @@ def _found(
     )
 
 
-def _run(task: Task, run: RunDirectory, console: Console) -> tuple[RunningLoad, bool]:
+def _run(task: Task, run: RunDirectory, console: Terminal) -> tuple[RunningLoad, bool]:
     """Return the load at its end, and whether the operator ended it."""
     load = launch.start(
         task.plan,
@@ -137,14 +142,21 @@ def _run(task: Task, run: RunDirectory, console: Console) -> tuple[RunningLoad, 
     return load, interrupted
 
 
-def _workers(task: Task, run: RunDirectory) -> AbstractContextManager[None]:
-    """Return the block in which workers run on pods, if the target file wants that."""
+@contextmanager
+def _workers(task: Task, run: RunDirectory) -> Iterator[None]:
+    """Have workers on pods for the length of a block, if the target file wants that."""
     # Without pods nobody needs a cluster.
     if task.profile is None or task.plan.fleet.at == "here":
-        return nullcontext()
-    cluster = Cluster.connect(task.profile)
-    run_id = run.info().run_id
-    return workers_on_pods(task.plan, profile=task.profile, cluster=cluster, run_id=run_id)
+        yield
+        return
+    profile, run_id = task.profile, run.info().run_id
+    cluster = Cluster.connect(profile, tell=typer.echo)
+    with (
+        tenure(cluster, profile, run, on_lost=lambda: None) as lease,
+        workers_on_pods(task.plan, profile=profile, cluster=cluster, run_id=run_id),
+    ):
+        yield
+        lease.require()
 
 
 def _steady(load: RunningLoad) -> Iterator[Request]:
@@ -159,7 +171,7 @@ def _bench(task: Task, load: RunningLoad, run: RunDirectory, requests: int) -> l
     return vllm_bench.compare(_steady(load), theirs)
 
 
-def _follow(load: RunningLoad, console: Console) -> bool:
+def _follow(load: RunningLoad, console: Terminal) -> bool:
     """Watch the load to its plan's end; return whether the operator ended it before."""
     load.wait_started()
     plan = load.plan
@@ -178,11 +190,10 @@ def _follow(load: RunningLoad, console: Console) -> bool:
 
 
 def _create_run(order: Order, task: Task) -> RunDirectory:
-    now = datetime.now(UTC)
     info = RunInfo.begin(
         command=("hotfire", "load"), target_name=task.name, tool_version=version("hotfire")
     )
-    root = order.run_dir or project_root() / "runs" / f"load-{now:%Y%m%dT%H%M%SZ}"
+    root = order.run_dir or project_root() / "runs" / f"load-{info.run_id}"
     if (root / "run.json").exists():
         raise ProfileError(f"{root} holds a run already; name another --run-dir")
     return RunDirectory.create_at(root.resolve(), info)
@@ -204,7 +215,7 @@ def _replayed(plan: LoadPlan) -> str:
     return f"as its trace ({len(rows)} requests in {span_seconds:.4g} s)"
 
 
-def _calibrate(task: Task, console: Console) -> int:
+def _calibrate(task: Task, console: Terminal) -> int:
     plan = task.plan
     console.print(
         Text(f"calibrating at {plan.rate_per_second:g}/s for {plan.duration_seconds:g} s")
@@ -224,7 +235,7 @@ def _short(path: Path) -> str:
     return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
 
 
-def _find_rate(order: Order, task: Task, console: Console) -> int:
+def _find_rate(order: Order, task: Task, console: Terminal) -> int:
     if task.budgets is None:
         raise ProfileError("--find-rate needs a budget: --budget ttft_p95_seconds=1, or a target")
     check_searchable(task.plan, task.budgets)

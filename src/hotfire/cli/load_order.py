@@ -8,21 +8,26 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import typer
 from pydantic import ValidationError
 
 from hotfire import text_files
 from hotfire.errors import ProfileError
 from hotfire.lab import default_target
+from hotfire.patience import Patience
 from hotfire.profile import PRESETS, Budgets, TargetProfile
 from hotfire.prometheus import Prometheus
 from hotfire.traffic import vllm_bench
 from hotfire.traffic.plan import Fleet, GateLimits, LoadPlan, check_schedule
 from hotfire.traffic.rated import rated_plan
+from hotfire.traffic.seal import REMEDY, VARIABLE, given_token
 from hotfire.traffic.secret import Secrets
 from hotfire.traffic.witness import Witness, engine_at, prometheus_at, unheard
 
 _ANYTHING: Final = "http://127.0.0.1"
 _SECONDS: Final = 60.0
+_BESIDE_SECONDS: Final = 2.0
+"""For a page of metrics that nobody named: an engine that has one tells it at once."""
 _ONE_RATE: Final = "each of its trials has one rate in an open loop"
 _ONE_LOAD: Final = "it is for one load; measure so at the rate that was found, with --rate"
 _NOT_SEARCHED: Final = {
@@ -109,6 +114,8 @@ def understood(order: Order) -> Task:
     check_schedule(plan.self_contained())
     if plan.fleet.at == "here":
         Secrets(plan)
+    elif (profile is None or profile.load.pods is None) and given_token() is None:
+        raise ProfileError(f'fleet.at: "elsewhere" needs {VARIABLE}: {REMEDY}')
     namespace = profile.gateway.network_namespace if profile else None
     if namespace is None and not order.calibrate:
         _resolve(plan)
@@ -136,12 +143,21 @@ def _written(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        document = json.loads(text_files.read(path))
+        document = json.loads(text_files.read(path), object_pairs_hook=_once)
     except (OSError, ValueError, RecursionError) as error:
         raise ProfileError(f"--plan: {path} cannot be read as JSON: {error}") from error
     if not isinstance(document, dict):
         raise ProfileError(f"--plan: {path} is no JSON object with fields of a plan")
     return document
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object each of whose keys comes once: of two, the reader would see either."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for name, _ in pairs if sum(name == other for other, _ in pairs) > 1)
+        raise ValueError(f"{twice!r} comes twice, drop one")
+    return found
 
 
 def _profile(order: Order, written: dict[str, Any]) -> TargetProfile | None:
@@ -242,11 +258,14 @@ def _witness(order: Order, profile: TargetProfile | None, plan: LoadPlan) -> Wit
     if order.metrics is not None:
         return engine_at(_page(order.metrics), ca_file=plan.ca_file)
     if profile is not None and profile.prometheus_url:
-        return prometheus_at(Prometheus(profile.prometheus_url))
+        patience = Patience(outage_seconds=profile.waits.api_outage_seconds, tell=typer.echo)
+        return prometheus_at(Prometheus(profile.prometheus_url, patience=patience))
     # An engine that is asked directly has its page beside the API; behind a gateway it is silent.
     # The page is asked for by the URL's own name, so a certificate of another name is no witness.
     alone = profile is None and not plan.server_name
-    return engine_at(plan.url, ca_file=plan.ca_file) if alone else None
+    if not alone:
+        return None
+    return engine_at(plan.url, ca_file=plan.ca_file, within_seconds=_BESIDE_SECONDS)
 
 
 def _page(url: str) -> str:

@@ -155,6 +155,9 @@ def _counts(summary: Summary, examples: Mapping[str, str]) -> Iterator[str]:
     )
     for name, count in sorted(summary.failures.items()):
         yield f"  {name} {count}, the first: {examples.get(name) or 'no details'}"
+    yield f"streamed: {summary.streamed_told}"
+    for name, count in sorted(summary.deviations.items()):
+        yield f"deviation {name} {count}, the first: {examples.get(name)}"
     yield (
         f"goodput {_goodput(summary)}; {summary.output_tokens} output tokens;"
         f" longest stall {seconds(summary.longest_stall_seconds)}"

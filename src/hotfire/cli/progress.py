@@ -90,6 +90,8 @@ class Progress:
             self._fault = f"{event.what} at {since:%H:%M:%S}; "
         if event.kind in {"fault", "phase"}:
             self.say(f"  {event.experiment or ''} {event.what}", style="dim")
+        if event.kind == "platform":
+            self.say(f"  {event.what}", style="yellow")
 
     def _tell_result(self, result: Result) -> None:
         if result.skipped_by_operator:

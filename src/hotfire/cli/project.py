@@ -3,6 +3,8 @@
 import importlib
 import importlib.util
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -46,10 +48,22 @@ def find_run(name: str) -> RunDirectory:
 
 
 def _open(path: Path) -> RunDirectory:
+    with of_a_run(path):
+        return RunDirectory.open_foreign(path)
+
+
+@contextmanager
+def of_a_run(path: Path) -> Iterator[None]:
+    """Tell in one line, as of an argument, what is wrong with a recorded run.
+
+    Raises:
+        ProfileError: something of it cannot be read, or it cannot be written to.
+    """
     try:
-        return RunDirectory.open(path)
-    except HistoryError as error:
-        raise ProfileError(str(error)) from error
+        yield
+    except (HistoryError, OSError, RecursionError) as error:
+        told = str(error)
+        raise ProfileError(told if str(path) in told else f"{path}: {told}") from error
 
 
 def format_names() -> list[str]:

@@ -5,19 +5,21 @@ from pathlib import Path
 
 import typer
 
-from hotfire.cli.project import find_run, load_format
-from hotfire.rundir import RunDirectory
+from hotfire.cli.project import find_run, load_format, of_a_run
+from hotfire.rundir import RunDirectory, write_whole
+from hotfire.shown import shown
 
 
 def report(name: str, formats: list[str], output: Path | None) -> None:
     """Render a run in each format and say where it lies."""
     run = find_run(name)
-    if output == Path("-"):
-        for format_name in formats:
-            typer.echo(load_format(format_name).render(run))
-        return
-    for path in write_reports(run, formats, folder=output or run.root):
-        typer.echo(path)
+    with of_a_run(run.root):
+        if output == Path("-"):
+            for format_name in formats:
+                typer.echo(shown(load_format(format_name).render(run), keep="\n\t"))
+            return
+        for path in write_reports(run, formats, folder=output or run.root):
+            typer.echo(shown(str(path)))
 
 
 def write_reports(run: RunDirectory, formats: Iterable[str], *, folder: Path) -> list[Path]:
@@ -27,6 +29,6 @@ def write_reports(run: RunDirectory, formats: Iterable[str], *, folder: Path) ->
     for name in formats:
         chosen = load_format(name)
         path = folder / f"report{chosen.SUFFIX}"
-        path.write_text(chosen.render(run), encoding="utf-8")
+        write_whole(path, chosen.render(run))
         paths.append(path)
     return paths

@@ -4,20 +4,20 @@ import difflib
 import json
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from hotfire.cli.catalogue import Entry, entries
 from hotfire.cli.project import project_root
 from hotfire.errors import ProfileError
+from hotfire.terminal import Terminal
 
 _WIDE = 120
 
 
 def listed() -> None:
     """Print one line per requirement."""
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     table = Table(box=None, pad_edge=False)
     for name in ("id", "level", "area"):
         table.add_column(name, no_wrap=True)
@@ -67,7 +67,7 @@ def explained(id_: str) -> None:
         hint = f"did you mean {near[0]}?" if near else "see hotfire list"
         raise ProfileError(f"no requirement {id_!r}; {hint}")
     claim = entry.requirement
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     for line in _lines(entry):
         # A link or a path that was broken in two cannot be followed.
         console.print(Text(line), soft_wrap=line not in {claim.statement, claim.rationale})

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from hotfire.outcome import Outcome, headline, outcomes
 from hotfire.rundir import Result, RunInfo
+from hotfire.terminal import Terminal
 from hotfire.verdict import Conformance, Verdict
 
 _LOG_WIDTH = 120
@@ -27,7 +27,7 @@ _STATED = {
 def print_verdicts(info: RunInfo, results: Iterable[Result]) -> None:
     """Print one row per requirement, worst first, and the statement they add up to."""
     found = outcomes(results)
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     if not console.is_terminal:
         console.width = _LOG_WIDTH
     rows = [_row(outcome) for outcome in found]

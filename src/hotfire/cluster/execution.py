@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from kubernetes import client as k8s
 from kubernetes.stream import stream
 
+from hotfire.cluster.outages import Unreached, opening
 from hotfire.errors import ClusterError
 
 # What comes from the Kubernetes client, which ships no types.
@@ -47,13 +48,15 @@ def execute(configuration: Untyped, command: Command, *, within_seconds: float) 
     for minutes when the node's network is the thing that was broken.
 
     Raises:
+        Unreached: the API server or the node did not let us through to its end, for now.
         ClusterError: it could not be started or did not end in time.
     """
     outcome: list[ExecResult | Exception] = []
+    opened = threading.Event()
 
     def work() -> None:
         try:
-            outcome.append(_run(configuration, command, within_seconds))
+            outcome.append(_run(configuration, command, within_seconds, opened))
         except Exception as error:  # noqa: BLE001 - carried to the caller's thread, raised there
             outcome.append(error)
 
@@ -61,15 +64,25 @@ def execute(configuration: Untyped, command: Command, *, within_seconds: float) 
     thread.start()
     thread.join(within_seconds)
     if not outcome:
-        raise ClusterError(f"{command} did not end within {within_seconds:g} s")
+        kind = ClusterError if opened.is_set() else Unreached
+        raise kind(f"{command} did not end within {within_seconds:g} s")
     if isinstance(result := outcome[0], Exception):
         # The client stumbles over its own refusals, which carry no body; the cause is behind that.
         cause = result.__context__ if isinstance(result, AttributeError) else result
-        raise ClusterError(f"{command} failed: {cause}") from result
+        kind = Unreached if _may_pass(cause, opened=opened.is_set()) else ClusterError
+        raise kind(f"{command} failed: {cause}") from result
     return result
 
 
-def _run(configuration: Untyped, command: Command, within_seconds: float) -> ExecResult:
+def _may_pass(cause: BaseException | None, *, opened: bool) -> bool:
+    if opened:
+        return not isinstance(cause, TimeoutError)
+    return isinstance(cause, k8s.ApiException) and opening(cause)
+
+
+def _run(
+    configuration: Untyped, command: Command, within_seconds: float, opened: threading.Event
+) -> ExecResult:
     deadline = time.monotonic() + within_seconds
     # stream() swaps the client's request function while connecting: a shared client is not safe.
     api = k8s.CoreV1Api(k8s.ApiClient(configuration))
@@ -85,6 +98,7 @@ def _run(configuration: Untyped, command: Command, within_seconds: float) -> Exe
         tty=False,
         _preload_content=False,
     )
+    opened.set()
     try:
         if command.stdin is not None:
             socket.write_stdin(command.stdin)
@@ -94,6 +108,8 @@ def _run(configuration: Untyped, command: Command, within_seconds: float) -> Exe
         if socket.is_open():
             raise TimeoutError(f"still running after {within_seconds:g} s")
         stdout, stderr = socket.read_stdout(timeout=0), socket.read_stderr(timeout=0)
-        return ExecResult(rc=int(socket.returncode), stdout=stdout, stderr=stderr)
+        if (rc := socket.returncode) is None:
+            raise ConnectionError("broken off before its end")
+        return ExecResult(rc=int(rc), stdout=stdout, stderr=stderr)
     finally:
         socket.close()

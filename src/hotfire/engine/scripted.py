@@ -44,6 +44,12 @@ MISBEHAVIOURS = {
     "no_role": "leaves the role out of the first chunk",
     "no_output": "ends a complete stream without any token",
     "no_finish_reason": "ends a stream with a null finish reason",
+    "other_reason": "ends a stream with a finish reason that no client knows",
+    "abort": "gives up in the middle of a stream: finish reason abort, usage, [DONE]",
+    "usage_above": "counts a thousand tokens more than it sent",
+    "usage_below": "counts half of the tokens that it sent",
+    "end_token": "counts the end token, which comes in the finish chunk and has no text",
+    "held_back": "makes each token at its time and writes them all at the end",
     "reasoning": "sends the first half as reasoning",
     "multi_token": "puts three tokens in each chunk",
     "comments": "sends SSE comments between the tokens",
@@ -88,6 +94,8 @@ REFUSALS = {
     "too_many": (429, "Too many requests by script.", "RateLimitError"),
     "internal_error": (500, "The engine fails by script.", "InternalServerError"),
 }
+# Finish reasons other than the true one.
+FINISHES = {"no_finish_reason": None, "other_reason": "because", "abort": "abort"}
 # What stands for the mark behind each token.
 SPOILED = {
     "split_character": "é".encode(),
@@ -539,13 +547,20 @@ class Stream:
             await self.silence()
         if fate != "no_output":
             await self.tokens()
-        finish = None if fate == "no_finish_reason" else asked.finish_reason
+        finish = FINISHES.get(fate, asked.finish_reason)
+        if fate == "end_token":
+            await self.token_time(asked.n_out - 1)
         await self.send(self.chunk("", finish=finish))
         self.truth.finish_reason = finish
+        if fate == "end_token":
+            self.truth.wrote()
         if asked.include_usage and fate != "no_usage":
             document = self.envelope([], streamed=True)
-            await self.send(document | {"usage": self.usage(self.truth.tokens)})
-            self.truth.usage = self.truth.tokens
+            self.truth.usage = {
+                "usage_above": self.truth.tokens + 1000,
+                "usage_below": self.truth.tokens // 2,
+            }.get(fate, self.truth.tokens)
+            await self.send(document | {"usage": self.usage(self.truth.usage)})
         await self.end()
 
     async def start(self) -> None:
@@ -593,6 +608,12 @@ class Stream:
         together = 3 if fate == "multi_token" else 1
         mark = "@" if fate in SPOILED else ""
         half = max(1, n_out // 2)
+        if fate == "end_token":
+            n_out -= 1
+        if fate == "abort":
+            n_out = half
+        if fate == "held_back":
+            await self.pause_until(self.began + self.due_seconds(n_out - 1))
         for index in range(0, sys.maxsize if fate == "endless" else n_out, together):
             places = range(index, min(index + together, max(n_out, index + 1)))
             group = [word(self.asked.prompt, place) + mark for place in places]
@@ -652,10 +673,7 @@ class Stream:
 
     async def token_time(self, index: int, tokens: int = 1) -> None:
         """Wait until a token is due, counted from admission, and record it."""
-        script = self.engine.script
-        slow = 10 if self.truth.misbehaviour == "slow" else 1
-        due = (script.ttft_seconds + index * script.tpot_seconds) * slow
-        await self.pause_until(self.began + due)
+        await self.pause_until(self.began + self.due_seconds(index))
         now = time.time_ns()
         histograms = self.engine.latencies
         if not self.truth.first_ns:
@@ -666,6 +684,12 @@ class Stream:
         self.truth.last_ns = now
         self.truth.tokens += tokens
         self.engine.counters["tokens"] += tokens
+
+    def due_seconds(self, index: int) -> float:
+        """Return how long after the admission a token is due."""
+        script = self.engine.script
+        slow = 10 if self.truth.misbehaviour == "slow" else 1
+        return (script.ttft_seconds + index * script.tpot_seconds) * slow
 
     async def pause_until(self, monotonic: float) -> None:
         """Sleep, but notice a client that has gone; raises ConnectionResetError then."""

@@ -15,6 +15,7 @@ from typing import Any, Final
 from hotfire.chaos.agent_client import AgentClient
 from hotfire.chaos.armed import VARIABLE
 from hotfire.chaos.blast import World, prove, resolve
+from hotfire.chaos.tenure import tenure
 from hotfire.cluster import Cluster
 from hotfire.errors import HotfireError
 from hotfire.experiment import Experiment, Trial
@@ -91,17 +92,20 @@ def cleanup_control() -> None:
 
 def _start(experiment: Experiment) -> Standalone:
     profile = TargetProfile.read(_target())
-    cluster = Cluster.connect(profile)
-    world = World(cluster=cluster, agent=AgentClient(cluster, profile), profile=profile)
+    cluster = Cluster.connect(profile, tell=_LOG.warning)
     run = _run_directory(profile)
-    nodes = world.agent.nodes()
-    if not nodes or not all(map(world.agent.is_ours, nodes)):
-        world.agent.deploy(run_id=run.info().run_id)
-    plan = resolve(world, experiment.id, experiment.claim.blast_radius)
-    for proof in prove(world, plan):
-        _LOG.info("blast radius, %s: %s", proof.name, proof.detail)
     with ExitStack() as held:
-        trial = held.enter_context(Trial(experiment, world, run, plan))
+        # The trial, which watches it, too, is what there is to stop.
+        lease = held.enter_context(tenure(cluster, profile, run, on_lost=lambda: None))
+        agent = AgentClient(cluster, profile, token=lease.token)
+        world = World(cluster=cluster, agent=agent, profile=profile)
+        nodes = agent.nodes()
+        if not nodes or not all(map(agent.is_ours, nodes)):
+            agent.deploy(run_id=run.info().run_id)
+        plan = resolve(world, experiment.id, experiment.claim.blast_radius)
+        for proof in prove(world, plan):
+            _LOG.info("blast radius, %s: %s", proof.name, proof.detail)
+        trial = held.enter_context(Trial(experiment, world, run, plan, lease=lease))
         load = held.enter_context(rated_load(profile, run, experiment.id, cluster=cluster))
         trial.await_baseline(load)
         os.environ[VARIABLE] = str(trial.armed_path)

@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
 
-import yaml
 from chaoslib.exceptions import ChaosException
 from chaoslib.experiment import ensure_experiment_is_valid
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from hotfire import text_files
+from hotfire import text_files, yaml_text
 from hotfire.chaos.blast import BlastRadius
 from hotfire.errors import ProfileError
 from hotfire.profile import Budgets, TargetProfile
@@ -59,9 +58,9 @@ class Experiment:
                 its proof of injection or our extension; the message names the file.
         """
         try:
-            document = yaml.safe_load(text_files.read(path))
+            document = yaml_text.read(text_files.read(path))
             ensure_experiment_is_valid(document)
-        except (OSError, ValueError, yaml.YAMLError, ChaosException) as error:
+        except (OSError, ValueError, ChaosException) as error:
             raise ProfileError(f"{path}: no valid experiment: {error}") from error
         return cls.of(document, path)
 

@@ -11,7 +11,8 @@ from hotfire.crosscheck import Agreement, CrossCheck, not_comparable
 from hotfire.errors import HistoryError
 from hotfire.experiment import pressure
 from hotfire.experiment.judgement import Facts, Judgement, Record, judge
-from hotfire.history import Request, load
+from hotfire.history import Request, is_whole, load
+from hotfire.patience import Patience
 from hotfire.profile import TargetProfile
 from hotfire.prometheus import Prometheus
 from hotfire.rundir import RunDirectory
@@ -44,7 +45,8 @@ def hear_engines(run: RunDirectory, experiment: str, profile: TargetProfile) -> 
         return
     rows = [row for row in record.requests if row.served_by not in unheard(profile)]
     if profile.prometheus_url:
-        server = Prometheus(profile.prometheus_url)
+        patience = Patience(outage_seconds=profile.waits.api_outage_seconds, tell=run.tell)
+        server = Prometheus(profile.prometheus_url, patience=patience)
         found = compared_between(rows, server, start_ns=start_ns, end_ns=end_ns)
     else:
         found = not_comparable(
@@ -110,17 +112,17 @@ def judge_run(run: RunDirectory) -> dict[str, Judgement]:
 def _journal(run: RunDirectory, experiment: str) -> dict[str, Any] | None:
     try:
         text = run.journal_path(experiment).read_text(encoding="utf-8")
-        journal: dict[str, Any] = json.loads(text)
-    except (OSError, ValueError):
+        journal = json.loads(text)
+    except (OSError, ValueError, RecursionError):
         # None, or half of one: the record is incomplete, which the judgement says.
         return None
-    return journal
+    return journal if isinstance(journal, dict) else None
 
 
 def _requests(run: RunDirectory, experiment: str) -> list[Request]:
     lines = run.history_path(experiment)
     for path in (lines, lines.with_suffix(".parquet")):
-        if path.exists():
+        if path.exists() and is_whole(path):
             return load(path)
     return []
 

@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -41,11 +41,21 @@ _SLACK_SECONDS: Final = 30.0
 class Trial:
     """An armed experiment: entering it writes the undo ahead, leaving it heals, whatever happened.
 
-    Within it the run's Lease is held. When somebody deletes that, or a signal arrives, the fault
-    is ended and healed, and the verdict is inconclusive.
+    Within it the run's Lease is held. When that is lost, or a signal arrives, the fault is ended
+    and healed, and the verdict is inconclusive.
     """
 
-    def __init__(self, experiment: Experiment, world: World, run: RunDirectory, plan: Plan) -> None:
+    def __init__(
+        self,
+        experiment: Experiment,
+        world: World,
+        run: RunDirectory,
+        plan: Plan,
+        *,
+        lease: RunLease | None = None,
+    ) -> None:
+        """Prepare; ``lease`` is held for the whole run, None: one is held for this trial only."""
+        self._held_lease = lease
         self.experiment = experiment
         self.world = world
         self.run = run
@@ -76,7 +86,8 @@ class Trial:
         """Arm: from here on the fault can be undone by anybody, and only now may it be fired."""
         with ExitStack() as stack:
             stack.enter_context(_ended_by_signals())
-            stack.enter_context(self._lease())
+            lease = stack.enter_context(self._lease())
+            self._entry = self._entry.model_copy(update={"token": lease.token})
             self._journal.arm(self._entry)
             stack.push(self._heal_at_exit)
             self._write_armed()
@@ -243,20 +254,23 @@ class Trial:
         )
         self.run.write_text(f"journals/{self.experiment.id}.armed.json", armed.model_dump_json())
 
-    def _lease(self) -> RunLease:
+    def _lease(self) -> AbstractContextManager[RunLease]:
+        if self._held_lease is not None:
+            return self._held_lease.watched(self._kill)
         return RunLease(
             self.world.cluster,
             self.world.profile.system_namespace,
             run_id=self._run_id,
             lease_seconds=self.world.profile.agent.lease_seconds,
             on_lost=self._kill,
+            target=self.world.profile.name,
         )
 
     def _kill(self) -> None:
         """Be the kill switch: end the fault's process at once; healing follows on our way out."""
         self._killed.set()
         try:
-            self.tell("kill-switch", source="the run's Lease was deleted")
+            self.tell("kill-switch", source="the run's Lease was deleted or taken")
         finally:
             # Also where the disk takes no line.
             self._process.end()
@@ -270,7 +284,7 @@ class Trial:
 
     def _require_alive(self, load: RunningLoad) -> None:
         if self._killed.is_set():
-            raise HarnessError("the kill switch was used: the run's Lease was deleted")
+            raise HarnessError("the kill switch was used: the run's Lease was deleted or taken")
         if not load.alive():
             raise HarnessError(f"the load process ended; see {load.log}")
 

@@ -2,15 +2,14 @@
 
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from hotfire.errors import LabError
+from hotfire.terminal import Terminal
 
 if TYPE_CHECKING:  # `--help` stays instant
     from hotfire.lab.lab import Lab
     from hotfire.lab.state import Ports
 
-console = Console(highlight=False)
+console = Terminal(highlight=False)
 
 
 def say(text: str) -> None:

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from hotfire import text_files
+from hotfire import text_files, yaml_text
 from hotfire.errors import LabError
 from hotfire.lab.gpus import GpuSharing
 from hotfire.lab.topology import Topology
@@ -71,8 +70,8 @@ def read(path: Path, changes: Mapping[str, Any]) -> Topology:
         LabError: it cannot be read or built.
     """
     try:
-        document = yaml.safe_load(text_files.read(path)) or {}
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        document = yaml_text.read(text_files.read(path)) or {}
+    except (OSError, ValueError) as error:
         raise LabError(f"{path}: cannot be read as a topology: {error}") from error
     if not isinstance(document, dict):
         raise LabError(f"{path}: expected fields such as `nodes: 3`, not {type(document).__name__}")

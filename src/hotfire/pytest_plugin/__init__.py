@@ -12,8 +12,9 @@ import pytest
 
 from hotfire.evidence import Evidence
 from hotfire.profile import TargetProfile
+from hotfire.pytest_plugin.blame import BLAME, Blame
 from hotfire.pytest_plugin.case import Case, below_units, finding
-from hotfire.pytest_plugin.recorder import CASE, RESULT, Recorder, cases
+from hotfire.pytest_plugin.recorder import CASE, RESULT, TOLD_TROUBLE, TROUBLE, Recorder, cases
 from hotfire.pytest_plugin.session import (
     run_directory,
     target_profile,
@@ -22,6 +23,7 @@ from hotfire.pytest_plugin.session import (
 )
 from hotfire.requirement import Level, Requirement
 from hotfire.rundir import RunDirectory
+from hotfire.shown import shown
 from hotfire.verdict import Verdict
 
 __all__ = ["run_directory", "target_profile"]
@@ -51,6 +53,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "requirement(r): the requirement a case belongs to")
+    config.stash[BLAME] = Blame()
     config.pluginmanager.register(Recorder(config), "hotfire-recorder")
 
 
@@ -165,16 +168,44 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(f"target does not claim {', '.join(sorted(case.unclaimed))}")
 
 
+def _show(excinfo: pytest.ExceptionInfo[BaseException] | None) -> None:
+    """Make the words of an exception safe to print: an assertion often quotes the target."""
+    error = excinfo.value if excinfo else None
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        error.args = tuple(
+            shown(each, keep="\n\t") if isinstance(each, str) else each for each in error.args
+        )
+        error = error.__cause__
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest
+) -> None:
+    """Remember whose code a traceback may pass; pytest's own hook then sets it up."""
+    request.config.stash[BLAME].note(fixturedef)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    _show(call.excinfo)
     report = yield
     case = item.stash.get(CASE, None)
     if case is None:
         return report
     case.seconds += call.duration
-    if (found := finding(case, report, call, item.config.rootpath)) is not None:
+    error = call.excinfo.value if call.excinfo else None
+    blame = item.config.stash[BLAME]
+    for told in blame.troubles(error, str(report.when)):
+        report.user_properties.append((TROUBLE, told.model_dump_json()))
+    if report.when == "teardown":
+        # In setup a case is undecided without what the run owes it, whoever is to blame.
+        error, _ = blame.split(error)
+    if (found := finding(case, report, error, item.config.rootpath)) is not None:
         case.findings.append(found)
         # user_properties are what survives the trip from an xdist worker.
         report.user_properties.append(("verdict", found[0].value))
@@ -187,8 +218,10 @@ def pytest_runtest_makereport(
 def pytest_report_teststatus(
     report: pytest.CollectReport | pytest.TestReport,
 ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
-    said = dict(getattr(report, "user_properties", [])).get("verdict")
+    properties = dict(getattr(report, "user_properties", []))
+    said = properties.get("verdict")
     if said is None:
-        return None
+        trouble = (TOLD_TROUBLE, "R", ("TROUBLE OF THE RUN", {"yellow": True}))
+        return trouble if TROUBLE in properties else None
     letter, markup = _WORDS[Verdict(str(said))]
     return str(said), letter, (str(said).upper(), markup)

@@ -7,9 +7,11 @@ from typing import Literal
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from hotfire.errors import TargetNotReady
 from hotfire.evidence import Evidence, redact
 from hotfire.requirement import Requirement
 from hotfire.rundir import BudgetRow, Result, RunDirectory
+from hotfire.shown import shown
 from hotfire.verdict import Verdict, merge
 
 UNIT_FOLDERS: dict[str, Literal["check", "fault"]] = {"suites": "check", "experiments": "fault"}
@@ -107,21 +109,27 @@ def below_units(path: Path, root: Path) -> Path | None:
 
 
 def finding(
-    case: Case, report: pytest.TestReport, call: pytest.CallInfo[None], root: Path
+    case: Case, report: pytest.TestReport, error: BaseException | None, root: Path
 ) -> Finding | None:
-    """Return what one phase says about the target; None if it says nothing."""
-    if call.excinfo is None:
+    """Return what one phase says about the target; None if it says nothing.
+
+    ``error`` is what the case itself or a fixture of its own raised.
+    """
+    if error is None:
         return _finding_of_quiet_phase(case, report)
-    reason = _one_line(call.excinfo)
-    if call.excinfo.errisinstance(pytest.skip.Exception):
+    excinfo = pytest.ExceptionInfo.from_exception(error)
+    reason = one_line(error)
+    if isinstance(error, pytest.skip.Exception):
         if case.unclaimed:
             return Verdict.NOT_APPLICABLE, reason
         case.skipped_by_operator = True
         return Verdict.INCONCLUSIVE, f"skipped: {reason}"
-    if report.when == "call" and _blames_target(call.excinfo, root):
+    if report.when == "call" and _blames_target(excinfo, root):
+        return Verdict.FAILED, reason
+    if report.when != "teardown" and isinstance(error, TargetNotReady):
         return Verdict.FAILED, reason
     phase = "" if report.when == "call" else f"{report.when}: "
-    return Verdict.INCONCLUSIVE, f"{phase}{call.excinfo.typename}: {reason}"
+    return Verdict.INCONCLUSIVE, f"{phase}{excinfo.typename}: {reason}"
 
 
 def _blames_target(excinfo: pytest.ExceptionInfo[BaseException], root: Path) -> bool:
@@ -141,7 +149,8 @@ def _finding_of_quiet_phase(case: Case, report: pytest.TestReport) -> Finding | 
     return Verdict.PASSED, f"as stated, {seen} observation{'s'[: seen > 1]}"
 
 
-def _one_line(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
-    text = getattr(excinfo.value, "msg", None) or str(excinfo.value)
+def one_line(error: BaseException) -> str:
+    """Return the first line of what an exception says, for a report."""
+    text = getattr(error, "msg", None) or str(error)
     line = next((line.strip() for line in str(text).splitlines() if line.strip()), "no message")
-    return str(redact(line))[:_REASON_CHARACTERS]
+    return shown(str(redact(line)))[:_REASON_CHARACTERS]

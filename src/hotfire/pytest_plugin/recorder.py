@@ -1,19 +1,24 @@
 """The record of a session: results as they come, the statement of conformance at the end."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from hotfire.pytest_plugin.blame import BLAME, said
 from hotfire.pytest_plugin.case import UNIT_FOLDERS, Case
 from hotfire.pytest_plugin.session import RUN, run_directory
 from hotfire.rundir import Event, Result
+from hotfire.shown import shown
 from hotfire.verdict import Conformance, Verdict, conformance
 
 CASE = pytest.StashKey[Case]()
 RESULT = "hotfire_result"
+TROUBLE = "hotfire_trouble"
+TOLD_TROUBLE = "trouble of the run"
+_TROUBLES = "hotfire_troubles"
 
 # Bare pytest owns 2 to 5.
 _EXIT_STATUS = {
@@ -52,10 +57,20 @@ class Recorder:
             event = Event(at_ns=time.time_ns(), kind="phase", what="case-started", source=nodeid)
             run_directory(self._config).append_event(event)
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
+        """Tell that what comes now is the run's own end."""
+        if nextitem is None and CASE in item.stash:
+            event = Event(at_ns=time.time_ns(), kind="phase", what="taking-down", source="hotfire")
+            run_directory(self._config).append_event(event)
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if self._is_worker:
             return
         properties = dict(report.user_properties)
+        for name, text in report.user_properties:
+            if name == TROUBLE:
+                self._write_trouble(Result.model_validate_json(str(text)))
         if RESULT in properties:
             self._write(Result.model_validate_json(str(properties[RESULT])))
         elif report.failed and "verdict" not in properties:
@@ -67,30 +82,58 @@ class Recorder:
         sent = getattr(node, "workeroutput", {}).get("hotfire_left_out", [])
         if not self._left_out:
             self._left_out = [Result.model_validate_json(text) for text in sent]
+        for text in getattr(node, "workeroutput", {}).get(_TROUBLES, []):
+            self._write_trouble(Result.model_validate_json(text))
 
-    # First, since pytest's own finish tears the last fixtures down and may be interrupted there.
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+    # Before pytest's own finish, which tears the last fixtures down and may be interrupted there;
+    # within the terminal's, which then still tells what came of it.
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(
+        self, session: pytest.Session, exitstatus: int
+    ) -> Generator[None, object, object]:
+        sent: dict[str, list[str]] = getattr(session.config, "workeroutput", {})
+        is_ours = RUN in session.config.stash
         if self._is_worker:
-            sent: dict[str, list[str]] = getattr(session.config, "workeroutput", {})
             sent["hotfire_left_out"] = [result.model_dump_json() for result in self._left_out]
-        elif RUN in session.config.stash:
+        elif is_ours:
             self._finish(session, exitstatus)
+        try:
+            return (yield)
+        except Exception as error:
+            if not is_ours:
+                raise
+            told = session.config.stash[BLAME].troubles(error, "teardown")
+            told = told or [Result.of_run("end", said(error))]
+            if self._is_worker:
+                sent[_TROUBLES] = [one.model_dump_json() for one in told]
+                return None
+            for one in told:
+                self._write_trouble(one)
+            self._conclude(session, ended_early=exitstatus not in {0, 1})
+            return None
 
     def _finish(self, session: pytest.Session, exitstatus: int) -> None:
         for result in [*self._left_out, *self._unfinished(session)]:
             self._write(result)
-        results = self._results.values()
-        statement = conformance((r.level, r.verdict, r.skipped_by_operator) for r in results)
         ended_early = exitstatus not in {0, 1}
-        if ended_early and statement is Conformance.CONFORMANT:
-            statement = Conformance.INCONCLUSIVE
-        self._statement = statement
+        if ended_early and self._stated() is Conformance.CONFORMANT:
+            why = f"pytest ended early, with status {int(exitstatus)}"
+            self._write_trouble(Result.of_run("end", why))
+        self._conclude(session, ended_early=ended_early)
         run = run_directory(session.config)
         notes = run.info().notes + ((str(session.shouldstop),) if session.shouldstop else ())
-        run.update_info(finished_at=datetime.now(UTC), conformance=statement, notes=notes)
+        run.update_info(notes=notes)
+
+    def _conclude(self, session: pytest.Session, *, ended_early: bool) -> None:
+        self._statement = statement = self._stated()
+        run = run_directory(session.config)
+        run.update_info(finished_at=datetime.now(UTC), conformance=statement)
         if not ended_early:
             session.exitstatus = _EXIT_STATUS[statement] or int(self._others_failed)
+
+    def _stated(self) -> Conformance:
+        results = self._results.values()
+        return conformance((r.level, r.verdict, r.skipped_by_operator) for r in results)
 
     def _unfinished(self, session: pytest.Session) -> Iterator[Result]:
         for case in cases(getattr(session, "items", [])):
@@ -101,16 +144,22 @@ class Recorder:
         self._results[result.nodeid] = result
         run_directory(self._config).append_result(result)
 
+    def _write_trouble(self, told: Result) -> None:
+        """Write trouble of the run, once for each fixture: every case it fails tells it again."""
+        if told.nodeid not in self._results:
+            self._write(told)
+
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._statement is None:
             return
-        for report in terminalreporter.stats.get(Verdict.INCONCLUSIVE.value, []):
-            if report.failed:
-                terminalreporter.write_sep("_", f"inconclusive: {report.nodeid}")
-                terminalreporter.write_line(report.longreprtext)
+        for kind in (Verdict.INCONCLUSIVE.value, TOLD_TROUBLE):
+            for report in terminalreporter.stats.get(kind, []):
+                if report.failed:
+                    terminalreporter.write_sep("_", f"{kind}: {report.nodeid}")
+                    terminalreporter.write_line(shown(report.longreprtext, keep="\n\t"))
         terminalreporter.write_sep("=", f"hotfire: {self._statement}")
         for result in sorted(self._results.values(), key=lambda r: -r.verdict.weight):
             if result.verdict is not Verdict.PASSED:
                 subject = f"{result.verdict} {result.level} {result.id} {result.case}"
-                terminalreporter.write_line(f"{subject}: {result.reason}")
+                terminalreporter.write_line(shown(f"{subject}: {result.reason}"))
         terminalreporter.write_line(f"run: {run_directory(self._config).root}")

@@ -2,7 +2,7 @@ import select
 from _socket import socket
 from array import array
 
-from hotfire.traffic.reader import Gaps as AnyGaps
+from hotfire.gaps import Gaps as AnyGaps
 from hotfire.traffic.reader import Missed, Plain
 
 class Gaps:

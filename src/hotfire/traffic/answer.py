@@ -8,15 +8,14 @@ from typing import Any
 
 import httptools
 
+from hotfire.gaps import Gaps
 from hotfire.sse import Parser
 from hotfire.traffic.plain import Template, learn
-from hotfire.traffic.reader import Gaps
-from hotfire.traffic.transcript import (
+from hotfire.transcript import (
     DETAIL_LIMIT,
     EVENT_LIMIT_BYTES,
     Outcome,
     Transcript,
-    excerpt,
     foreign_coding,
     not_asked_for,
     refused,
@@ -131,9 +130,10 @@ class Answer:
         """Return what kind of answer an ended one was; (None, "") for a complete one."""
         if self.status is not None and self.status >= 300:
             return self.refusal()
-        foreign = self._content_type and "event-stream" not in self._content_type
-        instead = f"{self._content_type}: {excerpt(b''.join(self._body))}" if foreign else ""
-        return self.said.outcome(streamed=self._streamed, instead=instead)
+        start = b"".join(self._body) if self._streamed else b""
+        return self.said.outcome(
+            streamed=self._streamed, content_type=self._content_type, start=start
+        )
 
     def refusal(self) -> Outcome:
         """Return the class of a status that is not 2xx."""

@@ -7,12 +7,12 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from hotfire import bounded
 from hotfire.engine import scripted
 from hotfire.errors import InstrumentError
 from hotfire.history import Request
@@ -31,6 +31,8 @@ _PROMPT_KEPT: Final = 80
 _NANO: Final = 1e-9
 _ENGINE_SECONDS: Final = 20.0
 _MARGIN_SECONDS: Final = 90.0
+_RECORD_BYTES: Final = 256 << 20
+"""Of our own engine: a third of a kilobyte a request."""
 
 Truths = Mapping[str, Mapping[str, Any]]
 
@@ -157,12 +159,12 @@ def engine(*arguments: str) -> Iterator[str]:
 
 def _truths(url: str) -> Truths:
     """Return the engine's records by the beginning of their prompts."""
-    connection = HTTPConnection(url.removeprefix("http://"), timeout=_ENGINE_SECONDS)
+    page = bounded.get(
+        f"{url}/admin/truth", deadline_seconds=_ENGINE_SECONDS, wire_bytes=_RECORD_BYTES
+    )
     try:
-        connection.request("GET", "/admin/truth")
-        document = json.loads(connection.getresponse().read())
-    except (OSError, HTTPException, ValueError) as error:
-        raise InstrumentError(f"the scripted engine does not tell its record: {error}") from error
-    finally:
-        connection.close()
+        document = json.loads(page.content)
+    except ValueError as error:
+        why = page.error or error
+        raise InstrumentError(f"the scripted engine does not tell its record: {why}") from error
     return {record["prompt"]: record for record in document["records"]}

@@ -2,15 +2,17 @@
 
 import os
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from hotfire.history import FailureClass, Request
+from hotfire.history import CONTRADICTED, USAGE_DOUBTS, Deviation, FailureClass, Request
+from hotfire.token_clock import clocked, deviations
 from hotfire.traffic.clock import NANO, Anchor
 from hotfire.traffic.orders import Order
 from hotfire.traffic.plan import LoadPlan
-from hotfire.traffic.transcript import DETAIL_LIMIT, Outcome, Transcript
+from hotfire.traffic.request import Requests
+from hotfire.transcript import DETAIL_LIMIT, Outcome, Transcript
 
 STALE_NS = NANO
 GAPS_LIMIT = 1_000_000
@@ -61,13 +63,13 @@ class Rows:
         *,
         anchor: Anchor,
         start_ns: int,
-        tenant: Callable[[int], str],
+        requests: Requests,
         freed: Freed | None = None,
     ) -> None:
         self.reported = 0
         self._freed = freed
         self._waiting: list[tuple[Exchange[Answered], Outcome, int | None, bool]] = []
-        self._sink, self._anchor, self._tenant = sink, anchor, tenant
+        self._sink, self._anchor, self._requests = sink, anchor, requests
         self._warm_ns = start_ns + round(plan.warmup_seconds * NANO)
 
     def report(
@@ -101,32 +103,42 @@ class Rows:
     ) -> Request:
         epoch = self._anchor.epoch
         answer, said, order = exchange.answer, exchange.answer.said, exchange.order
+        clock = clocked(said)
+        wrong = dict(deviations(said, self._requests.asked(order.prompt_id)))
         return Request(
             seq=order.seq,
             sched_ns=self._anchor.stamp(order.sched_ns),
             send_ns=epoch(exchange.send_ns),
             headers_ns=epoch(answer.headers_ns),
-            first_ns=epoch(said.first_ns),
-            first_output_ns=epoch(said.first_output_ns),
-            last_ns=epoch(said.last_ns),
+            first_ns=epoch(clock.first_ns),
+            first_output_ns=epoch(clock.first_output_ns),
+            last_ns=epoch(clock.last_ns),
             end_ns=epoch(end_ns),
             n_in=said.n_in,
             n_out=said.n_out,
-            n_first=said.n_first,
-            token_source="chunks" if said.n_out is None else "usage",
+            n_first=clock.n_first,
+            token_source=_source(said, wrong),
             finish_reason=said.finish_reason,
             status=answer.status,
             error_class=kind,
             detail=detail[:DETAIL_LIMIT],
+            deviation="; ".join(f"{kind}: {words}" for kind, words in wrong.items()),
             served_by=answer.served_by,
             prompt_id=order.prompt_id,
-            tenant=self._tenant(order.prompt_id),
+            tenant=self._requests.texts.tenant(order.prompt_id),
             phase="warmup" if order.sched_ns < self._warm_ns else "steady",
             conn_reused=exchange.reused,
             connect_ns=exchange.connect_ns,
-            gaps_us=said.gaps.us(),
+            gaps_us=clock.gaps_us,
             censored=censored,
         )
+
+
+def _source(said: Transcript, wrong: Collection[Deviation]) -> str:
+    """Return where the number of tokens is from, or that it is not to be believed."""
+    if said.n_out is None:
+        return "chunks"
+    return "usage" if USAGE_DOUBTS.isdisjoint(wrong) else CONTRADICTED
 
 
 def overdue(plan: LoadPlan, exchange: Exchange[Answered], now: int) -> Outcome | None:

@@ -26,10 +26,9 @@ from hotfire.traffic.orders import Order
 from hotfire.traffic.plan import LoadPlan
 from hotfire.traffic.reactor import SWEEP_NS, TICK_NS, Measurements
 from hotfire.traffic.request import Requests
-from hotfire.traffic.transcript import (
+from hotfire.transcript import (
     Outcome,
     Transcript,
-    excerpt,
     foreign_coding,
     not_asked_for,
     refused,
@@ -114,8 +113,14 @@ class Fallback:
     ) -> None:
         self.plan = plan
         self._requests = Requests(plan)
-        tenant = self._requests.texts.tenant
-        self._rows = Rows(plan, sink, anchor=anchor, start_ns=start_ns, tenant=tenant, freed=freed)
+        self._rows = Rows(
+            plan,
+            sink,
+            anchor=anchor,
+            start_ns=start_ns,
+            requests=self._requests,
+            freed=freed,
+        )
         self._pool = pool(plan, addresses[0])
         self._running: dict[Any, Exchange[Told]] = {}
         self._abandoned = False
@@ -238,9 +243,8 @@ class Fallback:
             told.said.take_whole(bytes(reading.read()), time.monotonic_ns())
             return told.said.outcome(streamed=False)
         self._events(told, reading)
-        kind = str(reading.get("content-type", ""))
-        foreign = kind and "event-stream" not in kind.lower()
-        return told.said.outcome(instead=f"{kind}: {excerpt(told.body)}" if foreign else "")
+        kind = str(reading.get("content-type", "")).lower()
+        return told.said.outcome(content_type=kind, start=told.body)
 
     def _events(self, told: Told, reading: Reading) -> None:
         events = Parser()

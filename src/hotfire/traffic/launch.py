@@ -19,6 +19,7 @@ from hotfire.traffic.files import Ended, Files, Started
 from hotfire.traffic.gates import GateResult
 from hotfire.traffic.join import LOCUSTFILE
 from hotfire.traffic.plan import LoadPlan
+from hotfire.traffic.seal import VARIABLE, load_token
 from hotfire.waiting import until
 
 START_SECONDS = 30.0
@@ -231,6 +232,7 @@ def start(
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=history.parent,
+                env=environment(plan),
                 # A terminal's interrupt is for us; we stop the load in order.
                 start_new_session=True,
             )
@@ -252,6 +254,14 @@ def running(
     finally:
         if load_.alive():
             load_.kill()
+
+
+def environment(plan: LoadPlan) -> dict[str, str] | None:
+    """Return the environment of the load process; None: this process's own.
+
+    By the token in it the master of a distributed load and its workers know each other.
+    """
+    return {**os.environ, VARIABLE: load_token()} if distributed(plan) else None
 
 
 def command(plan: LoadPlan, files: Files, *, network_namespace: str | None) -> list[str]:

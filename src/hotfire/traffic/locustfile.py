@@ -6,7 +6,8 @@ It works by itself as well, alone or distributed, with Locust's web page or with
     locust --master --expect-workers 2 -f locustfile.py --plan plan.json --history history.jsonl
     locust --worker --master-host HOST -f locustfile.py
 
-The plan of a master whose workers come from other machines has fleet.at = "elsewhere".
+The plan of a master whose workers come from other machines has fleet.at = "elsewhere"; it and each
+worker need the same HOTFIRE_LOAD_TOKEN in their environment, by which they know each other.
 
 Nothing else of hotfire imports this module: importing Locust patches the whole process.
 """
@@ -23,13 +24,14 @@ from locust import User, constant, events, task
 
 from hotfire.errors import HotfireError, ProfileError
 from hotfire.history import Request
-from hotfire.traffic import join
+from hotfire.traffic import bus, join
 from hotfire.traffic.alone import Alone
 from hotfire.traffic.files import Files
 from hotfire.traffic.fitness import die_with
 from hotfire.traffic.master import Master
 from hotfire.traffic.plan import LoadPlan
 from hotfire.traffic.pump import TURN_SECONDS, Shift
+from hotfire.traffic.seal import REMEDY, VARIABLE, given_token, load_token
 from hotfire.traffic.worker import Worker
 
 REPORT_SECONDS = 0.5
@@ -46,6 +48,7 @@ class Process:
         if self.options.parent:
             die_with(self.options.parent)
         if self.options.worker:
+            require_token("a worker")
             self.load = worker = Worker(environment.runner, give_up)
             gevent.spawn(self.tell_locust, worker)
             environment.events.quit.add_listener(on_quit)
@@ -61,11 +64,15 @@ class Process:
     def start_workers(self, plan: LoadPlan) -> None:
         """Start the workers of this machine; they end with this process."""
         if plan.fleet.at == "elsewhere":
+            require_token('fleet.at "elsewhere"')
             return
         port = self.environment.runner.server.port
         for _ in range(plan.workers):
             options = ("--master-host", "127.0.0.1", "--master-port", str(port))
-            subprocess.Popen(join.command(*options, "--parent", str(os.getpid())))
+            subprocess.Popen(
+                join.command(*options, "--parent", str(os.getpid())),
+                env={**os.environ, VARIABLE: load_token()},
+            )
 
     def start(self) -> None:
         """Begin the load; Locust's page may do so again after an end."""
@@ -122,6 +129,16 @@ class Process:
                 shift = Shift()
 
 
+def require_token(who: str) -> None:
+    """Refuse to talk to other machines without a token that they know too.
+
+    Raises:
+        ProfileError: this process was given none.
+    """
+    if given_token() is None:
+        raise ProfileError(f"{who} needs {VARIABLE}: {REMEDY}")
+
+
 def unused(history: Path) -> Path:
     """Return this path, or the next one like it that does not exist."""
     candidate, number = history, 1
@@ -172,6 +189,7 @@ def on_quit(**_: Any) -> None:  # noqa: ANN401 - Locust's
     gevent.sleep(LAST_MESSAGE_SECONDS)
 
 
+bus.install()
 hooks: Any = events
 hooks.init_command_line_parser.add_listener(add_options)
 hooks.init.add_listener(on_init)

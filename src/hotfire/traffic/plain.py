@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from hotfire.traffic.transcript import UNEXPECTED, parsed
+from hotfire.transcript import UNEXPECTED, parsed
 
 FIELDS = ("content", "text", "reasoning_content", "reasoning")
 # What a JSON string may hold between its quotes, at least one character of it.

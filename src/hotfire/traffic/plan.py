@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import (
     BaseModel,
@@ -17,9 +17,11 @@ from pydantic import (
 
 from hotfire import text_files
 from hotfire.errors import ProfileError
+from hotfire.evidence import names_a_secret, redact
+from hotfire.profile import authority
 from hotfire.traffic import arrivals
 from hotfire.traffic.arrivals import Arrival, Process, Step, Stretch
-from hotfire.traffic.prompts import Headers, Lengths, Prompts, Spec, Tenant
+from hotfire.traffic.prompts import SECRETS_KEPT_OUT, Headers, Lengths, Prompts, Spec, Tenant
 from hotfire.traffic.trace import MOONCAKE_BLOCK_TOKENS, TraceRow, Unit, read_trace
 
 NANO = 1_000_000_000
@@ -91,6 +93,8 @@ class LoadPlan(BaseModel):
     """Endpoint; prompts become messages if it ends in /chat/completions."""
     model: str = Field(min_length=1)
     """Served model name."""
+    model_aliases: tuple[str, ...] = ()
+    """Other names under which that model may answer; any further one is a deviation."""
     seed: int = 0
     """Decides arrivals and prompts."""
     nonce: str = ""
@@ -187,15 +191,22 @@ class LoadPlan(BaseModel):
     @field_validator("url")
     @classmethod
     def _authority_only(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if "@" in parts.netloc:
-            raise ValueError(
-                "no place for a user name or password, since the plan is kept with the run; name"
-                ' them in headers, e.g. {"Authorization": "Basic ${env:BASIC_AUTH}"}'
-            )
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
-            raise ValueError("expected http://host[:port] or https://host[:port]")
-        return value.rstrip("/")
+        return authority(value)
+
+    @field_validator("path")
+    @classmethod
+    def _without_keys(cls, value: str) -> str:
+        fields = parse_qsl(urlsplit(value).query, keep_blank_values=True)
+        if secret := next((name for name, _ in fields if names_a_secret(name)), None):
+            raise ValueError(f"no place for {secret!r}: {SECRETS_KEPT_OUT}")
+        return value
+
+    @field_validator("extra_body")
+    @classmethod
+    def _without_secrets(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if redact(value) != value:
+            raise ValueError(f"no place for a secret: {SECRETS_KEPT_OUT}")
+        return value
 
     @model_validator(mode="before")
     @classmethod

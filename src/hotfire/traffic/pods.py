@@ -8,15 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from hotfire.cluster import RUN_LABEL, Cluster, Document
+from hotfire.cluster import RUN_LABEL, Cluster, Document, Estate
 from hotfire.errors import ProfileError
 from hotfire.profile import LoadPods, TargetProfile
 from hotfire.traffic.plan import Fleet, LoadPlan
+from hotfire.traffic.seal import VARIABLE, load_token
 from hotfire.waiting import until
 
 NAME = "hotfire-load"
 LABELS = {"app.kubernetes.io/name": NAME}
 MARGIN_SECONDS = 300
+_TOKEN_KEY = "token"  # noqa: S105 - the name of a field
 SKEW = 5
 """Difference in pods between nodes that matters little to the scheduler. With 1 it counts a wish to
 spread as much as one to stay off accelerators, and an empty accelerator node would win."""
@@ -38,7 +40,8 @@ def workers_on_pods(
     here needs no pods, and gets none.
 
     Raises:
-        ProfileError: the target file does not say where pods find this machine.
+        ProfileError: the target file does not say where pods find this machine, or the system
+            namespace or a Job in it is not hotfire's.
         HarnessError: they are not gone in time.
     """
     if plan.fleet.at == "here":
@@ -47,26 +50,32 @@ def workers_on_pods(
     if profile.load.pods is None:
         raise ProfileError("load.pods: required for workers in the cluster; give master_host")
     namespace = profile.system_namespace
-    had_namespace = cluster.has_namespace(namespace)
+    belongings = Estate(cluster, namespace, run_id=run_id)
+    made_namespace = belongings.open()
+    made: list[Document] = []
     try:
-        if not had_namespace:
-            labels = {"pod-security.kubernetes.io/enforce": "privileged"}
-            cluster.create_namespace(namespace, run_id=run_id, labels=labels)
         document = job(plan, profile, profile.load.pods, run_id=run_id)
-        cluster.apply([document], namespace=namespace)
+        made += cluster.apply([token_secret(profile, run_id=run_id), document], namespace=namespace)
         yield
     finally:
-        cluster.delete("Job", namespace, NAME, api_version="batch/v1")
-        if not had_namespace:
-            cluster.delete_namespace(namespace, pods_grace_seconds=1)
-        until(
-            lambda: (
-                not cluster.pods(namespace, LABELS)
-                and (had_namespace or cluster.get("Namespace", None, namespace) is None)
-            ),
-            within_seconds=2 * profile.waits.pod_gone_seconds,
-            what="the load's pods gone",
-        )
+        for one in made:
+            cluster.delete(
+                one["kind"],
+                namespace,
+                NAME,
+                uid=one["metadata"]["uid"],
+                api_version=one["apiVersion"],
+            )
+        going = made_namespace and belongings.close()
+        if made:
+            until(
+                lambda: (
+                    not cluster.pods(namespace, LABELS)
+                    and (not going or cluster.get("Namespace", None, namespace) is None)
+                ),
+                within_seconds=2 * profile.waits.pod_gone_seconds,
+                what="the load's pods gone",
+            )
 
 
 def job(plan: LoadPlan, profile: TargetProfile, pods: LoadPods, *, run_id: str) -> Document:
@@ -89,6 +98,17 @@ def job(plan: LoadPlan, profile: TargetProfile, pods: LoadPods, *, run_id: str) 
     }
 
 
+def token_secret(profile: TargetProfile, *, run_id: str) -> Document:
+    """Return the Secret by which the pods and the load's master know each other."""
+    labels = LABELS | {RUN_LABEL: run_id}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": NAME, "namespace": profile.system_namespace, "labels": labels},
+        "stringData": {_TOKEN_KEY: load_token()},
+    }
+
+
 def pod_spec(profile: TargetProfile, pods: LoadPods) -> Document:
     """Return one worker's pod. It asks for a core and has no CPU limit: a throttled clock lies."""
     environment = {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
@@ -99,7 +119,13 @@ def pod_spec(profile: TargetProfile, pods: LoadPods) -> Document:
         "name": "load",
         "image": pods.image,
         "command": [*command, "--master-port", str(pods.master_port)],
-        "env": [{"name": name, "value": value} for name, value in environment.items()],
+        "env": [
+            *({"name": name, "value": value} for name, value in environment.items()),
+            {
+                "name": VARIABLE,
+                "valueFrom": {"secretKeyRef": {"name": NAME, "key": _TOKEN_KEY}},
+            },
+        ],
         "resources": {"requests": {"cpu": pods.cpu, "memory": pods.memory}},
         "volumeMounts": [
             {"name": f"library-{number}", "mountPath": path, "readOnly": True}

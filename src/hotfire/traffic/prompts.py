@@ -12,8 +12,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from hotfire import json_text, text_files
 from hotfire.errors import ProfileError
+from hotfire.evidence import names_a_secret, redact
 
 Count = Annotated[int, Field(gt=0)]
+
+REFERENCE = re.compile(r"\$\{([^}]*)\}")
+"""Stands for a secret that only the process that sends reads; see ``secret``."""
+SECRETS_KEPT_OUT = (
+    'the plan is kept with the run; name it in headers, e.g. {"Authorization": "Bearer'
+    ' ${env:API_KEY}"}'
+)
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A field name of RFC 9110."""
@@ -25,6 +33,9 @@ def _one_line_each(headers: dict[str, str]) -> dict[str, str]:
             raise ValueError(f"{name!r} is no name of a header; write letters, digits and hyphens")
         if not value.isprintable():
             raise ValueError(f"the value of {name} is more than one line; write it on one")
+        secret = names_a_secret(name) or redact(value) != value
+        if secret and value and not REFERENCE.search(value):
+            raise ValueError(f"the value of {name} would be a secret: {SECRETS_KEPT_OUT}")
     return headers
 
 

@@ -20,6 +20,7 @@ def rated_plan(profile: TargetProfile, **changes: object) -> LoadPlan:
     fields = {
         "url": profile.gateway.url,
         "model": profile.engine.model,
+        "model_aliases": tuple(profile.engine.aliases),
         "rate_per_second": load.rate_per_second,
         "max_tokens": load.max_tokens,
         "prompt_words": load.prompt_words,

@@ -22,7 +22,7 @@ from hotfire.traffic.plan import LoadPlan
 from hotfire.traffic.reader import READ, Missed, arrived, kit
 from hotfire.traffic.request import Requests
 from hotfire.traffic.surroundings import clock_offset_ns
-from hotfire.traffic.transcript import Outcome
+from hotfire.transcript import Outcome
 
 __all__ = ["NANO", "Anchor", "Reactor"]
 
@@ -63,8 +63,14 @@ class Reactor:
     ) -> None:
         self.plan = plan
         requests = Requests(plan)
-        tenant = requests.texts.tenant
-        self._rows = Rows(plan, sink, anchor=anchor, start_ns=start_ns, tenant=tenant, freed=freed)
+        self._rows = Rows(
+            plan,
+            sink,
+            anchor=anchor,
+            start_ns=start_ns,
+            requests=requests,
+            freed=freed,
+        )
         self._addresses = tuple(addresses)
         self._attempt_ns = round(plan.connect_seconds * NANO / len(self._addresses))
         self._tls = tls.context(plan.ca_file) if plan.secure else None

@@ -9,11 +9,11 @@ import select
 import struct
 import time
 from _socket import socket as RawSocket  # noqa: N812 - a class, whatever its case
-from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from hotfire.gaps import Gaps, PythonGaps
 from hotfire.traffic.clock import NANO
 
 READ = 1  # EPOLLIN; gevent takes the names out of ``select``
@@ -22,28 +22,10 @@ TIMES = 35
 """SO_TIMESTAMPNS, option and message type alike; Python has no name for it."""
 TIMES_BYTES = 64
 TIME = struct.Struct("@qq").unpack
-LONGEST_GAP_US = 2**31 - 1
 STATUS, END = b"HTTP/1.1 200", b"\r\n\r\n"
 
 Missed = tuple[int, int, bytes | None, int]
 """File, events; bytes read, if any, and when they came; without bytes an error number or 0."""
-
-
-class Gaps(Protocol):
-    """The pauses between the chunks of one stream."""
-
-    @property
-    def last_ns(self) -> int | None:
-        """Time of the last chunk; None before the first."""
-
-    def __len__(self) -> int:
-        """Return the number of pauses: chunks less one."""
-
-    def note(self, now_ns: int, /) -> None:
-        """Note a chunk at this time."""
-
-    def us(self) -> "array[int]":
-        """Return the pauses in microseconds, as 32-bit numbers."""
 
 
 class Plain(Protocol):
@@ -94,28 +76,6 @@ class Reader(Protocol):
 
     def lags_us(self) -> list[int]:
         """Return how late each tick of the timer came, as told since the last call."""
-
-
-class PythonGaps:
-    """Gaps, kept by the interpreter."""
-
-    __slots__ = ("_us", "last_ns")
-
-    def __init__(self) -> None:
-        self._us = array("i")
-        self.last_ns: int | None = None
-
-    def __len__(self) -> int:
-        return len(self._us)
-
-    def note(self, now_ns: int, /) -> None:
-        if self.last_ns is not None:
-            gap_us = (max(0, now_ns - self.last_ns) + 500) // 1000
-            self._us.append(min(gap_us, LONGEST_GAP_US))
-        self.last_ns = now_ns
-
-    def us(self) -> "array[int]":
-        return self._us
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ import json
 from typing import Any
 from urllib.parse import urlsplit
 
+from hotfire.token_clock import Asked
 from hotfire.traffic.plan import LoadPlan
 from hotfire.traffic.prompts import Tenant
 from hotfire.traffic.secret import resolved
@@ -20,6 +21,8 @@ class Requests:
         self.texts = Texts(plan)
         self._turns = plan.prompts.turns > 1
         self._senders = [Sender(plan, tenant) for tenant in self.texts.tenants]
+        differ = plan.output_tokens or self.texts.plan.trace_rows or len(self._senders) > 1
+        self._asked = None if differ else self._senders[0].asked(plan.max_tokens)
 
     def body(self, prompt_id: int) -> Body:
         """Return the JSON body of one request."""
@@ -29,6 +32,14 @@ class Requests:
         """Return one whole HTTP/1.1 request."""
         sender, content = self._sender_and_body(prompt_id)
         return b"%b%d\r\n\r\n%b" % (sender.head, len(content), content)
+
+    def asked(self, prompt_id: int) -> Asked:
+        """Return what the answer to a request is held against."""
+        if self._asked:
+            return self._asked
+        texts = self.texts
+        chance = texts.draws(prompt_id)
+        return self._senders[texts.sender(chance)].asked(texts.max_tokens(prompt_id, chance))
 
     def _sender_and_body(self, prompt_id: int) -> "tuple[Sender, Body]":
         texts = self.texts
@@ -52,6 +63,12 @@ class Sender:
         self._says = content not in document
         self._limits = "max_tokens" not in document
         self.head = head(plan, tenant)
+        self._models = frozenset({str(document["model"]), *plan.model_aliases})
+        self._limit = _limit(document)
+
+    def asked(self, max_tokens: int) -> Asked:
+        """Return what an answer is held against; what the plan's extra_body names stands."""
+        return Asked(models=self._models, max_tokens=self._limit or max_tokens)
 
     def body(self, messages: list[tuple[str, str]], max_tokens: int) -> bytes:
         """Return the body; what the plan's extra_body names stands."""
@@ -61,6 +78,12 @@ class Sender:
         if self._says:
             text += f',"messages":[{_written(messages)}]' if self._chat else _as_prompt(messages)
         return (text + "}").encode()
+
+
+def _limit(document: dict[str, Any]) -> int | None:
+    """Return the output tokens that the fixed fields of a body ask for, if they do."""
+    named = (document.get(name) for name in ("max_completion_tokens", "max_tokens"))
+    return max((limit for limit in named if isinstance(limit, int)), default=None)
 
 
 def _written(messages: list[tuple[str, str]]) -> str:

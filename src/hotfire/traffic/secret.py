@@ -4,22 +4,19 @@
 the one place of a load that reads its environment: what is passed on can be written down.
 """
 
-import json
 import os
-import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from hotfire import text_files
 from hotfire.errors import ProfileError
+from hotfire.evidence import keep_secret
+from hotfire.hidden import Hidden
 from hotfire.history import Request
 from hotfire.traffic.plan import LoadPlan
+from hotfire.traffic.prompts import REFERENCE
 
-_REFERENCE = re.compile(r"\$\{([^}]*)\}")
 _MASK = "***"
-_TELLTALE = 4
-"""Characters from which on the beginning of a secret is hidden at the end of a cut text."""
 
 
 def resolved(value: str) -> str:
@@ -28,14 +25,22 @@ def resolved(value: str) -> str:
     Raises:
         ProfileError: one cannot be read; the message names it.
     """
-    return _REFERENCE.sub(lambda found: _read(found[1]), value)
+    return REFERENCE.sub(lambda found: _read(found[1]), value)
 
 
 def named(plan: LoadPlan) -> list[str]:
     """Return each reference of the plan's headers, such as ``env:API_KEY``."""
     headers = [plan.headers, *(tenant.headers for tenant in plan.tenants)]
     values = [value for some in headers for value in some.values()]
-    return [name for value in values for name in _REFERENCE.findall(value)]
+    return [name for value in values for name in REFERENCE.findall(value)]
+
+
+def from_environment(name: str) -> str | None:
+    """Return a secret that this process was given by its environment, and that it never writes."""
+    value = os.environ.get(name)
+    if value:
+        keep_secret(value)
+    return value or None
 
 
 def _read(name: str) -> str:
@@ -65,29 +70,19 @@ class Secrets:
     """
 
     def __init__(self, plan: LoadPlan) -> None:
-        self._values = sorted(set(_forms(map(_read, named(plan)))), key=len, reverse=True)
+        values = list(map(_read, named(plan)))
+        self._hidden = Hidden(values, mask=_MASK)
+        keep_secret(*values)
 
     def hidden(self, row: Request) -> Request:
         """Return the row without them."""
-        if not self._values:
+        if not self._hidden:
             return row
+        without = self._hidden.without
         return replace(
             row,
-            detail=self._without(row.detail),
-            served_by=row.served_by and self._without(row.served_by),
-            finish_reason=row.finish_reason and self._without(row.finish_reason),
+            detail=without(row.detail),
+            deviation=without(row.deviation),
+            served_by=row.served_by and without(row.served_by),
+            finish_reason=row.finish_reason and without(row.finish_reason),
         )
-
-    def _without(self, text: str) -> str:
-        for value in self._values:
-            text = text.replace(value, _MASK)
-            for length in range(len(value) - 1, _TELLTALE - 1, -1):
-                if text.endswith(value[:length]):
-                    text = text[:-length] + _MASK
-        return text
-
-
-def _forms(values: Iterator[str]) -> Iterator[str]:
-    """Yield each secret as it is and as JSON has it."""
-    for value in values:
-        yield from (value, json.dumps(value)[1:-1])

@@ -1,11 +1,12 @@
 """The engines' own account of a load, read from them or from the Prometheus that scrapes them."""
 
+import ssl
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
-from hotfire import causes, metrics
+from hotfire import bounded, causes, metrics
 from hotfire.crosscheck import TTFT, CrossCheck, cross_check, not_comparable
 from hotfire.errors import HarnessError
 from hotfire.history import Request
@@ -29,6 +30,8 @@ Heard = Metrics | Silence
 Witness = Callable[[], Heard]
 _NAMES = "vllm:(time_to_first_token|request_time_per_output_token)_seconds_(count|sum|bucket)"
 _ROUNDS = 5
+_MOST_LINES = 100_000
+"""Of one page; an engine has a few hundred, and each becomes an object in memory."""
 _NANO = 1_000_000_000
 _CANARY = "canary"
 
@@ -46,30 +49,27 @@ def engine_at(url: str, *, ca_file: str = "", within_seconds: float = 5.0) -> Wi
 
     def look() -> Heard:
         try:
-            page = _page(page_url, ca_file=ca_file, within_seconds=within_seconds)
+            trusted = tls.context(ca_file) if parts.scheme == "https" else None
+            page = _page(page_url, trusted=trusted, within_seconds=within_seconds)
             if isinstance(page, Silence):
                 return Silence(f"{told} {page.reason}")
             return metrics.parse(page)
-        except (OSError, HTTPException, HarnessError) as error:
+        except (OSError, HarnessError) as error:
             return Silence(f"{told}: {causes.of_error(error)}")
 
     return look
 
 
-def _page(url: str, *, ca_file: str, within_seconds: float) -> str | Silence:
+def _page(url: str, *, trusted: ssl.SSLContext | None, within_seconds: float) -> str | Silence:
     """Return the text of a page, or why there is none."""
-    parts = urlsplit(url)
-    connection = HTTPConnection(parts.netloc, timeout=within_seconds)
-    if parts.scheme == "https":
-        trusted = tls.context(ca_file)
-        connection = HTTPSConnection(parts.netloc, timeout=within_seconds, context=trusted)
-    try:
-        connection.request("GET", parts.path)
-        response = connection.getresponse()
-        text = response.read().decode(errors="replace")
-    finally:
-        connection.close()
-    return text if response.status == 200 else Silence(causes.of_status(response.status))
+    page = bounded.get(url, deadline_seconds=within_seconds, trusted=trusted)
+    if page.error is not None:
+        raise HarnessError(page.error)
+    if page.status != HTTPStatus.OK:
+        return Silence(causes.of_status(page.status or 0))
+    if page.content.count(b"\n") > _MOST_LINES:
+        return Silence(f"has more than {_MOST_LINES} lines")
+    return page.content.decode(errors="replace")
 
 
 def prometheus_at(server: Prometheus) -> Witness:

@@ -1,0 +1,134 @@
+"""Whatever a peer sends, an exchange ends in time, in little memory, and with a reason."""
+
+import gzip
+import time
+from collections.abc import Iterable, Iterator
+
+import pytest
+
+from hotfire import Endpoint, bounded
+from hotfire.errors import HarnessError
+from hotfire.prometheus import Prometheus
+from hotfire.traffic.witness import engine_at
+from tests.hostile_peer import Pieces, answering
+
+DEADLINE_SECONDS = 0.6
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+def drip(head: bytes, again: bytes) -> Pieces:
+    def pieces() -> Iterator[bytes | float]:
+        yield head
+        while True:
+            yield again
+            yield 0.05
+
+    return pieces
+
+
+def flood(head: bytes, again: bytes) -> Pieces:
+    def pieces() -> Iterator[bytes]:
+        yield head
+        while True:
+            yield again
+
+    return pieces
+
+
+def once(*parts: bytes) -> Pieces:
+    def pieces() -> Iterable[bytes]:
+        return parts
+
+    return pieces
+
+
+SLOW = {
+    "a header": drip(OK + b"x-a: ", b"a"),
+    "interim answers": drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "a body": drip(OK + b"\r\n", b"d"),
+    "nothing": drip(b"", b""),
+}
+LARGE = {
+    "an endless body": flood(OK + b"\r\n", b"a" * 65536),
+    "chunks": flood(OK + b"transfer-encoding: chunked\r\n\r\n", b"1\r\na\r\n" * 10_000),
+    "header lines": once(OK + b"a: b\r\n" * 1000 + b"\r\n"),
+}
+
+
+@pytest.mark.parametrize("pieces", SLOW.values(), ids=SLOW.keys())
+def test_an_exchange_ends_at_its_deadline_however_slowly_it_goes_on(pieces: Pieces) -> None:
+    began = time.monotonic()
+    with answering(pieces) as url:
+        page = bounded.get(url, deadline_seconds=DEADLINE_SECONDS)
+
+    assert page.error == "deadline: no whole answer within 0.6 s"
+    assert time.monotonic() - began < DEADLINE_SECONDS + 1
+
+
+@pytest.mark.parametrize("pieces", LARGE.values(), ids=LARGE.keys())
+def test_an_answer_without_end_is_read_to_its_limit(pieces: Pieces) -> None:
+    with answering(pieces) as url:
+        page = bounded.get(url, deadline_seconds=20, wire_bytes=1 << 17)
+
+    assert (page.error or "").startswith("size: ")
+    assert len(page.content) <= 1 << 17
+
+
+def test_what_was_packed_is_not_unpacked() -> None:
+    packed = gzip.compress(bytes(1 << 20))
+    head = OK + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(packed)
+    with answering(once(head, packed)) as url:
+        page = bounded.get(url, deadline_seconds=5)
+
+    assert page.content == packed
+    assert page.error == "encoding: gzip, though identity was asked for"
+
+
+def test_a_redirect_is_an_answer_and_not_an_order() -> None:
+    with answering(once(b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\n\r\n")) as url:
+        page = bounded.get(url, deadline_seconds=5)
+
+    assert (page.status, page.error) == (302, None)
+
+
+def test_an_address_where_nobody_listens_is_a_reason() -> None:
+    assert (bounded.get("http://127.0.0.1:1", deadline_seconds=5).error or "").startswith("connect")
+
+
+def test_a_document_of_too_many_values_is_no_document() -> None:
+    with pytest.raises(ValueError, match="more than 500,000 values"):
+        bounded.json_of("[" + "{}," * 300_000 + "{}]")
+
+
+@pytest.mark.parametrize("pieces", [*SLOW.values(), *LARGE.values()], ids=[*SLOW, *LARGE])
+def test_every_reader_of_a_peer_gives_up_in_words(pieces: Pieces) -> None:
+    began = time.monotonic()
+    with answering(pieces) as url:
+        reply = Endpoint(url, "tiny", deadline_seconds=DEADLINE_SECONDS).chat("Hi.")
+        scrape = engine_at(url, within_seconds=DEADLINE_SECONDS)()
+        with pytest.raises(HarnessError, match=r"deadline|size"):
+            Prometheus(url, within_seconds=DEADLINE_SECONDS).query("up")
+
+    assert not reply.ok
+    assert reply.error
+    assert scrape is None
+    assert time.monotonic() - began < 3 * DEADLINE_SECONDS + 5
+
+
+@pytest.mark.parametrize(
+    "text", ['{"data": 1}', "[]", '{"data": {"result": [{"metric": {"a": "b"}}]}}', "\xff"]
+)
+def test_a_prometheus_of_another_shape_is_a_reason(text: str) -> None:
+    body = text.encode("latin-1")
+    head = OK + b"content-length: %d\r\n\r\n" % len(body)
+    with answering(once(head, body)) as url, pytest.raises(HarnessError, match="Prometheus at"):
+        Prometheus(url, within_seconds=5).query("up")
+
+
+def test_a_password_of_prometheus_is_sent_and_told_to_nobody() -> None:
+    address = "http://me:hunter2hunter2@127.0.0.1:1"
+
+    with pytest.raises(HarnessError) as caught:
+        Prometheus(address, within_seconds=1).query("up")
+
+    assert "hunter2" not in str(caught.value)
