@@ -115,7 +115,7 @@ def test_variables_of_a_service_named_like_the_engine_follow_the_links(
         "spec": {"ports": [{"name": "http", "port": 80}], "selector": {"app": kind}},
     }
     cluster.apply([service], namespace=scratch.namespace)
-    scratch.pod("started", argv=ENVIRONMENT, pod_fields={"enableServiceLinks": links})
+    scratch.pod("started", argv=ENVIRONMENT, spec_besides={"enableServiceLinks": links})
     found = inherited(scratch.output("started"), set())
     evidence.record("inherited_variables", found)
 

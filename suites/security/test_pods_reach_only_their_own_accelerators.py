@@ -115,7 +115,7 @@ class Probes:
     def start(self, node: Node, *, at_most: int) -> list[str]:
         """Start pods with one accelerator each, as far as there are free ones."""
         names = [f"{number}-{node.name}" for number in ("first", "second")]
-        names = names[: min(at_most, max(self.accelerators.free(node), 0))]
+        names = names[: min(at_most, self.accelerators.free(node))]
         for name in names:
             self.accelerators.start(name, node, argv=IDLE, fields=MAY_MAKE_NODES)
         return names
@@ -200,7 +200,7 @@ def test_pod_without_a_request_opens_no_accelerator(
     started = {}
     for node in (nodes := probes.gpu_nodes()):
         fields = MAY_MAKE_NODES
-        scratch.pod(f"none-{node.name}", argv=IDLE, node=node.name, container_fields=fields)
+        scratch.pod(f"none-{node.name}", argv=IDLE, node=node.name, container_besides=fields)
         started[node.name] = probes.start(node, at_most=1)
     ends: dict[str, Ends] = {}
     controls: dict[str, Ends] = {}

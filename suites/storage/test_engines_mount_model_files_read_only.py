@@ -139,7 +139,10 @@ def test_no_engine_container_can_write_the_weights(
     assert writes, f"no pod in {profile.namespace} matches {profile.engine.label_selector}"
     for where, ends in writes.items():
         written = [path for path, end in ends.items() if end == WRITTEN]
-        assert not written, f"{where} can write {', '.join(written)}; mount it with readOnly: true"
+        assert not written, (
+            f"{where} can write {', '.join(written)}; mount it with readOnly: true, or if it comes "
+            "with the image, set readOnlyRootFilesystem"
+        )
     for name, answer in serves.items():
         assert answer == "answered", f"{name} cannot write its model, yet does not serve: {answer}"
 
@@ -156,8 +159,8 @@ def test_same_attempt_writes_where_the_cache_is_filled(
     scratch.pod(
         "filler",
         argv=["sh", "-c", fill],
-        pod_fields={"volumes": [volume]},
-        container_fields={"volumeMounts": mounts},
+        spec_besides={"volumes": [volume]},
+        container_besides={"volumeMounts": mounts},
     )
     scratch.wait_phase("filler", "Running")
     ends = {
