@@ -11,6 +11,7 @@ import pytest
 
 from hotfire.errors import HarnessError
 from suites.gpu.test_gpu_labels_match_the_hardware import Hardware, differences, read
+from suites.gpu.test_gpu_labels_match_the_hardware import check_control as labels_unnoticed
 from suites.lifecycle.test_engine_pods_inherit_no_service_variables import inherited
 from suites.security.test_pods_reach_only_their_own_accelerators import (
     LIST,
@@ -106,6 +107,13 @@ def test_label_that_differs_from_the_card_is_reported(fact: str, value: str) -> 
 def test_labels_of_a_shared_card_and_a_driver_s_reserve_are_no_difference() -> None:
     assert not differences(LABELS | {"product": f"{CARD.product}-SHARED"}, CARD)
     assert not differences(LABELS | {"memory": "81079"}, CARD)
+
+
+@pytest.mark.parametrize("card", [CARD, Hardware(product="x", memory_mebibytes=1, count=1)])
+def test_each_changed_label_is_noticed_on_any_card(card: Hardware) -> None:
+    labels = {"product": card.product, "memory": str(card.memory_mebibytes)}
+
+    labels_unnoticed(labels | {"count": str(card.count)}, card)
 
 
 def test_card_is_read_as_labels_spell_it() -> None:

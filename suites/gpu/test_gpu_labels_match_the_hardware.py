@@ -4,7 +4,7 @@ Pods choose their GPU by these labels. One that still names the former card send
 device that is too small for it, or keeps a paid device idle because nobody asks for it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -79,8 +79,6 @@ def labelled_nodes(profile: TargetProfile, cluster: Cluster) -> list[Node]:
             f"no node has a label {resource}.product; run GPU feature discovery, or set "
             "accelerator.resource to the name that the labels begin with"
         )
-    if cut := [name for name, product in products.items() if CUT in product]:
-        raise HarnessError(f"labels of {cut} tell of MIG instances, which nvidia-smi sums up")
     return nodes
 
 
@@ -93,6 +91,35 @@ def busy_reader(cluster: Cluster, stack: Stack, container: str, node: Node) -> s
     raise HarnessError(f"{node.name} has no free GPU and no engine to read one; free one of them")
 
 
+def hardware_of(
+    nodes: list[Node],
+    accelerators: Accelerators,
+    scratch: Scratch,
+    by_engine: Callable[[Node], str],
+) -> dict[str, Hardware]:
+    """Return what pods read on each node: probes where a GPU is free, else the engines there."""
+    probes = {node.name: f"reads-{node.name}" for node in nodes if accelerators.free(node)}
+    for node in nodes:
+        if node.name in probes:
+            accelerators.start(probes[node.name], node, argv=READ, fields={})
+    found = {}
+    for node in nodes:
+        probe = probes.get(node.name)
+        product, memory = read(scratch.output(probe) if probe else by_engine(node), node.name)
+        # A pod sees the GPUs it holds; how many there are, the driver on the node knows.
+        count = accelerators.fitted(node)
+        found[node.name] = Hardware(product=product, memory_mebibytes=memory, count=count)
+    return found
+
+
+def check_control(labels: dict[str, str], hardware: Hardware) -> None:
+    """Negative control: each label, changed, must be reported."""
+    for fact in FACTS:
+        changed = labels | {fact: "1" + labels[fact]}
+        if len(differences(changed, hardware)) != 1:
+            raise HarnessError(f"a changed {fact} label goes unnoticed: {changed}, {hardware}")
+
+
 def test_labels_equal_what_pods_read(
     profile: TargetProfile,
     cluster: Cluster,
@@ -102,32 +129,22 @@ def test_labels_equal_what_pods_read(
     evidence: Evidence,
 ) -> None:
     nodes = labelled_nodes(profile, cluster)
-    probes = {node.name: f"reads-{node.name}" for node in nodes if accelerators.free(node) > 0}
-    for node in nodes:
-        if node.name in probes:
-            accelerators.start(probes[node.name], node, argv=READ, fields={})
-    labels, hardware = {}, {}
-    for node in nodes:
-        if node.name in probes:
-            said = scratch.output(probes[node.name])
-        else:
-            said = busy_reader(cluster, stack, profile.engine.container, node)
-        product, memory = read(said, node.name)
-        # A pod sees the GPUs it holds; how many there are, the driver on the node knows.
-        count = accelerators.fitted(node)
-        labels[node.name] = labels_of(node, profile.accelerator.resource)
-        hardware[node.name] = Hardware(product=product, memory_mebibytes=memory, count=count)
+    labels = {node.name: labels_of(node, profile.accelerator.resource) for node in nodes}
+    # Such labels tell of instances, and nvidia-smi of whole GPUs.
+    cut = [name for name, found in labels.items() if CUT in found["product"]]
+    whole = [node for node in nodes if node.name not in cut]
+    by_engine = partial(busy_reader, cluster, stack, profile.engine.container)
+    hardware = hardware_of(whole, accelerators, scratch, by_engine)
     evidence.record("labels", labels)
     evidence.record("hardware", {name: asdict(found) for name, found in hardware.items()})
 
     for name, found in hardware.items():
         wrong = differences(labels[name], found)
         assert not wrong, f"{name}: label {'; '.join(wrong)}"
-        # Negative control: each label, changed, must be reported.
-        for fact in FACTS:
-            changed = labels[name] | {fact: "1" + labels[name][fact]}
-            if len(differences(changed, found)) != 1:
-                raise HarnessError(f"{name}: a changed {fact} label goes unnoticed: {changed}")
+    for name, found in hardware.items():
+        check_control(labels[name], found)
+    if cut:
+        raise HarnessError(f"the products of {', '.join(cut)} are MIG instances: not compared")
 
 
 def scheduled(scratch: Scratch, pod: str) -> dict[str, Any]:
@@ -151,6 +168,7 @@ def test_pod_that_selects_a_product_gets_it(
         node.labels[label]
         for node in labelled_nodes(profile, cluster)
         if node.labels.get(label)
+        and CUT not in node.labels[label]
         and int(node.allocatable.get(resource, "0"))
         and accelerators.free(node) > 0
     }

@@ -123,10 +123,12 @@ def test_no_engine_container_can_write_the_weights(
 ) -> None:
     writes: dict[str, dict[str, str]] = {}
     serves: dict[str, str] = {}
+    unread = []
     for pod in stack.engines():
         document = cluster.get("Pod", pod.namespace, pod.name)
         if document is None or not pod.ready:
-            raise HarnessError(f"{pod.name} is not Ready; look again when the engines stand still")
+            unread.append(pod.name)
+            continue
         for container in engine_containers(document, profile):
             where = f"{pod.name}/{container['name']}"
             said = run(cluster, pod, container["name"], TRY, roots(container))
@@ -136,7 +138,7 @@ def test_no_engine_container_can_write_the_weights(
     evidence.record("writes", writes)
     evidence.record("serves", serves)
 
-    assert writes, f"no pod in {profile.namespace} matches {profile.engine.label_selector}"
+    assert writes or unread, f"{profile.namespace} has no {profile.engine.label_selector}"
     for where, ends in writes.items():
         written = [path for path, end in ends.items() if end == WRITTEN]
         assert not written, (
@@ -145,6 +147,8 @@ def test_no_engine_container_can_write_the_weights(
         )
     for name, answer in serves.items():
         assert answer == "answered", f"{name} cannot write its model, yet does not serve: {answer}"
+    if unread:
+        raise HarnessError(f"not Ready, so nothing was tried in them: {', '.join(unread)}")
 
 
 def test_same_attempt_writes_where_the_cache_is_filled(
