@@ -7,4 +7,5 @@ pytest_plugins = [
     "fixtures.traffic",
     "fixtures.scratch",
     "fixtures.own_backends",
+    "fixtures.accelerators",
 ]

@@ -1,6 +1,8 @@
 """The standing lab with a scripted stack, as defects see it."""
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,3 +62,30 @@ class World:
     def _patch_engines(self, spec: Document) -> None:
         name, namespace = self.stack.engine_workload()["metadata"]["name"], self.profile.namespace
         self.cluster.patch("Deployment", namespace, name, {"spec": spec}, api_version="apps/v1")
+
+    @contextmanager
+    def one_more_engine(self, change: Callable[[Document], object]) -> Iterator[None]:
+        """Run an engine beside the sound ones, whose specification was changed before.
+
+        It serves like the others, comes last by its name, and no controller makes it.
+        """
+        template = self.stack.engine_workload()["spec"]["template"]
+        change(template["spec"])
+        namespace, name = self.profile.namespace, f"{self.profile.engine.container}-zz-by-hand"
+        metadata = {"name": name, "labels": template["metadata"]["labels"]}
+        document = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata}
+        self.cluster.apply([document | {"spec": template["spec"]}], namespace=namespace)
+        try:
+            until(
+                lambda: (pod := self.cluster.pod(namespace, name)) and pod.ready,
+                within_seconds=60,
+                what=f"{name} Ready",
+            )
+            yield
+        finally:
+            self.cluster.delete("Pod", namespace, name, grace_seconds=1)
+            until(
+                lambda: self.cluster.pod(namespace, name) is None,
+                within_seconds=30,
+                what=f"{name} gone",
+            )

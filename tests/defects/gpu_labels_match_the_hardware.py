@@ -1,0 +1,23 @@
+"""One node of three still says how much memory the card had that was there before."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.world import World
+
+
+@contextmanager
+def broken(world: World) -> Iterator[None]:
+    accelerator = world.profile.accelerator
+    *_, node = world.cluster.nodes(accelerator.node_selector)
+    label = f"{accelerator.resource}.memory"
+    former = node.labels[label]
+    _write(world, node.name, label, "40960")
+    try:
+        yield
+    finally:
+        _write(world, node.name, label, former)
+
+
+def _write(world: World, node: str, label: str, value: str) -> None:
+    world.cluster.patch("Node", None, node, {"metadata": {"labels": {label: value}}})
