@@ -74,12 +74,12 @@ def read_record(run: RunDirectory, experiment: str) -> Record:
         requests=_requests(run, experiment),
         events=run.events(),
         instrument_trouble=_instrument_trouble(run, experiment),
-        quiet=_quiet_before(run, experiment),
+        quiet=quiet_before(run, experiment),
         pressure=pressure.read(pressure_path(run, experiment)),
     )
 
 
-def _quiet_before(run: RunDirectory, experiment: str) -> list[list[Request]]:
+def quiet_before(run: RunDirectory, experiment: str) -> list[list[Request]]:
     """Return the baselines of the faults that this run fired earlier: the same load, unbroken."""
     events = run.events()
     fired = {one.experiment: one.at_ns for one in events if one.what == "injected"}

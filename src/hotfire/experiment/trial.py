@@ -23,7 +23,13 @@ from hotfire.experiment.document import Experiment
 from hotfire.experiment.judgement import Facts, Judgement, Record
 from hotfire.experiment.pressure import PressureLog
 from hotfire.experiment.process import ChaosProcess
-from hotfire.experiment.record import hear_engines, judge_recorded, pressure_path, write_facts
+from hotfire.experiment.record import (
+    hear_engines,
+    judge_recorded,
+    pressure_path,
+    quiet_before,
+    write_facts,
+)
 from hotfire.history import Request
 from hotfire.recovery import settled
 from hotfire.rundir import RunDirectory
@@ -77,6 +83,8 @@ class Trial:
             journal=run.journal_path(experiment.id).resolve(),
             log=run.log_path(f"chaos-{experiment.id}.log").resolve(),
         )
+        # The same that the verdict will rest on, so that the load goes on for as long as that asks.
+        self._quiet = quiet_before(run, experiment.id)
         self._killed = threading.Event()
         self._held = ExitStack()
 
@@ -221,6 +229,7 @@ class Trial:
             requests=requests,
             events=self.run.events(),
             instrument_trouble=None,
+            quiet=self._quiet,
         )
 
     def _undo_entry(self) -> UndoEntry:
