@@ -21,7 +21,7 @@ from hotfire import history
 from hotfire.comparison import Before
 from hotfire.history import FailureClass, Request
 from hotfire.lab.target import MEASUREMENT, RATE_PER_SECOND
-from hotfire.profile import PRESETS, Measurement
+from hotfire.profile import PRESETS, Measurement, RatedLoad
 from hotfire.recovery import recover
 
 S: Final = 10**9
@@ -207,7 +207,8 @@ def main() -> None:
         if (value := getattr(options, name)) is not None
     }
     measurement = own.model_copy(update=given)
-    options.rate = options.rate or (RATE_PER_SECOND if options.like == "lab" else 5.0)
+    usual = RATE_PER_SECOND if options.like == "lab" else RatedLoad().rate_per_second
+    options.rate = options.rate or usual
     stretches = list(pieces(options, measurement))
     source = options.history or f"simulated, like {options.like}"
     print(

@@ -178,8 +178,8 @@ class LoadPods(Section):
 class RatedLoad(Section):
     """The load the platform promises to carry, under which everything is measured."""
 
-    rate_per_second: float = Field(default=5.0, gt=0)
-    """Arrivals per second, open loop; the least that fills baseline and window in their time."""
+    rate_per_second: float = Field(default=8.0, gt=0)
+    """Arrivals per second, open loop; the least at which the default hold shows 2 % failures."""
     max_tokens: int = Field(default=16, gt=0)
     """Output tokens asked for; enough for a TPOT, short enough for small machines."""
     prompt_words: int = Field(default=32, gt=0)
