@@ -66,6 +66,19 @@ def test_what_was_made_anew_by_another_under_the_same_name_stays(
     assert NAMESPACE in api.names("namespaces")
 
 
+def test_a_namespace_of_the_run_that_is_ending_is_waited_for(
+    sweep: Sweep, world: World, api: FakeApi
+) -> None:
+    waits = world.profile.waits.model_copy(update={"pod_gone_seconds": 0.2})
+    world = replace(world, profile=world.profile.model_copy(update={"waits": waits}))
+    marks = {RUN_LABEL: RUN, OWNER_LABEL: SYSTEM}
+    metadata = {"name": "slow", "labels": marks, "deletionTimestamp": "2026-01-01T00:00:00Z"}
+    api.put({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+
+    with pytest.raises(HarnessError, match="namespace slow, which is ending"):
+        replace(sweep, world=world).carry_out()
+
+
 def test_stack_that_is_to_be_kept_stays(sweep: Sweep, api: FakeApi) -> None:
     sweep.belongings.namespace(NAMESPACE)
     sweep.belongings.namespace("hotfire-scratch-1")

@@ -8,7 +8,7 @@ from hotfire.chaos import heal, lease
 from hotfire.chaos.blast import World
 from hotfire.chaos.undo import State, UndoEntry, UndoJournal
 from hotfire.closing import Closing
-from hotfire.cluster import Estate, Made
+from hotfire.cluster import RUN_LABEL, Estate, Made
 from hotfire.errors import Forbidden, HarnessError
 from hotfire.waiting import of_target
 
@@ -22,14 +22,17 @@ class Remains:
 
     faults: tuple[str, ...] = ()
     made: tuple[Made, ...] = ()
+    ending: tuple[str, ...] = ()
+    """Namespaces of this run that are on their way out."""
 
     def __bool__(self) -> bool:
-        return bool(self.faults or self.made)
+        return bool(self.faults or self.made or self.ending)
 
     def __str__(self) -> str:
         kinds = {"Namespace": "namespace"}
         things = [f"{kinds.get(one.kind, one.kind)} {one.name}" for one in self.made]
-        return ", ".join([*(f"fault {name}" for name in self.faults), *things])
+        ending = [f"namespace {name}, which is ending" for name in self.ending]
+        return ", ".join([*(f"fault {name}" for name in self.faults), *things, *ending])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +53,10 @@ class Sweep:
         faults = tuple(entry.fault for entry in self.journal.open())
         try:
             left = [one for one in self._recorded() if self._is_there(one)]
+            ending = self._ending()
         except Forbidden:
             return Remains(faults=faults)
-        return Remains(faults=faults, made=tuple(left))
+        return Remains(faults=faults, made=tuple(left), ending=ending)
 
     def carry_out(self) -> None:
         """Heal and remove whatever the run has left.
@@ -62,9 +66,10 @@ class Sweep:
         """
         try:
             left = self.look()
-            if left:
+            if left.faults or left.made:
                 self._require_ours(left)
                 self._clear(left)
+            if left:
                 gone = of_target(
                     lambda: not self.look(),
                     within_seconds=2 * self.world.profile.waits.pod_gone_seconds,
@@ -86,6 +91,12 @@ class Sweep:
             # Their record lies in the system namespace.
             made = [one for one in made if one.kind == "Namespace" and not one.is_system]
         return [one for one in made if one.name not in self.kept]
+
+    def _ending(self) -> tuple[str, ...]:
+        cluster = self.world.cluster
+        found = cluster.list("Namespace", selector=f"{RUN_LABEL}={self.run_id}")
+        going = [one["metadata"] for one in found if cluster.owns(one)]
+        return tuple(one["name"] for one in going if one.get("deletionTimestamp"))
 
     def _is_there(self, one: Made) -> bool:
         found = self.world.cluster.get(one.kind, None, one.name, api_version=one.api_version)
