@@ -7,4 +7,5 @@ pytest_plugins = [
     "fixtures.traffic",
     "fixtures.scratch",
     "fixtures.accelerators",
+    "fixtures.own_backends",
 ]

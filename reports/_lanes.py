@@ -29,7 +29,7 @@ _BLUE, _GREEN, _RED, _GREY, _PURPLE = "#3b82f6", "#2da44e", "#e5534b", "#8b949e"
 _CLASS_COLOURS = (
     *(_RED, "#f0883e", "#d4a72c", "#a371f7", "#db61a2", "#768390", "#3b82f6", "#3aa6a0"),
     *("#9c7a4d", "#7d9c2e", "#6272e4", "#b0413e", "#4fa3d9", "#c77dba", "#5f8f6b", "#b8860b"),
-    "#8a6fae",
+    *("#8a6fae", "#2f8f9d"),
 )
 _LANE_PIXELS = {"flat": 70, "tall": 125}
 _GAP_PIXELS, _MARK_PIXELS, _FOOT_PIXELS, _LEFT_PIXELS = 34, 15, 46, 58

@@ -36,6 +36,7 @@ KINDS = {
     "policy/v1": {"PodDisruptionBudget": True},
     "coordination.k8s.io/v1": {"Lease": True},
     "discovery.k8s.io/v1": {"EndpointSlice": True},
+    "gateway.networking.k8s.io/v1": {"HTTPRoute": True},
     "inference.networking.k8s.io/v1": {"InferencePool": True},
 }
 

@@ -4,8 +4,10 @@ import ast
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 
 from hotfire import metrics
 from hotfire.engine import scripted
+from hotfire.waiting import pause
 from tests.engine_process import DEADLINE_SECONDS, EngineProcess, running_engine
 
 
@@ -165,6 +168,40 @@ def test_a_request_knows_its_number_on_its_connection(engine: EngineProcess) -> 
     first, second = engine.truth()["records"][-2:]
     assert (first["nth_on_connection"], second["nth_on_connection"]) == (1, 2)
     assert first["accepted_ns"] == second["accepted_ns"] <= first["arrival_ns"]
+
+
+def asked_twice(engine: EngineProcess, *, idle_seconds: float) -> list[int]:
+    """Ask over one connection, before and after it was idle; return the statuses."""
+    connection = HTTPConnection("127.0.0.1", engine.port, timeout=DEADLINE_SECONDS)
+    statuses = []
+    with closing(connection), suppress(OSError):
+        for _ in range(2):
+            connection.request("GET", "/version")
+            response = connection.getresponse()
+            response.read()
+            statuses.append(response.status)
+            pause(idle_seconds, why="the connection is to be idle")
+    return statuses
+
+
+def test_an_idle_connection_is_kept_unless_scripted_otherwise(engine: EngineProcess) -> None:
+    assert asked_twice(engine, idle_seconds=1.0) == [200, 200]
+
+
+def test_an_idle_connection_is_closed_after_its_keep_alive(engine: EngineProcess) -> None:
+    engine.script(keep_alive_seconds=0.3)
+
+    assert asked_twice(engine, idle_seconds=1.0) == [200]
+
+
+def test_a_keep_alive_cuts_no_answer_and_no_first_request(engine: EngineProcess) -> None:
+    engine.script(keep_alive_seconds=0.05, ttft_seconds=0.3)
+    with socket.create_connection(("127.0.0.1", engine.port), DEADLINE_SECONDS) as late:
+        pause(0.3, why="the first request is to come late")
+        late.sendall(b"GET /version HTTP/1.1\r\n\r\n")
+
+        assert late.recv(4096).startswith(b"HTTP/1.1 200 OK")
+    assert chat(engine, stream=True)[0] == 200
 
 
 def test_a_misbehaviour_comes_as_often_as_scripted(engine: EngineProcess) -> None:

@@ -1,5 +1,6 @@
 """The stack is opened for the checks as soon as it serves, however badly: they judge that."""
 
+import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +15,23 @@ from hotfire.profile import TargetProfile
 from tests.chaos.platform import NAMESPACE, engine_pod, profile_for
 from tests.fake_api import Document, FakeApi, connect, serving
 
+ANSWER = json.dumps(
+    {
+        "id": "x",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "tiny",
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": "Yes"},
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4},
+    }
+).encode()
+
 
 class Gateway(BaseHTTPRequestHandler):
     """Answers each question by the turn it comes in."""
@@ -26,7 +44,7 @@ class Gateway(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["content-length"]))
-        turn, data = next(self.turns), b'{"choices": []}'
+        turn, data = next(self.turns), ANSWER
         broken = self.truncated_every and turn % self.truncated_every == 0
         self.send_response(self.status)
         self.send_header("content-length", str(len(data)))
@@ -70,7 +88,7 @@ def test_one_truncated_answer_in_twenty_is_left_to_the_checks(
     said = wait_answering(profile)
 
     assert said
-    assert said.startswith("before the first check 1 of 20 answers were broken: 200, ")
+    assert said.startswith("before the first check 1 of 20 answers were broken: 200 ")
 
 
 @pytest.mark.parametrize(("status", "served_by"), [(503, "stable"), (200, CANARY)])

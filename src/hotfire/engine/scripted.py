@@ -135,6 +135,7 @@ class Script:
     every: int = 1  # misbehave on each N-th generation
     times: int = 0  # stop misbehaving after that many; 0 = never
     stall_seconds: float = 5.0
+    keep_alive_seconds: float = 0.0  # close a connection that was idle for so long; 0 = never
     leak_bytes: int = 256 << 10
     natural_tokens: int = 64  # length at which generation ends by itself
     max_running: int = 0  # generations at once; 0 = no limit
@@ -724,8 +725,15 @@ class Connection:
         return self.reader.at_eof() or self.writer.is_closing()
 
     async def read_call(self, nth: int) -> Call | None:
-        """Return the next request; None when the client has finished."""
-        head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        """Return the next request; None when the client has finished.
+
+        Raises:
+            TimeoutError: the connection was idle for as long as the script allows.
+        """
+        # From the first answer on; the end of a patience is an OSError, which ends the connection.
+        patience = self.engine.script.keep_alive_seconds if nth > 1 else 0.0
+        raw = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), patience or None)
+        head = raw.decode("latin-1").split("\r\n")
         method, path, _version = head[0].split(" ")
         pairs = (line.partition(":") for line in head[1:] if line)
         headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
