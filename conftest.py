@@ -6,6 +6,6 @@ pytest_plugins = [
     "fixtures.stack",
     "fixtures.traffic",
     "fixtures.scratch",
-    "fixtures.own_backends",
     "fixtures.accelerators",
+    "fixtures.own_backends",
 ]

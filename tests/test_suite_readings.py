@@ -21,7 +21,7 @@ from suites.security.test_pods_reach_only_their_own_accelerators import (
     check_control,
     reached,
 )
-from suites.storage.test_engines_mount_model_files_read_only import TRY, judged
+from suites.storage.test_engines_mount_model_files_read_only import TRY, check_clear
 
 OF_SERVICE = ("VLLM_SERVICE_HOST", "VLLM_SERVICE_PORT_HTTP", "VLLM_PORT", "VLLM_PORT_80_TCP_PROTO")
 OTHERS = ("VLLM_PORTABLE", "VLLM_LOGGING", "KUBERNETES_SERVICE_HOST", "KUBERNETES_PORT", "PORT")
@@ -91,7 +91,7 @@ def test_link_into_a_cache_is_followed_to_the_file_itself(tmp_path: Path) -> Non
 @pytest.mark.parametrize("tries", [{}, {"/models/": "ENOSPC"}])
 def test_no_weights_or_an_unclear_refusal_is_inconclusive(tries: dict[str, str]) -> None:
     with pytest.raises(HarnessError):
-        judged(tries, "pod/engine")
+        check_clear(tries, "pod/engine")
 
 
 @pytest.mark.parametrize(

@@ -94,8 +94,8 @@ def roots(container: Document) -> list[str]:
     return sorted(path for path in found if not path.startswith("/var/run/secrets"))
 
 
-def judged(tries: dict[str, str], where: str) -> dict[str, str]:
-    """Return how each write ended, once it is clear that it was written or refused."""
+def check_clear(tries: dict[str, str], where: str) -> None:
+    """Raise unless there were weights, and each attempt was written or refused."""
     if not tries:
         raise HarnessError(
             f"{where}: no weights (*.safetensors, *.gguf, *.bin, *.pt) below its mounts, the paths "
@@ -105,7 +105,6 @@ def judged(tries: dict[str, str], where: str) -> dict[str, str]:
     unclear = {path: end for path, end in tries.items() if end not in REFUSED | {WRITTEN}}
     if unclear:
         raise HarnessError(f"{where}: neither written nor refused: {unclear}")
-    return tries
 
 
 def run(cluster: Cluster, pod: Pod, container: str, program: str, words: list[str]) -> str:
@@ -132,7 +131,7 @@ def test_no_engine_container_can_write_the_weights(
         for container in engine_containers(document, profile):
             where = f"{pod.name}/{container['name']}"
             said = run(cluster, pod, container["name"], TRY, roots(container))
-            writes[where] = judged(json.loads(said), where)
+            writes[where] = json.loads(said)
         words = [f"{pod.ip}:{profile.engine.port}", profile.engine.model]
         serves[pod.name] = run(cluster, pod, profile.engine.container, ASK, words)
     evidence.record("writes", writes)
@@ -145,6 +144,8 @@ def test_no_engine_container_can_write_the_weights(
             f"{where} can write {', '.join(written)}; mount it with readOnly: true, or if it comes "
             "with the image, set readOnlyRootFilesystem"
         )
+    for where, ends in writes.items():
+        check_clear(ends, where)
     for name, answer in serves.items():
         assert answer == "answered", f"{name} cannot write its model, yet does not serve: {answer}"
     if unread:
