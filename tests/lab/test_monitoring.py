@@ -51,7 +51,11 @@ def targets(lab: Lab) -> list[dict[str, Any]]:
 
 
 def firing(lab: Lab) -> set[str]:
-    rows = ask(lab, "alerts")["alerts"]
+    """Return the alerts that fire; one question more where a broken path swallowed the first."""
+    try:
+        rows = ask(lab, "alerts")["alerts"]
+    except httpx.TransportError:
+        rows = ask(lab, "alerts")["alerts"]
     return {row["labels"]["alertname"] for row in rows if row["state"] == "firing"}
 
 

@@ -16,6 +16,7 @@ from hotfire.lab import project_root
 from hotfire.rundir import Result, RunDirectory
 from hotfire.verdict import Verdict
 from hotfire.waiting import until
+from tests.lab.test_killed_runner import heal
 from tests.world import World
 
 pytestmark = pytest.mark.lab
@@ -37,7 +38,7 @@ def judged(
     document["measurement"] |= {
         "baseline_seconds": 20, "baseline_requests": 300, "hold_seconds": 20,
     }  # fmt: skip
-    document["waits"] = {"pod_ready_seconds": 25.0}
+    document["waits"] = {"pod_ready_seconds": 25.0, "healing_seconds": 10.0}
     own = folder / "target.yaml"
     own.write_text(yaml.safe_dump(document))
     run = folder / "run"
@@ -93,12 +94,15 @@ def test_a_replica_that_does_not_come_back_fails(
 ) -> None:
     replicas = world.stack.engine_workload()["spec"]["replicas"]
     try:
+        # By then its replacement has been made; it is not Ready, so it is the one that goes.
         result = judged(
-            scripted_target, tmp_path, after="injected", harm=lambda: world.stack.scale(1)
+            scripted_target, tmp_path, after="took-effect", harm=lambda: world.stack.scale(1)
         )
     finally:
         world.stack.scale(replicas)
         world.stack.wait_ready()
+        # The run could not prove its fault healed, so its entry stays open: now it can.
+        heal(world, scripted_target)
 
     assert result.verdict is Verdict.FAILED, result.reason
     assert "did not restore its capacity" in result.reason
