@@ -138,6 +138,15 @@ def test_pressure_on_the_machine_that_rose_points_at_the_machine(
     assert result.judge(10)[0] is expected
 
 
+def test_a_target_that_stops_telling_its_usage_does_not_serve_as_before() -> None:
+    rows = [replace(row, n_out=None) if row.sched_ns >= START_NS else row for row in load(15)]
+
+    verdict, reason = found(rows).judge(10)
+
+    assert verdict is Verdict.FAILED
+    assert "TPOT not told any more" in reason
+
+
 def test_failures_have_no_excuse() -> None:
     rows = changed(load(10), 2.0, 0, 200)
     chance = random.Random(0)  # noqa: S311

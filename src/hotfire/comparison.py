@@ -62,6 +62,8 @@ class Shift:
         return self.after > self.limit
 
     def __str__(self) -> str:
+        if math.isinf(self.after):
+            return f"{self.figure} not told any more, {self.before:.4g} s before"
         if self.figure in (Figure.TTFT, Figure.TPOT):
             times, chance, limit = (
                 value / self.before for value in (self.after, self.chance, self.limit)
@@ -204,7 +206,10 @@ class Before:
         for figure, variation in self.variations.items():
             batches = self._batches(figure, stretch)
             batches = batches[~np.isnan(batches)]
-            if variation is None or not len(batches):
+            if variation is None:
+                continue
+            if not len(batches):
+                yield from _untold(figure, variation, stretch.rows)
                 continue
             chance = variation.chance(len(batches), false_alarm=_FIGURE * self.false_alarm)
             before, after = variation.mean, float(batches.mean())
@@ -361,6 +366,16 @@ class MachinePressure:
             f"processes of the machine waited for a CPU {after:.0%} of the time,"
             f" {self.before.mean:.0%} before (chance {self.before.mean + chance:.0%})"
         ]
+
+
+def _untold(figure: Figure, variation: Variation, rows: Columns) -> Iterator[Shift]:
+    """Yield the shift of a latency that the baseline told and answers now do not.
+
+    Nothing where there are no answers either: that they failed is told by other figures.
+    """
+    if figure is not Figure.SLOW and int(rows.complete.sum()) >= _FEWEST_IN_A_BATCH:
+        before = math.exp(variation.mean)
+        yield Shift(figure=figure, before=before, after=math.inf, chance=before, limit=before)
 
 
 def _without_worst(shares: Values) -> float:
