@@ -102,7 +102,7 @@ said = reply.error or f"status {reply.status}\"""",
         imports="from hotfire.traffic.witness import engine_at",
         asked="""
 found = engine_at(url, within_seconds=deadline)()
-said = "no page" if found is None else f"{len(found.samples)} samples\"""",
+said = getattr(found, "reason", None) or f"{len(found.samples)} samples\"""",
     ),
     "prometheus": _MEASURED.format(
         imports="""
