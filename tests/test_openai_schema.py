@@ -129,3 +129,18 @@ def test_each_of_two_choices_has_an_end_of_its_own() -> None:
 @pytest.mark.parametrize("event", ["7", "null", "[]", '"text"', "true", "[" * 100_000])
 def test_event_of_another_shape_is_a_deviation(event: str) -> None:
     assert stream_problems([event, "[DONE]"], asked=ASKED) != []
+
+
+def test_a_model_that_stops_before_its_first_word_answers_as_it_should(
+    engine: EngineProcess,
+) -> None:
+    engine.script(misbehaviour="no_output", every=1)
+
+    with Endpoint(engine.url, "tiny") as client:
+        reply = client.complete("Count.", max_tokens=4, stream=True)
+
+    # A load has no first token to measure; the answer lacks nothing.
+    assert reply.failure is not None
+    assert reply.ended_empty
+    assert reply.ok
+    assert not any("no output" in line for line in wrong(reply))

@@ -63,7 +63,7 @@ def test_endpoint_gives_each_answer_the_class_that_the_load_gives(
 
     # It has one deadline where the load has several.
     assert reply.failure in (GIVEN_UP if expected in GIVEN_UP else {expected}), reply.why
-    assert reply.ok == (expected is None)
+    assert reply.ok == (expected is None or reply.ended_empty)
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +159,7 @@ def test_all_readers_agree_on_every_transcript_and_every_mutation_of_one(
     assert short[0] == long[0] == reply.failure, (short, long, reply.why)
     assert reply.text == long[1].text
     wrong = stream_problems(reply.events, asked=ASKED) if reply.ok else [reply.why]
-    assert wrong or reply.failure is None
+    assert wrong or reply.failure is None or reply.ended_empty
 
 
 @settings(max_examples=200)
@@ -216,7 +216,7 @@ def test_an_answer_that_is_not_streamed_is_read_alike_too(draw: st.DataObject) -
     assert load.outcome()[0] == reply.failure
     assert load.said.finish_reason == reply.finish_reason
     wrong = problems(Chat, reply.body, asked=ASKED) if reply.ok else [reply.why]
-    assert wrong or reply.failure is None
+    assert wrong or reply.failure is None or reply.ended_empty
 
 
 def facts(said: Transcript) -> list[object]:

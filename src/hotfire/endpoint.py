@@ -13,7 +13,7 @@ from hotfire.bounded import Page, Reader, Transport, json_of
 from hotfire.evidence import redact
 from hotfire.history import FailureClass
 from hotfire.reading import Reading, read_stream, read_whole, unread
-from hotfire.transcript import Outcome, foreign_coding
+from hotfire.transcript import NO_OUTPUT, Outcome, foreign_coding
 
 _SERVED_BY = ("x-served-by", "x-inference-pod", "x-backend")
 _KEPT_CHARACTERS = 4000
@@ -50,7 +50,16 @@ class Reply:
     def ok(self) -> bool:
         """Whether a success arrived whole, of a generation a complete answer."""
         arrived = self.error is None and self.status is not None and 200 <= self.status < 300
-        return arrived and self.failure is None
+        return arrived and (self.failure is None or self.ended_empty)
+
+    @property
+    def ended_empty(self) -> bool:
+        """Whether it ended as it should, with no text: a model may stop before its first word.
+
+        For a load that is a failure, since it has no first token to measure.
+        """
+        nothing = self.failure is FailureClass.MALFORMED and self.detail == NO_OUTPUT
+        return nothing and self.finish_reason is not None
 
     @property
     def why(self) -> str:

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from hotfire.finish_reason import FINISHED
 from hotfire.token_clock import Asked, deviations
-from hotfire.transcript import Transcript
+from hotfire.transcript import NO_OUTPUT, Transcript
 
 DONE = "[DONE]"
 
@@ -123,13 +123,15 @@ def problems(
 def stream_problems(events: Iterable[str], *, asked: Asked) -> list[str]:
     """Return how a stream with usage departs from what clients rely on; empty: it does not.
 
-    What is no complete stream to a load is none here: the same reader says so.
+    What is no complete stream to a load is none here: the same reader says so. One that ends before
+    its first word has nothing to measure, but lacks nothing.
     """
     said, rows = Transcript(), list(events)
     for row in rows:
         said.take(row, 0)
     kind, detail = said.outcome()
-    found = [f"{kind}: {detail}"] if kind else []
+    empty = detail == NO_OUTPUT and said.finish_reason is not None
+    found = [f"{kind}: {detail}"] if kind and not empty else []
     chunks, broken = _chunks(row for row in rows if row != DONE)
     return found + broken + _whole_stream_problems(chunks) + _contradictions(said, asked)
 

@@ -14,6 +14,7 @@ from hotfire.gaps import Gaps, PythonGaps
 from hotfire.history import FailureClass
 
 DETAIL_LIMIT = 200
+NO_OUTPUT = "no output"
 EVENT_LIMIT_BYTES = 262_144
 """An event longer than this is no chunk of tokens; a chunk with many logprobs has a few KB."""
 CHOICES_LIMIT = 128
@@ -145,7 +146,7 @@ class Transcript:
                 FailureClass.TRUNCATED_NO_DONE,
                 f"ended after {chunks} chunks",
             ),
-            (self.last_ns is None, FailureClass.MALFORMED, "no output"),
+            (self.last_ns is None, FailureClass.MALFORMED, NO_OUTPUT),
             (self.finish_reason is None, FailureClass.MALFORMED, "no finish_reason"),
         ):
             if wrong:
