@@ -3,7 +3,6 @@
 How often each verdict is right is measured by `python -m bench.placebo`; this shows it end to end.
 """
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,18 +15,12 @@ from hotfire.lab import project_root
 from hotfire.rundir import Result, RunDirectory
 from hotfire.verdict import Verdict
 from hotfire.waiting import until
-from tests.lab.test_killed_runner import heal
+from tests.lab.test_killed_runner import happened, heal
 from tests.world import World
 
 pytestmark = pytest.mark.lab
 
 FAULT = "FLT-POD-001"
-
-
-def happened(run: Path, what: str) -> bool:
-    path = run / "timeline.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
-    return any(json.loads(line)["what"] == what for line in lines if line.endswith("}"))
 
 
 def judged(
@@ -48,7 +41,7 @@ def judged(
         runner = subprocess.Popen(argv, cwd=project_root(), stdout=log, stderr=log)
         try:
             until(
-                lambda: runner.poll() is not None or (after and happened(run, after)),
+                lambda: runner.poll() is not None or after in happened(run),
                 within_seconds=240,
                 what=f"{after or 'the end'} in {run}",
                 poll_seconds=0.05,
