@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from hotfire.chaos.agent_client import AgentClient
-from hotfire.chaos.blast import Plan, World, prove, resolve
+from hotfire.chaos.blast import prove, resolve
 from hotfire.chaos.lease import RunLease
+from hotfire.chaos.plan import Plan, World
 from hotfire.cluster import Cluster
 from hotfire.errors import HarnessError
 from hotfire.evidence import Evidence
@@ -22,14 +23,14 @@ from hotfire.verdict import Verdict
 
 def case(path: Path) -> object:
     experiment = Experiment.load(path)
-    claim = experiment.claim
+    fault = experiment.fault
     mark = requirement(
-        claim.id,
-        claim.level,
+        fault.id,
+        fault.level,
         experiment.prose,
-        source=claim.source,
-        features=claim.features,
-        cncf=claim.cncf,
+        source=fault.source,
+        features=fault.features,
+        cncf=fault.cncf,
     )
     return pytest.param(experiment, marks=mark, id=path.stem)
 
@@ -56,9 +57,11 @@ def test_target_withstands(
     evidence: Evidence,
     request: pytest.FixtureRequest,
 ) -> None:
-    plan = resolve(world, experiment.id, experiment.claim.blast_radius)
+    plan = resolve(world, experiment.fault)
     evidence.record("targets", [str(target) for target in plan.targets])
-    evidence.record("blast_radius", [proof.model_dump() for proof in prove(world, plan)])
+    evidence.record(
+        "blast_radius", [proof.model_dump() for proof in prove(world, experiment.fault, plan)]
+    )
     with arm(experiment, plan) as trial:
         traffic = load(name=experiment.id)
         trial.await_baseline(traffic)

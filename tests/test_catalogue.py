@@ -38,7 +38,7 @@ rollbacks: [{name: restore, provider: {func: restore_replicas}}]
 extensions:
   - {name: other}
   - {name: hotfire, id: FLT-POD-001, level: MUST, source: "https://y",
-     blast_radius: {kind: Pod, at_most: 1}, budgets: {recovery_seconds: 120}}
+     targets: {word: engine-pods, count: 1}, budgets: {recovery_seconds: 120}}
 """
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hotfire.chaos.blast import World
+from hotfire.chaos.plan import World
 from hotfire.cluster import Cluster
 from hotfire.profile import TargetProfile
 from tests.chaos.platform import Platform, profile_for, world_for

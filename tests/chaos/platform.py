@@ -4,7 +4,8 @@ import threading
 from pathlib import Path
 
 from hotfire.chaos.agent_client import AgentClient
-from hotfire.chaos.blast import World
+from hotfire.chaos.fault import Fault
+from hotfire.chaos.plan import World
 from hotfire.cluster import Cluster
 from hotfire.profile import Budgets, Engine, Gateway, Measurement, TargetProfile, Waits
 from hotfire.rundir import RunDirectory, RunInfo
@@ -12,6 +13,14 @@ from tests.fake_api import Document, FakeApi
 
 NAMESPACE = "hotfire-stack"
 SYSTEM = "hotfire-system"
+KILL = Fault.model_validate(
+    {
+        "name": "hotfire", "id": "FLT-POD-001", "level": "MUST", "source": "https://example.org",
+        "targets": {"word": "engine-pods"}, "steps": [{"word": "pod-kill"}],
+        "seen": {"word": "pod-replaced"}, "gone": {"word": "engines-ready"},
+        "repaired_by": "target", "budgets": {"recovery_seconds": 10},
+    }
+)  # fmt: skip
 
 
 class Platform:

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from hotfire.chaos import actions, heal, probes
+from hotfire.chaos import actions, probes
 from hotfire.chaos.armed import VARIABLE, Armed, Shot
-from hotfire.chaos.before import Before, logged_since, observed, recorded
-from hotfire.chaos.blast import BlastRadius, World, prove, resolve
+from hotfire.chaos.before import logged_since, observed, recorded
+from hotfire.chaos.blast import prove, resolve
 from hotfire.chaos.lease import RunLease
-from hotfire.chaos.undo import UndoEntry, UndoJournal
+from hotfire.chaos.plan import World
+from hotfire.chaos.undo import Undo, UndoEntry, UndoJournal
 from hotfire.errors import HarnessError
 from hotfire.rundir import RunDirectory
-from tests.chaos.platform import SYSTEM, Platform, engine_pod, run_directory
+from tests.chaos.platform import KILL, SYSTEM, Platform, engine_pod, run_directory
 from tests.fake_api import FakeApi
 
 DAY = "2026-01-01T00:00:0"
@@ -34,17 +35,17 @@ def run(tmp_path: Path, world: World) -> Iterator[RunDirectory]:
 
 def armed(world: World, run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> Shot:
     """Return a fault that is planned and armed for this process, but not fired."""
-    plan = resolve(world, FAULT, BlastRadius(kind="Pod", selector="engine"))
-    prove(world, plan)
+    plan = resolve(world, KILL)
+    prove(world, KILL, plan)
     entry = UndoEntry(
         id="u-1", at=datetime.now(UTC), run_id=run.info().run_id, cluster_uid="c", fault=FAULT,
-        target={}, undo=heal.way_for(plan, entry_id="u-1"), expires_at=None,
+        target=plan.targets[0], undo=Undo(step={"word": "pod-kill"}, ready=2), expires_at=None,
     )  # fmt: skip
     UndoJournal(run.undo_path, world.cluster, SYSTEM).arm(entry)
     quick = world.profile.waits.model_copy(update={"injection_seconds": 0.5})
     profile = world.profile.model_copy(update={"waits": quick})
     told = Armed(
-        plan=plan, entry=entry, profile=profile, run_directory=run.root,
+        fault=KILL, plan=plan, entries=(entry,), profile=profile, run_directory=run.root,
         history=run.history_path(FAULT),
     )  # fmt: skip
     path = run.write_text("journals/armed.json", told.model_dump_json())
@@ -69,10 +70,10 @@ def test_a_replacement_proves_that_the_pod_is_gone(
 ) -> None:
     armed(world, run, monkeypatch)
 
-    actions.kill_one_pod()
+    actions.inject()
     platform.add_engine(ready=ready)
 
-    assert probes.pod_is_gone()
+    assert probes.seen()
 
 
 def test_a_failed_pod_of_before_is_no_replacement(
@@ -82,10 +83,10 @@ def test_a_failed_pod_of_before_is_no_replacement(
     api.put(ghost("engine-0"))
     armed(world, run, monkeypatch)
 
-    actions.kill_one_pod()
+    actions.inject()
     platform.publish()
 
-    assert not probes.pod_is_gone()
+    assert not probes.seen()
 
 
 def test_a_pod_that_came_between_plan_and_firing_is_no_replacement(
@@ -94,10 +95,10 @@ def test_a_pod_that_came_between_plan_and_firing_is_no_replacement(
     armed(world, run, monkeypatch)
     platform.add_engine(ready=False)
 
-    actions.kill_one_pod()
+    actions.inject()
     platform.publish()
 
-    assert not probes.pod_is_gone()
+    assert not probes.seen()
 
 
 def test_a_replacement_that_its_node_refuses_is_none(
@@ -106,11 +107,11 @@ def test_a_replacement_that_its_node_refuses_is_none(
 ) -> None:  # fmt: skip
     armed(world, run, monkeypatch)
 
-    actions.kill_one_pod()
+    actions.inject()
     platform.publish()
     api.put(ghost("engine-9"))
 
-    assert not probes.pod_is_gone()
+    assert not probes.seen()
 
 
 def test_nothing_is_fired_once_the_survivors_are_gone(
@@ -120,7 +121,7 @@ def test_nothing_is_fired_once_the_survivors_are_gone(
     platform.pod("engine-2")["status"]["phase"] = "Failed"
 
     with pytest.raises(HarnessError, match="survivors are not Ready any more"):
-        actions.kill_one_pod()
+        actions.inject()
     assert run.events() == []
 
 
@@ -130,10 +131,10 @@ def test_restarts_before_the_order_are_not_the_faults(
     shot = armed(world, run, monkeypatch)
     platform.pod("engine-1")["status"]["containerStatuses"][0]["restartCount"] = 3
 
-    seen = observed(shot)
+    seen = observed(shot.world, shot.plan)
     shot.tell("injected", source="test", before=seen.model_dump())
 
-    assert recorded(shot).restarts == 3
+    assert recorded(shot.run.events(), shot.plan).restarts[shot.plan.targets[0].uid] == 3
     assert set(seen.engines) == set(shot.plan.before)
 
 
@@ -152,4 +153,4 @@ def test_only_lines_younger_than_the_last_one_before_count(last: str, new: str) 
     shifted = "2026-01-01T05:30:01.500000001+05:30"
     log = f"{DAY}1Z old\n{DAY}1.5Z later\nno stamp\n{shifted} new\n"
 
-    assert logged_since(log, Before(last_logged=last)) == new
+    assert logged_since(log, last) == new

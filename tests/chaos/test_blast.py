@@ -4,18 +4,22 @@ from collections.abc import Callable
 
 import pytest
 
-from hotfire.chaos.blast import BlastRadius, Plan, World, prove, resolve, resolve_again
+from hotfire.chaos import blast
+from hotfire.chaos.blast import resolve
+from hotfire.chaos.plan import Plan, World, resolve_again
 from hotfire.chaos.undo import config_map
 from hotfire.errors import HarnessError
-from tests.chaos.platform import NAMESPACE, SYSTEM, Platform
+from tests.chaos.platform import KILL, NAMESPACE, SYSTEM, Platform
 from tests.chaos.test_undo import entry
 from tests.fake_api import Document, FakeApi
 
-ONE_POD = BlastRadius(kind="Pod", selector="engine")
-
 
 def plan(world: World) -> Plan:
-    return resolve(world, "FLT-POD-001", ONE_POD)
+    return resolve(world, KILL)
+
+
+def prove(world: World, plan: Plan) -> list[blast.Proof]:
+    return blast.prove(world, KILL, plan)
 
 
 @pytest.fixture(autouse=True)
@@ -26,8 +30,8 @@ def _platform(platform: Platform) -> None:
 def test_one_ready_engine_is_the_target_and_the_others_are_bystanders(world: World) -> None:
     found = plan(world)
 
-    assert [one.pod for one in found.targets] == ["engine-1"]
-    assert [one.pod for one in found.bystanders] == ["engine-2"]
+    assert [one.name for one in found.targets] == ["engine-1"]
+    assert [one.name for one in found.bystanders] == ["engine-2"]
 
 
 def test_a_proven_radius_says_what_was_shown(world: World) -> None:
@@ -234,7 +238,7 @@ def test_a_pod_that_ends_is_neither_target_nor_survivor(
 
     platform.add_engine()
     found = plan(world)
-    assert (found.target.pod, found.bystanders[0].pod) == ("engine-2", "engine-3")
+    assert (found.targets[0].name, found.bystanders[0].name) == ("engine-2", "engine-3")
 
 
 @pytest.mark.parametrize("change", [ending, evicted])
@@ -251,7 +255,7 @@ def test_a_survivor_that_ended_since_the_plan_is_no_survivor(
 def test_a_target_that_restarted_since_the_plan_is_not_fired_at(
     world: World, platform: Platform
 ) -> None:
-    target = plan(world).target
+    target = plan(world).targets[0]
     platform.pod("engine-1")["status"]["containerStatuses"][0]["containerID"] = "containerd://new"
 
     with pytest.raises(HarnessError, match="was restarted since; nothing was fired"):
@@ -269,7 +273,7 @@ def test_nothing_is_fired_while_something_else_is_broken(world: World, api: Fake
 def test_a_pod_recreated_under_its_name_is_not_the_target_any_more(
     world: World, platform: Platform
 ) -> None:
-    target = plan(world).target
+    target = plan(world).targets[0]
     platform.pod("engine-1")["metadata"]["uid"] = "another"
 
     with pytest.raises(HarnessError, match="now uid another"):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hotfire.chaos import undo
+from hotfire.chaos.agent_client import AgentClient
 from hotfire.chaos.heal import heal, open_entries
 from hotfire.chaos.lease import RunLease
 from hotfire.chaos.tenure import JOURNAL
@@ -84,19 +85,25 @@ def test_what_is_still_broken_stays_open(
 def test_a_copy_that_names_anything_outside_the_closed_list_is_not_run(
     profile: TargetProfile, api: FakeApi
 ) -> None:
-    evil = entry().model_copy(update={"undo": Undo(func="os.system", args={})})
+    evil = entry().model_copy(update={"undo": Undo(step={"word": "os.system"})})
     api.put(undo.config_map(evil, SYSTEM))
 
     done = heal(profile, now=False)
 
     assert not done[0].verified
-    assert "knows no way 'os.system'" in done[0].detail
+    assert "no word 'os.system' among steps" in done[0].detail
+    assert "use the version of run r" in done[0].detail
+
+
+def stumble(*_: object) -> bool:
+    raise KeyError("node")
 
 
 def test_an_entry_that_makes_its_undo_stumble_keeps_no_other_from_being_undone(
-    profile: TargetProfile, api: FakeApi
+    profile: TargetProfile, api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nameless = entry("u-2").model_copy(update={"undo": Undo(func="agent", args={})})
+    nameless = entry("u-2").model_copy(update={"undo": Undo(step={"word": "link-silent-loss"})})
+    monkeypatch.setattr(AgentClient, "is_ours", stumble)
     api.put(undo.config_map(entry(), SYSTEM))
     api.put(undo.config_map(nameless, SYSTEM))
 

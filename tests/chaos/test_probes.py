@@ -3,7 +3,7 @@
 import pytest
 
 from hotfire.chaos.agent_client import Observed
-from hotfire.chaos.probes import device_is_full
+from hotfire.chaos.sightings.memory_ran_out import device_is_full
 from hotfire.errors import FaultNotInjected
 
 MEBIBYTE = 1 << 20

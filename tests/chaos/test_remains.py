@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from hotfire.chaos import undo
-from hotfire.chaos.blast import World
 from hotfire.chaos.lease import RunLease
+from hotfire.chaos.plan import World
 from hotfire.chaos.remains import Sweep
 from hotfire.chaos.undo import UndoJournal
 from hotfire.cluster import OWNER_LABEL, RUN_LABEL, Estate
@@ -119,7 +119,7 @@ def test_what_cannot_be_removed_is_told_with_its_remedy_and_hinders_nothing_else
 
 
 def test_undo_copies_stay_while_a_fault_is_not_undone(sweep: Sweep, api: FakeApi) -> None:
-    lost = entry().model_copy(update={"undo": undo.Undo(func="nobody's", args={})})
+    lost = entry().model_copy(update={"undo": undo.Undo(step={"word": "nobodys"})})
     sweep.journal.arm(lost)
 
     with pytest.raises(HarnessError, match="hotfire heal"):

@@ -10,9 +10,10 @@ import pytest
 
 from hotfire.chaos import undo
 from hotfire.chaos.undo import State, Undo, UndoEntry, UndoJournal
+from hotfire.chaos.written import Target
 from hotfire.cluster import Cluster
 from hotfire.errors import ClusterError, HarnessError
-from tests.chaos.platform import SYSTEM
+from tests.chaos.platform import NAMESPACE, SYSTEM
 from tests.fake_api import FakeApi
 
 
@@ -23,8 +24,8 @@ def entry(id_: str = "u-1") -> UndoEntry:
         run_id="r",
         cluster_uid="c",
         fault="FLT-POD-001",
-        target={},
-        undo=Undo(func="replacement", args={"ready": "2"}),
+        target=Target(name="engine-1", namespace=NAMESPACE, uid="u"),
+        undo=Undo(step={"word": "pod-kill"}, ready=2),
         expires_at=None,
     )
 

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from hotfire.chaos.blast import BlastRadius, World, resolve
+from hotfire.chaos.blast import resolve
+from hotfire.chaos.plan import World
 from hotfire.chaos.watch import Watch
 from hotfire.rundir import RunDirectory
 from hotfire.waiting import until
-from tests.chaos.platform import NAMESPACE, Platform, run_directory
+from tests.chaos.platform import KILL, NAMESPACE, Platform, run_directory
 from tests.fake_api import FakeApi
 
 
@@ -19,7 +20,7 @@ def run(tmp_path: Path) -> RunDirectory:
 
 
 def watching(world: World, run: RunDirectory) -> Watch:
-    plan = resolve(world, "FLT-POD-001", BlastRadius(kind="Pod", selector="engine"))
+    plan = resolve(world, KILL)
     return Watch(world.cluster, world.profile, run, plan)
 
 

@@ -14,8 +14,9 @@ import pytest
 
 from hotfire.chaos import lease, probes, undo
 from hotfire.chaos.armed import VARIABLE
-from hotfire.chaos.blast import World, prove, resolve
+from hotfire.chaos.blast import prove, resolve
 from hotfire.chaos.lease import RunLease
+from hotfire.chaos.plan import World
 from hotfire.chaos.tenure import tenure
 from hotfire.errors import ClusterError, HarnessError
 from hotfire.experiment import Experiment, Trial, judge_run
@@ -45,8 +46,8 @@ class Stand:
 
     def trial(self, lease: RunLease | None = None) -> Trial:
         experiment = Experiment.load(KILL)
-        plan = resolve(self.world, experiment.id, experiment.claim.blast_radius)
-        prove(self.world, plan)
+        plan = resolve(self.world, experiment.fault)
+        prove(self.world, experiment.fault, plan)
         return Trial(experiment, self.world, self.run, plan, lease=lease)
 
     def load(self, trial: Trial) -> AbstractContextManager[RunningLoad]:
@@ -104,7 +105,7 @@ def test_api_server_that_lets_nobody_look_leaves_healing_unknown(
         monkeypatch.setenv(VARIABLE, str(trial.armed_path))
         stand.api.refuse["GET pods"] = 503
         with pytest.raises(ClusterError, match="503"):
-            probes.engines_are_ready()
+            probes.gone()
         del stand.api.refuse["GET pods"]
 
     assert "not-healed" not in stand.whats()
@@ -119,7 +120,7 @@ def test_engine_that_is_seen_to_stay_away_is_told_as_not_healed(
         monkeypatch.setenv(VARIABLE, str(trial.armed_path))
         condition = stand.platform.pod("engine-1")["status"]["conditions"][0]
         condition["status"] = "False"
-        assert not probes.engines_are_ready()
+        assert not probes.gone()
         condition["status"] = "True"
 
     assert "not-healed" in stand.whats()

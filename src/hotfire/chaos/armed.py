@@ -10,10 +10,14 @@ from typing import Final, Literal, Self
 
 from pydantic import ValidationError
 
-from hotfire.chaos import lease
+from hotfire.chaos import before, lease
 from hotfire.chaos.agent_client import AgentClient
-from hotfire.chaos.blast import Plan, World
-from hotfire.chaos.undo import Record, State, UndoEntry, UndoJournal
+from hotfire.chaos.before import Before
+from hotfire.chaos.fault import Fault
+from hotfire.chaos.plan import Plan, World
+from hotfire.chaos.sighting import Scene
+from hotfire.chaos.undo import State, UndoEntry, UndoJournal
+from hotfire.chaos.written import Written
 from hotfire.cluster import Cluster
 from hotfire.errors import HarnessError
 from hotfire.profile import TargetProfile
@@ -23,11 +27,13 @@ VARIABLE: Final = "HOTFIRE_ARMED"
 """Names the file of the armed fault; the one variable that crosses into the chaos process."""
 
 
-class Armed(Record):
+class Armed(Written):
     """A plan that was proven and whose undo is written ahead."""
 
+    fault: Fault
     plan: Plan
-    entry: UndoEntry
+    entries: tuple[UndoEntry, ...]
+    """One of each step on each target, in the order in which they are fired."""
     profile: TargetProfile
     run_directory: Path
     history: Path
@@ -56,9 +62,10 @@ class Shot:
 
     def __init__(self, armed: Armed) -> None:
         self.armed = armed
+        self.fault = armed.fault
         self.profile = armed.profile
         self.plan = armed.plan
-        self.target = armed.plan.target
+        self.entries = armed.entries
         self.run = RunDirectory(armed.run_directory)
 
     @classmethod
@@ -72,11 +79,20 @@ class Shot:
 
     @cached_property
     def agent(self) -> AgentClient:
-        return AgentClient(self.cluster, self.profile, token=self.armed.entry.token)
+        return AgentClient(self.cluster, self.profile, token=self.entries[0].token)
 
     @property
     def world(self) -> World:
         return World(cluster=self.cluster, agent=self.agent, profile=self.profile)
+
+    @property
+    def before(self) -> Before:
+        """What was there when the fault was fired."""
+        return before.recorded(self.run.events(), self.plan)
+
+    def scene(self) -> Scene:
+        """Return the fault as sightings look at it."""
+        return Scene(world=self.world, plan=self.plan, entries=self.entries, before=self.before)
 
     @cached_property
     def journal(self) -> UndoJournal:
@@ -91,8 +107,9 @@ class Shot:
         Raises:
             HarnessError: it is not; the kill switch or another `heal` was faster.
         """
-        if self.armed.entry.id not in {entry.id for entry in self.journal.open()}:
-            raise HarnessError(f"{self.armed.entry.id} is not armed any more; nothing was fired")
+        there = {entry.id for entry in self.journal.open()}
+        if gone := [entry.id for entry in self.entries if entry.id not in there]:
+            raise HarnessError(f"{', '.join(gone)} is not armed any more; nothing was fired")
 
     def require_held(self) -> None:
         """Make sure that the run still has the cluster; only before firing, when it is reachable.
@@ -100,15 +117,15 @@ class Shot:
         Raises:
             HarnessError: somebody else has it, or nobody; nothing was fired.
         """
-        entry = self.armed.entry
-        lease.require_held(self.cluster, self.profile.system_namespace, run_id=entry.run_id)
+        run_id = self.entries[0].run_id
+        lease.require_held(self.cluster, self.profile.system_namespace, run_id=run_id)
 
-    def fired(self) -> None:
-        """Write that the fault is injected."""
+    def fired(self, entry: UndoEntry) -> None:
+        """Write that one step is done to one target."""
         with suppress(HarnessError):
             # The fault may have cut our way to the cluster; the entry is open there all the same,
             # and its effect must be looked for without delay.
-            self._journal(self.cluster.expecting_silence()).mark(self.armed.entry, State.INJECTED)
+            self._journal(self.cluster.expecting_silence()).mark(entry, State.INJECTED)
 
     def tell(self, what: str, *, source: str, at_ns: int | None = None, **data: object) -> int:
         """Write one event of this fault, now or as of ``at_ns``, and return its time."""

@@ -1,12 +1,16 @@
 """What was there before a fault was fired, so that only what is new afterwards proves it."""
 
 import re
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from hotfire.chaos import blast
-from hotfire.chaos.armed import Shot
-from hotfire.chaos.undo import Record
+from pydantic import Field, JsonValue
+
+from hotfire.chaos.plan import Plan, World, engines
+from hotfire.chaos.written import Target, Written
+from hotfire.cluster import Pod
+from hotfire.rundir import Event
 
 KEY: Final = "before"
 _STAMP: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d) ")
@@ -14,51 +18,65 @@ _STAMP: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]
 left out."""
 
 
-class Before(Record):
-    """The target as it was when the order was about to be given; kept with the run's events."""
+class Before(Written):
+    """What was there as the order was about to be given; kept with the run's events."""
 
     engines: tuple[str, ...] = ()
     """Uids of all engine pods, whatever their state."""
-    restarts: int = 0
-    """Of the target's engine container."""
-    last_logged: str = ""
-    """When the target's engine last wrote to its log, by its node's clock; empty: never."""
+    restarts: dict[str, int] = Field(default_factory=dict)
+    """Of the engine container, by the uid of its pod."""
+    last_logged: dict[str, str] = Field(default_factory=dict)
+    """When each target's engine last wrote to its log, by its node's clock; empty: never."""
+    noted: dict[str, JsonValue] = Field(default_factory=dict)
+    """What the fault's sighting wanted to remember."""
 
 
-def observed(shot: Shot, *, log: bool = False) -> Before:
-    """Return what is there now; ``log`` for faults whose effect is read from the engine's log."""
-    target, name = shot.target, shot.profile.engine.container
-    pods = blast.engines(shot.cluster, shot.profile)
-    pod = next((one for one in pods if one.uid == target.uid), None)
-    container = pod.container(name) if pod else None
-    text = ""
-    if log:
-        text = shot.cluster.logs(target.namespace, target.pod, container=name, timestamps=True)
+def observed(
+    world: World, plan: Plan, *, log: bool = False, noted: Mapping[str, JsonValue] | None = None
+) -> Before:
+    """Return what is there now; ``log`` for faults whose effect is read from the engines' logs."""
+    pods = engines(world.cluster, world.profile)
+    name = world.profile.engine.container
+    logs = {one.uid: _last_logged(world, one) for one in plan.targets} if log else {}
     return Before(
         engines=tuple(one.uid for one in pods),
-        restarts=container.restarts if container else target.restarts,
-        last_logged=max((stamp for stamp, _ in _lines(text)), default=""),
+        restarts=_planned_restarts(plan) | _restarts(pods, name),
+        last_logged=logs,
+        noted=dict(noted or {}),
     )
 
 
-def recorded(shot: Shot) -> Before:
+def recorded(events: Sequence[Event], plan: Plan) -> Before:
     """Return what was there when the fault was fired; where nobody noted it, when it was planned.
 
     A pod of either moment is not new.
     """
-    mine = [one for one in shot.run.events() if one.experiment == shot.plan.experiment]
-    fired = next((one for one in reversed(mine) if one.what == "injected"), None)
-    noted = fired.data.get(KEY) if fired else None
-    planned = (*shot.plan.before, *(one.uid for one in (*shot.plan.targets, *shot.plan.bystanders)))
+    mine = [one for one in events if one.experiment == plan.experiment and one.what == "injected"]
+    noted = mine[-1].data.get(KEY) if mine else None
+    planned = (*plan.before, *(one.uid for one in (*plan.targets, *plan.bystanders)))
     if noted is None:
-        return Before(engines=planned, restarts=shot.target.restarts)
+        return Before(engines=planned, restarts=_planned_restarts(plan))
     found = Before.model_validate(noted)
     return found.model_copy(update={"engines": (*planned, *found.engines)})
 
 
-def logged_since(log: str, before: Before) -> str:
-    """Return the lines of a log, read with time stamps, that were not there before."""
-    return "\n".join(text for stamp, text in _lines(log) if stamp > before.last_logged)
+def logged_since(log: str, last_logged: str) -> str:
+    """Return the lines of a log, read with time stamps, that are younger than a stamp."""
+    return "\n".join(text for stamp, text in _lines(log) if stamp > last_logged)
+
+
+def _planned_restarts(plan: Plan) -> dict[str, int]:
+    return {one.uid: one.restarts for one in (*plan.targets, *plan.bystanders)}
+
+
+def _restarts(pods: Sequence[Pod], name: str) -> dict[str, int]:
+    return {pod.uid: one.restarts for pod in pods if (one := pod.container(name)) is not None}
+
+
+def _last_logged(world: World, target: Target) -> str:
+    container = world.profile.engine.container
+    text = world.cluster.logs(target.namespace, target.name, container=container, timestamps=True)
+    return max((stamp for stamp, _ in _lines(text)), default="")
 
 
 def _lines(log: str) -> list[tuple[str, str]]:

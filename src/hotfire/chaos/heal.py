@@ -1,18 +1,19 @@
 """Undoing: one entry, everything of any earlier run, and the proof that it is undone."""
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
 
-from hotfire.chaos import blast, lease, undo
+from hotfire.chaos import lease, undo
 from hotfire.chaos.agent_client import AgentClient, AgentEntry
-from hotfire.chaos.blast import World
 from hotfire.chaos.lease import RunLease
+from hotfire.chaos.plan import World, ready_engines
+from hotfire.chaos.step import step_of
 from hotfire.chaos.tenure import JOURNAL
-from hotfire.chaos.undo import Found, State, Undo, UndoEntry, Unreadable
+from hotfire.chaos.undo import Found, State, UndoEntry, Unreadable
 from hotfire.cluster import Cluster, Estate, Made, refuse_foreign_system
 from hotfire.errors import ClusterError, HarnessError, ProfileError, RollbackFailed
 from hotfire.patience import Tell
@@ -31,74 +32,18 @@ class Healed:
     detail: str
 
 
-class Way(Protocol):
-    """One way to undo; safe to repeat, harmless where nothing was injected."""
-
-    def __call__(self, world: World, entry: UndoEntry, *, within_seconds: float) -> str: ...
-
-
-def heal_on_node(world: World, entry: UndoEntry, *, within_seconds: float) -> str:
-    """Have the node's agent undo the entry; an agent that is gone is started again first.
-
-    Raises:
-        HarnessError: the node is not healed, or its agent does not answer.
-    """
-    node = entry.undo.args["node"]
-    if not world.agent.is_ours(node):
-        world.agent.deploy(run_id=entry.run_id)
-    if problems := world.agent.heal(node, entry.id):
-        raise HarnessError("; ".join(problems))
-    until(
-        lambda: entry.id not in {one.id for one in world.agent.open_entries(node)},
-        within_seconds=within_seconds,
-        what=f"no open entry {entry.id} on {node}",
-        excused_seconds=world.cluster.silent_seconds,
-    )
-    return f"node {node} says entry {entry.id} is undone"
+def end_all(world: World, entries: Sequence[UndoEntry]) -> list[Healed]:
+    """Undo each step, the last one first; nobody waits for what the target must repair itself."""
+    limit = world.profile.waits.healing_seconds
+    return [_attempt(entry, partial(_end, world, entry, limit)) for entry in reversed(entries)]
 
 
-def await_replacement(world: World, entry: UndoEntry, *, within_seconds: float) -> str:
-    """Wait until as many engines are Ready as before; controllers repair this, we only look.
-
-    Raises:
-        HarnessError: they are not, in time.
-    """
-    wanted = int(entry.undo.args["ready"])
-    until(
-        lambda: ready_engines(world) >= wanted,
-        within_seconds=within_seconds,
-        what=f"{wanted} Ready engine pods in {world.profile.namespace}",
-        poll_seconds=1.0,
-        excused_seconds=world.cluster.silent_seconds,
-    )
-    return f"{wanted} engine pods are Ready"
-
-
-def heal_on_node_and_await(world: World, entry: UndoEntry, *, within_seconds: float) -> str:
-    """Undo on the node, then wait for the engine it cost."""
-    undone = heal_on_node(world, entry, within_seconds=within_seconds)
-    return f"{undone}; {await_replacement(world, entry, within_seconds=within_seconds)}"
-
-
-WAYS: Final[dict[str, Way]] = {
-    "agent": heal_on_node,
-    "replacement": await_replacement,
-    "agent-and-replacement": heal_on_node_and_await,
-}
-
-
-def way_for(plan: blast.Plan, *, entry_id: str) -> Undo:
-    """Return how the fault of a plan is undone."""
-    ready = str(len(plan.targets) + len(plan.bystanders))
-    func = {"Pod": "replacement", "Uplink": "agent", "Device": "agent-and-replacement"}
-    args = {"node": plan.target.node, "entry": entry_id, "ready": ready}
-    return Undo(func=func[plan.radius.kind], args=args)
-
-
-def ready_engines(world: World) -> int:
-    """Return how many engine pods are Ready and staying."""
-    pods = blast.engines(world.cluster, world.profile)
-    return sum(pod.serving for pod in pods)
+def heal_entries(world: World, entries: Sequence[UndoEntry], *, within_seconds: float) -> Healed:
+    """Undo all of one fault and prove it, the last step first; never raises for what is left."""
+    done = [heal_entry(world, one, within_seconds=within_seconds) for one in reversed(entries)]
+    worst = next((one for one in done if not one.verified), done[0])
+    left = [one for one in done if one.verified == worst.verified]
+    return replace(worst, detail="; ".join(dict.fromkeys(one.detail for one in left)))
 
 
 def heal_entry(world: World, entry: UndoEntry, *, within_seconds: float | None = None) -> Healed:
@@ -106,19 +51,51 @@ def heal_entry(world: World, entry: UndoEntry, *, within_seconds: float | None =
 
     The default deadline is the time a pod may take to get Ready, for a fault may have cost one.
     """
-    way = WAYS.get(entry.undo.func)
-    if way is None:
-        detail = f"this version knows no way {entry.undo.func!r}; use the one of run {entry.run_id}"
-        return Healed(entry_id=entry.id, fault=entry.fault, verified=False, detail=detail)
+    limit = within_seconds or world.profile.waits.pod_ready_seconds
+    return _attempt(entry, lambda: _end_and_await(world, entry, limit))
+
+
+def leaves_nothing(entry: UndoEntry) -> bool:
+    """Return whether its step leaves nothing behind that would have to be undone."""
+    with suppress(ValueError):
+        return step_of(entry).lives_on == "nowhere"
+    return False
+
+
+def _attempt(entry: UndoEntry, undo_it: Callable[[], str]) -> Healed:
     try:
-        limit = within_seconds or world.profile.waits.pod_ready_seconds
-        detail = way(world, entry, within_seconds=limit)
+        detail, verified = undo_it(), True
     except HarnessError as error:
-        return Healed(entry_id=entry.id, fault=entry.fault, verified=False, detail=str(error))
+        detail, verified = str(error), False
     except Exception as error:  # noqa: BLE001 - an edited entry must not keep others from being undone
-        detail = f"its undo {entry.undo} stumbles ({type(error).__name__}: {error})"
-        return Healed(entry_id=entry.id, fault=entry.fault, verified=False, detail=detail)
-    return Healed(entry_id=entry.id, fault=entry.fault, verified=True, detail=detail)
+        detail, verified = (
+            f"its undo {entry.undo} stumbles ({type(error).__name__}: {error})",
+            False,
+        )
+    return Healed(entry_id=entry.id, fault=entry.fault, verified=verified, detail=detail)
+
+
+def _end(world: World, entry: UndoEntry, within_seconds: float) -> str:
+    try:
+        step = step_of(entry)
+    except ValueError as error:
+        raise HarnessError(f"{error}; use the version of run {entry.run_id}") from error
+    return step.end(world, entry, within_seconds=within_seconds)
+
+
+def _end_and_await(world: World, entry: UndoEntry, within_seconds: float) -> str:
+    undone = _end(world, entry, within_seconds)
+    wanted = entry.undo.ready
+    if not wanted:
+        return undone
+    until(
+        lambda: ready_engines(world) >= wanted,
+        within_seconds=within_seconds,
+        what=f"{wanted} Ready engine pods in {world.profile.namespace}",
+        poll_seconds=1.0,
+        excused_seconds=world.cluster.silent_seconds,
+    )
+    return f"{undone}; {wanted} engine pods are Ready"
 
 
 def open_entries(

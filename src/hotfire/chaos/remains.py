@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hotfire.chaos import heal, lease
-from hotfire.chaos.blast import World
+from hotfire.chaos.plan import World
 from hotfire.chaos.undo import State, UndoEntry, UndoJournal
 from hotfire.closing import Closing
 from hotfire.cluster import RUN_LABEL, Estate, Made
@@ -134,8 +134,9 @@ class Sweep:
             HarnessError: it could not be proven undone.
         """
         cluster, profile = self.world.cluster, self.world.profile
-        if entry.undo.func == "replacement" and not cluster.has_namespace(profile.namespace):
-            # The engines that should come back were removed with everything else of the stack.
+        if heal.leaves_nothing(entry) and not cluster.has_namespace(profile.namespace):
+            # Nothing was left behind, and the engines that should come back were removed with
+            # everything else of the stack.
             return
         limit = profile.waits.healing_seconds
         healed = heal.heal_entry(self.world, entry, within_seconds=limit)

@@ -10,8 +10,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field, JsonValue, ValidationError
 
+from hotfire.chaos.written import Target, Written
 from hotfire.cluster import Cluster, Document
 from hotfire.errors import HarnessError
 from hotfire.waiting import until
@@ -30,22 +31,20 @@ class State(StrEnum):
     HEALED = "healed"
 
 
-class Record(BaseModel):
-    """A frozen part of what is written ahead."""
+class Undo(Written):
+    """How to undo a fault: by the step that did it, and with what was there before."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class Undo(Record):
-    """How to undo a fault: one of a closed list of ways, and what it needs to know."""
-
-    func: str
-    """A name in ``heal.WAYS``; never an import path, since copies in a cluster can be edited."""
-    args: dict[str, str]
+    step: dict[str, JsonValue]
+    """A word of ``hotfire.chaos.steps`` with its arguments; never an import path, since copies in a
+    cluster can be edited."""
+    former: dict[str, str] = Field(default_factory=dict)
+    """What the step found and has to put back."""
+    ready: int = 0
+    """How many engine pods must then be Ready again; 0: nobody's engine was touched."""
 
 
-class UndoEntry(Record):
-    """One line of the journal."""
+class UndoEntry(Written):
+    """One line of the journal: one step done to one target."""
 
     id: str
     at: datetime
@@ -55,10 +54,10 @@ class UndoEntry(Record):
     """Which cluster it was done to; a journal on disk may tell of several."""
     fault: str
     """Id of the experiment."""
-    target: dict[str, str]
+    target: Target
     undo: Undo
     expires_at: datetime | None
-    """When a node heals it by itself; None where nothing on a node has to be undone."""
+    """When a node or the janitor undoes it unasked; None where nothing is left behind."""
     token: int = 0
     """Fencing token of the run's Lease: a fault of a later holder is not undone by an earlier."""
     state: State = State.ARMED

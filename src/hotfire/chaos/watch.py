@@ -3,9 +3,8 @@
 import threading
 from typing import Final, Self
 
-from hotfire.chaos import blast
 from hotfire.chaos.armed import tell
-from hotfire.chaos.blast import Plan
+from hotfire.chaos.plan import Plan, engines
 from hotfire.cluster import Cluster, Pod
 from hotfire.errors import ClusterError
 from hotfire.profile import TargetProfile
@@ -41,7 +40,7 @@ class Watch:
     def _watch(self) -> None:
         while not self._over.wait(_POLL_SECONDS):
             try:
-                pods = blast.engines(self._cluster, self._profile)
+                pods = engines(self._cluster, self._profile)
                 self._note_ready(pods)
                 self._note_beyond(pods)
             except ClusterError:
@@ -75,7 +74,7 @@ class Watch:
                 harm = "restarted"
             if harm and (bystander.uid, harm, restarts) not in self._told:
                 self._told.add((bystander.uid, harm, restarts))
-                self._tell("beyond-radius", {"pod": bystander.pod, "harm": harm})
+                self._tell("beyond-radius", {"pod": bystander.name, "harm": harm})
 
     def _tell(self, what: str, data: dict[str, object]) -> None:
         tell(

@@ -177,8 +177,19 @@ def _steps(document: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _limits(block: dict[str, Any]) -> list[tuple[str, str]]:
-    radius = [(f"blast radius: {key}", str(value)) for key, value in _items(block, "blast_radius")]
-    return radius + [(f"budget: {key}", str(value)) for key, value in _items(block, "budgets")]
+    parts = ("targets", "steps", "hold_seconds", "seen", "gone", "repaired_by")
+    words = [(name.replace("_", " "), _in_words(block[name])) for name in parts if name in block]
+    return words + [(f"budget: {key}", str(value)) for key, value in _items(block, "budgets")]
+
+
+def _in_words(value: object) -> str:
+    """Return what a fault's file says in words, such as `engine-pods, count 1`."""
+    if isinstance(value, list):
+        return ", then ".join(map(_in_words, value))
+    if not isinstance(value, dict):
+        return str(value)
+    arguments = [f"{key} {each}" for key, each in value.items() if key != "word"]
+    return ", ".join([str(value.get("word", "")), *arguments])
 
 
 def _items(block: dict[str, Any], name: str) -> list[tuple[str, Any]]:

@@ -1,12 +1,11 @@
 """Experiments: reading their files, running them in a process of their own, judging the record."""
 
-from hotfire.experiment.document import Claim, Experiment
+from hotfire.experiment.document import Experiment
 from hotfire.experiment.judgement import Facts, Judgement, Record, judge
 from hotfire.experiment.record import judge_recorded, judge_run
 from hotfire.experiment.trial import Trial
 
 __all__ = [
-    "Claim",
     "Experiment",
     "Facts",
     "Judgement",

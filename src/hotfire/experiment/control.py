@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from hotfire.chaos.agent_client import AgentClient
 from hotfire.chaos.armed import VARIABLE
-from hotfire.chaos.blast import World, prove, resolve
+from hotfire.chaos.blast import prove, resolve
+from hotfire.chaos.plan import World
 from hotfire.chaos.tenure import tenure
 from hotfire.cluster import Cluster
 from hotfire.errors import HotfireError
@@ -102,8 +103,8 @@ def _start(experiment: Experiment) -> Standalone:
         nodes = agent.nodes()
         if not nodes or not all(map(agent.is_ours, nodes)):
             agent.deploy(run_id=run.info().run_id)
-        plan = resolve(world, experiment.id, experiment.claim.blast_radius)
-        for proof in prove(world, plan):
+        plan = resolve(world, experiment.fault)
+        for proof in prove(world, experiment.fault, plan):
             _LOG.info("blast radius, %s: %s", proof.name, proof.detail)
         trial = held.enter_context(Trial(experiment, world, run, plan, lease=lease))
         load = held.enter_context(rated_load(profile, run, experiment.id, cluster=cluster))

@@ -2,41 +2,22 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from chaoslib.exceptions import ChaosException
 from chaoslib.experiment import ensure_experiment_is_valid
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from hotfire import text_files, yaml_text
-from hotfire.chaos.blast import BlastRadius
+from hotfire.chaos.fault import Fault
 from hotfire.errors import ProfileError
 from hotfire.profile import Budgets, TargetProfile
-from hotfire.requirement import Level
 
 Document: TypeAlias = dict[str, Any]
 
 OUR_MODULES = ("hotfire.chaos.actions", "hotfire.chaos.probes", "hotfire.experiment.control")
 TOOK_EFFECT = "fault-took-effect"
 IS_HEALED = "fault-is-healed"
-
-
-class Claim(BaseModel):
-    """Our block of an experiment's ``extensions``; unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-    name: Literal["hotfire"]
-    id: str
-    level: Level
-    source: str
-    features: frozenset[str] = frozenset()
-    cncf: str | None = None
-    load: Literal["steady"] = "steady"
-    """The rated load, without pause."""
-    blast_radius: BlastRadius
-    budgets: Budgets
-    """Defaults; a profile's ``fault_budgets`` replace single ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +27,7 @@ class Experiment:
     path: Path
     title: str
     description: str
-    claim: Claim
+    fault: Fault
     document: Document
 
     @classmethod
@@ -68,19 +49,19 @@ class Experiment:
     def of(cls, document: Document, path: Path) -> Self:
         """Return the experiment of a document that Chaos Toolkit holds valid already."""
         try:
-            claims = [one for one in document.get("extensions") or () if one["name"] == "hotfire"]
-            claim = Claim.model_validate(claims[0] if claims else {})
+            blocks = [one for one in document.get("extensions") or () if one["name"] == "hotfire"]
+            fault = Fault.model_validate(blocks[0] if blocks else {})
         except ValidationError as error:
             raise ProfileError(f"{path}: extension hotfire: {error}") from error
         if problem := _problem(document):
             raise ProfileError(f"{path}: {problem}")
         description = str(document["description"]).strip()
-        return cls(path, str(document["title"]), description, claim, document)
+        return cls(path, str(document["title"]), description, fault, document)
 
     @property
     def id(self) -> str:
         """The fault's stable id, such as FLT-POD-001."""
-        return self.claim.id
+        return self.fault.id
 
     @property
     def area(self) -> str:
@@ -96,9 +77,9 @@ class Experiment:
         """Return the experiment's budgets with what the profile says differently."""
         changes = profile.fault_budgets.get(self.id)
         if changes is None:
-            return self.claim.budgets
+            return self.fault.budgets
         named = {name: getattr(changes, name) for name in changes.model_fields_set}
-        return self.claim.budgets.model_copy(update=named)
+        return self.fault.budgets.model_copy(update=named)
 
 
 def _problem(document: Document) -> str | None:

@@ -13,11 +13,13 @@ from typing import Final, Literal, Self
 
 from hotfire.chaos import heal
 from hotfire.chaos.armed import Armed, tell
-from hotfire.chaos.blast import Plan, World
 from hotfire.chaos.heal import Healed
 from hotfire.chaos.lease import RunLease
-from hotfire.chaos.undo import State, UndoEntry, UndoJournal
+from hotfire.chaos.plan import Plan, World
+from hotfire.chaos.step import Step
+from hotfire.chaos.undo import State, Undo, UndoEntry, UndoJournal
 from hotfire.chaos.watch import Watch
+from hotfire.chaos.written import Target
 from hotfire.errors import HarnessError, RollbackFailed
 from hotfire.experiment.document import Experiment
 from hotfire.experiment.judgement import Facts, Judgement, Record
@@ -71,12 +73,12 @@ class Trial:
             slo=world.profile.budgets,
             budgets=experiment.budgets(world.profile),
             measurement=world.profile.measurement,
-            self_healing=plan.radius.kind != "Uplink",
+            self_healing=experiment.fault.repaired_by == "target",
             control=unheard(world.profile),
         )
         self._run_id = run.info().run_id
         self._journal = UndoJournal(run.undo_path, world.cluster, world.profile.system_namespace)
-        self._entry = self._undo_entry()
+        self._entries = self._undo_entries()
         self._process = ChaosProcess(
             experiment=experiment.path,
             armed=run.path(f"journals/{experiment.id}.armed.json").resolve(),
@@ -95,9 +97,11 @@ class Trial:
         with ExitStack() as stack:
             stack.enter_context(_ended_by_signals())
             lease = stack.enter_context(self._lease())
-            self._entry = self._entry.model_copy(update={"token": lease.token})
-            self._journal.arm(self._entry)
+            update = {"token": lease.token}
+            self._entries = tuple(one.model_copy(update=update) for one in self._entries)
             stack.push(self._heal_at_exit)
+            for entry in self._entries:
+                self._journal.arm(entry)
             self._write_armed()
             write_facts(self.run, self._facts)
             self.tell(
@@ -121,7 +125,7 @@ class Trial:
             RollbackFailed: it could not be proven healed, and nothing worse is on its way already.
         """
         self._held.__exit__(kind, error, trace)
-        if error is None and self._entry.id in self._open_ids():
+        if error is None and self._open():
             raise RollbackFailed(f"{self.experiment.id} is not healed; run `hotfire heal`")
 
     def await_baseline(self, load: RunningLoad) -> None:
@@ -164,11 +168,12 @@ class Trial:
         """
         with _uninterrupted():
             limit = self.world.profile.waits.healing_seconds
-            done = heal.heal_entry(self.world, self._entry, within_seconds=limit)
+            done = heal.heal_entries(self.world, self._entries, within_seconds=limit)
             if not done.verified:
                 self.tell("not-healed", source="driver", data={"detail": done.detail})
                 return done
-            self._journal.mark(self._entry, State.HEALED)
+            for entry in self._entries:
+                self._journal.mark(entry, State.HEALED)
             if self._told("injected") and not self._told("verified-healed"):
                 self.tell("verified-healed", source="driver", data={"detail": done.detail})
         return done
@@ -232,31 +237,39 @@ class Trial:
             quiet=self._quiet,
         )
 
-    def _undo_entry(self) -> UndoEntry:
-        entry_id = f"u-{secrets.token_hex(4)}"
+    def _undo_entries(self) -> tuple[UndoEntry, ...]:
+        """Return what undoes each step on each target; nothing is touched."""
+        steps = self.experiment.fault.steps
+        cluster_uid = self.world.cluster.uid()
+        return tuple(
+            self._undo_entry(step, target, cluster_uid)
+            for step in steps
+            for target in self.plan.targets
+        )
+
+    def _undo_entry(self, step: Step, target: Target, cluster_uid: str) -> UndoEntry:
         now = datetime.now(UTC)
-        on_node = self.plan.radius.kind != "Pod"
         lease = timedelta(seconds=self.world.profile.agent.lease_seconds)
         return UndoEntry(
-            id=entry_id,
+            id=f"u-{secrets.token_hex(4)}",
             at=now,
             run_id=self._run_id,
-            cluster_uid=self.world.cluster.uid(),
+            cluster_uid=cluster_uid,
             fault=self.experiment.id,
-            target={
-                "node": self.plan.target.node,
-                "pod": self.plan.target.pod,
-                "uid": self.plan.target.uid,
-                "link": self.plan.target.link,
-            },
-            undo=heal.way_for(self.plan, entry_id=entry_id),
-            expires_at=now + lease if on_node else None,
+            target=target,
+            undo=Undo(
+                step=step.model_dump(mode="json"),
+                former=step.former(self.world, target),
+                ready=self.plan.ready,
+            ),
+            expires_at=None if step.lives_on == "nowhere" else now + lease,
         )
 
     def _write_armed(self) -> None:
         armed = Armed(
+            fault=self.experiment.fault,
             plan=self.plan,
-            entry=self._entry,
+            entries=self._entries,
             profile=self.world.profile,
             run_directory=self.run.root.resolve(),
             history=self.run.history_path(self.experiment.id).resolve(),
@@ -288,7 +301,7 @@ class Trial:
         try:
             self.armed_path.unlink(missing_ok=True)
         finally:
-            if self._entry.id in self._open_ids():
+            if self._open():
                 self.heal()
 
     def _require_alive(self, load: RunningLoad) -> None:
@@ -297,8 +310,10 @@ class Trial:
         if not load.alive():
             raise HarnessError(f"the load process ended; see {load.log}")
 
-    def _open_ids(self) -> set[str]:
-        return {entry.id for entry in self._journal.open()}
+    def _open(self) -> bool:
+        """Return whether anything of this fault is not healed."""
+        mine = {entry.id for entry in self._entries}
+        return any(entry.id in mine for entry in self._journal.open())
 
     def _told(self, what: str) -> bool:
         return self._live([]).event_ns(what) is not None

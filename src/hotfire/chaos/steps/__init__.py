@@ -1,0 +1,1 @@
+"""What is done to a target: each file is one word, with its undo."""

@@ -1,0 +1,39 @@
+"""What is written ahead of a fault: frozen, and refused where a field is unknown."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Kind = Literal["pod", "device", "link", "node", "workload", "load"]
+
+
+class Written(BaseModel):
+    """A frozen part of what is written ahead."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Target(Written):
+    """One thing that will be hit, by uid; fields that its kind has no use for are empty."""
+
+    kind: Kind = "pod"
+    name: str
+    """Of the pod, node or workload; of the pod on whose account a link or device is hit."""
+    namespace: str = ""
+    uid: str = ""
+    node: str = ""
+    container_id: str = ""
+    restarts: int = 0
+    """Of the pod's engine container, so far."""
+    link: str = ""
+
+    def __str__(self) -> str:
+        """Return it as a person would name it."""
+        whole = f"{self.namespace}/{self.name}" if self.namespace else self.name
+        match self.kind:
+            case "link":
+                return f"link {self.link} of node {self.node}, under pod {whole} (uid {self.uid})"
+            case "device":
+                return f"accelerator of pod {whole} (uid {self.uid}) on node {self.node}"
+            case _:
+                return f"{self.kind} {whole}" + (f" (uid {self.uid})" if self.uid else "")
