@@ -3,10 +3,10 @@
 import time
 from typing import Final
 
-from hotfire import bands, history, recovery
 from hotfire.chaos.armed import Shot, tell
 from hotfire.chaos.sighting import Sighting, SightingWord
 from hotfire.errors import FaultNotInjected, HarnessError
+from hotfire.measure import bands, history, recovery
 from hotfire.waiting import of_target
 
 _SECOND_NS: Final = 1_000_000_000
