@@ -1,7 +1,7 @@
 # Thin on purpose: each target sets up the environment and calls one command.
 PY := .venv/bin/python
 
-.PHONY: certify test test-add-ons test-devices check static lock clean
+.PHONY: certify test test-add-ons test-devices check static map lock clean
 
 certify: .venv/.ready  ## Lab up, reference stack, verify, break, measure, report.
 	$(PY) -m hotfire certify
@@ -23,11 +23,15 @@ test-devices: .venv/.ready  ## Those that fill a real NVIDIA GPU; it must be idl
 check: static  ## Format, lint, types, layers, quick tests.
 	$(PY) -m pytest tests -m "not lab" -q
 
-static: .venv/.ready  ## Format, lint, types, layers.
+static: .venv/.ready  ## Format, lint, types, layers, and whether docs/map.md is fresh.
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	$(PY) docs/map.py --check
+
+map: .venv/.ready  ## docs/map.md, written anew from the first line of every source file.
+	$(PY) docs/map.py
 
 # Versions and hashes only: an index address never gets into the repository.
 lock: .venv/.ready

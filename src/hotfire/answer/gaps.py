@@ -1,4 +1,4 @@
-"""The pauses between the chunks of one stream, as the interpreter keeps them."""
+"""Pauses between the chunks of one stream, kept in little memory."""
 
 from array import array
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""A body that was received before it is read, by the reader that the load uses. Pure."""
+"""Reads the body of an answer that was received whole, as the load reads a stream. Pure."""
 
 import re
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What an ended answer's tokens and times come to, and where the target's word contradicts them.
+"""Counts tokens and times of an ended answer, and tells where the target's own word contradicts.
 
 Pure. Count and clock must speak of the same tokens: ``usage`` counts the end token, which may come
 in the finish chunk, and hidden reasoning, which never comes.

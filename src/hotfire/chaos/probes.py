@@ -1,4 +1,4 @@
-"""What experiment files name to look: each probe returns a bool, or raises as nobody can tell."""
+"""What experiment files name to look: each probe returns a bool, or raises when it cannot tell."""
 
 import time
 from typing import Final

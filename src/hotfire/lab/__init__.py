@@ -1,4 +1,4 @@
-"""The embedded lab: a real Kubernetes with a real fabric on one Linux machine."""
+"""The embedded lab: a real Kubernetes with a real network fabric on one Linux machine."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How the standing lab is: asked from its machines, not remembered."""
+"""``hotfire lab status``: how the standing lab is, asked from its machines, not remembered."""
 
 import contextlib
 from dataclasses import dataclass

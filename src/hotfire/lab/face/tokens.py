@@ -1,4 +1,4 @@
-"""Service account tokens as a wrong clock would date them, signed with the lab's own key."""
+"""``hotfire lab token``: service account tokens with wrong times, signed with the lab's own key."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""What a proof is about: the thing that was broken, and how everything was before."""
+"""The case that a proof is about: what was broken, and how everything was before."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is so on a machine at one moment, as sentences to compare: links, sessions, services ..."""
+"""The state of a machine at one moment, as sentences to compare: links, sessions, services ..."""
 
 import json
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""A member of the control plane as its clients see it: its own word, and who is sent to it."""
+"""Control-plane members as their clients see them: ready by their own word, and reached or not."""
 
 from itertools import pairwise
 

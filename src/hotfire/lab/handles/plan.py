@@ -1,4 +1,4 @@
-"""What breaking a handle comes to: operations of the agents of certain machines."""
+"""From a handle to operations: what the agents of which machines do to break it."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a rack writes down about a machine and its PID 1 reads: the types of one JSON file."""
+"""The types of the JSON file that tells PID 1 of a machine what to set up and to run."""
 
 from typing import TypedDict
 

@@ -1,4 +1,4 @@
-"""Says what is going on and for how long: one line per step, and a sign of life in long ones."""
+"""Progress of long steps: one line per step, and a sign of life in long ones."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""One worker of a distributed load, as its master sees it."""
+"""One worker of a distributed load as its master sees it: what it said, sent and when."""
 
 from dataclasses import dataclass, field
 

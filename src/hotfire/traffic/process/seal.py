@@ -1,4 +1,4 @@
-"""What master and workers of a distributed load prove to each other: that both know its token.
+"""Authenticates the messages between master and workers of a distributed load by a shared token.
 
 Each message carries a keyed hash over all that it says, over which side it comes from and over a
 number that only grows, so that nothing of a stranger's is read, and nothing is taken twice. The

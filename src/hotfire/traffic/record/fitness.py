@@ -1,4 +1,4 @@
-"""What a load process does to keep its clock, and what it knows of its own fitness."""
+"""How a load process keeps its clock exact, and what it measures of its own fitness."""
 
 import contextlib
 import ctypes

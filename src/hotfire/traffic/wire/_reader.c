@@ -1,5 +1,6 @@
-/* The reading of plain tokens without the interpreter: the twin of reader.py, which says what each
- * name means. Waiting, receiving and comparing need no lock of the interpreter; whatever is not a
+/* Reads plain tokens without the interpreter: the twin of reader.py in C.
+ *
+ * reader.py says what each name means. Waiting, receiving and comparing need no lock of the interpreter; whatever is not a
  * plain token is handed over as it was received. */
 
 #define _GNU_SOURCE /* memmem */

@@ -1,4 +1,4 @@
-"""One moment on two clocks: durations are monotonic, stamps are epoch."""
+"""The monotonic clock and the epoch clock, read at one moment: for durations and for stamps."""
 
 import time
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Requests on their way from the pump's thread to the loop's, in the order of their times."""
+"""The queue from the pump's thread to the reactor's: requests in the order of their times."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""The short cut for plain tokens: events that equal a parsed one in all but their text."""
+"""The fast path for plain tokens: events that equal a parsed one in all but their text."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the machine does to a load process: throttles it, lends its core, moves its clock."""
+"""Watches what the machine does to a load process: CPU throttling, steal time, clock steps."""
 
 import time
 from collections import deque

@@ -1,4 +1,4 @@
-"""One TLS session over bytes that somebody else moves."""
+"""TLS without a socket: the connection moves the bytes."""
 
 import ssl
 

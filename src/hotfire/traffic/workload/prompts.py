@@ -1,4 +1,4 @@
-"""What a load says: where prompts come from, how long they are, and on whose behalf they come."""
+"""Prompts of a load: where they come from, how long they are, and whose they are."""
 
 import hashlib
 import json
