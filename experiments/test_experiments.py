@@ -1,19 +1,17 @@
 """Every experiment below this folder: each breaks the target and judges what users saw of it."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from hotfire.chaos.agent_client import AgentClient
-from hotfire.chaos.blast import prove, resolve
 from hotfire.chaos.lease import RunLease
-from hotfire.chaos.plan import Plan, World
+from hotfire.chaos.plan import World
 from hotfire.cluster import Cluster
 from hotfire.errors import HarnessError
 from hotfire.evidence import Evidence
-from hotfire.experiment import Experiment, Trial
+from hotfire.experiment import Experiment, Stage, conduct
 from hotfire.profile import TargetProfile
 from hotfire.requirement import requirement
 from hotfire.rundir import RunDirectory
@@ -36,14 +34,13 @@ def case(path: Path) -> object:
 
 
 @pytest.fixture
-def world(cluster: Cluster, agent: AgentClient, profile: TargetProfile, stack: object) -> World:
-    return World(cluster=cluster, agent=agent, profile=profile)
-
-
-@pytest.fixture
-def arm(world: World, run: RunDirectory, lease: RunLease) -> Callable[[Experiment, Plan], Trial]:
-    """Prepare a trial under the Lease of this session."""
-    return lambda experiment, plan: Trial(experiment, world, run, plan, lease=lease)
+def stage(
+    cluster: Cluster, agent: AgentClient, profile: TargetProfile, stack: object,
+    run: RunDirectory, lease: RunLease,
+) -> Stage:  # fmt: skip
+    """The target, and the Lease of this session."""
+    world = World(cluster=cluster, agent=agent, profile=profile)
+    return Stage(world=world, run=run, lease=lease)
 
 
 @pytest.mark.parametrize(
@@ -51,32 +48,19 @@ def arm(world: World, run: RunDirectory, lease: RunLease) -> Callable[[Experimen
 )
 def test_target_withstands(
     experiment: Experiment,
-    world: World,
-    arm: Callable[[Experiment, Plan], Trial],
+    stage: Stage,
     load: Callable[..., RunningLoad],
     evidence: Evidence,
     request: pytest.FixtureRequest,
 ) -> None:
-    plan = resolve(world, experiment.fault)
-    evidence.record("targets", [str(target) for target in plan.targets])
-    evidence.record(
-        "blast_radius", [proof.model_dump() for proof in prove(world, experiment.fault, plan)]
+    if request.config.getoption("--sham"):
+        experiment = experiment.sham(stage.run.path("shams"))
+    judgement = conduct(
+        experiment, stage, load=lambda name: load(name=name), observer=evidence.record
     )
-    with arm(experiment, plan) as trial:
-        traffic = load(name=experiment.id)
-        trial.await_baseline(traffic)
-        trial.fire()
-        evidence.record("healed", trial.heal().detail)
-        trial.await_recovery(traffic)
-        traffic.stop()
-        judgement = trial.judge()
-        for name, value in judgement.figures.items():
-            evidence.record(name, value)
-        evidence.record("budgets", [asdict(budget) for budget in judgement.budgets])
-        evidence.record("reason", judgement.reason)
-        if judgement.stop:
-            # A target left broken is never fed the next fault.
-            request.session.shouldstop = f"{experiment.id}: {judgement.reason}"
-        if judgement.verdict is Verdict.INCONCLUSIVE:
-            raise HarnessError(judgement.reason)
-        assert judgement.verdict is Verdict.PASSED, judgement.reason
+    if judgement.stop:
+        # A target left broken is never fed the next fault.
+        request.session.shouldstop = f"{experiment.id}: {judgement.reason}"
+    if judgement.verdict is Verdict.INCONCLUSIVE:
+        raise HarnessError(judgement.reason)
+    assert judgement.verdict is Verdict.PASSED, judgement.reason

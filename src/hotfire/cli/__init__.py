@@ -175,6 +175,18 @@ def judge(run: Run = "latest") -> int:
 
 
 @app.command()
+def prove(
+    only: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID|AREA]...", help="As `hotfire list`.")
+    ] = None,
+) -> int:
+    """Prove the verdicts: each check on its broken twin, each fault by its sham, on the lab."""
+    from hotfire.cli.prove import carry_out  # noqa: PLC0415 - see the module's docstring
+
+    return carry_out(only or [])
+
+
+@app.command()
 def heal(
     *,
     now: Annotated[

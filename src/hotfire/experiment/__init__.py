@@ -1,5 +1,6 @@
 """Experiments: reading their files, running them in a process of their own, judging the record."""
 
+from hotfire.experiment.conduct import Stage, conduct
 from hotfire.experiment.document import Experiment
 from hotfire.experiment.judgement import Facts, Judgement, Record, judge
 from hotfire.experiment.record import judge_recorded, judge_run
@@ -10,7 +11,9 @@ __all__ = [
     "Facts",
     "Judgement",
     "Record",
+    "Stage",
     "Trial",
+    "conduct",
     "judge",
     "judge_recorded",
     "judge_run",

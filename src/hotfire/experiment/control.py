@@ -9,17 +9,17 @@ import logging
 import os
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from hotfire.chaos.agent_client import AgentClient
 from hotfire.chaos.armed import VARIABLE
-from hotfire.chaos.blast import prove, resolve
 from hotfire.chaos.plan import World
 from hotfire.chaos.tenure import tenure
 from hotfire.cluster import Cluster
 from hotfire.errors import HotfireError
-from hotfire.experiment import Experiment, Trial
+from hotfire.experiment import Experiment, Stage, Trial
 from hotfire.profile import TargetProfile
 from hotfire.rundir import RunDirectory, RunInfo
 from hotfire.traffic.runner.launch import RunningLoad
@@ -103,10 +103,9 @@ def _start(experiment: Experiment) -> Standalone:
         nodes = agent.nodes()
         if not nodes or not all(map(agent.is_ours, nodes)):
             agent.deploy(run_id=run.info().run_id)
-        plan = resolve(world, experiment.fault)
-        for proof in prove(world, experiment.fault, plan):
-            _LOG.info("blast radius, %s: %s", proof.name, proof.detail)
-        trial = held.enter_context(Trial(experiment, world, run, plan, lease=lease))
+        stage = Stage(world=world, run=run, lease=lease)
+        told = partial(_LOG.info, "%s: %s")
+        trial = held.enter_context(stage.arm(experiment, told))
         load = held.enter_context(rated_load(profile, run, experiment.id, cluster=cluster))
         trial.await_baseline(load)
         os.environ[VARIABLE] = str(trial.armed_path)

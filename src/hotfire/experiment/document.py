@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
+import yaml
 from chaoslib.exceptions import ChaosException
 from chaoslib.experiment import ensure_experiment_is_valid
 from pydantic import ValidationError
@@ -18,6 +19,7 @@ Document: TypeAlias = dict[str, Any]
 OUR_MODULES = ("hotfire.chaos.actions", "hotfire.chaos.probes", "hotfire.experiment.control")
 TOOK_EFFECT = "fault-took-effect"
 IS_HEALED = "fault-is-healed"
+_SHAM = [{"word": "nothing"}]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,19 @@ class Experiment:
             raise ProfileError(f"{path}: {problem}")
         description = str(document["description"]).strip()
         return cls(path, str(document["title"]), description, fault, document)
+
+    def sham(self, folder: Path) -> Self:
+        """Return this experiment with steps that do nothing, written below a folder.
+
+        Its verdict must be inconclusive: whatever else it says, its proof proves nothing.
+        """
+        block = next(one for one in self.document["extensions"] if one["name"] == "hotfire")
+        others = [one for one in self.document["extensions"] if one is not block]
+        document = self.document | {"extensions": [*others, block | {"steps": _SHAM}]}
+        path = folder / self.area / self.path.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+        return self.load(path)
 
     @property
     def id(self) -> str:

@@ -48,6 +48,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="run this requirement or area only (repeatable); the rest counts as skipped by you",
     )
     group.addoption("--level", choices=["must", "should"], default="should", help="least level")
+    group.addoption(
+        "--sham",
+        action="store_true",
+        help="replace each fault's steps by nothing: every verdict must then be inconclusive",
+    )
     group.addoption("--keep-stack", action="store_true", help="leave the reference stack running")
 
 

@@ -1,0 +1,132 @@
+"""``hotfire prove``: every check against its broken twin, every fault against its sham."""
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from rich.table import Table
+from rich.text import Text
+
+from hotfire.cli.catalogue import Entry, entries, refuse_unknown
+from hotfire.cli.child import Child, termination_as_interrupt
+from hotfire.cli.project import project_root
+from hotfire.errors import HarnessError, ProfileError
+from hotfire.terminal import Terminal
+
+_CHECKS: Final = "tests/lab/test_every_check_can_fail.py"
+_FAULTS: Final = "tests/lab/test_every_fault_is_proven.py"
+_COLUMNS: Final = {
+    "test_check_passes_on_a_sound_platform": "passes sound",
+    "test_check_fails_on_its_broken_twin": "fails broken",
+    "test_sound_platform_withstands_the_fault": "passes sound",
+    "test_sham_of_the_fault_is_inconclusive": "inconclusive sham",
+}
+_ORDER: Final = ("passes sound", "fails broken", "inconclusive sham")
+_DONE: Final = re.compile(r"::(\w+)\[([^\]]+)\] (PASSED|FAILED|ERROR|SKIPPED)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """One row: what was shown of a check or a fault."""
+
+    id: str
+    shown: dict[str, bool]
+    """By column; what was not tried is missing."""
+    seconds: float
+    why: str
+    """Of the first that was not as it must be."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether everything that was tried came out as it must."""
+        return bool(self.shown) and all(self.shown.values())
+
+
+def carry_out(only: Sequence[str]) -> int:
+    """Prove what is asked for on the lab, print it, and return 0 only if all of it holds.
+
+    Raises:
+        ProfileError: an id is unknown, or this is no checkout with its tests.
+        HarnessError: pytest itself broke down.
+    """
+    root, console = project_root(), Terminal(highlight=False)
+    found = entries(root)
+    refuse_unknown(only, found)
+    chosen = [one for one in found if not only or _is_meant(one, only)]
+    if not (root / _CHECKS).exists():
+        raise ProfileError(f"no {_CHECKS} in {root}: twins and shams lie in a checkout")
+    console.print(Text(f"proving {len(chosen)} checks and faults on the lab"))
+    with termination_as_interrupt(), TemporaryDirectory(prefix="hotfire-prove-") as folder:
+        proofs = _proven(chosen, root, Path(folder), console)
+    console.print(_table(proofs))
+    weak = [one for one in proofs if not one.holds]
+    for one in weak:
+        console.print(Text(f"{one.id}: {one.why or 'nothing was shown'}", style="bold red"))
+    console.print(Text(f"{len(proofs) - len(weak)} of {len(proofs)} are proven"))
+    return 1 if weak else 0
+
+
+def _is_meant(entry: Entry, only: Iterable[str]) -> bool:
+    names = {entry.requirement.id.casefold(), entry.area.casefold()}
+    return any(word.casefold() in names for word in only)
+
+
+def _case(entry: Entry) -> str:
+    """Return the name under which the tests know a check or a fault."""
+    return entry.path.stem.removeprefix("test_")
+
+
+def _proven(chosen: Sequence[Entry], root: Path, folder: Path, console: Terminal) -> list[Proof]:
+    report, log = folder / "prove.xml", folder / "pytest.log"
+    files = {_CHECKS: "check", _FAULTS: "fault"}
+    kinds = {one.kind for one in chosen}
+    argv = [path for path, kind in files.items() if kind in kinds]
+    argv += ["-k", " or ".join(_case(one) for one in chosen), "-m", "lab", "-v", "--color=no"]
+    argv += ["-p", "no:cacheprovider", f"--junitxml={report}"]
+    child, told = Child.start(argv, root=root, log=log), 0
+
+    def look() -> None:
+        nonlocal told
+        lines = _DONE.findall(log.read_text(encoding="utf-8", errors="replace"))
+        for test, case, outcome in lines[told:]:
+            console.print(Text(f"  {outcome.lower():8} {_COLUMNS.get(test, test)}: {case}"))
+        told = len(lines)
+
+    try:
+        child.follow(look)
+    except KeyboardInterrupt:
+        child.stop()
+        raise
+    if not report.exists():
+        raise HarnessError(f"pytest broke down: {child.complaint()}")
+    cases = list(ET.parse(report).iter("testcase"))  # noqa: S314 - written by our own
+    return [_proof(one, cases) for one in chosen]
+
+
+def _proof(entry: Entry, cases: Iterable[ET.Element]) -> Proof:
+    shown, seconds, why = {}, 0.0, ""
+    for case in cases:
+        test, _, name = case.get("name", "").partition("[")
+        if name != f"{_case(entry)}]" or test not in _COLUMNS:
+            continue
+        trouble = next((part for part in case if part.tag in {"failure", "error"}), None)
+        shown[_COLUMNS[test]] = trouble is None
+        seconds += float(case.get("time", "0"))
+        if trouble is not None:
+            why = why or f"{_COLUMNS[test]}: no: {trouble.get('message', '')[:500]}"
+    return Proof(id=entry.requirement.id, shown=shown, seconds=seconds, why=why)
+
+
+def _table(proofs: Iterable[Proof]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("id", *_ORDER, "seconds"):
+        table.add_column(name, justify="right" if name == "seconds" else "left")
+    words = {True: Text("yes", style="green"), False: Text("NO", style="bold red"), None: Text("")}
+    for one in proofs:
+        cells = [words[one.shown.get(name)] for name in _ORDER]
+        table.add_row(Text(one.id), *cells, Text(f"{one.seconds:.1f}"))
+    return table

@@ -1,0 +1,94 @@
+"""Each fault is proven: a sound platform withstands it, and its sham is not taken for it."""
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hotfire.experiment import Experiment
+from hotfire.rundir import Result, RunDirectory
+from hotfire.verdict import Verdict
+from tests.world import World
+
+pytestmark = pytest.mark.lab
+
+ROOT = Path(__file__).parents[2]
+FAULTS = sorted((ROOT / "experiments").glob("*/*.yaml"))
+CASES = [pytest.param(path, id=path.stem) for path in FAULTS]
+# Long enough for bands, short enough for every fault twice in a row.
+QUICK = {
+    "measurement": {
+        "baseline_seconds": 20, "baseline_requests": 200, "window_seconds": 5,
+        "window_requests": 40, "hold_seconds": 15, "band_floor_seconds": 0.05,
+        "band_floor_tpot_seconds": 0.005,
+    },
+    "load": {"rate_per_second": 16.0, "max_tokens": 12},
+}  # fmt: skip
+SHAM_SECONDS = {"injection_seconds": 10.0}
+Results = dict[str, Result]
+
+
+@pytest.fixture(scope="module")
+def quick_target(world: World, scripted_target: Path) -> Path:
+    """The scripted stack's target file with a short look before and after each fault."""
+    return written(scripted_target, "quick.yaml", QUICK)
+
+
+def written(target: Path, name: str, changes: Mapping[str, object]) -> Path:
+    document = yaml.safe_load(target.read_text()) | dict(changes)
+    path = target.with_name(name)
+    path.write_text(yaml.safe_dump(document))
+    return path
+
+
+@pytest.fixture(scope="module")
+def withstood(
+    quick_target: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Results:
+    """What came of every selected fault, fired for real."""
+    return fired(request, quick_target, tmp_path_factory.mktemp("faults") / "run")
+
+
+@pytest.fixture(scope="module")
+def shams(
+    quick_target: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Results:
+    """What came of the sham of every selected fault."""
+    target = written(quick_target, "sham.yaml", {"waits": SHAM_SECONDS})
+    return fired(request, target, tmp_path_factory.mktemp("shams") / "run", "--sham")
+
+
+def fired(request: pytest.FixtureRequest, target: Path, folder: Path, *options: str) -> Results:
+    """Run the faults of all selected cases in one run, as a user would; return results by id."""
+    wanted = {
+        Experiment.load(Path(str(item.callspec.params["path"]))).id
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and item.path == request.path
+    }
+    argv = [sys.executable, "-m", "pytest", "experiments", "--target", str(target), *options]
+    argv += ["--run-dir", str(folder), "-q", "-p", "no:cacheprovider"]
+    argv += [word for one in sorted(wanted) for word in ("--only", one)]
+    done = subprocess.run(
+        argv, cwd=ROOT, capture_output=True, text=True, timeout=300 * len(wanted), check=False
+    )
+    found = {one.id: one for one in RunDirectory.open(folder).results()}
+    assert set(found) >= wanted, done.stdout[-2000:]
+    return found
+
+
+@pytest.mark.parametrize("path", CASES)
+def test_sound_platform_withstands_the_fault(path: Path, withstood: Results) -> None:
+    found = withstood[Experiment.load(path).id]
+
+    assert found.verdict is Verdict.PASSED, found.reason
+
+
+@pytest.mark.parametrize("path", CASES)
+def test_sham_of_the_fault_is_inconclusive(path: Path, shams: Results) -> None:
+    found = shams[Experiment.load(path).id]
+
+    assert found.verdict is Verdict.INCONCLUSIVE, found.reason
+    assert "not proven to have taken effect" in found.reason
