@@ -334,6 +334,17 @@ class Fabric(Section):
     """Node label that names the rack."""
 
 
+Role = Literal["gateway-control-plane", "monitoring", "operator", "autoscaler"]
+
+
+class Component(Section):
+    """A part of the platform that faults may take away."""
+
+    namespace: str
+    name: str
+    kind: Literal["Deployment", "StatefulSet"] = "Deployment"
+
+
 class Images(Section):
     """Stock images that carry our code; point them at a mirror where there is one."""
 
@@ -379,6 +390,9 @@ class TargetProfile(Section):
     """The inference engine."""
     stack: StackChoice = StackChoice()
     """The reference stack."""
+    components: dict[Role, Component] = {}
+    """Where parts of the platform run that faults take away, by role; their namespaces must be in
+    `allowed_namespaces`."""
     load: RatedLoad = RatedLoad()
     """The rated load."""
     budgets: Budgets

@@ -3,7 +3,7 @@
 The file says in words what that is; these carry it out.
 """
 
-from hotfire.chaos import before, heal
+from hotfire.chaos import before, heal, janitor
 from hotfire.chaos.armed import Shot
 from hotfire.chaos.step import step_of
 from hotfire.errors import RollbackFailed
@@ -15,6 +15,8 @@ def inject() -> str:
     shot = Shot.from_environment()
     shot.require_open()
     shot.require_held()
+    if shot.fault.needs_janitor:
+        janitor.require_live(shot.world)
     shot.fault.targets.look_again(shot.world, shot.plan)
     for step in shot.fault.steps:
         for target in shot.plan.targets:

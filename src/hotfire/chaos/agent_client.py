@@ -17,7 +17,8 @@ from hotfire.waiting import until
 
 NAME: Final = "hotfire-agent"
 _LABELS: Final = {"app.kubernetes.io/name": NAME}
-_CODE: Final = "/opt/agent"
+CODE_PATH: Final = "/opt/agent"
+"""Where the agent's code lies in a pod of ours."""
 _STATE: Final = "/var/lib/hotfire-agent"
 _CALL_SECONDS: Final = 40.0
 _FOLDER: Final = Path(inspect.getfile(hotfire.agent)).parent
@@ -363,7 +364,6 @@ def _pod_spec(profile: TargetProfile, fence: int) -> Document:
     amounts = {"cpu": "250m", "memory": memory}
     # Apart from those of other targets: an agent undoes whatever an earlier one left in its folder.
     state = f"{_STATE}/{profile.system_namespace}"
-    files = [{"key": key, "path": f"hotfire/agent/{key}"} for key, _ in _code()]
     return {
         "hostNetwork": True,
         "hostPID": True,
@@ -378,7 +378,7 @@ def _pod_spec(profile: TargetProfile, fence: int) -> Document:
                 "command": [*_program(), "serve", "--code", code_digest()],
                 "args": ["--fence", str(fence)],
                 "env": [
-                    {"name": "PYTHONPATH", "value": _CODE},
+                    {"name": "PYTHONPATH", "value": CODE_PATH},
                     {"name": "PYTHONUNBUFFERED", "value": "1"},
                 ],
                 "securityContext": {"privileged": True, "runAsUser": 0},
@@ -386,16 +386,27 @@ def _pod_spec(profile: TargetProfile, fence: int) -> Document:
                 # What it says when it refuses to start is then read from the pod.
                 "terminationMessagePolicy": "FallbackToLogsOnError",
                 "volumeMounts": [
-                    {"name": "code", "mountPath": _CODE},
+                    mounted_code(),
                     {"name": "state", "mountPath": _STATE},
                 ],
             }
         ],
         "volumes": [
-            {"name": "code", "configMap": {"name": NAME, "items": files}},
+            code_volume(),
             {"name": "state", "hostPath": {"path": state, "type": "DirectoryOrCreate"}},
         ],
     }
+
+
+def mounted_code() -> Document:
+    """Return where a container of ours finds the agent's code."""
+    return {"name": "code", "mountPath": CODE_PATH}
+
+
+def code_volume() -> Document:
+    """Return the agent's code as a volume of a pod."""
+    files = [{"key": key, "path": f"hotfire/agent/{key}"} for key, _ in _code()]
+    return {"name": "code", "configMap": {"name": NAME, "items": files}}
 
 
 def code_digest() -> str:
@@ -405,7 +416,7 @@ def code_digest() -> str:
 
 def _program() -> list[str]:
     """Return the words that start the agent's program, in a pod of ours, if it is that code."""
-    return ["python3", "-c", inspect.getsource(start), _CODE, code_digest()]
+    return ["python3", "-c", inspect.getsource(start), CODE_PATH, code_digest()]
 
 
 def _code() -> Iterator[tuple[str, str]]:

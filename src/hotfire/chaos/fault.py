@@ -36,3 +36,8 @@ class Fault(Written):
     """Who puts right what was broken; only a target that must and does not has failed."""
     budgets: Budgets
     """Defaults; a profile's ``fault_budgets`` replace single ones."""
+
+    @property
+    def needs_janitor(self) -> bool:
+        """Whether the undo of a step lives in the cluster, where the janitor does it."""
+        return any(step.lives_on == "cluster" for step in self.steps)

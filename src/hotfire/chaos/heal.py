@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from hotfire.chaos import lease, undo
+from hotfire.chaos import janitor, lease, undo
 from hotfire.chaos.agent_client import AgentClient, AgentEntry
 from hotfire.chaos.lease import RunLease
 from hotfire.chaos.plan import World, ready_engines
@@ -293,6 +293,7 @@ def _remove_namespaces(world: World, runs: Path | None) -> list[Healed]:
     cluster, profile = world.cluster, world.profile
     if world.agent.nodes():
         world.agent.remove()
+    janitor.remove(cluster, profile.system_namespace)
     belongings = Estate(cluster, profile.system_namespace, run_id="", journals=_made_journals(runs))
     made = belongings.made()
     others = [one for one in made if not one.is_system]

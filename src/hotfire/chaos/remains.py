@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from hotfire.chaos import heal, lease
+from hotfire.chaos import heal, janitor, lease
 from hotfire.chaos.plan import World
 from hotfire.chaos.undo import State, UndoEntry, UndoJournal
 from hotfire.closing import Closing
@@ -117,6 +117,7 @@ class Sweep:
             with closing.step("the agents removed"):
                 if self.world.agent.run_id() == self.run_id:
                     self.world.agent.remove()
+                    janitor.remove(self.world.cluster, self.world.profile.system_namespace)
             # Records of what is gone already, too: nothing is deleted by them.
             for one in self._recorded():
                 if not one.is_system:

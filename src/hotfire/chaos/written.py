@@ -26,6 +26,8 @@ class Target(Written):
     restarts: int = 0
     """Of the pod's engine container, so far."""
     link: str = ""
+    resource: str = ""
+    """Of a workload, as the API's paths name its kind: deployments, statefulsets."""
 
     def __str__(self) -> str:
         """Return it as a person would name it."""

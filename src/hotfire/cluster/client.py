@@ -328,9 +328,18 @@ class Cluster:
         body: Document,
         *,
         api_version: str = "v1",
+        dry_run: bool = False,
     ) -> Document:
-        """Merge-patch one object with fixed values and return it."""
+        """Merge-patch one object with fixed values and return it.
+
+        With a uid in its metadata only that very object is patched. With ``dry_run`` the server
+        says what would come of it.
+
+        Raises:
+            Conflict: an object of this name lives under another uid.
+        """
         self._record("patch", kind, namespace, name, body=body)
+        options = {"dry_run": "All"} if dry_run else {}
 
         def patched() -> Document:
             return _plain(
@@ -340,6 +349,7 @@ class Cluster:
                     namespace=namespace,
                     content_type="application/merge-patch+json",
                     field_manager=FIELD_MANAGER,
+                    **options,
                 )
             )
 

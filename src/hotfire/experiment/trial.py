@@ -11,12 +11,13 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Final, Literal, Self
 
-from hotfire.chaos import heal
+from hotfire.chaos import heal, janitor
 from hotfire.chaos.armed import Armed, tell
 from hotfire.chaos.heal import Healed
 from hotfire.chaos.lease import RunLease
 from hotfire.chaos.plan import Plan, World
 from hotfire.chaos.step import Step
+from hotfire.chaos.tenure import estate_of
 from hotfire.chaos.undo import State, Undo, UndoEntry, UndoJournal
 from hotfire.chaos.watch import Watch
 from hotfire.chaos.written import Target
@@ -97,6 +98,7 @@ class Trial:
         with ExitStack() as stack:
             stack.enter_context(_ended_by_signals())
             lease = stack.enter_context(self._lease())
+            self._have_janitor()
             update = {"token": lease.token}
             self._entries = tuple(one.model_copy(update=update) for one in self._entries)
             stack.push(self._heal_at_exit)
@@ -264,6 +266,14 @@ class Trial:
             ),
             expires_at=None if step.lives_on == "nowhere" else now + lease,
         )
+
+    def _have_janitor(self) -> None:
+        """Have somebody in the cluster who undoes it if we die, where a node cannot."""
+        steps, targets = self.experiment.fault.steps, self.plan.targets
+        if self.experiment.fault.needs_janitor:
+            rules = [rule for step in steps for one in targets for rule in step.rules(one)]
+            belongings = estate_of(self.world.cluster, self.world.profile, self.run)
+            janitor.ensure(self.world, belongings, run_id=self._run_id, rules=rules)
 
     def _write_armed(self) -> None:
         armed = Armed(

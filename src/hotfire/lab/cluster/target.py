@@ -18,6 +18,10 @@ MEASUREMENT: dict[str, Any] = {
     "band_floor_seconds": 0.02,
     "band_floor_tpot_seconds": 0.001,
 }
+_COMPONENTS = {
+    "gateway-control-plane": {"namespace": "envoy-gateway-system", "name": "envoy-gateway"},
+    "monitoring": {"namespace": "monitoring", "name": "prometheus"},
+}
 _FAULT_BUDGETS = {
     # The gateway's address is anycast from every node: when a router loses a node, it hashes its
     # flows anew, and those that change their node are reset. Up to 30 % of the streams in flight at
@@ -37,6 +41,11 @@ def document(topology: Topology, ports: Ports) -> dict[str, Any]:
     return {
         "name": "hotfire lab",
         "kubeconfig": "kubeconfig",
+        "allowed_namespaces": [
+            "hotfire-stack",
+            *sorted({each["namespace"] for each in _COMPONENTS.values()}),
+        ],
+        "components": _COMPONENTS,
         "gateway": {
             "url": f"http://{GATEWAY_ADDRESS}",
             "host_url": f"http://127.0.0.1:{ports.gateway}",
@@ -46,7 +55,12 @@ def document(topology: Topology, ports: Ports) -> dict[str, Any]:
         "engine": {"model": "tiny"},
         "accelerator": {"memory": "host-cgroup"},
         "stack": {"deploy": True, "overlay": "lab"},
-        "claims": ["canary", "quotas", *(["redundant-uplinks"] if topology.uplinks > 1 else [])],
+        "claims": [
+            "canary",
+            "quotas",
+            "metrics-store",
+            *(["redundant-uplinks"] if topology.uplinks > 1 else []),
+        ],
         "budgets": "lab",
         "load": _LOAD,
         "measurement": MEASUREMENT,

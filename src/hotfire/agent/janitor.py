@@ -1,0 +1,174 @@
+"""The janitor: puts back in the cluster what a dead run broke there, when its Lease has ended.
+
+It runs as a pod of a stock Python image beside the agents, and may do no more than the undos that
+are armed need. It undoes by a closed list of ways; what an entry calls itself names no code.
+"""
+
+import json
+import re
+import ssl
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hotfire.agent.host import OperationError
+
+_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_SERVER = "https://kubernetes.default.svc"
+_LEASE = "hotfire-run"
+_SELECTOR = "hotfire.dev/undo=true"
+_ALIVE = Path("/tmp/alive")  # noqa: S108 - its own pod's
+_ANSWER_SECONDS = 10.0
+_POLL_SECONDS = 2.0
+_LARGEST_BYTES = 16 << 20
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+_SCALABLE = {"deployments", "statefulsets"}
+Document = dict[str, Any]
+
+
+class Api:
+    """The API server, as the pod's own account reaches it."""
+
+    def __init__(self, server: str = _SERVER, account: Path = _ACCOUNT) -> None:
+        self._server = server
+        self._account = account
+        secure = server.startswith("https:")
+        self._context = ssl.create_default_context(cafile=account / "ca.crt") if secure else None
+
+    def get(self, path: str) -> Document | None:
+        """Return what lies there; None where nothing does."""
+        return self._ask("GET", path)
+
+    def patch(self, path: str, body: Document) -> None:
+        """Merge-patch an object."""
+        if self._ask("PATCH", path, body) is None:
+            raise OperationError(f"{path} is gone")
+
+    def _ask(self, method: str, path: str, body: Document | None = None) -> Document | None:
+        headers = {
+            # Read anew each time: the kubelet replaces it.
+            "Authorization": f"Bearer {(self._account / 'token').read_text().strip()}",
+            "Content-Type": "application/merge-patch+json",
+        }
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self._server + path, data, headers, method=method)  # noqa: S310
+        try:
+            with urllib.request.urlopen(  # noqa: S310 - the cluster's own address
+                request, timeout=_ANSWER_SECONDS, context=self._context
+            ) as reply:
+                found = json.loads(reply.read(_LARGEST_BYTES))
+                return found if isinstance(found, dict) else None
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return None
+            raise OperationError(f"{method} {path}: {error.code} {error.read(500)!r}") from error
+        except (OSError, ValueError) as error:
+            raise OperationError(f"{method} {path}: {error}") from error
+
+
+class Janitor:
+    """Watches one target's Lease; once that has ended, every open entry is undone."""
+
+    def __init__(self, api: Api, namespace: str, *, clock: Callable[[], float]) -> None:
+        self._api = api
+        self._namespace = namespace
+        self._clock = clock
+        self._seen: tuple[str, str] | None = None
+        self._seen_at = clock()
+
+    def turn(self) -> list[str]:
+        """Look once, undo where it is time to; return what was done, or why it was not.
+
+        Raises:
+            OperationError: nobody could look.
+        """
+        if not self._ended():
+            return []
+        where = f"/api/v1/namespaces/{self._namespace}/configmaps"
+        found = self._api.get(f"{where}?labelSelector={urllib.parse.quote(_SELECTOR)}") or {}
+        return [told for copy in found.get("items", []) if (told := self._undone(copy))]
+
+    def _ended(self) -> bool:
+        """Return whether nobody has renewed the Lease for as long as it lasts, by our own clock."""
+        path = f"/apis/coordination.k8s.io/v1/namespaces/{self._namespace}/leases/{_LEASE}"
+        lease = self._api.get(path)
+        if lease is None:
+            return True
+        spec = lease.get("spec") or {}
+        seen = str(spec.get("holderIdentity")), str(spec.get("renewTime"))
+        if seen != self._seen:
+            self._seen, self._seen_at = seen, self._clock()
+        return self._clock() - self._seen_at > float(spec.get("leaseDurationSeconds") or 0)
+
+    def _undone(self, copy: Document) -> str:
+        name = (copy.get("metadata") or {}).get("name", "?")
+        try:
+            entry = json.loads(copy["data"]["entry.json"])
+            way = WAYS.get(entry["undo"]["step"]["word"])
+            if way is None or entry["state"] == "healed":
+                return ""
+            return f"{name}: {way(self._api, entry)}"
+        except OperationError as error:
+            return f"{name}: not undone: {error}"
+        except Exception as error:  # noqa: BLE001 - one bad entry hides no other
+            return f"{name}: cannot be read ({type(error).__name__}: {error})"
+
+
+def scale_back(api: Api, entry: Document) -> str:
+    """Give a workload its former number of replicas."""
+    target, replicas = entry["target"], int(entry["undo"]["former"]["replicas"])
+    resource = target["resource"]
+    if resource not in _SCALABLE:
+        raise OperationError(
+            f"{resource!r} is not scaled back; known are {', '.join(sorted(_SCALABLE))}"
+        )
+    namespace, name = _name(target["namespace"]), _name(target["name"])
+    path = f"/apis/apps/v1/namespaces/{namespace}/{resource}/{name}"
+    # With the uid the server refuses another object under the same name.
+    api.patch(path, {"metadata": {"uid": target["uid"]}, "spec": {"replicas": replicas}})
+    return f"{resource} {namespace}/{name} has {replicas} replicas again"
+
+
+def uncordon(api: Api, entry: Document) -> str:
+    """Let pods come to a node again, where they could before."""
+    target = entry["target"]
+    if entry["undo"]["former"].get("unschedulable") == "true":
+        return f"node {target['name']} was cordoned before"
+    body = {"metadata": {"uid": target["uid"]}, "spec": {"unschedulable": None}}
+    api.patch(f"/api/v1/nodes/{_name(target['name'])}", body)
+    return f"node {target['name']} takes pods again"
+
+
+WAYS: dict[str, Callable[[Api, Document], str]] = {"scale": scale_back, "cordon": uncordon}
+
+
+def _name(text: object) -> str:
+    if not isinstance(text, str) or not _NAME.fullmatch(text):
+        raise OperationError(f"{text!r} is no name of an object")
+    return text
+
+
+def main(namespace: str) -> None:
+    """Look every two seconds, for as long as the pod lives; its file tells that it can."""
+    janitor, told = Janitor(Api(), _name(namespace), clock=time.monotonic), ""
+    while True:
+        try:
+            lines = janitor.turn()
+            _ALIVE.touch()
+        except OperationError as error:
+            lines = [str(error)]
+        said = "\n".join(lines)
+        if said and said != told:
+            sys.stdout.write(said + "\n")
+            sys.stdout.flush()
+        told = said
+        time.sleep(_POLL_SECONDS)  # noqa: TID251 - in a pod that has no more of hotfire than this
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,73 @@
+"""A part of the platform beside the engines, such as the gateway's control plane."""
+
+from typing import Final, Literal
+
+from hotfire.chaos.aim import TargetWord, spared_engines
+from hotfire.chaos.plan import Plan, World, engines, names, pod_target
+from hotfire.chaos.written import Target
+from hotfire.cluster import Document
+from hotfire.errors import HarnessError
+from hotfire.profile import Role
+
+KINDS: Final = {"deployments": "Deployment", "statefulsets": "StatefulSet"}
+
+
+class Component(TargetWord):
+    """The workload that the target file names for a role."""
+
+    word: Literal["component"] = "component"
+    role: Role
+
+    def resolve(self, world: World, experiment: str) -> Plan:
+        """Return that workload as the target, and every Ready engine as a bystander."""
+        profile = world.profile
+        pods = engines(world.cluster, profile)
+        ready = [pod for pod in pods if pod.serving]
+        return Plan(
+            experiment=experiment,
+            survivors=len(ready),
+            targets=(self._target(world),),
+            bystanders=tuple(pod_target(pod, profile) for pod in ready),
+            before=tuple(pod.uid for pod in pods),
+        )
+
+    def spared(self, world: World, plan: Plan) -> str:
+        """Return which engines go on serving: all of them."""
+        if not plan.bystanders:
+            raise HarnessError("no engine is Ready")
+        return f"every engine, {spared_engines(world, plan)}: {names(plan.bystanders)}"
+
+    def look_again(self, world: World, plan: Plan) -> None:
+        """Make sure that it is the same workload, and as large as it was."""
+        now = self._target(world)
+        if now.uid != plan.targets[0].uid:
+            raise HarnessError(f"the plan's {plan.targets[0]} is another one now: {now.uid}")
+
+    def _target(self, world: World) -> Target:
+        place = world.profile.components.get(self.role)
+        if place is None:
+            raise HarnessError(
+                f"set components.{self.role} to the namespace and name of its workload"
+            )
+        found = workload(world, place.kind, place.namespace, place.name)
+        if found is None:
+            where = f"{place.kind} {place.namespace}/{place.name}"
+            raise HarnessError(f"components.{self.role}: there is no {where}")
+        return Target(
+            kind="workload",
+            name=place.name,
+            namespace=place.namespace,
+            uid=found["metadata"]["uid"],
+            resource=f"{place.kind.lower()}s",
+        )
+
+
+def workload(world: World, kind: str, namespace: str, name: str) -> Document | None:
+    """Return a workload as it is now; None where there is none."""
+    return world.cluster.get(kind, namespace, name, api_version="apps/v1")
+
+
+def workload_of(world: World, target: Target) -> Document | None:
+    """Return a target as it is now; None where that very object is gone."""
+    found = workload(world, KINDS[target.resource], target.namespace, target.name)
+    return found if found and found["metadata"]["uid"] == target.uid else None

@@ -1,0 +1,144 @@
+"""The janitor undoes when the Lease has ended, never before, and only by its closed list."""
+
+import json
+from typing import Any
+
+import pytest
+
+from hotfire.agent.host import OperationError
+from hotfire.agent.janitor import Janitor
+
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/system/leases/hotfire-run"
+Document = dict[str, Any]
+
+
+class FakeCluster:
+    """What the janitor asks the API server for, and what it was told."""
+
+    def __init__(self) -> None:
+        self.lease: Document | None = lease("2026-01-01T00:00:00Z")
+        self.copies: list[Document] = []
+        self.patches: list[tuple[str, Document]] = []
+        self.refused = ""
+
+    def get(self, path: str) -> Document | None:
+        if path == LEASE:
+            return self.lease
+        assert path.startswith("/api/v1/namespaces/system/configmaps?labelSelector=")
+        return {"items": self.copies}
+
+    def patch(self, path: str, body: Document) -> None:
+        if self.refused and self.refused in path:
+            raise OperationError("403")
+        self.patches.append((path, body))
+
+
+def lease(renewed: str, seconds: int = 60) -> Document:
+    spec = {"holderIdentity": "run", "renewTime": renewed, "leaseDurationSeconds": seconds}
+    return {"spec": spec}
+
+
+def copy(
+    word: str = "scale", name: str = "controller", state: str = "injected", **former: str
+) -> Document:
+    target = {"name": name, "namespace": "gateway", "uid": "u", "resource": "deployments"}
+    undo = {"step": {"word": word}, "former": former or {"replicas": "2"}}
+    entry = {"target": target, "undo": undo, "state": state}
+    return {"metadata": {"name": f"copy-{name}"}, "data": {"entry.json": json.dumps(entry)}}
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    return FakeCluster()
+
+
+@pytest.fixture
+def janitor(cluster: FakeCluster, clock: Clock) -> Janitor:
+    return Janitor(cluster, "system", clock=clock)  # type: ignore[arg-type]
+
+
+SCALED_BACK = (
+    "/apis/apps/v1/namespaces/gateway/deployments/controller",
+    {"metadata": {"uid": "u"}, "spec": {"replicas": 2}},
+)
+
+
+def test_nothing_is_undone_while_the_run_renews_its_lease(
+    janitor: Janitor, cluster: FakeCluster, clock: Clock
+) -> None:
+    cluster.copies = [copy()]
+    for second in range(0, 200, 20):
+        clock.now = 100 + second
+        cluster.lease = lease(f"renewed-{second}")
+        assert janitor.turn() == []
+
+    assert cluster.patches == []
+
+
+def test_everything_is_undone_once_the_lease_was_not_renewed_for_its_length(
+    janitor: Janitor, cluster: FakeCluster, clock: Clock
+) -> None:
+    cluster.copies = [copy()]
+    assert janitor.turn() == []
+    clock.now += 61
+
+    assert janitor.turn() == [
+        "copy-controller: deployments gateway/controller has 2 replicas again"
+    ]
+    assert cluster.patches == [SCALED_BACK]
+
+
+def test_a_lease_that_was_deleted_has_ended(janitor: Janitor, cluster: FakeCluster) -> None:
+    cluster.lease, cluster.copies = None, [copy()]
+
+    janitor.turn()
+
+    assert cluster.patches == [SCALED_BACK]
+
+
+def test_what_is_healed_or_lives_on_a_node_is_left_alone(
+    janitor: Janitor, cluster: FakeCluster
+) -> None:
+    cluster.lease = None
+    cluster.copies = [copy(state="healed"), copy(word="link-silent-loss"), copy(word="os.system")]
+
+    assert janitor.turn() == []
+    assert cluster.patches == []
+
+
+def test_one_bad_entry_hides_no_other(janitor: Janitor, cluster: FakeCluster) -> None:
+    cluster.lease, cluster.refused = None, "refused"
+    broken = {"metadata": {"name": "broken"}, "data": {"entry.json": "{"}}
+    cluster.copies = [broken, copy(name="../evil"), copy(name="refused"), copy()]
+
+    told = janitor.turn()
+
+    assert [line.split(":")[0] for line in told] == [
+        "broken", "copy-../evil", "copy-refused", "copy-controller",
+    ]  # fmt: skip
+    assert cluster.patches == [SCALED_BACK]
+
+
+def test_a_node_that_was_cordoned_before_stays_so(janitor: Janitor, cluster: FakeCluster) -> None:
+    cluster.lease = None
+    cluster.copies = [
+        copy(word="cordon", name="n1", unschedulable="true"),
+        copy(word="cordon", name="n2", unschedulable="false"),
+    ]
+
+    janitor.turn()
+
+    body = {"metadata": {"uid": "u"}, "spec": {"unschedulable": None}}
+    assert cluster.patches == [("/api/v1/nodes/n2", body)]
