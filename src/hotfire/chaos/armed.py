@@ -83,7 +83,7 @@ class Shot:
 
     @property
     def world(self) -> World:
-        return World(cluster=self.cluster, agent=self.agent, profile=self.profile)
+        return World(cluster=self.cluster, agent=self.agent, profile=self.profile, run=self.run)
 
     @property
     def before(self) -> Before:

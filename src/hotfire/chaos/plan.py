@@ -9,6 +9,7 @@ from hotfire.chaos.written import Target, Written
 from hotfire.cluster import Cluster, Pod
 from hotfire.errors import HarnessError
 from hotfire.profile import TargetProfile
+from hotfire.rundir import RunDirectory
 
 
 class Plan(Written):
@@ -35,6 +36,8 @@ class World:
     cluster: Cluster
     agent: AgentClient
     profile: TargetProfile
+    run: RunDirectory | None = None
+    """Where a step may record what it does beside; None outside a run."""
 
 
 def engines(cluster: Cluster, profile: TargetProfile) -> list[Pod]:

@@ -7,6 +7,9 @@ import signal
 import sys
 from contextlib import suppress
 
+from hotfire.chaos import beside
+from hotfire.experiment.loads import load_beside
+
 _PR_SET_PDEATHSIG = 1
 
 
@@ -17,6 +20,7 @@ def main(driver: str, *arguments: str) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != int(driver):
         raise SystemExit("the driver is gone")
+    beside.provide(load_beside)
     sys.argv = ["chaos", "--no-version-check", *arguments]
     runpy.run_module("chaostoolkit", run_name="__main__")
 

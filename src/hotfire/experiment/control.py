@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from hotfire.chaos import beside
 from hotfire.chaos.agent_client import AgentClient
 from hotfire.chaos.armed import VARIABLE
 from hotfire.chaos.plan import World
@@ -20,6 +21,7 @@ from hotfire.chaos.tenure import tenure
 from hotfire.cluster import Cluster
 from hotfire.errors import HotfireError
 from hotfire.experiment import Experiment, Stage, Trial
+from hotfire.experiment.loads import load_beside
 from hotfire.profile import TargetProfile
 from hotfire.rundir import RunDirectory, RunInfo
 from hotfire.traffic.runner.launch import RunningLoad
@@ -108,6 +110,7 @@ def _start(experiment: Experiment) -> Standalone:
         trial = held.enter_context(stage.arm(experiment, told))
         load = held.enter_context(rated_load(profile, run, experiment.id, cluster=cluster))
         trial.await_baseline(load)
+        beside.provide(load_beside)
         os.environ[VARIABLE] = str(trial.armed_path)
         return Standalone(trial=trial, load=load, held=held.pop_all())
 
