@@ -22,7 +22,7 @@ from hotfire.measure.history import Request
 from tests.chaos.platform import Platform
 from tests.test_recovery import served
 
-RATE = 2 * 5.0
+RATE = 2 * 8.0
 STEP = MoreLoad(times=2, prompt_words=300)
 
 
@@ -41,7 +41,7 @@ class FakeLoad:
 
 
 @pytest.fixture
-def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLoad]:
+def load(monkeypatch: pytest.MonkeyPatch) -> FakeLoad:
     """What is started from now on."""
     found = FakeLoad()
 
@@ -53,7 +53,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLoad]:
         found.living = False
 
     monkeypatch.setattr(beside, "_BESIDE", beside._Beside(starter=started))
-    yield found
+    return found
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def scene(world: World, platform: Platform) -> Scene:
 
 def test_it_is_proven_by_what_was_sent_and_ended_by_its_undo(scene: Scene, load: FakeLoad) -> None:
     STEP.fire(scene.world, scene.entries[0])
-    load.sent = 60
+    load.sent = 100
 
     assert ArrivalsRaised().look(scene).seen == "yes"
     assert LoadEnded().look(scene).seen == "no"
@@ -80,7 +80,7 @@ def test_it_is_proven_by_what_was_sent_and_ended_by_its_undo(scene: Scene, load:
 
 @pytest.mark.parametrize(
     ("sent", "every_seconds", "living"),
-    [(0, 0.1, True), (20, 0.1, True), (30, 0.25, True), (60, 0.1, False)],
+    [(0, 0.1, True), (20, 1 / RATE, True), (30, 0.25, True), (100, 1 / RATE, False)],
     ids=["nothing-yet", "too-short", "too-few", "dead"],
 )
 def test_too_little_is_no_surge(
