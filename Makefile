@@ -23,15 +23,17 @@ test-devices: .venv/.ready  ## Those that fill a real NVIDIA GPU; it must be idl
 check: static  ## Format, lint, types, layers, quick tests.
 	$(PY) -m pytest tests -m "not lab" -q
 
-static: .venv/.ready  ## Format, lint, types, layers, and whether docs/map.md is fresh.
+static: .venv/.ready  ## Format, lint, types, layers, and whether docs/map.md and docs/catalogue.md are fresh.
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	$(PY) docs/map.py --check
+	$(PY) docs/catalogue.py --check
 
-map: .venv/.ready  ## docs/map.md, written anew from the first line of every source file.
+map: .venv/.ready  ## docs/map.md and docs/catalogue.md, written anew from the files themselves.
 	$(PY) docs/map.py
+	$(PY) docs/catalogue.py
 
 # Versions and hashes only: an index address never gets into the repository.
 lock: .venv/.ready

@@ -1,5 +1,6 @@
 """``hotfire prove``: every check against its broken twin, every fault against its sham."""
 
+import os
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Sequence
@@ -17,6 +18,8 @@ from hotfire.cli.project import project_root
 from hotfire.errors import HarnessError, ProfileError
 from hotfire.terminal import Terminal
 
+EVERYTHING_VARIABLE: Final = "HOTFIRE_PROVE_EVERYTHING"
+"""Set for the tests: take every twin and every fault, not only those that are quick."""
 _CHECKS: Final = "tests/lab/test_every_check_can_fail.py"
 _FAULTS: Final = "tests/lab/test_every_fault_is_proven.py"
 _COLUMNS: Final = {
@@ -87,6 +90,7 @@ def _proven(chosen: Sequence[Entry], root: Path, folder: Path, console: Terminal
     argv = [path for path, kind in files.items() if kind in kinds]
     argv += ["-k", " or ".join(_case(one) for one in chosen), "-m", "lab", "-v", "--color=no"]
     argv += ["-p", "no:cacheprovider", f"--junitxml={report}"]
+    os.environ[EVERYTHING_VARIABLE] = "1"
     child, told = Child.start(argv, root=root, log=log), 0
 
     def look() -> None:
