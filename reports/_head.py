@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from hotfire.outcome import Outcome, headline
+from hotfire.outcome import Outcome, headline, judged
 from hotfire.rundir import BudgetRow, RunDirectory, RunInfo
 from hotfire.verdict import Verdict
 from reports._words import counted, label, lead, plain, tally, title
@@ -57,7 +57,7 @@ class LoadVerdict(BaseModel):
 
 def head(run: RunDirectory, found: Sequence[Outcome]) -> Head:
     """Return the head of a run's page; requirements go before a load."""
-    info, load = run.info(), None if found else load_verdict(run)
+    info, load = judged(run), None if found else load_verdict(run)
     if load is None:
         return Head(
             title=title(info),

@@ -21,6 +21,7 @@ from reports._loads import Load, loads, other_loads, percentiles
 SUFFIX = ".html"
 # Told elsewhere on the page.
 _TOLD = {"reason"}
+_VERDICTS = ("failed", "inconclusive", "passed", "not-applicable", "left out")
 _FILES = ("results.jsonl", "load.json", "logs/pytest.log", "timeline.jsonl")
 
 
@@ -45,6 +46,41 @@ class Section:
         return figures(self.outcome.decisive)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Area:
+    """The requirements of one area, worst first."""
+
+    name: str
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def anchor(self) -> str:
+        """Where the page tells of it."""
+        return f"area-{self.name}"
+
+    def count(self, word: str) -> int:
+        """Return how many have a verdict, or were left out."""
+        return sum(_word(one) == word for one in self.outcomes)
+
+    @property
+    def told(self) -> str:
+        """The counts in words."""
+        return ", ".join(f"{count} {word}" for word in _VERDICTS if (count := self.count(word)))
+
+
+def areas(found: Iterable[Outcome]) -> list[Area]:
+    """Return the areas of a run, those with trouble first."""
+    by_name: dict[str, list[Outcome]] = {}
+    for one in found:
+        by_name.setdefault(one.first.area or "run", []).append(one)
+    made = [Area(name=name, outcomes=tuple(rows)) for name, rows in by_name.items()]
+    return sorted(made, key=lambda area: (-area.outcomes[0].verdict.weight, area.name))
+
+
+def _word(outcome: Outcome) -> str:
+    return "left out" if outcome.skipped else str(outcome.verdict)
+
+
 def render(run: RunDirectory) -> str:
     """Return the whole page; it needs nothing but itself, and links evidence beside it."""
     info = run.info()
@@ -59,6 +95,8 @@ def render(run: RunDirectory) -> str:
         info=info,
         head=head(run, found),
         outcomes=found,
+        areas=areas(found),
+        words=[word for word in _VERDICTS if any(_word(one) == word for one in found)],
         sections=sections,
         others=others,
         faults=[section for section in sections if section.is_fault],

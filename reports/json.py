@@ -2,7 +2,7 @@
 
 import json
 
-from hotfire.outcome import outcomes
+from hotfire.outcome import judged, outcomes
 from hotfire.rundir import RunDirectory
 from hotfire.shown import shown
 from reports._head import head
@@ -14,7 +14,7 @@ SUFFIX = ".json"
 
 def render(run: RunDirectory) -> str:
     """Return run.json, one object per requirement with its cases, the loads, the fault events."""
-    info = run.info()
+    info = judged(run)
     found = outcomes(run.results())
     document = {
         "run": info.model_dump(mode="json"),

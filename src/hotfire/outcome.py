@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hotfire.requirement import Level
-from hotfire.rundir import Result
+from hotfire.rundir import Result, RunDirectory, RunInfo
 from hotfire.verdict import Conformance, Verdict, conformance, merge
 
 
@@ -40,6 +40,11 @@ class Outcome:
         return all(case.skipped_by_operator for case in self.cases)
 
     @property
+    def settled(self) -> bool:
+        """Whether nobody has to look at it: it passed, does not apply, or was left out."""
+        return self.skipped or self.verdict in {Verdict.PASSED, Verdict.NOT_APPLICABLE}
+
+    @property
     def seconds(self) -> float:
         """Time all cases took."""
         return sum(case.seconds for case in self.cases)
@@ -73,6 +78,17 @@ def statement(results: Iterable[Result], *, planned: Iterable[str] = ()) -> Conf
     if found is Conformance.CONFORMANT and not latest.keys() >= set(planned):
         return Conformance.INCONCLUSIVE
     return found
+
+
+def judged(run: RunDirectory) -> RunInfo:
+    """Return a run's facts with the statement that its results add up to, if it was judged at all.
+
+    What a run once said of itself is never believed against its own results.
+    """
+    info = run.info()
+    if info.conformance is None or not (results := run.results()):
+        return info
+    return info.model_copy(update={"conformance": statement(results, planned=run.planned())})
 
 
 def headline(target: str, stated: Conformance | None, found: Iterable[Outcome]) -> str:

@@ -190,11 +190,18 @@ def _unproven(record: Record, journal: Mapping[str, Any]) -> Iterator[tuple[Verd
     for activity, exception in _raised(journal):
         yield unknown, f"{activity} could not be carried out: {exception}", False
     if _output(journal, TOOK_EFFECT) is not True:
-        yield unknown, "the fault was not proven to have taken effect", False
+        yield unknown, f"the fault was not proven to have taken effect{_looked(record)}", False
     if beyond := _beyond(record):
         yield unknown, f"harm beyond the blast radius: {beyond[0].data}", True
     if record.instrument_trouble:
         yield unknown, record.instrument_trouble, False
+
+
+def _looked(record: Record) -> str:
+    """Return what was seen instead of the effect."""
+    told = record.happened("no-effect")
+    words = told[-1].data.get("seen") if told else None
+    return f": {words}" if words else ""
 
 
 def _beyond(record: Record) -> list[Event]:
