@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from hotfire.cli.catalogue import Entry, entries
+from hotfire.cli.catalogue import CatalogueEntry, entries
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE, README = ROOT / "docs" / "catalogue.md", ROOT / "README.md"
@@ -22,7 +22,7 @@ decided and why; `hotfire prove ID` shows it on a sound platform, on its broken 
 """
 
 
-def page(found: Sequence[Entry]) -> str:
+def page(found: Sequence[CatalogueEntry]) -> str:
     """Return the page as it should be."""
     checks = [one for one in found if one.kind == "check"]
     faults = [one for one in found if one.kind == "fault"]
@@ -37,21 +37,21 @@ def page(found: Sequence[Entry]) -> str:
     )
 
 
-def _sections(found: Sequence[Entry], columns: Sequence[str]) -> Iterable[str]:
+def _sections(found: Sequence[CatalogueEntry], columns: Sequence[str]) -> Iterable[str]:
     for area in sorted({one.area for one in found}):
         rows = [_row(one) for one in found if one.area == area]
         head = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
         yield "\n".join([f"### {area}\n", *head, *rows]) + "\n"
 
 
-def _row(one: Entry) -> str:
+def _row(one: CatalogueEntry) -> str:
     wanted = one.requirement
     files = [f"`{path}`" for path in (one.path, one.twin) if path is not None]
     cells = [wanted.id, wanted.level, wanted.statement, wanted.cncf or "", "<br>".join(files)]
     return f"| {' | '.join(str(cell) for cell in cells)} |"
 
 
-def counts(found: Sequence[Entry]) -> str:
+def counts(found: Sequence[CatalogueEntry]) -> str:
     """Return README's table: how many requirements and faults each area has."""
     areas = sorted({one.area for one in found})
     rows = [
@@ -62,7 +62,7 @@ def counts(found: Sequence[Entry]) -> str:
     return "\n".join(["| area | requirements | faults |", "|---|---|---|", *rows, total, ""])
 
 
-def _count(found: Iterable[Entry], area: str | None, kind: str) -> int | str:
+def _count(found: Iterable[CatalogueEntry], area: str | None, kind: str) -> int | str:
     number = sum(one.kind == kind and area in {None, one.area} for one in found)
     return number or ""
 

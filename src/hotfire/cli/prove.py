@@ -12,7 +12,7 @@ from typing import Final
 from rich.table import Table
 from rich.text import Text
 
-from hotfire.cli.catalogue import Entry, entries, refuse_unknown
+from hotfire.cli.catalogue import CatalogueEntry, entries, refuse_unknown
 from hotfire.cli.child import Child, termination_as_interrupt
 from hotfire.cli.project import project_root
 from hotfire.errors import HarnessError, ProfileError
@@ -73,17 +73,19 @@ def carry_out(only: Sequence[str]) -> int:
     return 1 if weak else 0
 
 
-def _is_meant(entry: Entry, only: Iterable[str]) -> bool:
+def _is_meant(entry: CatalogueEntry, only: Iterable[str]) -> bool:
     names = {entry.requirement.id.casefold(), entry.area.casefold()}
     return any(word.casefold() in names for word in only)
 
 
-def _case(entry: Entry) -> str:
+def _case(entry: CatalogueEntry) -> str:
     """Return the name under which the tests know a check or a fault."""
     return entry.path.stem.removeprefix("test_")
 
 
-def _proven(chosen: Sequence[Entry], root: Path, folder: Path, console: Terminal) -> list[Proof]:
+def _proven(
+    chosen: Sequence[CatalogueEntry], root: Path, folder: Path, console: Terminal
+) -> list[Proof]:
     report, log = folder / "prove.xml", folder / "pytest.log"
     files = {_CHECKS: "check", _FAULTS: "fault"}
     kinds = {one.kind for one in chosen}
@@ -111,7 +113,7 @@ def _proven(chosen: Sequence[Entry], root: Path, folder: Path, console: Terminal
     return [_proof(one, cases) for one in chosen]
 
 
-def _proof(entry: Entry, cases: Iterable[ET.Element]) -> Proof:
+def _proof(entry: CatalogueEntry, cases: Iterable[ET.Element]) -> Proof:
     shown, seconds, why = {}, 0.0, ""
     for case in cases:
         test, _, name = case.get("name", "").partition("[")

@@ -42,9 +42,15 @@ def _killed_by_kernel(scene: Scene, target: Target) -> Sighting:
     observed, container = _observed(scene, target), _container(scene, target)
     restarted = _restarted(scene, target, container)
     ended = (container.last_terminated_reason, container.last_exit_code) if container else ("", 0)
-    oom = ended[0] == "OOMKilled" or ended[1] == _KILLED
-    words = f"agent and kubelet: OOM kills {observed.oom_kills}, container ended {ended}"
-    return Sighting.of(bool(observed.oom) and restarted and oom, words)
+    # The runtime's word is enough: the container's cgroup, and the count that the agent would have
+    # read there, may be gone before anybody looks, and an engine may end with 0 when its worker was
+    # killed. Where the runtime does not say so, the agent's count and the signal do.
+    oom = ended[0] == "OOMKilled" or (bool(observed.oom) and ended[1] == _KILLED)
+    words = (
+        f"agent: OOM kills {observed.oom_kills}, {observed.filled_bytes} bytes filled; kubelet:"
+        f" container {'restarted' if restarted else 'not restarted'}, ended {ended}"
+    )
+    return Sighting.of(restarted and oom, words)
 
 
 def _refused_by_device(scene: Scene, target: Target) -> Sighting:
