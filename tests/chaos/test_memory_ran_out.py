@@ -1,7 +1,6 @@
 """An engine that ran out of memory is told from one that merely restarted."""
 
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
@@ -29,34 +28,37 @@ def scene(world: World, platform: Platform) -> Scene:
     return Scene(world=world, plan=plan, entries=(entry,), before=observed(world, plan))
 
 
-def told(monkeypatch: pytest.MonkeyPatch, **seen: Any) -> None:
-    entry = AgentEntry(id="u-1", op="cgroup.hog", state="healed", observed=Observed(**seen))
+def told(monkeypatch: pytest.MonkeyPatch, **seen: object) -> None:
+    entry = AgentEntry(
+        id="u-1", op="cgroup.hog", state="healed", observed=Observed.model_validate(seen)
+    )
     monkeypatch.setattr(AgentClient, "entry", lambda *_: entry)
 
 
 @pytest.mark.parametrize(
-    ("restarts", "reason", "code", "oom", "seen"),
+    ("container", "oom", "seen"),
     [
-        (1, "OOMKilled", 137, True, "yes"),
+        ((1, "OOMKilled", 137), True, "yes"),
         # Its cgroup was gone before the agent looked; its first process ended politely.
-        (1, "OOMKilled", 0, False, "yes"),
+        ((1, "OOMKilled", 0), False, "yes"),
         # A runtime that does not tell.
-        (1, "Error", 137, True, "yes"),
-        (1, "Error", 137, False, "no"),
-        (1, "Error", 1, True, "no"),
-        (1, "Completed", 0, True, "no"),
-        (0, "", 0, True, "no"),
+        ((1, "Error", 137), True, "yes"),
+        ((1, "Error", 137), False, "no"),
+        ((1, "Error", 1), True, "no"),
+        ((1, "Completed", 0), True, "no"),
+        ((0, "", 0), True, "no"),
         # Of before the fault.
-        (0, "OOMKilled", 137, False, "no"),
+        ((0, "OOMKilled", 137), False, "no"),
     ],
 )
 def test_what_proves_it(
     scene: Scene, platform: Platform, monkeypatch: pytest.MonkeyPatch,
-    restarts: int, reason: str, code: int, oom: bool, seen: str,
+    container: tuple[int, str, int], oom: bool, seen: str,
 ) -> None:  # fmt: skip
-    container = platform.pod("engine-1")["status"]["containerStatuses"][0]
-    container["restartCount"] = restarts
-    container["lastState"] = {"terminated": {"reason": reason, "exitCode": code}} if reason else {}
+    restarts, reason, code = container
+    status = platform.pod("engine-1")["status"]["containerStatuses"][0]
+    status["restartCount"] = restarts
+    status["lastState"] = {"terminated": {"reason": reason, "exitCode": code}} if reason else {}
     told(monkeypatch, oom=oom, oom_kills=int(oom))
 
     assert MemoryRanOut().look(scene).seen == seen
