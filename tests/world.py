@@ -1,12 +1,14 @@
 """The standing lab with a scripted stack, as defects see it."""
 
 import json
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from fixtures.stack import Stack
+from hotfire import Endpoint
 from hotfire.cluster import Cluster, Document
 from hotfire.lab.machines import Rack
 from hotfire.profile import TargetProfile
@@ -18,6 +20,19 @@ for address in sys.argv[2:]:
     request = urllib.request.Request(f"http://{address}:8000/admin/config", sys.argv[1].encode())
     print(urllib.request.urlopen(request, timeout=5).status)
 """
+
+# Envoy Gateway's port for its proxies: what is programmed goes through it.
+_XDS = 18000
+_DEAF = f"""
+table inet hotfire_deaf {{
+  chain forward {{
+    type filter hook forward priority filter - 5;
+    tcp dport {_XDS} drop
+    tcp sport {_XDS} drop
+  }}
+}}
+"""
+_MARK = "x-followed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +52,41 @@ class World:
         argv = ["python3", "-c", _SET, json.dumps(changes), *meant]
         done = self.cluster.exec(self.profile.namespace, asker.name, container="engine", argv=argv)
         assert done.rc == 0, done.stderr
+
+    def endpoint(self) -> Endpoint:
+        """Return a client of the gateway."""
+        return Endpoint(self.profile.gateway.reachable_url, self.profile.engine.model)
+
+    def wait_answers(
+        self, right: Callable[[Endpoint], bool], *, what: str, within_seconds: float = 30
+    ) -> None:
+        """Wait until a question to the gateway is answered as it should twelve times in a row."""
+        with self.endpoint() as endpoint:
+            until(
+                lambda: all(right(endpoint) for _ in range(12)),
+                within_seconds=within_seconds,
+                what=what,
+            )
+
+    def deafen_gateway(self) -> None:
+        """Let the proxies hear of no change any more: it is accepted, and nothing is programmed."""
+        for node in self.cluster.nodes():
+            self.rack.run(node.name, ["nft", "-f", "-"], stdin=_DEAF)
+
+    def undeafen_gateway(self) -> None:
+        """Let the proxies hear again, and wait until they follow the route."""
+        for node in self.cluster.nodes():
+            self.rack.run(node.name, ["nft", "destroy", "table", "inet", "hotfire_deaf"])
+        former, mark = self.stack.way_in()["spec"]["rules"], uuid.uuid4().hex
+        header = {"set": [{"name": _MARK, "value": mark}]}
+        marker = {"type": "ResponseHeaderModifier", "responseHeaderModifier": header}
+        self.stack.patch_route({"rules": [{**former[0], "filters": [marker]}, *former[1:]]})
+        self.wait_answers(
+            lambda endpoint: endpoint.chat("?", fresh=True).headers.get(_MARK) == mark,
+            what="the gateway following its route again",
+            within_seconds=90,
+        )
+        self.stack.patch_route({"rules": former})
 
     def set_engine_containers(self, containers: list[dict[str, Any]]) -> None:
         """Replace the engines' containers and wait for the roll-out."""

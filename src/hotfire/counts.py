@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from scipy.stats import binom
+from scipy.stats import beta, binom
 
 ALPHA = 1e-4
 """Chance that a correct platform is called wrong; a nightly run meets it once in thirty years."""
@@ -44,6 +44,17 @@ def power(n: int, share: float, real: float, *, alpha: float = ALPHA) -> float:
     accepted = accepted_counts(n, share, alpha=alpha)
     missed = binom.cdf(accepted.high, n, real) - binom.cdf(accepted.low - 1, n, real)
     return float(1 - missed)
+
+
+def upper_bound(count: int, n: int, *, confidence: float = 0.95) -> float:
+    """Return the largest share that so few of ``n`` still agree with (Clopper and Pearson).
+
+    Raises:
+        ValueError: n is not positive, or the count lies outside 0-n.
+    """
+    if not 0 <= count <= n or n == 0:
+        raise ValueError(f"need a count within 0-n and n > 0, not {count} and {n}")
+    return 1.0 if count == n else float(beta.ppf(confidence, count + 1, n - count))
 
 
 def sample_size(percent: int) -> int:
