@@ -135,6 +135,9 @@ class Engine(Section):
     """Container of the pod that holds the engine; that of the reference stack."""
     port: int = Field(default=8000, gt=0, lt=65536)
     """Port of the engine's HTTP server; vLLM's default."""
+    context_tokens: int | None = Field(default=None, gt=0)
+    """Most tokens of prompt and answer together, as declared; None: what the engine itself tells
+    (``max_model_len`` among its models)."""
     replicas_per_node: int = Field(default=1, gt=0)
     """Most replicas of the model on one node; with one, a node's loss costs one replica."""
 

@@ -1,0 +1,135 @@
+"""The declared context limit is in force.
+
+Users cut their documents to the limit that they were told. An engine that refuses earlier turns
+them away; one that takes more than was planned for has less memory for everybody else, up to
+preemptions. A limit that was set where the engine does not look is found by neither until then.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pytest
+
+from fixtures.own_backends import HEADER, StartBackends, scripted_engine
+from hotfire import Endpoint, Evidence, Level, Reply, TargetProfile, requirement
+from hotfire.errors import HarnessError
+
+pytestmark = requirement(
+    "API-008",
+    Level.MUST,
+    __doc__,
+    source="https://docs.vllm.ai/en/latest/configuration/engine_args.html",
+)
+
+ROOM_TOKENS = 48
+"""Left for the answer, so that the model's own count of the prompt can be completed exactly."""
+SHORT_WORDS, LONG_WORDS = 50, 150
+TIMES = 12
+"""Of each request: several replicas serve the model, and each has its own settings."""
+OTHERS, OTHER_TOKENS = 4, 64
+# A backend of ours, told half of the declared limit.
+HALF = "half-the-limit"
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """What became of requests of exactly the limit, and of one token more."""
+
+    at_limit: list[Reply]
+    beyond: list[Reply]
+
+    @property
+    def refused(self) -> list[Reply]:
+        return [reply for reply in self.at_limit if not reply.ok]
+
+    @property
+    def let_in(self) -> list[Reply]:
+        return [reply for reply in self.beyond if reply.status != 400]
+
+
+@pytest.fixture
+def limit(profile: TargetProfile, endpoint: Endpoint) -> int:
+    """The declared limit of prompt and answer together, in tokens.
+
+    Raises:
+        HarnessError: neither the target file nor the target itself tells one.
+    """
+    if profile.engine.context_tokens is not None:
+        return profile.engine.context_tokens
+    listed = (endpoint.models().body or {}).get("data")
+    cards = [card for card in listed if isinstance(card, dict)] if isinstance(listed, list) else []
+    told = next((c.get("max_model_len") for c in cards if c.get("id") == profile.engine.model), 0)
+    if not isinstance(told, int) or told <= 0:
+        raise HarnessError("no context limit is declared; name engine.context_tokens")
+    return told
+
+
+@pytest.fixture
+def half(own_backends: StartBackends, profile: TargetProfile, limit: int) -> None:
+    own_backends({HALF: scripted_engine(HALF, profile.engine.model, max_model_len=limit // 2)})
+
+
+def ask(endpoint: Endpoint, words: int, tokens: int, backend: str | None = None) -> Reply:
+    headers = {HEADER: backend} if backend else {}
+    prompt = " ".join(["a"] * words)
+    # Fresh: a pooled connection would ask one replica only.
+    return endpoint.complete(
+        prompt, max_tokens=tokens, headers=headers, fresh=True, ignore_eos=True
+    )
+
+
+def prompt_tokens(reply: Reply) -> int:
+    """Return how many tokens the target counted in the prompt.
+
+    Raises:
+        HarnessError: it does not tell.
+    """
+    told = (reply.usage or {}).get("prompt_tokens")
+    if not isinstance(told, int):
+        raise HarnessError(f"the length of a prompt is not told: {reply.why}")
+    return told
+
+
+def words_for(tokens: int, endpoint: Endpoint) -> int:
+    """Return how many words make a prompt of at most that many tokens, and of hardly fewer."""
+    short, long = (prompt_tokens(ask(endpoint, n, 1)) for n in (SHORT_WORDS, LONG_WORDS))
+    a_word = max(1.0, (long - short) / (LONG_WORDS - SHORT_WORDS))
+    return LONG_WORDS + int((tokens - long) / a_word)
+
+
+def boundary(ask_for: Callable[[int], Reply], room: int) -> Boundary:
+    """Ask for as many tokens as there is room for, and for one more, in turn."""
+    replies = [ask_for(room + turn % 2) for turn in range(2 * TIMES)]
+    return Boundary(replies[::2], replies[1::2])
+
+
+def test_limit_length_is_accepted_and_one_token_more_is_not(
+    endpoint: Endpoint, limit: int, half: None, evidence: Evidence
+) -> None:
+    words = words_for(limit - ROOM_TOKENS, endpoint)
+    n_in = prompt_tokens(ask(endpoint, words, 1))
+    with ThreadPoolExecutor(OTHERS) as pool:
+
+        def other(turn: int) -> Reply:
+            return endpoint.chat(f"Count, {turn}.", max_tokens=OTHER_TOKENS, stream=True)
+
+        others = [pool.submit(other, turn) for turn in range(OTHERS * TIMES)]
+        found = boundary(lambda tokens: ask(endpoint, words, tokens), limit - n_in)
+        disturbed = [reply.why for one in others if not (reply := one.result()).ok]
+    evidence.record("limit_tokens", limit)
+    evidence.record("prompt_tokens", n_in)
+    evidence.record("refused_at_the_limit", len(found.refused))
+    evidence.record("let_in_beyond_it", len(found.let_in))
+    evidence.record("others_disturbed", disturbed)
+
+    assert not found.refused, f"{limit} tokens in all were refused: {found.refused[0].why}"
+    assert not found.let_in, (
+        f"{limit + 1} tokens in all were answered with {found.let_in[0].status}, not with 400"
+    )
+    assert not disturbed, f"{len(disturbed)} other streams failed meanwhile: {disturbed[0]}"
+    # Negative control: a copy with half the limit must be seen refusing earlier.
+    control = ask(endpoint, words, 1, HALF)
+    evidence.record("half_the_limit_answers", control.status)
+    if control.ok:
+        raise HarnessError(f"a backend with half the limit took a prompt of {n_in} tokens")

@@ -1,0 +1,128 @@
+"""A client disconnect frees engine resources within 5 s.
+
+Users close their pages, and retry. Where nobody tells the engine, it generates on for readers who
+have gone: the batch is full of them, and whoever waits pays for it.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+
+import pytest
+
+from fixtures.scratch import Scratch
+from fixtures.stack import CANARY, Stack
+from hotfire import Endpoint, Evidence, Level, Reply, TargetProfile, metrics, requirement
+from hotfire.errors import HarnessError
+from hotfire.waiting import eventually, until
+
+pytestmark = requirement(
+    "API-005",
+    Level.MUST,
+    __doc__,
+    source="https://docs.vllm.ai/en/latest/usage/metrics.html",
+)
+
+WITHIN_SECONDS = 5.0
+STREAMS = 20
+LEAVE_SECONDS = 4.0
+"""When every other client leaves; until then all of them are seen running."""
+STAY_SECONDS = 12.0
+"""How long the others' streams are to run: until it was seen what became of those."""
+MEASURED_TOKENS, MOST_TOKENS = 64, 1800
+LEAST_RUNNING_RATIO = 0.8
+ASKER = "asker"
+SCRAPE = """
+import sys, urllib.request
+for address in sys.argv[1:]:
+    page = urllib.request.urlopen(f"http://{address}/metrics", timeout=5)
+    print(page.read(4 << 20).decode())
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What all engines together are busy with."""
+
+    running: float
+    kv_cache: float | None
+    aborted: float | None
+
+
+@pytest.fixture
+def use(stack: Stack, scratch: Scratch, profile: TargetProfile) -> Callable[[], Use]:
+    """Ask the engines themselves what they are busy with."""
+    engines = [f"{pod.ip}:{profile.engine.port}" for pod in stack.engines() if pod.ready]
+    scratch.pod(ASKER, argv=["sleep", "3600"])
+    scratch.wait_phase(ASKER, "Running")
+
+    def asked() -> Use:
+        page = metrics.parse(scratch.exec(ASKER, ["python3", "-c", SCRAPE, *engines]))
+        running = page.total("vllm:num_requests_running")
+        if running is None:
+            raise HarnessError("the engines tell no vllm:num_requests_running")
+        aborted = page.total("vllm:request_success_total", finished_reason="abort")
+        return Use(running, page.total("vllm:kv_cache_usage_perc"), aborted)
+
+    return asked
+
+
+@pytest.fixture
+def leaving(profile: TargetProfile, endpoint: Endpoint) -> Iterator[Endpoint]:
+    """A client that closes its connection after a while, whatever has come by then."""
+    with Endpoint(
+        endpoint.base_url, profile.engine.model, deadline_seconds=LEAVE_SECONDS
+    ) as client:
+        yield client
+
+
+def stream(client: Endpoint, tokens: int) -> Reply:
+    return client.complete("Once", max_tokens=tokens, stream=True, ignore_eos=True)
+
+
+def tokens_of(endpoint: Endpoint) -> int:
+    """Return how many tokens a stream of the time that it is to run has, about."""
+    seconds = stream(endpoint, MEASURED_TOKENS).seconds
+    return min(MOST_TOKENS, round(STAY_SECONDS * MEASURED_TOKENS / seconds))
+
+
+def test_streams_that_nobody_reads_end_in_the_engine(
+    endpoint: Endpoint, leaving: Endpoint, use: Callable[[], Use], evidence: Evidence
+) -> None:
+    tokens, idle = tokens_of(endpoint), use().running
+
+    def running(least: float, most: float) -> Use | None:
+        now = use()
+        return now if least <= now.running - idle <= most else None
+
+    with ThreadPoolExecutor(STREAMS) as pool:
+        clients = (endpoint, leaving)
+        asked = [pool.submit(stream, clients[turn % 2], tokens) for turn in range(STREAMS)]
+        busy = until(
+            lambda: running(STREAMS * LEAST_RUNNING_RATIO, STREAMS),
+            within_seconds=LEAVE_SECONDS,
+            what=f"most of {STREAMS} streams running in the engines",
+        )
+        left = [one.result() for one in asked[1::2]]
+        freed = eventually(
+            lambda: running(0, STREAMS / 2),
+            within_seconds=WITHIN_SECONDS,
+        )
+        after = freed or use()
+        staying = sum(not one.done() for one in asked[::2])
+        stayed = [one.result() for one in asked[::2]]
+    gone = sum(reply.served_by != CANARY for reply in left)
+    evidence.record("with_all_clients", asdict(busy) if busy else None)
+    evidence.record("when_half_had_left", asdict(after))
+    evidence.record("left_engines", gone)
+    evidence.record("still_reading", staying)
+
+    assert freed, (
+        f"{WITHIN_SECONDS:g} s after {len(left)} of {STREAMS} clients had left, the engines still"
+        f" ran {after.running:g} streams"
+    )
+    # Negative control: those who stayed are served on; an engine that ended everything freed more.
+    broken = [reply.why for reply in stayed if not reply.ok]
+    assert not broken, f"{len(broken)} streams of clients who stayed failed: {broken[0]}"
+    if not staying:
+        raise HarnessError("the other streams had ended too: nothing tells what freed the engines")
