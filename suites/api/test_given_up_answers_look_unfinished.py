@@ -14,10 +14,10 @@ import pytest
 
 from fixtures.stack import Stack
 from hotfire import Endpoint, Evidence, Level, Reply, TargetProfile, requirement
+from hotfire.answer.openai_schema import DONE
 from hotfire.cluster import Cluster, Pod
 from hotfire.errors import HarnessError
-from hotfire.history import FailureClass
-from hotfire.openai_schema import DONE
+from hotfire.measure.history import FailureClass
 from hotfire.waiting import pause
 
 pytestmark = requirement(

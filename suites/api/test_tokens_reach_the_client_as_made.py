@@ -14,9 +14,9 @@ from fixtures.known_streams import KnownStream, StartStreams
 from fixtures.own_backends import StartBackends, scripted_engine
 from hotfire import Evidence, Level, TargetProfile, requirement
 from hotfire.errors import HarnessError
-from hotfire.slo import how_streamed, is_streamed
-from hotfire.streamed import OBSERVED_RATIO, Streamed
-from hotfire.traffic.launch import RunningLoad
+from hotfire.measure.slo import how_streamed, is_streamed
+from hotfire.measure.streamed import OBSERVED_RATIO, Streamed
+from hotfire.traffic.runner.launch import RunningLoad
 
 pytestmark = requirement(
     "API-009",

@@ -14,7 +14,7 @@ import pytest
 
 from fixtures.own_backends import HEADER, StartBackends, scripted_engine
 from hotfire import Endpoint, Evidence, Level, Reply, TargetProfile, requirement
-from hotfire.counts import upper_bound
+from hotfire.measure.counts import upper_bound
 
 pytestmark = requirement(
     "GTW-004",

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from fixtures.route_weights import RouteWeights, answered_by
 from fixtures.stack import CANARY
 from hotfire import Endpoint, Evidence, Level, Reply, TargetProfile, requirement
-from hotfire.counts import accepted_counts, power, sample_size
 from hotfire.errors import HarnessError
+from hotfire.measure.counts import accepted_counts, power, sample_size
 
 pytestmark = requirement(
     "GTW-002",

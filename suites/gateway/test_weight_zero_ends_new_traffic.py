@@ -17,8 +17,8 @@ from fixtures.route_weights import RouteWeights, answered_by
 from fixtures.stack import CANARY
 from hotfire import Endpoint, Evidence, Level, requirement
 from hotfire.errors import HarnessError
-from hotfire.history import Request
-from hotfire.traffic.launch import RunningLoad
+from hotfire.measure.history import Request
+from hotfire.traffic.runner.launch import RunningLoad
 from hotfire.waiting import pause
 
 pytestmark = requirement(
