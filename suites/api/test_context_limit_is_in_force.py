@@ -5,7 +5,6 @@ them away; one that takes more than was planned for has less memory for everybod
 preemptions. A limit that was set where the engine does not look is found by neither until then.
 """
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -32,12 +31,17 @@ OTHERS, OTHER_TOKENS = 4, 64
 HALF = "half-the-limit"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Boundary:
-    """What became of requests of exactly the limit, and of one token more."""
+    """What became of requests around the limit."""
 
+    limit: int
     at_limit: list[Reply]
-    beyond: list[Reply]
+    """Prompt and answer together have as many tokens as are allowed."""
+    answer_beyond: list[Reply]
+    """One token more was asked for. To give less is as good as to refuse: no limit is broken."""
+    prompt_beyond: list[Reply]
+    """The prompt alone has more."""
 
     @property
     def refused(self) -> list[Reply]:
@@ -45,7 +49,8 @@ class Boundary:
 
     @property
     def let_in(self) -> list[Reply]:
-        return [reply for reply in self.beyond if reply.status != 400]
+        longer = [one for one in self.answer_beyond if (total_tokens(one) or 0) > self.limit]
+        return longer + [one for one in self.prompt_beyond if one.status != 400]
 
 
 @pytest.fixture
@@ -59,10 +64,10 @@ def limit(profile: TargetProfile, endpoint: Endpoint) -> int:
         return profile.engine.context_tokens
     listed = (endpoint.models().body or {}).get("data")
     cards = [card for card in listed if isinstance(card, dict)] if isinstance(listed, list) else []
-    told = next((c.get("max_model_len") for c in cards if c.get("id") == profile.engine.model), 0)
-    if not isinstance(told, int) or told <= 0:
+    length = next((c.get("max_model_len") for c in cards if c.get("id") == profile.engine.model), 0)
+    if not isinstance(length, int) or length <= 0:
         raise HarnessError("no context limit is declared; name engine.context_tokens")
-    return told
+    return length
 
 
 @pytest.fixture
@@ -79,16 +84,26 @@ def ask(endpoint: Endpoint, words: int, tokens: int, backend: str | None = None)
     )
 
 
+def told(reply: Reply, name: str) -> int | None:
+    """Return a count of ``usage``; None: it is not told."""
+    count = (reply.usage or {}).get(name)
+    return count if isinstance(count, int) else None
+
+
+def total_tokens(reply: Reply) -> int | None:
+    return told(reply, "total_tokens")
+
+
 def prompt_tokens(reply: Reply) -> int:
     """Return how many tokens the target counted in the prompt.
 
     Raises:
         HarnessError: it does not tell.
     """
-    told = (reply.usage or {}).get("prompt_tokens")
-    if not isinstance(told, int):
+    count = told(reply, "prompt_tokens")
+    if count is None:
         raise HarnessError(f"the length of a prompt is not told: {reply.why}")
-    return told
+    return count
 
 
 def words_for(tokens: int, endpoint: Endpoint) -> int:
@@ -98,10 +113,16 @@ def words_for(tokens: int, endpoint: Endpoint) -> int:
     return LONG_WORDS + int((tokens - long) / a_word)
 
 
-def boundary(ask_for: Callable[[int], Reply], room: int) -> Boundary:
-    """Ask for as many tokens as there is room for, and for one more, in turn."""
-    replies = [ask_for(room + turn % 2) for turn in range(2 * TIMES)]
-    return Boundary(replies[::2], replies[1::2])
+def boundary(endpoint: Endpoint, limit: int, words: int, n_in: int) -> Boundary:
+    """Ask on both sides of the limit; a prompt of so many words has ``n_in`` tokens."""
+    room = limit - n_in
+    return Boundary(
+        limit=limit,
+        at_limit=[ask(endpoint, words, room) for _ in range(TIMES)],
+        answer_beyond=[ask(endpoint, words, room + 1) for _ in range(TIMES)],
+        # A word has a token at least.
+        prompt_beyond=[ask(endpoint, words + room + 1, 1) for _ in range(TIMES)],
+    )
 
 
 def test_limit_length_is_accepted_and_one_token_more_is_not(
@@ -115,7 +136,7 @@ def test_limit_length_is_accepted_and_one_token_more_is_not(
             return endpoint.chat(f"Count, {turn}.", max_tokens=OTHER_TOKENS, stream=True)
 
         others = [pool.submit(other, turn) for turn in range(OTHERS * TIMES)]
-        found = boundary(lambda tokens: ask(endpoint, words, tokens), limit - n_in)
+        found = boundary(endpoint, limit, words, n_in)
         disturbed = [reply.why for one in others if not (reply := one.result()).ok]
     evidence.record("limit_tokens", limit)
     evidence.record("prompt_tokens", n_in)
@@ -125,7 +146,8 @@ def test_limit_length_is_accepted_and_one_token_more_is_not(
 
     assert not found.refused, f"{limit} tokens in all were refused: {found.refused[0].why}"
     assert not found.let_in, (
-        f"{limit + 1} tokens in all were answered with {found.let_in[0].status}, not with 400"
+        f"{len(found.let_in)} requests of more than {limit} tokens were not refused; one was"
+        f" answered {found.let_in[0].status}, {total_tokens(found.let_in[0])} tokens in all"
     )
     assert not disturbed, f"{len(disturbed)} other streams failed meanwhile: {disturbed[0]}"
     # Negative control: a copy with half the limit must be seen refusing earlier.
