@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fixtures.stack import Stack
-from hotfire import Endpoint
+from hotfire import Endpoint, Reply
 from hotfire.cluster import Cluster, Document
 from hotfire.lab.machine.machines import Rack
 from hotfire.profile import TargetProfile
@@ -33,6 +33,8 @@ table inet hotfire_deaf {{
 }}
 """
 _MARK = "x-followed"
+_ROUTE_API = "gateway.networking.k8s.io/v1"
+_POLICY_API, _POLICY = "gateway.envoyproxy.io/v1alpha1", "EnvoyExtensionPolicy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,57 @@ class World:
                 within_seconds=within_seconds,
                 what=what,
             )
+
+    @contextmanager
+    def more_rules(self, *rules: Document, asked: Callable[[Endpoint], Reply]) -> Iterator[None]:
+        """Have another route beside the engines' own, at the same gateway.
+
+        ``asked`` sends a request that is to go by these rules, from the block's start to its end.
+        """
+        namespace, parents = self.profile.namespace, self.stack.way_in()["spec"]["parentRefs"]
+        header = {"set": [{"name": _MARK, "value": "more-rules"}]}
+        marker = {"type": "ResponseHeaderModifier", "responseHeaderModifier": header}
+        spec = {"parentRefs": parents, "rules": [{**rule, "filters": [marker]} for rule in rules]}
+        route = {"apiVersion": _ROUTE_API, "kind": "HTTPRoute", "metadata": {"name": "more-rules"}}
+        self.cluster.apply([route | {"spec": spec}], namespace=namespace)
+        try:
+            self.wait_answers(
+                lambda endpoint: asked(endpoint).headers.get(_MARK) == "more-rules",
+                what="the gateway following more rules",
+            )
+            yield
+        finally:
+            self.cluster.delete("HTTPRoute", namespace, "more-rules", api_version=_ROUTE_API)
+            self.wait_answers(
+                lambda endpoint: _MARK not in asked(endpoint).headers,
+                what="the gateway without those rules",
+            )
+
+    @contextmanager
+    def gateway_program(self, *, on_request: str = "", on_response: str = "") -> Iterator[None]:
+        """Let the gateway run Lua on what passes it; ``handle`` is the request or the answer."""
+        namespace, route = self.profile.namespace, self.stack.way_in()["metadata"]["name"]
+        target = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": route}
+        mark = f'handle:headers():add("{_MARK}", "program")'
+        program = f"""
+            function envoy_on_request(handle) {on_request} end
+            function envoy_on_response(handle) {mark} {on_response} end
+        """
+        spec = {"targetRefs": [target], "lua": [{"type": "Inline", "inline": program}]}
+        policy = {"apiVersion": _POLICY_API, "kind": _POLICY, "metadata": {"name": "program"}}
+        self.cluster.apply([policy | {"spec": spec}], namespace=namespace)
+        try:
+            self._wait_program(runs=True)
+            yield
+        finally:
+            self.cluster.delete(_POLICY, namespace, "program", api_version=_POLICY_API)
+            self._wait_program(runs=False)
+
+    def _wait_program(self, *, runs: bool) -> None:
+        self.wait_answers(
+            lambda endpoint: (_MARK in endpoint.chat("?", fresh=True).headers) == runs,
+            what=f"the gateway running a program: {runs}",
+        )
 
     def deafen_gateway(self) -> None:
         """Let the proxies hear of no change any more: it is accepted, and nothing is programmed."""

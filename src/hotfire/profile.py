@@ -129,6 +129,8 @@ class Engine(Section):
     """Name under which the model is served."""
     aliases: list[str] = []
     """Other names under which it may answer: that of an adapter's base model, a dated version."""
+    other_models: list[str] = []
+    """Names of other models that the same gateway serves."""
     selector: dict[str, str] = {"app": "vllm"}
     """Labels of the engine pods; those of the reference stack."""
     container: str = "vllm"
