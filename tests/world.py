@@ -121,6 +121,22 @@ class World:
             what=f"the gateway running a program: {runs}",
         )
 
+    def traffic_policy(self) -> Document:
+        """Return what the gateway is told of how to treat its backends."""
+        found = self.cluster.get(
+            "BackendTrafficPolicy", self.profile.namespace, "inference", api_version=_POLICY_API
+        )
+        assert found is not None
+        spec: Document = found["spec"]
+        return spec
+
+    def set_traffic_policy(self, **spec: object) -> None:
+        """Merge-patch it."""
+        namespace, body = self.profile.namespace, {"spec": spec}
+        self.cluster.patch(
+            "BackendTrafficPolicy", namespace, "inference", body, api_version=_POLICY_API
+        )
+
     def deafen_gateway(self) -> None:
         """Let the proxies hear of no change any more: it is accepted, and nothing is programmed."""
         for node in self.cluster.nodes():

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 
 import pytest
 
-from fixtures.scratch import Scratch
-from fixtures.stack import CANARY, Stack
-from hotfire import Endpoint, Evidence, Level, Reply, TargetProfile, metrics, requirement
+from fixtures.engine_metrics import EngineMetrics
+from fixtures.stack import CANARY
+from hotfire import Endpoint, Evidence, Level, Reply, TargetProfile, requirement
 from hotfire.errors import HarnessError
 from hotfire.waiting import eventually, until
 
@@ -31,13 +31,6 @@ STAY_SECONDS = 12.0
 """How long the others' streams are to run: until it was seen what became of those."""
 MEASURED_TOKENS, MOST_TOKENS = 64, 1800
 LEAST_RUNNING_RATIO = 0.8
-ASKER = "asker"
-SCRAPE = """
-import sys, urllib.request
-for address in sys.argv[1:]:
-    page = urllib.request.urlopen(f"http://{address}/metrics", timeout=5)
-    print(page.read(4 << 20).decode())
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +43,21 @@ class Use:
 
 
 @pytest.fixture
-def use(stack: Stack, scratch: Scratch, profile: TargetProfile) -> Callable[[], Use]:
-    """Ask the engines themselves what they are busy with."""
-    engines = [f"{pod.ip}:{profile.engine.port}" for pod in stack.engines() if pod.ready]
-    scratch.pod(ASKER, argv=["sleep", "3600"])
-    scratch.wait_phase(ASKER, "Running")
+def use(engine_metrics: EngineMetrics) -> Callable[[], Use]:
+    """Ask the engines what they are busy with."""
 
     def asked() -> Use:
-        page = metrics.parse(scratch.exec(ASKER, ["python3", "-c", SCRAPE, *engines]))
-        running = page.total("vllm:num_requests_running")
+        pages = list(engine_metrics().values())
+
+        def total(name: str, **labels: str) -> float | None:
+            told = [value for page in pages if (value := page.total(name, **labels)) is not None]
+            return sum(told) if pages and len(told) == len(pages) else None
+
+        running = total("vllm:num_requests_running")
         if running is None:
-            raise HarnessError("the engines tell no vllm:num_requests_running")
-        aborted = page.total("vllm:request_success_total", finished_reason="abort")
-        return Use(running, page.total("vllm:kv_cache_usage_perc"), aborted)
+            raise HarnessError("not every engine tells vllm:num_requests_running")
+        aborted = total("vllm:request_success_total", finished_reason="abort")
+        return Use(running, total("vllm:kv_cache_usage_perc"), aborted)
 
     return asked
 
