@@ -14,7 +14,7 @@ from fixtures.known_streams import KnownStream, StartStreams
 from fixtures.own_backends import StartBackends, scripted_engine
 from hotfire import Evidence, Level, TargetProfile, requirement
 from hotfire.errors import HarnessError
-from hotfire.measure.slo import how_streamed, is_streamed
+from hotfire.measure.slo import how_streamed
 from hotfire.measure.streamed import OBSERVED_RATIO, Streamed
 from hotfire.traffic.runner.launch import RunningLoad
 
@@ -92,8 +92,10 @@ def test_engines_answers_come_in_no_bursts(
     rows = running.rows()
     came = Counter(str(how_streamed(row)) for row in rows)
     evidence.record("came", came)
-    told = is_streamed(rows)
-    if told is None:
+    told, streamed = len(rows) - came[str(None)], came[Streamed.YES]
+    if not told:
         raise HarnessError(f"no stream of {len(rows)} tells how its tokens came")
 
-    assert told is Streamed.YES, f"the engines' tokens came in bursts or at once: {came}"
+    # An engine that had to wait for its processor writes what is due at once, now and then; a
+    # buffer does so to every stream.
+    assert streamed > told / 2, f"the engines' tokens came in bursts or at once: {came}"
