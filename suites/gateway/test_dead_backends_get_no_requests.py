@@ -129,7 +129,7 @@ def readiness(stack: Stack, profile: TargetProfile) -> dict[str, Any]:
     """
     containers = stack.engine_workload()["spec"]["template"]["spec"]["containers"]
     engines = [one for one in containers if one["name"] == profile.engine.container]
-    probe: dict[str, Any] = next(iter(engines), {}).get("readinessProbe", {})
+    probe: dict[str, Any] = engines[0].get("readinessProbe", {}) if engines else {}
     if "httpGet" not in probe:
         raise HarnessError("the engines have no readiness probe by HTTP to do as they do")
     return {**probe, "httpGet": {"path": "/health", "port": PORT}}
