@@ -7,6 +7,7 @@ preemptions. A limit that was set where the engine does not look is found by nei
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Event
 
 import pytest
 
@@ -125,23 +126,33 @@ def boundary(endpoint: Endpoint, limit: int, words: int, n_in: int) -> Boundary:
     )
 
 
+def stream_until(endpoint: Endpoint, over: Event) -> list[Reply]:
+    """Ask for one stream after the other until it is over."""
+    replies: list[Reply] = []
+    while not over.is_set():
+        replies.append(endpoint.chat("Count.", max_tokens=OTHER_TOKENS, stream=True))
+    return replies
+
+
 def test_limit_length_is_accepted_and_one_token_more_is_not(
     endpoint: Endpoint, limit: int, half: None, evidence: Evidence
 ) -> None:
     words = words_for(limit - ROOM_TOKENS, endpoint)
     n_in = prompt_tokens(ask(endpoint, words, 1))
+    over = Event()
     with ThreadPoolExecutor(OTHERS) as pool:
-
-        def other(turn: int) -> Reply:
-            return endpoint.chat(f"Count, {turn}.", max_tokens=OTHER_TOKENS, stream=True)
-
-        others = [pool.submit(other, turn) for turn in range(OTHERS * TIMES)]
-        found = boundary(endpoint, limit, words, n_in)
-        disturbed = [reply.why for one in others if not (reply := one.result()).ok]
+        others = [pool.submit(stream_until, endpoint, over) for _ in range(OTHERS)]
+        try:
+            found = boundary(endpoint, limit, words, n_in)
+        finally:
+            over.set()
+    streams = [reply for one in others for reply in one.result()]
+    disturbed = [reply.why for reply in streams if not reply.ok]
     evidence.record("limit_tokens", limit)
     evidence.record("prompt_tokens", n_in)
     evidence.record("refused_at_the_limit", len(found.refused))
     evidence.record("let_in_beyond_it", len(found.let_in))
+    evidence.record("other_streams", len(streams))
     evidence.record("others_disturbed", disturbed)
 
     assert not found.refused, f"{limit} tokens in all were refused: {found.refused[0].why}"
