@@ -73,7 +73,7 @@ def test_our_condition_comes_on_top_of_each_of_the_engines_own() -> None:
         {"backendRefs": []},
     ]
 
-    assert matches(rules, "mine") == [
+    assert matches([split, {}], "mine") == [
         {"path": path, "headers": [ours]},
         {"headers": [theirs, ours]},
         {"headers": [ours]},
