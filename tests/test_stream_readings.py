@@ -68,10 +68,7 @@ def test_our_condition_comes_on_top_of_each_of_the_engines_own() -> None:
     ours = {"name": HEADER, "value": "mine"}
     theirs = {"name": "x-team", "value": "a"}
     path = {"type": "Exact", "value": "/v1/completions"}
-    rules: list[Document] = [
-        {"matches": [{"path": path}, {"headers": [theirs]}]},
-        {"backendRefs": []},
-    ]
+    split: Document = {"matches": [{"path": path}, {"headers": [theirs]}]}
 
     assert matches([split, {}], "mine") == [
         {"path": path, "headers": [ours]},
