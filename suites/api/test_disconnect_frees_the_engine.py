@@ -25,11 +25,11 @@ pytestmark = requirement(
 
 WITHIN_SECONDS = 5.0
 STREAMS = 20
-LEAVE_SECONDS = 4.0
+LEAVE_SECONDS = 3.0
 """When every other client leaves; until then all of them are seen running."""
 STAY_SECONDS = 12.0
 """How long the others' streams are to run: until it was seen what became of those."""
-MEASURED_TOKENS, MOST_TOKENS = 64, 1800
+MEASURED_TOKENS, MOST_TOKENS = 64, 1900
 LEAST_RUNNING_RATIO = 0.8
 
 
