@@ -1,6 +1,10 @@
 """What the checks of gateway and API make of answers, rows and counts."""
 
-from fixtures.known_streams import KnownStream
+import json
+import subprocess
+import sys
+
+from fixtures.known_streams import READ, KnownStream
 from fixtures.own_backends import HEADER, matches
 from hotfire import Endpoint, Reply
 from hotfire.answer.token_clock import Asked
@@ -62,6 +66,18 @@ def test_lateness_is_counted_from_the_request_on_both_sides() -> None:
     lateness = KnownStream(seen, [900_000, 1_000_000]).lateness_seconds
 
     assert [round(seconds, 3) for seconds in lateness] == [0.1, 2.0]
+
+
+def test_stream_past_the_gateway_is_read_chunk_by_chunk() -> None:
+    with running_engine("--tpot-seconds", "0.05") as engine:
+        words = (f"127.0.0.1:{engine.port}", "tiny", "past", "6")
+        argv = [sys.executable, "-c", READ, *words]
+        done = subprocess.run(argv, capture_output=True, timeout=30, check=True)
+        [record] = engine.truth()["records"]
+    came = json.loads(done.stdout)
+
+    assert len(came) == 6
+    assert all(at >= wrote for at, wrote in zip(came, record["writes_us"][::2], strict=True))
 
 
 def test_our_condition_comes_on_top_of_each_of_the_engines_own() -> None:
