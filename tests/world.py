@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Event, Thread
 from typing import Any
 
 from fixtures.stack import Stack
@@ -138,6 +139,27 @@ class World:
         self.cluster.patch(
             "BackendTrafficPolicy", namespace, "inference", body, api_version=_POLICY_API
         )
+
+    @contextmanager
+    def deafened_once(self, due: Callable[[Endpoint], bool]) -> Iterator[None]:
+        """Deafen the gateway as soon as what a check does within the block has come so far."""
+        over = Event()
+
+        def watch() -> None:
+            with self.endpoint() as endpoint:
+                while not over.wait(0.2):
+                    if due(endpoint):
+                        self.deafen_gateway()
+                        return
+
+        watcher = Thread(target=watch)
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
+            self.undeafen_gateway()
 
     def deafen_gateway(self) -> None:
         """Let the proxies hear of no change any more: it is accepted, and nothing is programmed."""

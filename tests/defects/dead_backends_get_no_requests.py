@@ -5,9 +5,9 @@ Kubernetes knows at once; endpoints, status and routes are right.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Event, Thread
 
 from fixtures.own_backends import HEADER
+from hotfire import Endpoint
 from tests.world import World
 
 PAIR = "pair"
@@ -16,26 +16,14 @@ IN_A_ROW = 16
 
 @contextmanager
 def broken(world: World) -> Iterator[None]:
-    over = Event()
-    watcher = Thread(target=_deafen_once_routed, args=(world, over))
-    watcher.start()
-    try:
+    with world.deafened_once(_leads_to_the_pair):
         yield
-    finally:
-        over.set()
-        watcher.join()
-        world.undeafen_gateway()
 
 
-def _deafen_once_routed(world: World, over: Event) -> None:
-    """Deafen the gateway as soon as each of its proxies leads to the check's engines."""
-    with world.endpoint() as endpoint:
-
-        def led() -> bool:
-            reply = endpoint.chat("?", max_tokens=1, headers={HEADER: PAIR}, fresh=True)
-            return reply.served_by == PAIR
-
-        while not over.wait(0.2):
-            if all(led() for _ in range(IN_A_ROW)):
-                world.deafen_gateway()
-                return
+def _leads_to_the_pair(endpoint: Endpoint) -> bool:
+    """Return whether each of the gateway's proxies leads to the check's engines, by all odds."""
+    headers = {HEADER: PAIR}
+    replies = (
+        endpoint.chat("?", max_tokens=1, headers=headers, fresh=True) for _ in range(IN_A_ROW)
+    )
+    return all(reply.served_by == PAIR for reply in replies)
