@@ -17,7 +17,7 @@ def broken(world: World) -> Iterator[None]:
     def follows_the_split(endpoint: Endpoint) -> bool:
         rule = world.stack.route()["spec"]["rules"][0]
         weights = {one["name"]: one["weight"] for one in rule["backendRefs"]}
-        replies = [endpoint.chat("?", max_tokens=1, fresh=True) for _ in range(4)]
+        replies = [endpoint.chat("?", max_tokens=1, fresh=True) for _ in range(12)]
         marked = {reply.headers.get(BARRIER_HEADER) for reply in replies}
         return weights[CANARY] == 50 and len(marked - {None}) == len(marked) == 1
 
