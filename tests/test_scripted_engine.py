@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from http.client import HTTPConnection
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 
 from hotfire import metrics
 from hotfire.engine import scripted
-from hotfire.waiting import pause
+from hotfire.waiting import pause, until
 from tests.engine_process import DEADLINE_SECONDS, EngineProcess, running_engine
 
 
@@ -238,6 +239,43 @@ def test_it_is_not_ready_before_its_start_time() -> None:
     with running_engine("--start-seconds", "1000") as engine:
         assert engine.call("GET", "/health")[0] == 503
         assert chat(engine)[0] == 503
+
+
+def test_an_echo_is_made_of_the_prompt_s_own_words(engine: EngineProcess) -> None:
+    engine.script(misbehaviour="echo")
+    document = {"prompt": "north 7f3a east", "max_tokens": 5}
+    _, body = engine.call("POST", "/v1/completions", document)
+
+    assert json.loads(body)["choices"][0]["text"] == "north 7f3a east north 7f3a"
+
+
+def test_a_polite_engine_that_is_stopped_ends_its_streams_as_if_they_were_whole() -> None:
+    with (
+        running_engine("--misbehaviour", "polite_stop", "--tpot-seconds", "0.05") as engine,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        asked = pool.submit(chat, engine, stream=True, max_tokens=64)
+        until(lambda: engine.truth()["running"], within_seconds=10, what="a stream running")
+        engine.process.send_signal(signal.SIGTERM)
+        *tokens, finish = events(asked.result()[1])
+
+    assert finish["choices"][0]["finish_reason"] == "length"
+    assert 0 < len(tokens) - 1 < 64
+
+
+def test_a_deaf_engine_goes_on_when_its_client_has_gone(engine: EngineProcess) -> None:
+    engine.script(misbehaviour="deaf", tpot_seconds=0.02)
+    with closing(HTTPConnection("127.0.0.1", engine.port, timeout=DEADLINE_SECONDS)) as client:
+        document = {"prompt": "x", "max_tokens": 40, "stream": True}
+        client.request("POST", "/v1/completions", json.dumps(document))
+        client.getresponse().read(1)
+    before = engine.truth()["counters"]["tokens"]
+
+    until(
+        lambda: engine.truth()["counters"]["tokens"] >= before + 30,
+        within_seconds=10,
+        what="the tokens that nobody reads",
+    )
 
 
 def test_it_ends_on_sigterm() -> None:

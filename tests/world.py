@@ -1,12 +1,15 @@
 """The standing lab with a scripted stack, as defects see it."""
 
 import json
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Event, Thread
 from typing import Any
 
 from fixtures.stack import Stack
+from hotfire import Endpoint, Reply
 from hotfire.cluster import Cluster, Document
 from hotfire.lab.machine.machines import Rack
 from hotfire.profile import TargetProfile
@@ -18,6 +21,23 @@ for address in sys.argv[2:]:
     request = urllib.request.Request(f"http://{address}:8000/admin/config", sys.argv[1].encode())
     print(urllib.request.urlopen(request, timeout=5).status)
 """
+
+# Envoy Gateway's port for its proxies: what is programmed goes through it.
+_XDS = 18000
+_DEAF = f"""
+table inet hotfire_deaf {{
+  chain forward {{
+    type filter hook forward priority filter - 5;
+    tcp dport {_XDS} drop
+    tcp sport {_XDS} drop
+  }}
+}}
+"""
+# Nothing to delete is no error this way, in every version of nftables.
+_HEARING = "add table inet hotfire_deaf\ndelete table inet hotfire_deaf\n"
+_MARK = "x-followed"
+_ROUTE_API = "gateway.networking.k8s.io/v1"
+_POLICY_API, _POLICY = "gateway.envoyproxy.io/v1alpha1", "EnvoyExtensionPolicy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +57,129 @@ class World:
         argv = ["python3", "-c", _SET, json.dumps(changes), *meant]
         done = self.cluster.exec(self.profile.namespace, asker.name, container="engine", argv=argv)
         assert done.rc == 0, done.stderr
+
+    def endpoint(self) -> Endpoint:
+        """Return a client of the gateway."""
+        return Endpoint(self.profile.gateway.reachable_url, self.profile.engine.model)
+
+    def wait_answers(
+        self, right: Callable[[Endpoint], bool], *, what: str, within_seconds: float = 30
+    ) -> None:
+        """Wait until a question to the gateway is answered as it should twelve times in a row."""
+        with self.endpoint() as endpoint:
+            until(
+                lambda: all(right(endpoint) for _ in range(12)),
+                within_seconds=within_seconds,
+                what=what,
+            )
+
+    @contextmanager
+    def more_rules(self, *rules: Document, asked: Callable[[Endpoint], Reply]) -> Iterator[None]:
+        """Have another route beside the engines' own, at the same gateway.
+
+        ``asked`` sends a request that is to go by these rules, from the block's start to its end.
+        """
+        namespace, parents = self.profile.namespace, self.stack.way_in()["spec"]["parentRefs"]
+        header = {"set": [{"name": _MARK, "value": "more-rules"}]}
+        marker = {"type": "ResponseHeaderModifier", "responseHeaderModifier": header}
+        spec = {"parentRefs": parents, "rules": [{**rule, "filters": [marker]} for rule in rules]}
+        route = {"apiVersion": _ROUTE_API, "kind": "HTTPRoute", "metadata": {"name": "more-rules"}}
+        self.cluster.apply([route | {"spec": spec}], namespace=namespace)
+        try:
+            self.wait_answers(
+                lambda endpoint: asked(endpoint).headers.get(_MARK) == "more-rules",
+                what="the gateway following more rules",
+            )
+            yield
+        finally:
+            self.cluster.delete("HTTPRoute", namespace, "more-rules", api_version=_ROUTE_API)
+            self.wait_answers(
+                lambda endpoint: _MARK not in asked(endpoint).headers,
+                what="the gateway without those rules",
+            )
+
+    @contextmanager
+    def gateway_program(self, *, on_request: str = "", on_response: str = "") -> Iterator[None]:
+        """Let the gateway run Lua on what passes it; ``handle`` is the request or the answer."""
+        namespace, route = self.profile.namespace, self.stack.way_in()["metadata"]["name"]
+        target = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": route}
+        mark = f'handle:headers():add("{_MARK}", "program")'
+        program = f"""
+            function envoy_on_request(handle) {on_request} end
+            function envoy_on_response(handle) {mark} {on_response} end
+        """
+        spec = {"targetRefs": [target], "lua": [{"type": "Inline", "inline": program}]}
+        policy = {"apiVersion": _POLICY_API, "kind": _POLICY, "metadata": {"name": "program"}}
+        self.cluster.apply([policy | {"spec": spec}], namespace=namespace)
+        try:
+            self._wait_program(runs=True)
+            yield
+        finally:
+            self.cluster.delete(_POLICY, namespace, "program", api_version=_POLICY_API)
+            self._wait_program(runs=False)
+
+    def _wait_program(self, *, runs: bool) -> None:
+        self.wait_answers(
+            lambda endpoint: (_MARK in endpoint.chat("?", fresh=True).headers) == runs,
+            what=f"the gateway running a program: {runs}",
+        )
+
+    def traffic_policy(self) -> Document:
+        """Return what the gateway is told of how to treat its backends."""
+        found = self.cluster.get(
+            "BackendTrafficPolicy", self.profile.namespace, "inference", api_version=_POLICY_API
+        )
+        assert found is not None
+        spec: Document = found["spec"]
+        return spec
+
+    def set_traffic_policy(self, **spec: object) -> None:
+        """Merge-patch it."""
+        namespace, body = self.profile.namespace, {"spec": spec}
+        self.cluster.patch(
+            "BackendTrafficPolicy", namespace, "inference", body, api_version=_POLICY_API
+        )
+
+    @contextmanager
+    def deafened_once(self, due: Callable[[Endpoint], bool]) -> Iterator[None]:
+        """Deafen the gateway as soon as what a check does within the block has come so far."""
+        over = Event()
+
+        def watch() -> None:
+            with self.endpoint() as endpoint:
+                while not over.wait(0.2):
+                    if due(endpoint):
+                        self.deafen_gateway()
+                        return
+
+        watcher = Thread(target=watch)
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
+            self.undeafen_gateway()
+
+    def deafen_gateway(self) -> None:
+        """Let the proxies hear of no change any more: it is accepted, and nothing is programmed."""
+        for node in self.cluster.nodes():
+            self.rack.run(node.name, ["nft", "-f", "-"], stdin=_DEAF)
+
+    def undeafen_gateway(self) -> None:
+        """Let the proxies hear again, and wait until they follow the route."""
+        for node in self.cluster.nodes():
+            self.rack.run(node.name, ["nft", "-f", "-"], stdin=_HEARING)
+        former, mark = self.stack.way_in()["spec"]["rules"], uuid.uuid4().hex
+        header = {"set": [{"name": _MARK, "value": mark}]}
+        marker = {"type": "ResponseHeaderModifier", "responseHeaderModifier": header}
+        self.stack.patch_route({"rules": [{**former[0], "filters": [marker]}, *former[1:]]})
+        self.wait_answers(
+            lambda endpoint: endpoint.chat("?", fresh=True).headers.get(_MARK) == mark,
+            what="the gateway following its route again",
+            within_seconds=90,
+        )
+        self.stack.patch_route({"rules": former})
 
     def set_engine_containers(self, containers: list[dict[str, Any]]) -> None:
         """Replace the engines' containers and wait for the roll-out."""

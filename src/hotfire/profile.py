@@ -129,12 +129,17 @@ class Engine(Section):
     """Name under which the model is served."""
     aliases: list[str] = []
     """Other names under which it may answer: that of an adapter's base model, a dated version."""
+    other_models: list[str] = []
+    """Names of other models that the same gateway serves."""
     selector: dict[str, str] = {"app": "vllm"}
     """Labels of the engine pods; those of the reference stack."""
     container: str = "vllm"
     """Container of the pod that holds the engine; that of the reference stack."""
     port: int = Field(default=8000, gt=0, lt=65536)
     """Port of the engine's HTTP server; vLLM's default."""
+    context_tokens: int | None = Field(default=None, gt=0)
+    """Most tokens of prompt and answer together, as declared; None: what the engine itself tells
+    (``max_model_len`` among its models)."""
     replicas_per_node: int = Field(default=1, gt=0)
     """Most replicas of the model on one node; with one, a node's loss costs one replica."""
 

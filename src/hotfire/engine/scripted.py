@@ -23,7 +23,7 @@ import sys
 import time
 from array import array
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 Json = dict[str, Any]
@@ -38,6 +38,9 @@ MISBEHAVIOURS = {
     "no_first_token": "sends headers and the role, then nothing",
     "slow": "takes ten times as long for each token",
     "leak": "answers as it should and keeps leak_bytes of memory for good",
+    "echo": "answers with the words of its prompt, in turn",
+    "deaf": "goes on generating when its client has gone",
+    "polite_stop": "ends what it has begun as if that were all of it when it is stopped",
     "wrong_model": "reports another model name than the one it was asked for",
     "invalid_json": "sends one event that is not JSON",
     "no_usage": "leaves the usage out",
@@ -452,9 +455,10 @@ def word(prompt: str, index: int) -> str:
     return (" " if index else "") + WORDS[(start + index) % len(WORDS)]
 
 
-def words(prompt: str, count: int) -> list[str]:
-    """Return the first tokens of an answer."""
-    return [word(prompt, index) for index in range(count)]
+def echoed(prompt: str, index: int) -> str:
+    """Return one token of an answer that repeats its prompt."""
+    said = prompt.split()
+    return (" " if index else "") + said[index % len(said)]
 
 
 class Stream:
@@ -467,6 +471,10 @@ class Stream:
         self.created = int(time.time())
         self.began = time.monotonic()
         self.model = "some-other-model" if truth.misbehaviour == "wrong_model" else asked.model
+
+    def word(self, index: int) -> str:
+        say = echoed if self.truth.misbehaviour == "echo" else word
+        return say(self.asked.prompt, index)
 
     def usage(self, tokens: int) -> Json:
         n_in = self.asked.n_in
@@ -519,7 +527,7 @@ class Stream:
         fate = self.truth.misbehaviour
         for index in range(self.asked.n_out):
             await self.token_time(index)
-        text = "".join(words(self.asked.prompt, self.asked.n_out))
+        text = "".join(map(self.word, range(self.asked.n_out)))
         choice: Json = {"index": 0, "logprobs": None, "finish_reason": self.asked.finish_reason}
         message = {"role": "assistant", "content": text}
         choice |= {"message": message} if self.asked.chat else {"text": text}
@@ -615,9 +623,9 @@ class Stream:
             n_out = half
         if fate == "held_back":
             await self.pause_until(self.began + self.due_seconds(n_out - 1))
-        for index in range(0, sys.maxsize if fate == "endless" else n_out, together):
+        for index in self.starts(n_out, together):
             places = range(index, min(index + together, max(n_out, index + 1)))
-            group = [word(self.asked.prompt, place) + mark for place in places]
+            group = [self.word(place) + mark for place in places]
             await self.token_time(index + len(group) - 1, tokens=len(group))
             thinking = fate == "reasoning" and index < half
             part = "reasoning_content" if thinking else "content"
@@ -629,6 +637,14 @@ class Stream:
                 await self.connection.body(b": keep-alive\n\n")
             if index < half <= index + len(group):
                 await self.midstream(fate)
+
+    def starts(self, n_out: int, together: int) -> Iterator[int]:
+        """Yield the place of each chunk's first token."""
+        fate = self.truth.misbehaviour
+        for index in range(0, sys.maxsize if fate == "endless" else n_out, together):
+            if fate == "polite_stop" and self.engine.stopping:
+                return
+            yield index
 
     async def midstream(self, fate: str) -> None:
         """Misbehave once, after half of the tokens."""
@@ -696,7 +712,7 @@ class Stream:
         """Sleep, but notice a client that has gone; raises ConnectionResetError then."""
         while (left := monotonic - time.monotonic()) > 0:
             await asyncio.sleep(min(left, 0.2))
-            if self.connection.gone:
+            if self.connection.gone and self.truth.misbehaviour != "deaf":
                 raise ConnectionResetError("the client has gone")
 
 
@@ -773,6 +789,8 @@ class Connection:
 
     async def body(self, data: bytes) -> None:
         """Write one piece of a streamed body."""
+        if self.gone and self.style == "deaf":
+            return
         if self.gone:
             raise ConnectionResetError("the client has gone")
         if self.style == "gzip":

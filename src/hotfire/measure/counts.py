@@ -1,8 +1,10 @@
 """Judging random counts: exact binomial tests with a declared chance of a false alarm. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scipy.stats import binom
+import numpy as np
+from scipy.stats import beta, binom
 
 ALPHA = 1e-4
 """Chance that a correct platform is called wrong; a nightly run meets it once in thirty years."""
@@ -44,6 +46,36 @@ def power(n: int, share: float, real: float, *, alpha: float = ALPHA) -> float:
     accepted = accepted_counts(n, share, alpha=alpha)
     missed = binom.cdf(accepted.high, n, real) - binom.cdf(accepted.low - 1, n, real)
     return float(1 - missed)
+
+
+def upper_bound(count: int, n: int, *, confidence: float = 0.95) -> float:
+    """Return the largest share that so few of ``n`` still agree with (Clopper and Pearson).
+
+    Raises:
+        ValueError: n is not positive, or the count lies outside 0-n.
+    """
+    if not 0 <= count <= n or n == 0:
+        raise ValueError(f"need a count within 0-n and n > 0, not {count} and {n}")
+    return 1.0 if count == n else float(beta.ppf(confidence, count + 1, n - count))
+
+
+def accepted_sums(
+    sizes: Mapping[int, int], chosen: int, *, alpha: float = ALPHA, seed: int = 0
+) -> AcceptedCounts:
+    """Return the sums that a random choice of so many among items of these sizes accepts.
+
+    ``sizes`` tells how many items there are of each size. It is a permutation test: who was chosen
+    is drawn anew, a million times, and each tail holds at most alpha/2.
+
+    Raises:
+        ValueError: fewer items than are chosen.
+    """
+    counts = list(sizes.values())
+    if not 0 <= chosen <= sum(counts):
+        raise ValueError(f"cannot choose {chosen} of {sum(counts)}")
+    drawn = np.random.default_rng(seed).multivariate_hypergeometric(counts, chosen, size=10**6)
+    low, high = np.quantile(drawn @ np.array(list(sizes)), (alpha / 2, 1 - alpha / 2))
+    return AcceptedCounts(int(low), int(high))
 
 
 def sample_size(percent: int) -> int:

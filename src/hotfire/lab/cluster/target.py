@@ -52,7 +52,8 @@ def document(topology: Topology, ports: Ports) -> dict[str, Any]:
             "network_namespace": topology.client.network_namespace,
             "class_name": "envoy",
         },
-        "engine": {"model": "tiny"},
+        # The limit is that of overlays/lab.
+        "engine": {"model": "tiny", "context_tokens": 2048},
         "accelerator": {"memory": "host-cgroup"},
         "stack": {"deploy": True, "overlay": "lab"},
         "claims": [
