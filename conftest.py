@@ -8,4 +8,7 @@ pytest_plugins = [
     "fixtures.scratch",
     "fixtures.accelerators",
     "fixtures.own_backends",
+    "fixtures.within_engines",
+    "fixtures.data_plane",
+    "fixtures.access",
 ]
