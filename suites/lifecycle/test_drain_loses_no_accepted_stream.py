@@ -17,8 +17,8 @@ from hotfire import Endpoint, Evidence, Level, TargetProfile, requirement
 from hotfire.chaos.agent_client import AgentClient
 from hotfire.cluster import Cluster, Pod
 from hotfire.errors import HarnessError
-from hotfire.history import Request
-from hotfire.traffic.launch import RunningLoad
+from hotfire.measure.history import Request
+from hotfire.traffic.runner.launch import RunningLoad
 from hotfire.waiting import of_target, until
 
 pytestmark = requirement(

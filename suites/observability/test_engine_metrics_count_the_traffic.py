@@ -16,7 +16,7 @@ from hotfire import Endpoint, Evidence, Level, Reply, TargetProfile, requirement
 from hotfire.errors import HarnessError
 from hotfire.metrics import Metrics, Sample, increase
 from hotfire.prometheus import Prometheus
-from hotfire.traffic.scrapes import Scrapes
+from hotfire.traffic.witnesses.scrapes import Scrapes
 from hotfire.waiting import eventually, pause
 
 pytestmark = requirement(
