@@ -71,15 +71,16 @@ class RollOut:
         counts = [status.get(one, 0) for one in ("replicas", "updatedReplicas", "readyReplicas")]
         return bool(seen and counts == [wanted] * 3)
 
-    def promised(self) -> int:
-        """Return how many the strategy keeps ready; one, where it would let all of them go."""
-        spec = self.document()["spec"]
-        replicas, strategy = int(spec["replicas"]), spec.get("strategy") or {}
-        allowed = (strategy.get("rollingUpdate") or {}).get("maxUnavailable", "25%")
-        share = str(allowed).removesuffix("%")
-        # Rounded down, as the Deployment controller does.
-        gone = int(share) * replicas // 100 if str(allowed).endswith("%") else int(share)
-        return max(1, replicas - (replicas if strategy.get("type") == "Recreate" else gone))
+
+def promised(spec: Document) -> int:
+    """Return how many a Deployment keeps ready; one, where it would let all of them go."""
+    replicas, strategy = int(spec["replicas"]), spec.get("strategy") or {}
+    if strategy.get("type") == "Recreate":
+        return 1
+    allowed = str((strategy.get("rollingUpdate") or {}).get("maxUnavailable", "25%"))
+    share = int(allowed.removesuffix("%"))
+    # Rounded down, as the controller does.
+    return max(1, replicas - (share * replicas // 100 if allowed.endswith("%") else share))
 
 
 @pytest.fixture
@@ -95,7 +96,8 @@ def engines(cluster: Cluster, stack: Stack, profile: TargetProfile) -> Iterator[
 def test_update_under_load_loses_neither_capacity_nor_requests(
     profile: TargetProfile, load: Callable[..., RunningLoad], engines: RollOut, evidence: Evidence
 ) -> None:
-    minimum, replicas = engines.promised(), engines.document()["spec"]["replicas"]
+    spec = engines.document()["spec"]
+    minimum, replicas = promised(spec), spec["replicas"]
     running = load(name="LIF-008")
     engines.mark(uuid.uuid4().hex)
     over = of_target(
