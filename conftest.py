@@ -11,4 +11,5 @@ pytest_plugins = [
     "fixtures.within_engines",
     "fixtures.data_plane",
     "fixtures.access",
+    "fixtures.model_filler",
 ]

@@ -121,12 +121,11 @@ def test_streams_of_a_drained_node_end_whole(
     drained = [row for row in rows if (row.end_ns or 0) < killed_ns]
     lost = [row for row in drained if row.failed]
     crossed = under_way(rows, evicted_ns)
-    lost_of_kill = [row for row in under_way(rows, killed_ns) if row.failed]
+    lost_of_kill = [row for row in rows if row.failed and (row.end_ns or 0) >= killed_ns]
     evidence.record("drained", [pod.name for pod in engines])
     evidence.record("streams", len(drained))
     evidence.record("under_way_at_eviction", len(crossed))
     evidence.record("lost", len(lost))
-    evidence.record("under_way_at_kill", len(under_way(rows, killed_ns)))
     evidence.record("lost_of_kill", len(lost_of_kill))
 
     assert gone, str(gone)

@@ -198,7 +198,7 @@ class AgentClient:
 
     # Faults
 
-    def fire(self, node: str, op: str, id_: str, **args: str) -> AgentEntry:
+    def fire(self, node: str, op: str, id_: str, **args: object) -> AgentEntry:
         """Inject a fault for one lease; the node undoes it by itself when that ends.
 
         Raises:

@@ -1,0 +1,149 @@
+"""Liveness restarts a hung engine.
+
+An engine that waits for ever, for a collective that never ends or a lock that nobody gives back,
+has not crashed: its container runs and its pod is there. Only a probe that notices brings it back;
+one that looks at a part that lives on does not.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from fixtures.stack import Stack
+from fixtures.within_engines import WithinEngines
+from hotfire import Evidence, Level, TargetProfile, requirement
+from hotfire.chaos.agent_client import AgentClient
+from hotfire.cluster import Cluster, Document, Pod
+from hotfire.errors import HarnessError
+from hotfire.waiting import of_target
+
+pytestmark = requirement(
+    "LIF-003",
+    Level.MUST,
+    __doc__,
+    source="https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-probes/",
+)
+
+# vLLM's scheduler and workers, where they are not in the process that answers HTTP.
+CORE = "EngineCore"
+# For the kubelet to notice, and to start the container.
+MARGIN_SECONDS = 10.0
+# Kubernetes' own.
+DEFAULTS = {"periodSeconds": 10, "timeoutSeconds": 1, "failureThreshold": 3}
+# One token from the engine it runs beside.
+ASK = """
+import json, sys, urllib.request
+url, model = sys.argv[1:]
+body = json.dumps({"model": model, "prompt": "x", "max_tokens": 1}).encode()
+asked = urllib.request.Request(f"{url}/v1/completions", body, {"content-type": "application/json"})
+try:
+    with urllib.request.urlopen(asked, timeout=3) as reply:
+        print("answered" if json.load(reply)["choices"] else "no choices")
+except Exception as error:
+    print(f"{type(error).__name__}: {error}")
+"""
+ANSWERED = "answered"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Liveness:
+    """How long a hung container goes on at most."""
+
+    noticed_seconds: float
+    grace_seconds: float
+
+    @property
+    def limit_seconds(self) -> float:
+        return self.noticed_seconds + self.grace_seconds + MARGIN_SECONDS
+
+
+def liveness(document: Document, container: str) -> Liveness | None:
+    """Return what a container's probe promises; None: it has none."""
+    [found] = [each for each in document["spec"]["containers"] if each["name"] == container]
+    if not (probe := found.get("livenessProbe")):
+        return None
+    period, timeout, failures = (probe.get(name, value) for name, value in DEFAULTS.items())
+    grace = probe.get("terminationGracePeriodSeconds")
+    if grace is None:
+        grace = document["spec"]["terminationGracePeriodSeconds"]
+    # A probe that runs into its timeout ends later than the next one was due.
+    return Liveness(noticed_seconds=failures * max(period, timeout), grace_seconds=grace)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engines:
+    """The engines, the last of which is stopped."""
+
+    cluster: Cluster
+    agent: AgentClient
+    within: WithinEngines
+    profile: TargetProfile
+
+    def answer(self, pod: Pod) -> str:
+        return self.within.run(pod, ASK, self.within.local_url, self.profile.engine.model).strip()
+
+    def stop(self, pod: Pod, entry: str) -> None:
+        """Let every process of an engine stand still, or the one that computes if it is apart."""
+        found = pod.container(self.profile.engine.container)
+        names = {"container_id": found.container_id if found else "", "pod_uid": pod.uid}
+        names |= {"process": CORE} if CORE in self.within.command_lines(pod) else {}
+        self.agent.fire(pod.node, "process.signal", entry, signal="STOP", **names)
+
+    def restarts(self, pod: Pod) -> int:
+        """Return how often a pod's containers were started anew; one that was replaced counts."""
+        now = self.cluster.pod(pod.namespace, pod.name)
+        return now.restarts if now and now.uid == pod.uid else pod.restarts + 1
+
+
+@pytest.fixture
+def engines(
+    cluster: Cluster,
+    agent: AgentClient,
+    stack: Stack,
+    within_engines: WithinEngines,
+    profile: TargetProfile,
+) -> Iterator[Engines]:
+    yield Engines(cluster=cluster, agent=agent, within=within_engines, profile=profile)
+    stack.wait_ready()
+
+
+def test_engine_that_stands_still_is_restarted(engines: Engines, evidence: Evidence) -> None:
+    *others, victim = engines.within.serving()
+    document = engines.cluster.get("Pod", victim.namespace, victim.name) or {}
+    promised = liveness(document, engines.profile.engine.container)
+    assert promised, f"{victim.name} has no liveness probe: hung, it would stay so"
+    before = engines.answer(victim)
+    if before != ANSWERED:
+        raise HarnessError(f"{victim.name} does not answer before it is stopped either: {before}")
+
+    entry = f"hung-{victim.uid[:12]}"
+    began = time.monotonic()
+    try:
+        engines.stop(victim, entry)
+        hung = engines.answer(victim)
+        restarted = of_target(
+            lambda: engines.restarts(victim) > victim.restarts,
+            within_seconds=promised.limit_seconds,
+            what=f"{victim.name} restarted",
+            excused_seconds=engines.cluster.silent_seconds,
+        )
+    finally:
+        engines.agent.heal(victim.node, entry)
+    seconds = round(time.monotonic() - began, 1)
+    untouched = {pod.name: engines.restarts(pod) - pod.restarts for pod in others}
+    evidence.record("hung", {"pod": victim.name, "says": hung})
+    evidence.record("restarted_after_seconds", seconds if restarted else None)
+    evidence.record("limit_seconds", promised.limit_seconds)
+    evidence.record("restarts_of_others", untouched)
+
+    if hung == ANSWERED:
+        raise HarnessError(f"{victim.name} answers while its processes stand still")
+    assert restarted, (
+        f"{victim.name} stood still for {seconds:g} s and was not restarted: its liveness probe"
+        " looks at something that lives on"
+    )
+    # Negative control: it was the probe, and not somebody who restarts them all.
+    if restarts := {name: count for name, count in untouched.items() if count}:
+        raise HarnessError(f"engines that nobody stopped were restarted as well: {restarts}")
