@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from fixtures.model_filler import Filler
 from fixtures.within_engines import Page
 from hotfire.errors import HarnessError
+from suites.lifecycle.test_liveness_restarts_a_hung_engine import liveness
 from suites.lifecycle.test_rolling_update_keeps_the_declared_capacity import promised
 from suites.lifecycle.test_shutdown_settings_fit import Needs, Settings, prestop_seconds
 from suites.lifecycle.test_startup_budget_exceeds_the_load_time import budget_seconds
@@ -66,6 +68,38 @@ def test_startup_budget_is_that_of_the_probe_which_kills_first(
     container: dict[str, Any], seconds: float
 ) -> None:
     assert budget_seconds(container) == seconds
+
+
+@pytest.mark.parametrize(
+    ("probe", "noticed", "grace"),
+    [
+        ({"periodSeconds": 10, "failureThreshold": 3, "timeoutSeconds": 5}, 30.0, 60.0),
+        ({"periodSeconds": 2, "timeoutSeconds": 3, "terminationGracePeriodSeconds": 5}, 9.0, 5.0),
+    ],
+)
+def test_hung_container_goes_on_until_its_probe_and_its_grace_are_over(
+    probe: dict[str, Any], noticed: float, grace: float
+) -> None:
+    containers = [{"name": "vllm", "livenessProbe": probe}]
+    spec = {"containers": containers, "terminationGracePeriodSeconds": 60}
+
+    found = liveness({"spec": spec}, "vllm")
+
+    assert found
+    assert (found.noticed_seconds, found.grace_seconds) == (noticed, grace)
+
+
+@pytest.mark.parametrize(
+    ("container", "store"),
+    [
+        ({"args": ["http://10.0.0.110:8080/models/tiny", "/models"]}, ("10.0.0.110", 8080)),
+        ({"env": [{"name": "STORE", "value": "https://store.example/x"}]}, ("store.example", 443)),
+    ],
+)
+def test_store_is_read_from_what_the_filler_is_given(
+    container: dict[str, Any], store: tuple[str, int]
+) -> None:
+    assert Filler({"name": "fill", **container}, [], "/models").store() == store
 
 
 @pytest.mark.parametrize(
