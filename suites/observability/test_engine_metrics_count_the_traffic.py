@@ -5,8 +5,10 @@ a router whose series are added to the engines', shifts all of them by a constan
 dashboard shows.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -14,10 +16,9 @@ from fixtures.stack import CANARY
 from fixtures.within_engines import WithinEngines
 from hotfire import Endpoint, Evidence, Level, Reply, TargetProfile, requirement
 from hotfire.errors import HarnessError
-from hotfire.metrics import Metrics, Sample, increase
+from hotfire.metrics import Metrics, Sample, increase, parse
 from hotfire.prometheus import Prometheus
-from hotfire.traffic.witnesses.scrapes import Scrapes
-from hotfire.waiting import eventually, pause
+from hotfire.waiting import eventually, pause, until
 
 pytestmark = requirement(
     "OBS-002",
@@ -33,6 +34,8 @@ TOKENS = 8
 IDLE_SECONDS = 2.0
 # An engine counts a request a moment after its last byte.
 COUNTED_WITHIN_SECONDS = 5.0
+# Twice a minute, the longest interval in use.
+SCRAPED_WITHIN_SECONDS = 120.0
 COUNTERS = {
     "requests": "vllm:request_success_total",
     "first_tokens": "vllm:time_to_first_token_seconds_count",
@@ -68,18 +71,37 @@ def witnesses(
     profile: TargetProfile, within_engines: WithinEngines, prometheus: Prometheus | None
 ) -> dict[str, Witness]:
     """Who counts: the engines themselves and, where the target file names one, Prometheus."""
-    found: dict[str, Witness] = {ENGINES: within_engines.metrics}
+    found: dict[str, Witness] = {ENGINES: lambda: told(within_engines)}
     if prometheus is not None:
         found[PROMETHEUS] = lambda: scraped(prometheus, profile)
     return found
 
 
+def told(within_engines: WithinEngines) -> Metrics:
+    """Return what the engines themselves count, as one scrape, each series with its pod."""
+    scrapes = {pod: parse(page.text) for pod, page in within_engines.pages().items()}
+    samples = tuple(
+        replace(sample, labels={**sample.labels, "pod": pod})
+        for pod, scrape in scrapes.items()
+        for sample in scrape.samples
+    )
+    return Metrics(samples, damaged=frozenset().union(*(one.damaged for one in scrapes.values())))
+
+
 def scraped(server: Prometheus, profile: TargetProfile) -> Metrics:
     """Return what Prometheus has of these counters, scraped after this call."""
-    Scrapes(server).await_round()
-    names, models = (
-        "|".join(COUNTERS.values()),
-        "|".join([profile.engine.model, *profile.engine.aliases]),
+    models = "|".join([profile.engine.model, *profile.engine.aliases])
+    names, began = "|".join(COUNTERS.values()), time.time()
+
+    def fresh() -> bool:
+        stamps = server.query(f'timestamp({COUNTERS["first_tokens"]}{{model_name=~"{models}"}})')
+        return bool(stamps) and min(one.value for one in stamps) >= began
+
+    until(
+        fresh,
+        within_seconds=SCRAPED_WITHIN_SECONDS,
+        what=f"{server.url} to scrape every engine of {models}",
+        poll_seconds=0.5,
     )
     found = server.query(f'{{__name__=~"{names}", model_name=~"{models}"}}')
     samples = [(dict(one.labels), one.value) for one in found]
