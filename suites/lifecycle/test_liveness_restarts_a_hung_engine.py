@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pytest
 
 from fixtures.stack import Stack
-from fixtures.within_engines import WithinEngines
+from fixtures.within_engines import ANSWERED, WithinEngines, container_of
 from hotfire import Evidence, Level, TargetProfile, requirement
 from hotfire.chaos.agent_client import AgentClient
 from hotfire.cluster import Cluster, Document, Pod
@@ -32,19 +32,6 @@ CORE = "EngineCore"
 MARGIN_SECONDS = 10.0
 # Kubernetes' own.
 DEFAULTS = {"periodSeconds": 10, "timeoutSeconds": 1, "failureThreshold": 3}
-# One token from the engine it runs beside.
-ASK = """
-import json, sys, urllib.request
-url, model = sys.argv[1:]
-body = json.dumps({"model": model, "prompt": "x", "max_tokens": 1}).encode()
-asked = urllib.request.Request(f"{url}/v1/completions", body, {"content-type": "application/json"})
-try:
-    with urllib.request.urlopen(asked, timeout=3) as reply:
-        print("answered" if json.load(reply)["choices"] else "no choices")
-except Exception as error:
-    print(f"{type(error).__name__}: {error}")
-"""
-ANSWERED = "answered"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +48,7 @@ class Liveness:
 
 def liveness(document: Document, container: str) -> Liveness | None:
     """Return what a container's probe promises; None: it has none."""
-    [found] = [each for each in document["spec"]["containers"] if each["name"] == container]
-    if not (probe := found.get("livenessProbe")):
+    if not (probe := container_of(document, container).get("livenessProbe")):
         return None
     period, timeout, failures = (probe.get(name, value) for name, value in DEFAULTS.items())
     grace = probe.get("terminationGracePeriodSeconds")
@@ -80,9 +66,6 @@ class Engines:
     agent: AgentClient
     within: WithinEngines
     profile: TargetProfile
-
-    def answer(self, pod: Pod) -> str:
-        return self.within.run(pod, ASK, self.within.local_url, self.profile.engine.model).strip()
 
     def stop(self, pod: Pod, entry: str) -> None:
         """Let every process of an engine stand still, or the one that computes if it is apart."""
@@ -114,7 +97,7 @@ def test_engine_that_stands_still_is_restarted(engines: Engines, evidence: Evide
     document = engines.cluster.get("Pod", victim.namespace, victim.name) or {}
     promised = liveness(document, engines.profile.engine.container)
     assert promised, f"{victim.name} has no liveness probe: hung, it would stay so"
-    before = engines.answer(victim)
+    before = engines.within.answer(victim)
     if before != ANSWERED:
         raise HarnessError(f"{victim.name} does not answer before it is stopped either: {before}")
 
@@ -122,7 +105,7 @@ def test_engine_that_stands_still_is_restarted(engines: Engines, evidence: Evide
     began = time.monotonic()
     try:
         engines.stop(victim, entry)
-        hung = engines.answer(victim)
+        hung = engines.within.answer(victim, within_seconds=3)
         restarted = of_target(
             lambda: engines.restarts(victim) > victim.restarts,
             within_seconds=promised.limit_seconds,

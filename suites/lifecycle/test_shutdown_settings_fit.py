@@ -17,7 +17,7 @@ import pytest
 
 from fixtures.own_backends import HEADER, PORT, StartBackends
 from fixtures.scratch import Scratch
-from fixtures.within_engines import WithinEngines
+from fixtures.within_engines import WithinEngines, container_of
 from hotfire import Endpoint, Evidence, Level, TargetProfile, requirement
 from hotfire.cluster import Cluster, Document
 from hotfire.engine import idle_peer
@@ -175,10 +175,9 @@ def longest_stream(endpoint: Endpoint, profile: TargetProfile) -> float:
 
 def settings(document: Document, container: str, command_lines: str) -> Settings:
     """Return how an engine shuts down; its timeout as its processes were really given it."""
-    [found] = [each for each in document["spec"]["containers"] if each["name"] == container]
     timeout = SHUTDOWN_TIMEOUT.search(command_lines)
     return Settings(
-        prestop_seconds=prestop_seconds(found),
+        prestop_seconds=prestop_seconds(container_of(document, container)),
         shutdown_timeout_seconds=float(timeout[1]) if timeout else 0.0,
         grace_seconds=float(document["spec"]["terminationGracePeriodSeconds"]),
     )

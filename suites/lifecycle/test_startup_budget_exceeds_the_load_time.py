@@ -13,6 +13,7 @@ import pytest
 from fixtures.replicas import newcomer, one_more_replica, start_seconds
 from fixtures.scratch import Scratch
 from fixtures.stack import Stack
+from fixtures.within_engines import container_of
 from hotfire import Evidence, Level, TargetProfile, requirement
 from hotfire.cluster import Cluster, Document, Pod
 from hotfire.errors import HarnessError
@@ -44,12 +45,6 @@ def budget_seconds(container: Document) -> float:
     return float(delay + (failures - 1) * period)
 
 
-def engine_container(document: Document, profile: TargetProfile) -> Document:
-    containers: list[Document] = document["spec"]["containers"]
-    [found] = [each for each in containers if each["name"] == profile.engine.container]
-    return found
-
-
 @pytest.fixture
 def first_start(stack: Stack, cluster: Cluster) -> Iterator[Pod]:
     """An additional replica that has just been started."""
@@ -64,7 +59,7 @@ def test_every_engine_may_take_longer_than_a_cold_start(
 ) -> None:
     documents = {pod.name: cluster.get("Pod", pod.namespace, pod.name) for pod in stack.engines()}
     budgets = {
-        name: budget_seconds(engine_container(document, profile))
+        name: budget_seconds(container_of(document, profile.engine.container))
         for name, document in documents.items()
         if document
     }
