@@ -19,7 +19,7 @@ from hotfire.cluster import Cluster, Pod
 from hotfire.errors import HarnessError
 from hotfire.measure.history import Request
 from hotfire.traffic.runner.launch import RunningLoad
-from hotfire.waiting import of_target, until
+from hotfire.waiting import Awaited, of_target, until
 
 pytestmark = requirement(
     "LIF-006",
@@ -89,55 +89,60 @@ def streams(endpoint: Endpoint, load: Callable[..., RunningLoad]) -> RunningLoad
     return load(name="LIF-006", rate_per_second=RATE_PER_SECOND, max_tokens=tokens)
 
 
-def under_way(rows: list[Request], at_ns: int) -> list[Request]:
-    """Return those whose answer had begun at a moment, and was to go on."""
-    return [row for row in rows if row.headers_ns and row.headers_ns < at_ns < (row.end_ns or 0)]
-
-
 def test_streams_of_a_drained_node_end_whole(
     profile: TargetProfile, ground: Ground, streams: RunningLoad, evidence: Evidence
 ) -> None:
     engines = ground.last_node()
-    limit = max(map(ground.grace_seconds, engines)) + profile.waits.pod_gone_seconds
     until(
         lambda: len(streams.rows()) >= RATE_PER_SECOND,
         within_seconds=profile.load.deadline_seconds + STREAM_SECONDS,
         what="the first streams",
     )
     evicted_ns = time.time_ns()
-    for pod in engines:
-        ground.evict(pod, profile.waits.pod_ready_seconds)
-    gone = of_target(
-        lambda: ground.gone(engines),
-        within_seconds=limit,
-        what=f"{', '.join(pod.name for pod in engines)} gone",
-        excused_seconds=ground.cluster.silent_seconds,
-    )
+    gone = drained(engines, ground, profile)
     ground.stack.wait_ready()
     killed_ns = killed(ground)
     streams.stop()
 
     rows = streams.rows()
-    drained = [row for row in rows if (row.end_ns or 0) < killed_ns]
-    lost = [row for row in drained if row.failed]
-    crossed = under_way(rows, evicted_ns)
-    lost_of_kill = [row for row in rows if row.failed and (row.end_ns or 0) >= killed_ns]
+    before_kill = [row for row in rows if (row.end_ns or 0) < killed_ns]
+    crossed = [row for row in before_kill if under_way(row, evicted_ns)]
+    lost = [row for row in before_kill if row.failed]
+    lost_of_kill = [row for row in rows if row.failed and row not in lost]
     evidence.record("drained", [pod.name for pod in engines])
-    evidence.record("streams", len(drained))
+    evidence.record("streams", len(before_kill))
     evidence.record("under_way_at_eviction", len(crossed))
     evidence.record("lost", len(lost))
     evidence.record("lost_of_kill", len(lost_of_kill))
 
     assert gone, str(gone)
     assert not lost, (
-        f"{len(lost)} of {len(drained)} streams broke when {len(engines)} engines of a node were"
-        f" evicted: {lost[0].error_class}: {lost[0].detail}"
+        f"{len(lost)} of {len(before_kill)} streams broke when {len(engines)} engines of a node"
+        f" were evicted: {lost[0].error_class}: {lost[0].detail}"
     )
     if not crossed:
         raise HarnessError("no stream was under way when the engines were evicted")
     # Negative control: an engine that is killed loses its streams, and we see it.
     if not lost_of_kill:
         raise HarnessError("killing an engine broke no stream: none was on it, or none is seen")
+
+
+def under_way(row: Request, at_ns: int) -> bool:
+    """Return whether an answer had begun at a moment, and went on."""
+    return bool(row.headers_ns and row.headers_ns < at_ns < (row.end_ns or 0))
+
+
+def drained(engines: list[Pod], ground: Ground, profile: TargetProfile) -> Awaited[bool]:
+    """Evict engines; return whether they are gone when their grace is over."""
+    grace = max(map(ground.grace_seconds, engines))
+    for pod in engines:
+        ground.evict(pod, profile.waits.pod_ready_seconds)
+    return of_target(
+        lambda: ground.gone(engines),
+        within_seconds=grace + profile.waits.pod_gone_seconds,
+        what=f"{', '.join(pod.name for pod in engines)} gone",
+        excused_seconds=ground.cluster.silent_seconds,
+    )
 
 
 def killed(ground: Ground) -> int:

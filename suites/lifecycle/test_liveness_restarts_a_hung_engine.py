@@ -101,32 +101,36 @@ def test_engine_that_stands_still_is_restarted(engines: Engines, evidence: Evide
     if before != ANSWERED:
         raise HarnessError(f"{victim.name} does not answer before it is stopped either: {before}")
 
-    entry = f"hung-{victim.uid[:12]}"
-    began = time.monotonic()
+    hung, seconds = hang(engines, victim, promised.limit_seconds)
+    restarts = {pod.name: engines.restarts(pod) - pod.restarts for pod in others}
+    evidence.record("hung", {"pod": victim.name, "says": hung})
+    evidence.record("restarted_after_seconds", seconds)
+    evidence.record("limit_seconds", promised.limit_seconds)
+    evidence.record("restarts_of_others", restarts)
+
+    if hung == ANSWERED:
+        raise HarnessError(f"{victim.name} answers while its processes stand still")
+    assert seconds is not None, (
+        f"{victim.name} stood still for {promised.limit_seconds:g} s and was not restarted: its"
+        " liveness probe looks at something that lives on"
+    )
+    # Negative control: it was the probe, and not somebody who restarts them all.
+    if any(restarts.values()):
+        raise HarnessError(f"engines that nobody stopped were restarted as well: {restarts}")
+
+
+def hang(engines: Engines, victim: Pod, limit_seconds: float) -> tuple[str, float | None]:
+    """Stop an engine; return what it answers then, and when it was restarted; None: it was not."""
+    entry, began = f"hung-{victim.uid[:12]}", time.monotonic()
     try:
         engines.stop(victim, entry)
-        hung = engines.within.answer(victim, within_seconds=3)
+        answer = engines.within.answer(victim, within_seconds=3)
         restarted = of_target(
             lambda: engines.restarts(victim) > victim.restarts,
-            within_seconds=promised.limit_seconds,
+            within_seconds=limit_seconds,
             what=f"{victim.name} restarted",
             excused_seconds=engines.cluster.silent_seconds,
         )
     finally:
         engines.agent.heal(victim.node, entry)
-    seconds = round(time.monotonic() - began, 1)
-    untouched = {pod.name: engines.restarts(pod) - pod.restarts for pod in others}
-    evidence.record("hung", {"pod": victim.name, "says": hung})
-    evidence.record("restarted_after_seconds", seconds if restarted else None)
-    evidence.record("limit_seconds", promised.limit_seconds)
-    evidence.record("restarts_of_others", untouched)
-
-    if hung == ANSWERED:
-        raise HarnessError(f"{victim.name} answers while its processes stand still")
-    assert restarted, (
-        f"{victim.name} stood still for {seconds:g} s and was not restarted: its liveness probe"
-        " looks at something that lives on"
-    )
-    # Negative control: it was the probe, and not somebody who restarts them all.
-    if restarts := {name: count for name, count in untouched.items() if count}:
-        raise HarnessError(f"engines that nobody stopped were restarted as well: {restarts}")
+    return answer, round(time.monotonic() - began, 1) if restarted else None

@@ -6,6 +6,7 @@ last who can tell.
 """
 
 import json
+from dataclasses import asdict, dataclass
 
 import pytest
 
@@ -55,6 +56,19 @@ print(json.dumps(found))
 """
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of the damaged file."""
+
+    path: str
+    sha256: str
+    """Before it was damaged."""
+    loaded: str | None
+    """Of what an engine would have loaded; None: nothing, since none would have started."""
+    said: str
+    """By what filled the cache for the second time."""
+
+
 def damage(filler: Filler, profile: TargetProfile, way: str) -> Document:
     """Return an init container that damages what the one before it has filled."""
     return {
@@ -76,42 +90,40 @@ def test_damaged_file_is_not_loaded(
 ) -> None:
     filled_twice = [filler.copy("first"), damage(filler, profile, way), filler.copy("second")]
     start_filled(way, init=filled_twice, argv=["python3", "-c", LOOK, filler.directory])
-    over = of_target(
-        lambda: scratch.get(way).over,
-        within_seconds=WITHIN_SECONDS,
-        what="a start from the cache",
-    )
-    said = scratch.log(way, container="second") if began(scratch, way) else ""
-    if not said:
-        raise HarnessError(f"{scratch.namespace}/{way}: the filled cache was not damaged: {over}")
-    damaged = json.loads(scratch.log(way, container=DAMAGED))
-    evidence.record("damaged", damaged)
-    evidence.record("filler_said", said[-1000:])
-    loaded = (
-        json.loads(scratch.log(way, container="probe")).get(damaged["path"])
-        if started(scratch, way)
-        else None
-    )
-    evidence.record("loaded", loaded)
+    outcome = filled(scratch, way)
+    evidence.record("outcome", asdict(outcome))
 
     if way == "intact":
         # Negative control: what refuses everything verifies nothing.
-        if loaded != damaged["sha256"]:
-            raise HarnessError(f"a model that nobody damaged does not load either: {said[-200:]}")
+        if outcome.loaded != outcome.sha256:
+            raise HarnessError(f"a model that nobody damaged is not loaded either: {outcome.said}")
         return
-    assert loaded in (None, damaged["sha256"]), (
-        f"{damaged['path']} was {way} in the cache, and what fills it left it to be loaded"
+    assert outcome.loaded in (None, outcome.sha256), (
+        f"{outcome.path} was {way} in the cache, and what fills it left it to be loaded"
     )
-    assert loaded or damaged["path"] in said, (
-        f"{damaged['path']} was {way} and not loaded; what refused it does not say which file"
+    assert outcome.loaded or outcome.path in outcome.said, (
+        f"{outcome.path} was {way} and not loaded; what refused it does not say which file"
     )
 
 
-def began(scratch: Scratch, pod: str) -> bool:
-    """Return whether the second filling has begun."""
+def filled(scratch: Scratch, pod: str) -> Outcome:
+    """Return what became of a cache that was filled, damaged and filled again.
+
+    Raises:
+        HarnessError: it did not come that far.
+    """
+    over = of_target(
+        lambda: scratch.get(pod).over, within_seconds=WITHIN_SECONDS, what="a start from the cache"
+    )
     states = scratch.document(pod).get("status", {}).get("initContainerStatuses") or ()
-    return any(each["name"] == "second" and each.get("containerID") for each in states)
-
-
-def started(scratch: Scratch, pod: str) -> bool:
-    return any(each.container_id for each in scratch.get(pod).containers)
+    if not any(each["name"] == "second" and each.get("containerID") for each in states):
+        raise HarnessError(f"{scratch.namespace}/{pod}: the filled cache was not damaged: {over}")
+    damaged = json.loads(scratch.log(pod, container=DAMAGED))
+    started = any(each.container_id for each in scratch.get(pod).containers)
+    there = json.loads(scratch.log(pod, container="probe")) if started and over else {}
+    return Outcome(
+        path=damaged["path"],
+        sha256=damaged["sha256"],
+        loaded=there.get(damaged["path"]),
+        said=scratch.log(pod, container="second")[-1000:],
+    )
