@@ -11,4 +11,8 @@ pytest_plugins = [
     "fixtures.engine_metrics",
     "fixtures.known_streams",
     "fixtures.route_weights",
+    "fixtures.within_engines",
+    "fixtures.data_plane",
+    "fixtures.access",
+    "fixtures.model_filler",
 ]

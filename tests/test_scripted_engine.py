@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from hotfire import metrics
 from hotfire.engine import scripted
 from hotfire.waiting import pause, until
 from tests.engine_process import DEADLINE_SECONDS, EngineProcess, running_engine
+
+WAITING = "vllm:num_requests_waiting"
 
 
 @pytest.fixture(scope="module")
@@ -225,6 +227,20 @@ def test_a_leak_takes_memory_for_good() -> None:
 def resident_bytes(engine: EngineProcess) -> int:
     pages = Path(f"/proc/{engine.process.pid}/statm").read_text().split()[1]
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_a_frozen_gauge_says_nothing_of_what_happens() -> None:
+    with running_engine("--max-num-seqs", "1", "--frozen-gauges", WAITING) as engine:
+        engine.script(misbehaviour="hang_headers")
+        with ExitStack() as held:
+            for _ in range(3):
+                asking = held.enter_context(closing(HTTPConnection("127.0.0.1", engine.port)))
+                asking.request("POST", "/v1/completions", '{"prompt": "x", "max_tokens": 2}')
+            until(lambda: engine.truth()["waiting"] == 2, within_seconds=20, what="two waiting")
+            page = metrics.parse(engine.call("GET", "/metrics")[1].decode())
+
+    assert page.total(WAITING) == 0
+    assert page.total("vllm:num_requests_running") == 1
 
 
 def test_an_unknown_script_is_refused_and_changes_nothing(engine: EngineProcess) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from fixtures.scratch import Scratch
 from fixtures.stack import Stack
+from fixtures.within_engines import container_of
 from hotfire import Evidence, Level, TargetProfile, requirement
 from hotfire.cluster import Cluster, Document
 from hotfire.errors import HarnessError
@@ -42,8 +43,7 @@ def inherited(environment: str, declared: set[str]) -> dict[str, str]:
 
 
 def declared_names(pod: Document, container: str) -> set[str]:
-    [found] = [each for each in pod["spec"]["containers"] if each["name"] == container]
-    return {each["name"] for each in found.get("env") or ()}
+    return {each["name"] for each in container_of(pod, container).get("env") or ()}
 
 
 def services_before(cluster: Cluster, namespace: str, pod: Document) -> list[str]:

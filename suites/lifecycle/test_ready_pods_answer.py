@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 
 import pytest
 
+from fixtures.replicas import one_more_replica
 from fixtures.scratch import Scratch
 from fixtures.stack import Stack
 from hotfire import Evidence, Level, TargetProfile, requirement
@@ -78,21 +79,8 @@ def engine_states(cluster: Cluster, profile: TargetProfile, stack: Stack) -> Ite
 @pytest.fixture
 def one_more(stack: Stack, cluster: Cluster, engine_states: Followed) -> Iterator[Newcomer]:
     """Add a replica; yield the new pod; take the replica away again."""
-    replicas = stack.engine_workload()["spec"]["replicas"]
-    before = {pod.uid for pod in stack.engines()}
-    stack.scale(replicas + 1)
-    try:
-        new = of_target(
-            lambda: [pod for pod in stack.engines() if pod.uid not in before and pod.ip],
-            within_seconds=60,
-            what="an additional engine pod with an address",
-            poll_seconds=0.1,
-            excused_seconds=cluster.silent_seconds,
-        )
+    with one_more_replica(stack, cluster) as new:
         yield Newcomer(new.required()[0].name, engine_states)
-    finally:
-        stack.scale(replicas)
-        stack.wait_ready()
 
 
 def test_every_ready_sample_answers(

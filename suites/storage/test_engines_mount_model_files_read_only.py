@@ -9,8 +9,9 @@ from typing import Any
 
 from fixtures.scratch import Scratch
 from fixtures.stack import Stack
+from fixtures.within_engines import ANSWERED, WithinEngines
 from hotfire import Evidence, Level, TargetProfile, requirement
-from hotfire.cluster import Cluster, Document, Pod
+from hotfire.cluster import Cluster, Document
 from hotfire.errors import HarnessError
 from hotfire.waiting import until
 
@@ -54,18 +55,6 @@ folders = {os.path.dirname(path) for path in files - mounted}
 tries = {path: outcome(reopen, path) for path in files}
 print(json.dumps(tries | {path + "/": outcome(create, path) for path in folders}, sort_keys=True))
 """
-# One token from the engine, asked past the Service.
-ASK = """
-import json, sys, urllib.request
-address, model = sys.argv[1:]
-body = json.dumps({"model": model, "prompt": "x", "max_tokens": 1}).encode()
-url, headers = f"http://{address}/v1/completions", {"content-type": "application/json"}
-try:
-    with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=10) as reply:
-        print("answered" if json.load(reply)["choices"] else "no choices")
-except Exception as error:
-    print(f"{type(error).__name__}: {error}")
-"""
 REFUSED = {"EROFS", "EACCES", "EPERM"}
 WRITTEN = "written"
 
@@ -107,18 +96,12 @@ def check_clear(tries: dict[str, str], where: str) -> None:
         raise HarnessError(f"{where}: neither written nor refused: {unclear}")
 
 
-def run(cluster: Cluster, pod: Pod, container: str, program: str, words: list[str]) -> str:
-    argv = ["python3", "-c", program, *words]
-    done = cluster.exec(pod.namespace, pod.name, container=container, argv=argv)
-    if done.rc:
-        raise HarnessError(
-            f"{pod.name}/{container}: {done.stderr.strip()[-200:]}; its image must have python3"
-        )
-    return done.stdout.strip()
-
-
 def test_no_engine_container_can_write_the_weights(
-    profile: TargetProfile, cluster: Cluster, stack: Stack, evidence: Evidence
+    profile: TargetProfile,
+    cluster: Cluster,
+    stack: Stack,
+    within_engines: WithinEngines,
+    evidence: Evidence,
 ) -> None:
     writes: dict[str, dict[str, str]] = {}
     serves: dict[str, str] = {}
@@ -130,10 +113,10 @@ def test_no_engine_container_can_write_the_weights(
             continue
         for container in engine_containers(document, profile):
             where = f"{pod.name}/{container['name']}"
-            said = run(cluster, pod, container["name"], TRY, roots(container))
+            name, words = container["name"], roots(container)
+            said = within_engines.run(pod, TRY, *words, container=name)
             writes[where] = json.loads(said)
-        words = [f"{pod.ip}:{profile.engine.port}", profile.engine.model]
-        serves[pod.name] = run(cluster, pod, profile.engine.container, ASK, words)
+        serves[pod.name] = within_engines.answer(pod)
     evidence.record("writes", writes)
     evidence.record("serves", serves)
 
@@ -147,7 +130,7 @@ def test_no_engine_container_can_write_the_weights(
     for where, ends in writes.items():
         check_clear(ends, where)
     for name, answer in serves.items():
-        assert answer == "answered", f"{name} cannot write its model, yet does not serve: {answer}"
+        assert answer == ANSWERED, f"{name} cannot write its model, yet does not serve: {answer}"
     if unread:
         raise HarnessError(f"not Ready, so nothing was tried in them: {', '.join(unread)}")
 

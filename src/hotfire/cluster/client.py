@@ -273,6 +273,21 @@ class Cluster:
 
         return self._ask(f"read the log of {namespace}/{pod}", read)
 
+    def server_metrics(self) -> str:
+        """Return the metrics page of the API server, of one of them if there are several."""
+
+        def read() -> str:
+            response = self._api.call_api(
+                "/metrics",
+                "GET",
+                auth_settings=["BearerToken"],
+                _preload_content=False,
+                _return_http_data_only=True,
+            )
+            return bytes(response.data).decode(errors="replace")
+
+        return self._ask("read the API server's metrics", read)
+
     # Writing
 
     def apply(
@@ -444,6 +459,15 @@ class Cluster:
                     raise
                 return Answer(status=error.status, message=_message(error))
         return Answer(status=_CREATED, document=_plain(stored))
+
+    def review(self, document: Document) -> Document:
+        """Return the server's answer to a review, such as of an account's access; none is kept."""
+        kind, version = document["kind"], document["apiVersion"]
+
+        def answered() -> Document:
+            return _plain(self._resource(kind, version).create(body=document))
+
+        return self._ask(f"ask for a {kind}", answered)
 
     def create_namespace(
         self,

@@ -121,6 +121,8 @@ REASONS = {
     503: "Service Unavailable",
 }
 WORDS = ["the", "hot", "fire", "test", "burns", "for", "its", "full", "time", "on", "a", "stand"]
+# What vLLM calls some options: whoever reads an engine's settings finds this one's.
+VLLM_FLAGS = {"drain_seconds": "--shutdown-timeout", "max_running": "--max-num-seqs"}
 BODY_LIMIT_BYTES = 8 << 20
 RECORDS_KEPT = 20_000
 WRITES_KEPT = 512
@@ -144,6 +146,8 @@ class Script:
     max_running: int = 0  # generations at once; 0 = no limit
     max_waiting: int = 0  # queued generations beyond which 503 is answered; 0 = no limit
     max_model_len: int = 4096
+    frozen_gauges: str = ""  # metrics that always say 0, separated by commas
+    log_refused: int = 0  # 1 = write the body of each refused request to the log
 
     def changed(self, values: Json) -> "Script":
         """Return a copy with these fields; raises ValueError for what it does not know."""
@@ -364,6 +368,7 @@ def metrics_text(engine: Engine) -> str:
         "vllm:prefix_cache_queries_total": counters["prompt_tokens"],
         "vllm:prefix_cache_hits_total": 0,
     }
+    gauges |= dict.fromkeys(gauges.keys() & set(engine.script.frozen_gauges.split(",")), 0)
     for kind, values in (("gauge", gauges), ("counter", totals)):
         for name, value in values.items():
             lines += [f"# TYPE {name} {kind}", f"{name}{{{labels}}} {value}"]
@@ -871,6 +876,9 @@ class Connection:
                 raise BadRequestError(405, "Method Not Allowed", "BadRequestError")  # noqa: TRY301
             await handler(self.engine, self, call)
         except BadRequestError as error:
+            if self.engine.script.log_refused:
+                sys.stdout.write(f"refused: {call.body.decode(errors='replace')}\n")
+                sys.stdout.flush()
             await self.refuse(error)
 
     async def refuse(self, error: BadRequestError) -> None:
@@ -1034,10 +1042,11 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--name", default=socket.gethostname(), help="value of x-served-by")
     parser.add_argument("--start-seconds", type=float, default=0.0, help="not ready for so long")
-    parser.add_argument("--drain-seconds", type=float, default=5.0)
+    parser.add_argument("--drain-seconds", VLLM_FLAGS["drain_seconds"], type=float, default=5.0)
     for field in dataclasses.fields(Script):
-        flag = f"--{field.name.replace('_', '-')}"
-        parser.add_argument(flag, type=type(field.default), default=field.default)
+        flags = [f"--{field.name.replace('_', '-')}"]
+        flags += [VLLM_FLAGS[field.name]] if field.name in VLLM_FLAGS else []
+        parser.add_argument(*flags, type=type(field.default), default=field.default)
     return parser.parse_args(arguments)
 
 

@@ -1,0 +1,229 @@
+"""The shutdown settings fit together.
+
+Three settings decide whether a user's answer survives an update: how long an engine goes on serving
+until nobody sends to it any more (preStop), how long it then lets running answers end (its own
+shutdown timeout), and when the kubelet kills whatever is left (grace period). Each has a harmless
+default; together those cut every stream.
+"""
+
+import re
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from fixtures.own_backends import HEADER, PORT, StartBackends
+from fixtures.scratch import Scratch
+from fixtures.within_engines import WithinEngines, container_of
+from hotfire import Endpoint, Evidence, Level, TargetProfile, requirement
+from hotfire.cluster import Cluster, Document
+from hotfire.engine import idle_peer
+from hotfire.errors import HarnessError
+from hotfire.waiting import of_target, until
+
+pytestmark = requirement(
+    "LIF-005",
+    Level.MUST,
+    __doc__,
+    source="https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination",
+)
+
+# vLLM's; without it, it ends its answers at once.
+SHUTDOWN_TIMEOUT = re.compile(r"--shutdown[-_]timeout[= ](\d+(?:\.\d+)?)")
+SLEEP = re.compile(r"\bsleep (\d+(?:\.\d+)?)s?\b")
+LEAVING, STAYING = "leaving", "staying"
+# Until it is killed the leaving backend answers on, so that every request it still gets is seen.
+ANSWERS_ON_SECONDS = 12
+QUIET_SECONDS = 2.0
+CLIENTS = 4
+STREAMS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What a shutdown has to wait for."""
+
+    propagation_seconds: float
+    """From a pod's deletion to the last request that the gateway sends to it."""
+    stream_seconds: float
+    """The longest answer that may have to end: as measured, or as promised."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How one pod shuts down."""
+
+    prestop_seconds: float
+    shutdown_timeout_seconds: float
+    grace_seconds: float
+
+    def problem(self, needs: Needs) -> str:
+        """Return which of them is too short; empty if none is."""
+        prestop, timeout = self.prestop_seconds, self.shutdown_timeout_seconds
+        if prestop < needs.propagation_seconds:
+            return (
+                f"preStop waits {prestop:g} s, and the gateway sends for"
+                f" {needs.propagation_seconds:.1f} s after the deletion"
+            )
+        if timeout < needs.stream_seconds:
+            return (
+                f"the engine gives running answers {timeout:g} s, and one may take"
+                f" {needs.stream_seconds:.1f} s; raise --shutdown-timeout"
+            )
+        if self.grace_seconds < prestop + timeout:
+            return (
+                f"the grace period of {self.grace_seconds:g} s is shorter than preStop and shutdown"
+                f" timeout together, {prestop + timeout:g} s"
+            )
+        return ""
+
+    def shortened(self, needs: Needs) -> "Iterator[Settings]":
+        """Yield copies with one of them too short."""
+        yield replace(self, prestop_seconds=needs.propagation_seconds / 2)
+        yield replace(self, shutdown_timeout_seconds=needs.stream_seconds / 2)
+        together = self.prestop_seconds + self.shutdown_timeout_seconds
+        yield replace(self, grace_seconds=together / 2)
+
+
+def prestop_seconds(container: Document) -> float:
+    """Return how long a container's preStop hook waits; zero without one.
+
+    Raises:
+        HarnessError: it has one that does something else than to sleep.
+    """
+    hook = (container.get("lifecycle") or {}).get("preStop") or {}
+    if not hook:
+        return 0.0
+    if "sleep" in hook:
+        return float(hook["sleep"]["seconds"])
+    words = " ".join((hook.get("exec") or {}).get("command") or ())
+    if found := SLEEP.search(words):
+        return float(found[1])
+    raise HarnessError(
+        f"how long the preStop hook of {container['name']} waits cannot be told from {hook};"
+        " use preStop.sleep"
+    )
+
+
+def server(name: str) -> list[str]:
+    program = Path(idle_peer.__file__).read_text(encoding="utf-8")
+    return ["python3", "-c", program, "serve", "--port", str(PORT), "--name", name]
+
+
+def asked(endpoint: Endpoint) -> set[str | None]:
+    """Return who answers some requests at once, each over a connection of its own."""
+
+    def one(_: int) -> str | None:
+        return endpoint.chat("?", max_tokens=1, headers={HEADER: LEAVING}, fresh=True).served_by
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        return set(pool.map(one, range(CLIENTS)))
+
+
+def both_serve(
+    endpoint: Endpoint, scratch: Scratch, own_backends: StartBackends, profile: TargetProfile
+) -> None:
+    """Have two backends of ours behind one Service, so that one can leave."""
+    own_backends({LEAVING: server(LEAVING)})
+    scratch.pod(STAYING, argv=server(STAYING), labels={"app": LEAVING})
+    scratch.wait_phase(STAYING, "Running")
+    until(
+        lambda: asked(endpoint) == {LEAVING, STAYING},
+        within_seconds=profile.waits.route_live_seconds,
+        what="answers by both backends",
+    )
+
+
+def propagation(endpoint: Endpoint, cluster: Cluster, scratch: Scratch) -> float:
+    """Delete one backend; return for how long it still got requests, if it did not end first."""
+    uid = scratch.get(LEAVING).uid
+    cluster.delete("Pod", scratch.namespace, LEAVING, uid=uid, grace_seconds=ANSWERS_ON_SECONDS)
+    began = last = time.monotonic()
+
+    def quiet() -> bool:
+        nonlocal last
+        if LEAVING in asked(endpoint) or last == began:
+            last = time.monotonic()
+        return time.monotonic() - last > QUIET_SECONDS
+
+    of_target(
+        quiet,
+        within_seconds=ANSWERS_ON_SECONDS,
+        what="no more requests to a backend on its way out",
+        poll_seconds=0.01,
+    )
+    return last - began
+
+
+def longest_stream(endpoint: Endpoint, profile: TargetProfile) -> float:
+    """Return the longest of some streams of the rated load's length."""
+
+    def one(_: int) -> float:
+        reply = endpoint.chat(
+            "Tell me everything.", max_tokens=profile.load.max_tokens, stream=True, ignore_eos=True
+        )
+        if not reply.ok:
+            raise HarnessError(f"a stream that was to be timed broke: {reply.why}")
+        return reply.seconds
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        return max(pool.map(one, range(STREAMS)))
+
+
+def settings(document: Document, container: str, command_lines: str) -> Settings:
+    """Return how an engine shuts down; its timeout as its processes were really given it."""
+    timeout = SHUTDOWN_TIMEOUT.search(command_lines)
+    return Settings(
+        prestop_seconds=prestop_seconds(container_of(document, container)),
+        shutdown_timeout_seconds=float(timeout[1]) if timeout else 0.0,
+        grace_seconds=float(document["spec"]["terminationGracePeriodSeconds"]),
+    )
+
+
+@pytest.fixture
+def needs(
+    profile: TargetProfile,
+    cluster: Cluster,
+    scratch: Scratch,
+    endpoint: Endpoint,
+    own_backends: StartBackends,
+    evidence: Evidence,
+) -> Needs:
+    """What this target's gateway and its answers ask of a shutdown."""
+    both_serve(endpoint, scratch, own_backends, profile)
+    propagated = propagation(endpoint, cluster, scratch)
+    measured = longest_stream(endpoint, profile)
+    budgets = profile.budgets
+    promised = max(budgets.e2e_p95_seconds or 0.0, budgets.e2e_p99_seconds or 0.0)
+    evidence.record("propagation_seconds", round(propagated, 3))
+    evidence.record("longest_stream_measured_seconds", round(measured, 3))
+    evidence.record("longest_stream_promised_seconds", promised)
+    return Needs(propagation_seconds=propagated, stream_seconds=max(measured, promised))
+
+
+def test_each_setting_is_long_enough(
+    profile: TargetProfile,
+    cluster: Cluster,
+    within_engines: WithinEngines,
+    needs: Needs,
+    evidence: Evidence,
+) -> None:
+    found = {
+        pod.name: settings(document, profile.engine.container, within_engines.command_lines(pod))
+        for pod in within_engines.serving()
+        if (document := cluster.get("Pod", pod.namespace, pod.name))
+    }
+    evidence.record("settings", {name: asdict(each) for name, each in found.items()})
+
+    for name, each in found.items():
+        assert not (why := each.problem(needs)), f"{name}: {why}"
+    if needs.propagation_seconds > ANSWERS_ON_SECONDS - QUIET_SECONDS:
+        raise HarnessError(f"the gateway sends for more than {needs.propagation_seconds:.0f} s")
+    # Negative control: what finds nothing wrong here must reject each setting when it is too short.
+    for name, each in found.items():
+        for copy in each.shortened(needs):
+            if not copy.problem(needs):
+                raise HarnessError(f"{name}: these pass as well: {copy}")
