@@ -8,4 +8,6 @@ pytest_plugins = [
     "fixtures.scratch",
     "fixtures.accelerators",
     "fixtures.own_backends",
+    "fixtures.gpu_exporters",
+    "fixtures.gpu_readings",
 ]
