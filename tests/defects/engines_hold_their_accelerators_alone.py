@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hotfire.cluster import Document
-from hotfire.lab.gpus import CONFIG, GpuSharing
+from hotfire.lab.gpu.gpus import CONFIG, GpuSharing
 from hotfire.waiting import until
 from tests.world import World
 

@@ -7,7 +7,7 @@ from tests.world import World
 
 NAMESPACE, NAME = "kube-system", "nvidia-dcgm-exporter"
 EXPORTER = """
-from hotfire.lab import dcgm_exporter, gpu_metrics
+from hotfire.lab.gpu import dcgm_exporter, gpu_metrics
 STILL = {
     "DCGM_FI_DEV_GPU_UTIL": 9, "DCGM_FI_PROF_GR_ENGINE_ACTIVE": 0.09, "DCGM_FI_DEV_FB_USED": 40
 }

@@ -8,7 +8,7 @@ from tests.world import World
 
 NAMESPACE, NAME = "kube-system", "nvidia-device-plugin"
 PLUGIN = """
-from hotfire.lab import device_plugin
+from hotfire.lab.gpu import device_plugin
 one = device_plugin.xids
 def every(directory):
     found = one(directory)
