@@ -5,7 +5,7 @@ that names another pod, is worse than none: whoever reads it believes it.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
 from fixtures.accelerators import Accelerators
@@ -35,8 +35,10 @@ BESIDES = {
 }
 RATIO = "DCGM_FI_PROF_GR_ENGINE_ACTIVE"
 UUID = re.compile(r"UUID: (GPU-[^)\s]+)")
-# NVIDIA's exporter measures every 30 s unless told otherwise: three of its rounds.
-EXPORTED_SECONDS = 90.0
+# NVIDIA's exporter measures every 30 s unless told otherwise: three of its rounds. Where the energy
+# that a GPU took is told, it shows when a round is over.
+EXPORTED_SECONDS, ROUNDS = 90.0, 6
+ENERGY = "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION"
 IDLE_PERCENT, RISE_PERCENT, RISE_MEBIBYTES = 15.0, 30.0, 16.0
 MARK = "/tmp/hotfire-load"  # noqa: S108 - in a pod of ours
 # Works while its mark is there: on the GPU by its driver's own library, else on the processor.
@@ -75,6 +77,7 @@ class Reading:
 
     utilisation_percent: float | None
     memory_mebibytes: float | None
+    energy: float | None = None
     uuids: tuple[str, ...] = ()
     """The GPUs that are told of as the pod's."""
     others_percent: Mapping[str, float] = field(default_factory=dict)
@@ -98,15 +101,18 @@ def utilisation(metrics: Metrics) -> list[Sample]:
     return next((series for series in found if series), [])
 
 
-def reading(pages: Iterable[Metrics], pod: tuple[str, str]) -> Reading:
+def most_of(pages: Iterable[Metrics], name: str, pod: tuple[str, str]) -> float | None:
+    series = (sample for page in pages for sample in page.series(name))
+    return max((sample.value for sample in series if pod_of(sample) == pod), default=None)
+
+
+def reading(pages: Collection[Metrics], pod: tuple[str, str]) -> Reading:
     used = [sample for page in pages for sample in utilisation(page)]
-    memory = [sample for page in pages for sample in page.series(MEMORY_USED)]
     mine = [sample for sample in used if pod_of(sample) == pod]
     return Reading(
         utilisation_percent=max((percent(sample) for sample in mine), default=None),
-        memory_mebibytes=max(
-            (sample.value for sample in memory if pod_of(sample) == pod), default=None
-        ),
+        memory_mebibytes=most_of(pages, MEMORY_USED, pod),
+        energy=most_of(pages, ENERGY, pod),
         uuids=tuple(sorted({sample.labels.get("UUID", "") for sample in mine})),
         others_percent={
             sample.labels.get("UUID", ""): percent(sample)
@@ -177,6 +183,33 @@ def risen(seen: Reading, before: Reading) -> bool:
     return all(now is not None and then is not None and now >= then + by for now, then, by in pairs)
 
 
+class Watched:
+    """A pod's GPU as the exporters tell of it, again and again."""
+
+    def __init__(self, exporters: GpuExporters, cluster: Cluster, pod: tuple[str, str]) -> None:
+        self.readings: list[Reading] = []
+        self._exporters = exporters
+        self._cluster = cluster
+        self._pod = pod
+
+    def awaited(self, what: Callable[[Reading], bool]) -> Reading:
+        """Return the first reading that is so, or the last when there was time enough for it."""
+        start = len(self.readings)
+
+        def settled() -> bool:
+            self.readings.append(reading(self._exporters.read().values(), self._pod))
+            told = {one.energy for one in self.readings[start:]} - {None}
+            return what(self.readings[-1]) or len(told) > ROUNDS
+
+        of_target(
+            settled,
+            within_seconds=EXPORTED_SECONDS,
+            what="the exporters' word",
+            excused_seconds=self._cluster.silent_seconds,
+        )
+        return self.readings[-1]
+
+
 def test_figures_follow_the_pod_that_loads_its_gpu(
     profile: TargetProfile,
     cluster: Cluster,
@@ -192,28 +225,13 @@ def test_figures_follow_the_pod_that_loads_its_gpu(
     accelerators.start("load", node, argv=["python3", "-c", LOAD, where, MARK], limits=limits)
     scratch.wait_phase("load", "Running")
     own = UUID.findall(scratch.exec("load", ["nvidia-smi", "-L"]))
-    pod, readings = (scratch.namespace, "load"), []
-
-    def seen(what: Callable[[Reading], bool]) -> bool:
-        readings.append(reading(gpu_exporters.read().values(), pod))
-        return what(readings[-1])
-
-    def awaited(what: Callable[[Reading], bool]) -> Reading:
-        of_target(
-            lambda: seen(what),
-            within_seconds=EXPORTED_SECONDS,
-            what="the exporter",
-            poll_seconds=0.5,
-            excused_seconds=cluster.silent_seconds,
-        )
-        return readings[-1]
-
-    before = awaited(idle)
+    watched = Watched(gpu_exporters, cluster, (scratch.namespace, "load"))
+    before = watched.awaited(idle)
     scratch.exec("load", ["touch", MARK])
-    under = awaited(lambda now: risen(now, before))
+    under = watched.awaited(lambda now: risen(now, before))
     scratch.exec("load", ["rm", MARK])
-    after = awaited(idle)
-    spread = of_unused(readings)
+    after = watched.awaited(idle)
+    spread = of_unused(watched.readings)
     for name, one in (("idle", before), ("loaded", under), ("idle_again", after)):
         evidence.record(name, asdict(one))
     evidence.record("unused_devices_percent", spread)
