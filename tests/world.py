@@ -65,6 +65,38 @@ class World:
         usual = {"spec": {"updateStrategy": found["spec"]["updateStrategy"]}}
         self.cluster.patch("DaemonSet", namespace, name, usual, api_version="apps/v1")
 
+    @contextmanager
+    def admission_changes(self, group: str, resource: str, patches: str) -> Iterator[None]:
+        """Let the API server change what is written of a resource, by JSON patches of a CEL list.
+
+        It takes a moment until it does; whoever needs to know looks at what is stored.
+        """
+        api, name = "admissionregistration.k8s.io/v1", f"{resource}.hotfire.test"
+        rule = {
+            "apiGroups": [group],
+            "apiVersions": ["*"],
+            "operations": ["CREATE", "UPDATE"],
+            "resources": [resource],
+        }
+        policy = {
+            "matchConstraints": {"resourceRules": [rule]},
+            "failurePolicy": "Fail",
+            "reinvocationPolicy": "Never",
+            "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": patches}}],
+        }
+        binding = {"policyName": name}
+        kinds = {"MutatingAdmissionPolicy": policy, "MutatingAdmissionPolicyBinding": binding}
+        try:
+            for kind, spec in kinds.items():
+                metadata = {"name": name}
+                self.cluster.create(
+                    {"apiVersion": api, "kind": kind, "metadata": metadata, "spec": spec}
+                )
+            yield
+        finally:
+            for kind in kinds:
+                self.cluster.delete(kind, None, name, api_version=api)
+
     def script(self, *, canary: bool = True, **changes: object) -> None:
         """Change what every scripted engine does, the canary's too unless told otherwise."""
         pods = self.cluster.pods(self.profile.namespace)
