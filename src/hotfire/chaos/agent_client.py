@@ -86,6 +86,15 @@ class DeviceGrant(Answer):
     device_ids: tuple[str, ...]
 
 
+class ContainerUse(Answer):
+    """What a container uses at one moment of its node's clock."""
+
+    working_set_bytes: int
+    processor_ns: int
+    """Processor time since it started."""
+    at_ns: int
+
+
 class Gpu(Answer):
     """One GPU of a node, as `nvidia-smi` tells."""
 
@@ -190,6 +199,11 @@ class AgentClient:
     def device_grants(self, node: str) -> list[DeviceGrant]:
         """Return which devices a node's kubelet gave to which container."""
         return _read(list[DeviceGrant], self.call(node, "pod_resources"))
+
+    def container_use(self, node: str, *, pod_uid: str, container_id: str) -> ContainerUse:
+        """Return what a container of a node uses now."""
+        answer = self.call(node, "cgroup.use", pod_uid=pod_uid, container_id=container_id)
+        return _read(ContainerUse, answer)
 
     def gpus(self, node: str) -> list[Gpu]:
         """Return a node's GPUs."""
