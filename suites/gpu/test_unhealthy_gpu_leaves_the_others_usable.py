@@ -26,7 +26,7 @@ pytestmark = requirement(
 
 IDLE = ["sleep", "600"]
 # "GPU has fallen off the bus".
-XID = "79"
+XID = 79
 OUT_SECONDS = 10.0
 UNHEALTHY = "Unhealthy"
 

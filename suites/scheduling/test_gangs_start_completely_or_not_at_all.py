@@ -119,17 +119,25 @@ def test_gang_that_fits_runs_whole(
     assert set(ended.values()) == {"Succeeded"}, f"a gang of {room.size} that fits: {ended}"
 
 
-def test_gang_short_of_one_gpu_binds_no_member_until_it_is_freed(
-    profile: TargetProfile, cluster: Cluster, scratch: Scratch, room: Room, evidence: Evidence
-) -> None:
+def check_control(scratch: Scratch, room: Room) -> None:
+    """Negative control: beside a blocker, the same pods without a group take what there is."""
     scratch.pod("blocker", argv=STAY, gpus=1, spec_besides=room.rules())
     alone = start(scratch, room, "alone", STAY, {})
     without = [one for name, one in scratch.decisions().items() if name in alone and one.node]
-    # Negative control: the same pods without a group take what there is.
     if len(without) != room.size - 1:
         raise HarnessError(f"{room.size - 1} of {room.size} single pods fit, {len(without)} bound")
     scratch.clear()
 
+
+def test_gang_short_of_one_gpu_binds_no_member_until_it_is_freed(
+    profile: TargetProfile,
+    cluster: Cluster,
+    accelerators: Accelerators,
+    scratch: Scratch,
+    room: Room,
+    evidence: Evidence,
+) -> None:
+    check_control(scratch, room)
     scratch.pod("blocker", argv=STAY, gpus=1, spec_besides=room.rules())
     scratch.wait_phase("blocker", "Running")
     names = start_gang(cluster, scratch, room, "short", STAY)
@@ -152,30 +160,16 @@ def test_gang_short_of_one_gpu_binds_no_member_until_it_is_freed(
     evidence.record("bound_when_there_was_room", bound(scratch, names))
     assert whole, f"{whole.what}: {bound(scratch, names)} are"
 
-
-def in_part(decisions: dict[str, Decision]) -> list[str]:
-    return sorted(name for name, one in decisions.items() if one.node)
-
-
-def test_gang_that_goes_frees_everything(
-    profile: TargetProfile,
-    cluster: Cluster,
-    accelerators: Accelerators,
-    scratch: Scratch,
-    room: Room,
-    evidence: Evidence,
-) -> None:
-    names = start_gang(cluster, scratch, room, "goes", STAY)
-    for name in names:
-        scratch.wait_phase(name, "Running")
     scratch.clear()
     nodes = [node for node in cluster.nodes() if node.name in room.nodes]
     freed = of_target(
         lambda: sum(map(accelerators.free, nodes)) == room.size,
         within_seconds=profile.waits.pod_gone_seconds,
-        what=f"{room.size} {profile.accelerator.resource} free again",
+        what=f"{room.size} {profile.accelerator.resource} free again when the gang went",
         excused_seconds=cluster.silent_seconds,
     )
-    evidence.record("held_and_freed", room.size)
-
     assert freed, str(freed)
+
+
+def in_part(decisions: dict[str, Decision]) -> list[str]:
+    return sorted(name for name, one in decisions.items() if one.node)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 import hotfire.agent
 from hotfire.agent import start
+from hotfire.agent.entries import HEALED
 from hotfire.cluster import Cluster, Document, Estate, Pod
 from hotfire.errors import ClusterError, FaultNotInjected, HarnessError, StackNotReady
 from hotfire.profile import TargetProfile
@@ -212,11 +213,11 @@ class AgentClient:
 
     # Faults
 
-    def fire(self, node: str, op: str, id_: str, **args: str) -> AgentEntry:
+    def fire(self, node: str, op: str, id_: str, **args: str | int) -> AgentEntry:
         """Inject a fault for one lease; the node undoes it by itself when that ends.
 
         Raises:
-            FaultNotInjected: the agent refused, or does not know of it afterwards.
+            FaultNotInjected: the agent refused, could not, or does not know of it afterwards.
         """
         order = {"id": id_, "ttl_seconds": self._profile.agent.lease_seconds, **args}
         try:
@@ -227,7 +228,11 @@ class AgentClient:
             )
         except HarnessError as error:
             raise FaultNotInjected(f"{op} on {node}: {error}") from error
-        return _read(AgentEntry, answer)
+        entry = _read(AgentEntry, answer)
+        if entry.state == HEALED:
+            why = entry.observed.healed_because
+            raise FaultNotInjected(f"{op} on {node} was undone at once: {why}; see the agent's log")
+        return entry
 
     def entry(self, node: str, id_: str) -> AgentEntry:
         """Return one entry of a node, healed ones of this agent's life included."""
@@ -239,7 +244,7 @@ class AgentClient:
 
     def open_entries(self, node: str) -> list[AgentEntry]:
         """Return the entries of a node that are not healed."""
-        return [entry for entry in self.entries(node) if entry.state != "healed"]
+        return [entry for entry in self.entries(node) if entry.state != HEALED]
 
     def renew(self, node: str, id_: str) -> None:
         """Give a fault another lease from now on."""
