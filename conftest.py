@@ -15,4 +15,6 @@ pytest_plugins = [
     "fixtures.data_plane",
     "fixtures.access",
     "fixtures.model_filler",
+    "fixtures.gpu_exporters",
+    "fixtures.gpu_readings",
 ]

@@ -49,6 +49,74 @@ class World:
     stack: Stack
     rack: Rack
 
+    def offered(self, name: str) -> int:
+        """Return how many accelerators a node offers by number."""
+        [node] = [node for node in self.cluster.nodes() if node.name == name]
+        return int(node.allocatable.get(self.profile.accelerator.resource, "0"))
+
+    def label(self, node: str, labels: dict[str, str]) -> None:
+        self.cluster.patch("Node", None, node, {"metadata": {"labels": labels}})
+
+    @contextmanager
+    def daemon_set_runs(self, namespace: str, name: str, command: list[str]) -> Iterator[None]:
+        """Let a DaemonSet's only container run another program on every node for a while."""
+        self._set_command(namespace, name, command)
+        try:
+            yield
+        finally:
+            self._set_command(namespace, name, None)
+
+    def _set_command(self, namespace: str, name: str, command: list[str] | None) -> None:
+        found = self.cluster.get("DaemonSet", namespace, name, api_version="apps/v1") or {}
+        [container] = found["spec"]["template"]["spec"]["containers"]
+        at_once = {"rollingUpdate": {"maxUnavailable": "100%"}}
+        spec = {"template": {"spec": {"containers": [{**container, "command": command}]}}}
+        former = {pod.uid for pod in self.cluster.pods(namespace, {"app": name})}
+        body = {"spec": {"updateStrategy": at_once, **spec}}
+        self.cluster.patch("DaemonSet", namespace, name, body, api_version="apps/v1")
+
+        def replaced() -> bool:
+            pods = self.cluster.pods(namespace, {"app": name})
+            return len(pods) == len(former) and all(
+                pod.serving and pod.uid not in former for pod in pods
+            )
+
+        until(replaced, within_seconds=60, what=f"every pod of {name} replaced")
+        usual = {"spec": {"updateStrategy": found["spec"]["updateStrategy"]}}
+        self.cluster.patch("DaemonSet", namespace, name, usual, api_version="apps/v1")
+
+    @contextmanager
+    def admission_changes(self, group: str, resource: str, patches: str) -> Iterator[None]:
+        """Let the API server change what is written of a resource, by JSON patches of a CEL list.
+
+        It takes a moment until it does; whoever needs to know looks at what is stored.
+        """
+        api, name = "admissionregistration.k8s.io/v1", f"{resource}.hotfire.test"
+        rule = {
+            "apiGroups": [group],
+            "apiVersions": ["*"],
+            "operations": ["CREATE", "UPDATE"],
+            "resources": [resource],
+        }
+        policy = {
+            "matchConstraints": {"resourceRules": [rule]},
+            "failurePolicy": "Fail",
+            "reinvocationPolicy": "Never",
+            "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": patches}}],
+        }
+        binding = {"policyName": name}
+        kinds = {"MutatingAdmissionPolicy": policy, "MutatingAdmissionPolicyBinding": binding}
+        try:
+            for kind, spec in kinds.items():
+                metadata = {"name": name}
+                self.cluster.create(
+                    {"apiVersion": api, "kind": kind, "metadata": metadata, "spec": spec}
+                )
+            yield
+        finally:
+            for kind in kinds:
+                self.cluster.delete(kind, None, name, api_version=api)
+
     def script(self, *, canary: bool = True, **changes: object) -> None:
         """Change what every scripted engine does, the canary's too unless told otherwise."""
         pods = self.cluster.pods(self.profile.namespace)

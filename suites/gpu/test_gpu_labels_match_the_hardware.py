@@ -4,14 +4,14 @@ Pods choose their GPU by these labels. One that still names the former card send
 device that is too small for it, or keeps a paid device idle because nobody asks for it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
 from fixtures.accelerators import Accelerators
+from fixtures.gpu_readings import GpuReadings
 from fixtures.scratch import Scratch
-from fixtures.stack import Stack
 from hotfire import Evidence, Level, TargetProfile, requirement
 from hotfire.cluster import Cluster, Node
 from hotfire.errors import HarnessError
@@ -82,30 +82,14 @@ def labelled_nodes(profile: TargetProfile, cluster: Cluster) -> list[Node]:
     return nodes
 
 
-def busy_reader(cluster: Cluster, stack: Stack, container: str, node: Node) -> str:
-    """Return what an engine reads on a node without a free GPU."""
-    for pod in stack.engines():
-        if pod.node == node.name and pod.ready:
-            done = cluster.exec(pod.namespace, pod.name, container=container, argv=READ)
-            return done.stdout or done.stderr
-    raise HarnessError(f"{node.name} has no free GPU and no engine to read one; free one of them")
-
-
 def hardware_of(
-    nodes: list[Node],
-    accelerators: Accelerators,
-    scratch: Scratch,
-    by_engine: Callable[[Node], str],
+    nodes: list[Node], accelerators: Accelerators, readings: GpuReadings
 ) -> dict[str, Hardware]:
-    """Return what pods read on each node: probes where a GPU is free, else the engines there."""
-    probes = {node.name: f"reads-{node.name}" for node in nodes if accelerators.free(node)}
-    for node in nodes:
-        if node.name in probes:
-            accelerators.start(probes[node.name], node, argv=READ, fields={})
+    """Return what pods read on each node."""
+    said = readings.by_node(nodes, READ)
     found = {}
     for node in nodes:
-        probe = probes.get(node.name)
-        product, memory = read(scratch.output(probe) if probe else by_engine(node), node.name)
+        product, memory = read(said[node.name], node.name)
         # A pod sees the GPUs it holds; how many there are, the driver on the node knows.
         count = accelerators.fitted(node)
         found[node.name] = Hardware(product=product, memory_mebibytes=memory, count=count)
@@ -124,8 +108,7 @@ def test_labels_equal_what_pods_read(
     profile: TargetProfile,
     cluster: Cluster,
     accelerators: Accelerators,
-    scratch: Scratch,
-    stack: Stack,
+    gpu_readings: GpuReadings,
     evidence: Evidence,
 ) -> None:
     nodes = labelled_nodes(profile, cluster)
@@ -133,8 +116,7 @@ def test_labels_equal_what_pods_read(
     # Such labels tell of instances, and nvidia-smi of whole GPUs.
     cut = [name for name, found in labels.items() if CUT in found["product"]]
     whole = [node for node in nodes if node.name not in cut]
-    by_engine = partial(busy_reader, cluster, stack, profile.engine.container)
-    hardware = hardware_of(whole, accelerators, scratch, by_engine)
+    hardware = hardware_of(whole, accelerators, gpu_readings)
     evidence.record("labels", labels)
     evidence.record("hardware", {name: asdict(found) for name, found in hardware.items()})
 

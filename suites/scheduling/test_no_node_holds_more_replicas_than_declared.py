@@ -6,21 +6,14 @@ preferred holds only as long as there is room elsewhere.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from fixtures.scratch import Decision, Scratch
 from fixtures.stack import Stack
+from fixtures.stand_ins import IDLE, engine_rules, open_to_engines
 from hotfire import Evidence, Level, TargetProfile, requirement
-from hotfire.cluster import (
-    Cluster,
-    Document,
-    Node,
-    labels_in_rules,
-    pinned,
-    rules_about_nodes,
-    rules_among_stand_ins,
-)
+from hotfire.cluster import Cluster, Document, Node, pinned, rules_about_nodes
 from hotfire.errors import HarnessError
 
 pytestmark = requirement(
@@ -30,10 +23,8 @@ pytestmark = requirement(
     source="https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/#inter-pod-affinity-and-anti-affinity",
 )
 
-IDLE = ["sleep", "600"]
-# In the scheduler's words: what keeps replicas apart, and what keeps everybody out.
+# In the scheduler's words: what keeps replicas apart.
 APART = ("anti-affinity rules", "topology spread constraints")
-FULL = ("Insufficient", "Too many pods")
 
 
 def test_no_node_holds_more_now(profile: TargetProfile, stack: Stack, evidence: Evidence) -> None:
@@ -49,12 +40,10 @@ def test_no_node_holds_more_now(profile: TargetProfile, stack: Stack, evidence: 
 def test_each_node_refuses_one_replica_more(
     profile: TargetProfile, cluster: Cluster, stack: Stack, scratch: Scratch, evidence: Evidence
 ) -> None:
-    engine = one_engine(cluster, stack)
+    found = engine_rules(cluster, stack)
+    rules, labels = found.rules, found.labels
     declared = profile.engine.replicas_per_node
-    nodes = with_room_for_more(profile, cluster, engine, evidence)
-    home = cluster.get("Namespace", None, stack.namespace) or {"metadata": {}}
-    rules = rules_among_stand_ins(engine, home["metadata"].get("labels") or {})
-    labels = labels_in_rules(rules, engine["metadata"].get("labels") or {})
+    nodes = with_room_for_more(profile, cluster, found.engine, evidence)
     evidence.record("rules", rules)
     evidence.record("labels_they_look_at", labels)
 
@@ -74,14 +63,6 @@ def test_each_node_refuses_one_replica_more(
         bound = sum(bool(each.node) for each in replicas)
         assert bound <= declared, f"{name} took {bound} replicas, {declared} were declared"
         refused_to_keep_apart(name, replicas)
-
-
-def one_engine(cluster: Cluster, stack: Stack) -> Document:
-    """Return a running engine pod: what it is counts, not what its workload says."""
-    for pod in stack.engines():
-        if found := cluster.get("Pod", pod.namespace, pod.name):
-            return found
-    raise HarnessError(f"no engine runs in {stack.namespace}")
 
 
 def with_room_for_more(
@@ -105,21 +86,6 @@ def with_room_for_more(
     evidence.record("replicas_that_accelerators_suffice_for", rooms)
     declared = profile.engine.replicas_per_node
     return [name for name, most in rooms.items() if most is None or most > declared]
-
-
-def open_to_engines(nodes: Sequence[str], decisions: Mapping[str, Decision]) -> list[str]:
-    """Return the nodes that took the pod of another model; rules about nodes exclude the others.
-
-    Raises:
-        HarnessError: a node is full, so what it would do with replicas cannot be seen.
-    """
-    refusals = {name: decisions[f"another-{name}"].refusal for name in nodes}
-    for name, refusal in refusals.items():
-        if any(words in refusal for words in FULL):
-            raise HarnessError(f"{name} takes no pod at all, make room there: {refusal}")
-    if nodes and all(refusals.values()):
-        raise HarnessError(f"no node may hold engines by their own rules: {refusals}")
-    return [name for name, refusal in refusals.items() if not refusal]
 
 
 def refused_to_keep_apart(node: str, replicas: Sequence[Decision]) -> None:

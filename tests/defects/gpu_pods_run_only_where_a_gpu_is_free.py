@@ -15,7 +15,7 @@ ALIAS = "/dev/nvidia2"
 def broken(world: World) -> Iterator[None]:
     numbers = world.rack.run(OWNER, ["stat", "--format=%t %T", "/dev/nvidia0"]).split()
     major, minor = (str(int(number, 16)) for number in numbers)
-    offered = _offered(world)
+    offered = world.offered(NODE)
     world.rack.run(NODE, ["mknod", ALIAS, "b", major, minor])
     try:
         _rescan(world, expected=offered + 1)
@@ -29,12 +29,7 @@ def _rescan(world: World, *, expected: int) -> None:
     """Touch the plugin's settings, upon which it looks for devices, and wait for the outcome."""
     world.rack.run(NODE, ["touch", CONFIG])
     until(
-        lambda: _offered(world) == expected,
+        lambda: world.offered(NODE) == expected,
         within_seconds=60,
         what=f"{NODE} offering {expected} GPUs",
     )
-
-
-def _offered(world: World) -> int:
-    [node] = [node for node in world.cluster.nodes() if node.name == NODE]
-    return int(node.allocatable.get(world.profile.accelerator.resource, "0"))

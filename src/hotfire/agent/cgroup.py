@@ -1,6 +1,7 @@
 """A container's memory cgroup: reading it, and filling it until the kernel kills the engine."""
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,19 @@ class MemoryCgroup:
         return int(self._read("memory.current" if self.unified else "memory.usage_in_bytes"))
 
     @property
+    def working_set_bytes(self) -> int:
+        """Memory in use without file pages that nobody reads, as the kubelet counts it."""
+        unread = "inactive_file" if self.unified else "total_inactive_file"
+        return max(0, self.usage_bytes - dict(_pairs(self._read("memory.stat")))[unread])
+
+    @property
+    def processor_ns(self) -> int:
+        """Processor time used so far."""
+        if self.unified:
+            return dict(_pairs(self._read("cpu.stat")))["usage_usec"] * 1000
+        return int((self.beside("cpuacct") / "cpuacct.usage").read_text(encoding="ascii"))
+
+    @property
     def limit_bytes(self) -> int | None:
         """The limit; None where there is none."""
         text = self._read("memory.max" if self.unified else "memory.limit_in_bytes")
@@ -37,6 +51,12 @@ class MemoryCgroup:
     @property
     def processes(self) -> list[int]:
         return [int(pid) for pid in self._read("cgroup.procs").split()]
+
+    def beside(self, controller: str) -> Path:
+        """Return the same group in another v1 hierarchy."""
+        parts = list(self.path.parts)
+        parts[parts.index("memory")] = controller
+        return Path(*parts)
 
     def enter(self) -> None:
         """Move the calling process into this cgroup."""
@@ -74,6 +94,16 @@ def state(host: Host, args: dict[str, Any]) -> dict[str, Any]:
         "oom_kills": group.oom_kills,
         "processes": len(group.processes),
         "version": 2 if group.unified else 1,
+    }
+
+
+def use(host: Host, args: dict[str, Any]) -> dict[str, Any]:
+    """Return what a container uses of memory and processor, and the moment by this node's clock."""
+    group = find(host, args)
+    return {
+        "working_set_bytes": group.working_set_bytes,
+        "processor_ns": group.processor_ns,
+        "at_ns": time.monotonic_ns(),
     }
 
 

@@ -96,6 +96,7 @@ class Operations:
             "net.drops": lambda args: {"drops": block.drops(host, entries.get(_id(args)))},
             "service.state": lambda args: services.state(host, args),
             "cgroup.state": lambda args: cgroup.state(host, args),
+            "cgroup.use": lambda args: cgroup.use(host, args),
             "gpu.list": lambda _: cuda.gpus(host),
             "pod_resources": lambda _: kubelet.pod_resources(host),
             "list": lambda _: [asdict(entry) for entry in entries.all()],

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 import hotfire.agent
 from hotfire.agent import start
+from hotfire.agent.entries import HEALED
 from hotfire.cluster import Cluster, Document, Estate, Pod
 from hotfire.errors import ClusterError, FaultNotInjected, HarnessError, StackNotReady
 from hotfire.profile import TargetProfile
@@ -85,6 +86,15 @@ class DeviceGrant(Answer):
     container: str
     resource: str
     device_ids: tuple[str, ...]
+
+
+class ContainerUse(Answer):
+    """What a container uses at one moment of its node's clock."""
+
+    working_set_bytes: int
+    processor_ns: int
+    """Processor time since it started."""
+    at_ns: int
 
 
 class Gpu(Answer):
@@ -192,6 +202,11 @@ class AgentClient:
         """Return which devices a node's kubelet gave to which container."""
         return _read(list[DeviceGrant], self.call(node, "pod_resources"))
 
+    def container_use(self, node: str, *, pod_uid: str, container_id: str) -> ContainerUse:
+        """Return what a container of a node uses now."""
+        answer = self.call(node, "cgroup.use", pod_uid=pod_uid, container_id=container_id)
+        return _read(ContainerUse, answer)
+
     def gpus(self, node: str) -> list[Gpu]:
         """Return a node's GPUs."""
         answer = self.call(node, "gpu.list")
@@ -203,7 +218,7 @@ class AgentClient:
         """Inject a fault for one lease; the node undoes it by itself when that ends.
 
         Raises:
-            FaultNotInjected: the agent refused, or does not know of it afterwards.
+            FaultNotInjected: the agent refused, could not, or does not know of it afterwards.
         """
         order = {"id": id_, "ttl_seconds": self._profile.agent.lease_seconds, **args}
         try:
@@ -214,7 +229,11 @@ class AgentClient:
             )
         except HarnessError as error:
             raise FaultNotInjected(f"{op} on {node}: {error}") from error
-        return _read(AgentEntry, answer)
+        entry = _read(AgentEntry, answer)
+        if entry.state == HEALED:
+            why = entry.observed.healed_because
+            raise FaultNotInjected(f"{op} on {node} was undone at once: {why}; see the agent's log")
+        return entry
 
     def entry(self, node: str, id_: str) -> AgentEntry:
         """Return one entry of a node, healed ones of this agent's life included."""
@@ -226,7 +245,7 @@ class AgentClient:
 
     def open_entries(self, node: str) -> list[AgentEntry]:
         """Return the entries of a node that are not healed."""
-        return [entry for entry in self.entries(node) if entry.state != "healed"]
+        return [entry for entry in self.entries(node) if entry.state != HEALED]
 
     def renew(self, node: str, id_: str) -> None:
         """Give a fault another lease from now on."""

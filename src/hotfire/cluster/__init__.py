@@ -3,6 +3,7 @@
 from hotfire.cluster.client import OWNER_LABEL, RUN_LABEL, Cluster, Document, Recorder
 from hotfire.cluster.estate import Estate, Made, refuse_foreign_system
 from hotfire.cluster.execution import ExecResult
+from hotfire.cluster.node_selection import keys_that_select, selects_node, untolerated
 from hotfire.cluster.objects import (
     Answer,
     Container,
@@ -38,6 +39,7 @@ __all__ = [
     "Pod",
     "Recorder",
     "Taint",
+    "keys_that_select",
     "labels_in_rules",
     "pinned",
     "quantity",
@@ -45,5 +47,7 @@ __all__ = [
     "rules_about_nodes",
     "rules_among_stand_ins",
     "selects",
+    "selects_node",
     "serving_endpoints",
+    "untolerated",
 ]

@@ -20,10 +20,15 @@ def selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bo
     exact: Mapping[str, str] = selector.get("matchLabels") or {}
     if any(labels.get(key) != value for key, value in exact.items()):
         return False
-    return all(_holds(row, labels) for row in selector.get("matchExpressions") or ())
+    return all(holds(row, labels) for row in selector.get("matchExpressions") or ())
 
 
-def _holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+def holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """Return whether one condition on a label holds.
+
+    Raises:
+        ClusterError: it has an operator that no version known to us has.
+    """
     key, values = expression["key"], expression.get("values") or ()
     match expression["operator"]:
         case "In":

@@ -6,6 +6,7 @@ from hotfire.lab.shape.state import Ports
 from hotfire.lab.shape.topology import GATEWAY_ADDRESS, Topology
 
 RATE_PER_SECOND = 16.0
+_CLAIMS = ("canary", "device-taints", "gang-scheduling", "metrics-store", "quotas")
 _LOAD = {"rate_per_second": RATE_PER_SECOND, "max_tokens": 12, "prompt_words": 24}
 # Shorter than on GPUs, so that a whole certification fits into a quarter of an hour.
 MEASUREMENT: dict[str, Any] = {
@@ -56,12 +57,7 @@ def document(topology: Topology, ports: Ports) -> dict[str, Any]:
         "engine": {"model": "tiny", "context_tokens": 2048},
         "accelerator": {"memory": "host-cgroup"},
         "stack": {"deploy": True, "overlay": "lab"},
-        "claims": [
-            "canary",
-            "quotas",
-            "metrics-store",
-            *(["redundant-uplinks"] if topology.uplinks > 1 else []),
-        ],
+        "claims": [*_CLAIMS, *(["redundant-uplinks"] if topology.uplinks > 1 else [])],
         "budgets": "lab",
         "load": _LOAD,
         "measurement": MEASUREMENT,

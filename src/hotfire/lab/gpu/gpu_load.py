@@ -170,18 +170,11 @@ class Meter:
         raise OperationError(f"no running container {holder.container} of pod {holder.pod} here")
 
     def _busy_ratio(self, group: cgroup.MemoryCgroup) -> float:
-        now, used = time.monotonic_ns(), _processor_ns(group)
+        now, used = time.monotonic_ns(), group.processor_ns
         before, used_before = self._before.get(group.path, (now, used))
         self._before = {path: at for path, at in self._before.items() if path.exists()}
         self._before[group.path] = (now, used)
         return (used - used_before) / ((now - before) * _cores(group)) if now > before else 0.0
-
-
-def _processor_ns(group: cgroup.MemoryCgroup) -> int:
-    if group.unified:
-        text = (group.path / "cpu.stat").read_text(encoding="ascii")
-        return int(dict(line.split() for line in text.splitlines())["usage_usec"]) * 1000
-    return int((_beside(group, "cpuacct") / "cpuacct.usage").read_text(encoding="ascii"))
 
 
 def _cores(group: cgroup.MemoryCgroup) -> float:
@@ -189,14 +182,7 @@ def _cores(group: cgroup.MemoryCgroup) -> float:
     if group.unified:
         quota, period = (group.path / "cpu.max").read_text(encoding="ascii").split()
         return 1.0 if quota == "max" else int(quota) / int(period)
-    path = _beside(group, "cpu")
+    path = group.beside("cpu")
     quota_us = int((path / "cpu.cfs_quota_us").read_text(encoding="ascii"))
     period_us = int((path / "cpu.cfs_period_us").read_text(encoding="ascii"))
     return 1.0 if quota_us == _NO_LIMIT else quota_us / period_us
-
-
-def _beside(group: cgroup.MemoryCgroup, controller: str) -> Path:
-    """Return the same group in another v1 hierarchy."""
-    parts = list(group.path.parts)
-    parts[parts.index("memory")] = controller
-    return Path(*parts)
