@@ -8,4 +8,5 @@ pytest_plugins = [
     "fixtures.scratch",
     "fixtures.accelerators",
     "fixtures.own_backends",
+    "fixtures.fabric",
 ]
