@@ -37,7 +37,7 @@ lock: .venv/.ready
 		--python-version 3.11 --python-platform x86_64-manylinux_2_28 \
 		--override requirements/engine-overrides.txt requirements/engine.in -o requirements/engine.txt
 
-.venv/.ready: pyproject.toml src/hotfire/traffic/_reader.c requirements/dev.txt requirements/bootstrap.txt
+.venv/.ready: pyproject.toml src/hotfire/traffic/wire/_reader.c requirements/dev.txt requirements/bootstrap.txt
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 		|| { echo "hotfire needs Python 3.11 or newer as python3"; exit 254; }
 	@echo "setting up .venv (about a minute)"
@@ -49,4 +49,4 @@ lock: .venv/.ready
 	@touch $@
 
 clean:
-	rm -rf .venv runs build src/hotfire/traffic/_reader.*.so
+	rm -rf .venv runs build src/hotfire/traffic/wire/_reader.*.so

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from hotfire.lab.fabric import BIRD_CONFIG
-from hotfire.lab.machines import Rack
+from hotfire.lab.machine.machines import Rack
+from hotfire.lab.network.fabric import BIRD_CONFIG
 from hotfire.waiting import until
 
 _SETTLED_SECONDS = 30.0

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotfire.history import FailureClass
-from hotfire.traffic.answer import Answer
-from hotfire.traffic.plain import learn
+from hotfire.measure.history import FailureClass
+from hotfire.traffic.wire.answer import Answer
+from hotfire.traffic.wire.plain import learn
 
 HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nx-inference-pod: vllm-1\r\n"

@@ -7,12 +7,13 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from hotfire import cli, history
+from hotfire import cli
 from hotfire.cli import load_command
 from hotfire.cli.load_order import Order, understood
 from hotfire.errors import ProfileError
-from hotfire.traffic.plan import LoadPlan
-from hotfire.traffic.reader import COMPILED, PYTHON
+from hotfire.measure import history
+from hotfire.traffic.wire.reader import COMPILED, PYTHON
+from hotfire.traffic.workload.plan import LoadPlan
 from tests.engine_process import EngineProcess
 from tests.patience import PATIENT
 

@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from scipy.stats import binomtest
 
 from hotfire.errors import FaultNotInjected, HarnessError, LabError, ProfileError
-from hotfire.lab import logs, router, tokens, topology_file
-from hotfire.lab.blueprint import AGENT, Service
-from hotfire.lab.cli import app
+from hotfire.lab.cluster import logs
+from hotfire.lab.face import tokens
+from hotfire.lab.face.cli import app
 from hotfire.lab.handles import breaking, facts, mending, names, plan, proofs, returned, warden
 from hotfire.lab.handles.case import Case
 from hotfire.lab.handles.link_proofs import lost_in_words
@@ -37,9 +37,12 @@ from hotfire.lab.handles.records import (
     granted,
 )
 from hotfire.lab.lab import Lab
-from hotfire.lab.machines import Rack
-from hotfire.lab.state import Ports, Record, State, state_home
-from hotfire.lab.topology import Topology
+from hotfire.lab.machine.machines import Rack
+from hotfire.lab.network import router
+from hotfire.lab.shape import topology_file
+from hotfire.lab.shape.blueprint import AGENT, Service
+from hotfire.lab.shape.state import Ports, Record, State, state_home
+from hotfire.lab.shape.topology import Topology
 
 TOPOLOGY = Topology(nodes=2, racks=2, gpus_per_node=1)
 

@@ -6,7 +6,7 @@ import pytest
 
 from hotfire.cli.lab_logs import LabLogs
 from hotfire.lab.lab import Lab
-from hotfire.lab.state import Ports, Record
+from hotfire.lab.shape.state import Ports, Record
 from hotfire.profile import TargetProfile
 from hotfire.rundir import RunDirectory
 from hotfire.verdict import Verdict

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from hotfire.lab.network_policy import objects
-from hotfire.lab.network_policy.agent import Agent
-from hotfire.lab.network_policy.objects import Name
-from hotfire.lab.network_policy.rules import Cluster, ruleset
-from hotfire.lab.network_policy.ruleset import EMPTY, Ruleset, Set, script
-from hotfire.lab.network_policy.served import metrics
+from hotfire.lab.programs.network_policy import objects
+from hotfire.lab.programs.network_policy.agent import Agent
+from hotfire.lab.programs.network_policy.objects import Name
+from hotfire.lab.programs.network_policy.rules import Cluster, ruleset
+from hotfire.lab.programs.network_policy.ruleset import EMPTY, Ruleset, Set, script
+from hotfire.lab.programs.network_policy.served import metrics
 from hotfire.waiting import until
 
 Document = dict[str, Any]

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from hotfire.errors import LabError
-from hotfire.lab import topology_file
 from hotfire.lab.lab import standing
-from hotfire.lab.state import Ports, Record, State
-from hotfire.lab.topology import Topology
+from hotfire.lab.shape import topology_file
+from hotfire.lab.shape.state import Ports, Record, State
+from hotfire.lab.shape.topology import Topology
 
 RECORD = Record(
     checkout="/somewhere",

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from hotfire.history import FailureClass, Request, checked
-from hotfire.traffic.answer import Answer
-from hotfire.traffic.orders import Order
-from hotfire.traffic.plan import LoadPlan
-from hotfire.traffic.reactor import Anchor, Reactor
+from hotfire.measure.history import FailureClass, Request, checked
+from hotfire.traffic.wire.answer import Answer
+from hotfire.traffic.wire.orders import Order
+from hotfire.traffic.wire.reactor import Anchor, Reactor
+from hotfire.traffic.workload.plan import LoadPlan
 from hotfire.waiting import until
 from tests.engine_process import DEADLINE_SECONDS, EngineProcess
 from tests.readers import KITS
@@ -22,7 +22,7 @@ from tests.readers import KITS
 
 @pytest.fixture(params=KITS, ids=lambda kit: kit.name, autouse=True)
 def either_reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hotfire.traffic.reactor.kit", lambda _: request.param)
+    monkeypatch.setattr("hotfire.traffic.wire.reactor.kit", lambda _: request.param)
 
 
 class Driver:

@@ -21,10 +21,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotfire.gaps import Gaps
-from hotfire.traffic import reader
-from hotfire.traffic.plain import Template
-from hotfire.traffic.reader import COMPILED, PYTHON, READ, TIMES, Kit, Missed
+from hotfire.answer.gaps import Gaps
+from hotfire.traffic.wire import reader
+from hotfire.traffic.wire.plain import Template
+from hotfire.traffic.wire.reader import COMPILED, PYTHON, READ, TIMES, Kit, Missed
 from hotfire.waiting import pause, until
 from tests.readers import KITS
 

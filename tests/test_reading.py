@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hotfire import Endpoint, Reply
+from hotfire.answer.openai_schema import Chat, problems, stream_problems
+from hotfire.answer.reading import read_stream
+from hotfire.answer.token_clock import Asked
+from hotfire.answer.transcript import NO_OUTPUT, Transcript
 from hotfire.engine import scripted
-from hotfire.history import FailureClass
-from hotfire.openai_schema import Chat, problems, stream_problems
-from hotfire.reading import read_stream
-from hotfire.token_clock import Asked
-from hotfire.traffic.answer import Answer
-from hotfire.traffic.exchange import Exchange, cut
-from hotfire.traffic.orders import Order
-from hotfire.transcript import NO_OUTPUT, Transcript
+from hotfire.measure.history import FailureClass
+from hotfire.traffic.wire.answer import Answer
+from hotfire.traffic.wire.exchange import Exchange, cut
+from hotfire.traffic.wire.orders import Order
 from tests.engine_process import EngineProcess, running_engine
 from tests.truth import CLASSES
 

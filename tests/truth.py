@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from itertools import accumulate
 from typing import Any
 
-from hotfire.history import Deviation, FailureClass, Request
-from hotfire.traffic.plan import NANO, LoadPlan, arrivals_of
-from hotfire.traffic.request import Requests
+from hotfire.measure.history import Deviation, FailureClass, Request
+from hotfire.traffic.workload.plan import NANO, LoadPlan, arrivals_of
+from hotfire.traffic.workload.request import Requests
 
 # What each misbehaviour is to the user; None: nothing, the answer is complete.
 CLASSES: Mapping[str, FailureClass | None] = {

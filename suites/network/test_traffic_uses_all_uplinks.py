@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from fixtures.fabric import FLOWS, FLOWS_PORT, SINGLE_PORT, Fabric
 from hotfire import Evidence, Level, requirement
 from hotfire.chaos.fabric import Crossing
-from hotfire.counts import accepted_counts
 from hotfire.errors import HarnessError
+from hotfire.measure.counts import accepted_counts
 
 pytestmark = requirement(
     "NET-004",

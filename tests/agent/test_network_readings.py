@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hotfire.agent.bgp import prefixes
-from hotfire.lab import netns
+from hotfire.lab.network import netns
 from hotfire.waiting import pause, until
 from tests.agent.world import LINK, Agent, Node
 

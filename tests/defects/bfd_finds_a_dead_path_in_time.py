@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hotfire.lab.fabric import BFD_INTERVAL_MS
+from hotfire.lab.network.fabric import BFD_INTERVAL_MS
 from tests.bird import configured
 from tests.world import World
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hotfire.lab import netns
-from hotfire.lab.topology import NAMESPACE_PREFIX
+from hotfire.lab.network import netns
+from hotfire.lab.shape.topology import NAMESPACE_PREFIX
 from tests.world import World
 
 POLICY = "ipv4/fib_multipath_hash_policy"

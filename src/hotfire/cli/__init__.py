@@ -14,7 +14,7 @@ import typer
 from hotfire.cli.child import termination_as_interrupt
 from hotfire.cli.load_command import load
 from hotfire.errors import HotfireError, LabError, ProfileError
-from hotfire.lab.cli import app as lab_app
+from hotfire.lab.face.cli import app as lab_app
 from hotfire.shown import one_line, shown
 
 BAD_ARGUMENTS = 254

@@ -11,7 +11,6 @@ from typing import Final
 import typer
 from rich.text import Text
 
-from hotfire.budgets import judged
 from hotfire.chaos.tenure import tenure
 from hotfire.cli.child import termination_as_interrupt
 from hotfire.cli.heal import refuse_unreachable
@@ -22,21 +21,24 @@ from hotfire.cli.load_view import LiveView
 from hotfire.cli.project import project_root
 from hotfire.cluster import Cluster
 from hotfire.errors import ProfileError
-from hotfire.history import Request
+from hotfire.measure.budgets import judged
+from hotfire.measure.history import Request
+from hotfire.measure.slo import Account
 from hotfire.rundir import RunDirectory, RunInfo
-from hotfire.slo import Account
 from hotfire.terminal import Terminal
-from hotfire.traffic import calibration, launch, vllm_bench
-from hotfire.traffic.calibrate import calibrate
-from hotfire.traffic.knee import Effort, check_searchable, find_knee, knee_trials
-from hotfire.traffic.launch import RunningLoad
-from hotfire.traffic.live import Tail
-from hotfire.traffic.plan import NANO, LoadPlan
-from hotfire.traffic.pods import workers_on_pods
-from hotfire.traffic.reader import PYTHON, kit
-from hotfire.traffic.trial import Trial
-from hotfire.traffic.vllm_bench import Compared
-from hotfire.traffic.witness import Heard, compared
+from hotfire.traffic.capacity.calibrate import calibrate
+from hotfire.traffic.capacity.knee import Effort, check_searchable, find_knee, knee_trials
+from hotfire.traffic.capacity.trial import Trial
+from hotfire.traffic.record import calibration
+from hotfire.traffic.record.live import Tail
+from hotfire.traffic.runner import launch
+from hotfire.traffic.runner.launch import RunningLoad
+from hotfire.traffic.runner.pods import workers_on_pods
+from hotfire.traffic.wire.reader import PYTHON, kit
+from hotfire.traffic.witnesses import vllm_bench
+from hotfire.traffic.witnesses.vllm_bench import Compared
+from hotfire.traffic.witnesses.witness import Heard, compared
+from hotfire.traffic.workload.plan import NANO, LoadPlan
 from hotfire.verdict import Verdict
 from hotfire.waiting import until
 

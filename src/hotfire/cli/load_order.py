@@ -17,12 +17,12 @@ from hotfire.lab import default_target
 from hotfire.patience import Patience
 from hotfire.profile import PRESETS, Budgets, TargetProfile
 from hotfire.prometheus import Prometheus
-from hotfire.traffic import vllm_bench
-from hotfire.traffic.plan import Fleet, GateLimits, LoadPlan, check_schedule
-from hotfire.traffic.rated import rated_plan
-from hotfire.traffic.seal import REMEDY, VARIABLE, given_token
-from hotfire.traffic.secret import Secrets
-from hotfire.traffic.witness import Witness, engine_at, prometheus_at, unheard
+from hotfire.traffic.process.seal import REMEDY, VARIABLE, given_token
+from hotfire.traffic.runner.rated import rated_plan
+from hotfire.traffic.witnesses import vllm_bench
+from hotfire.traffic.witnesses.witness import Witness, engine_at, prometheus_at, unheard
+from hotfire.traffic.workload.plan import Fleet, GateLimits, LoadPlan, check_schedule
+from hotfire.traffic.workload.secret import Secrets
 
 _ANYTHING: Final = "http://127.0.0.1"
 _SECONDS: Final = 60.0

@@ -11,7 +11,7 @@ from hotfire.lab.handles.names import Handle, Kind
 from hotfire.lab.handles.plan import Order
 from hotfire.lab.handles.records import ALL, Broken, Entry, Records, boot_seconds, slug
 from hotfire.lab.lab import Lab
-from hotfire.lab.topology import Topology
+from hotfire.lab.shape.topology import Topology
 
 # The agents' own clocks are the second line: the warden mends at the time that was asked for.
 _SLACK_SECONDS = 5.0

@@ -8,7 +8,7 @@ from hotfire.lab.handles.names import Handle
 from hotfire.lab.handles.plan import Order
 from hotfire.lab.handles.records import Broken
 from hotfire.lab.lab import Lab
-from hotfire.lab.topology import Topology
+from hotfire.lab.shape.topology import Topology
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,9 +2,10 @@
 
 from itertools import pairwise
 
-from hotfire.lab import netns, readiness
+from hotfire.lab.cluster import readiness
 from hotfire.lab.lab import Lab
-from hotfire.lab.topology import API_ADDRESS, API_PORT, Machine, Topology
+from hotfire.lab.network import netns
+from hotfire.lab.shape.topology import API_ADDRESS, API_PORT, Machine, Topology
 
 _READY, _NOBODY = "ready", "nobody"
 

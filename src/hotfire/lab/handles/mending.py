@@ -11,7 +11,7 @@ from hotfire.errors import HarnessError, HotfireError, RollbackFailed
 from hotfire.lab.handles import agents, facts, power, returned
 from hotfire.lab.handles.records import ALL, Broken, Entry, Records, due, ended_by_boot
 from hotfire.lab.lab import Lab
-from hotfire.lab.topology import Topology
+from hotfire.lab.shape.topology import Topology
 from hotfire.waiting import until
 
 # Sessions return within 5 s, a service within 10; a machine boots and its node gets Ready.

@@ -5,7 +5,7 @@ from typing import Any
 
 from hotfire.errors import ProfileError
 from hotfire.lab.handles.names import Handle, Kind
-from hotfire.lab.topology import DNS_ADDRESS, Link, Topology
+from hotfire.lab.shape.topology import DNS_ADDRESS, Link, Topology
 
 DNS_PORT = 53
 _DIRECTIONS = {"one-way-in": "in", "one-way-out": "out"}
