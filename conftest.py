@@ -9,4 +9,5 @@ pytest_plugins = [
     "fixtures.accelerators",
     "fixtures.own_backends",
     "fixtures.fabric",
+    "fixtures.datagrams",
 ]

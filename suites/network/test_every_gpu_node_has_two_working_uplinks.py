@@ -35,6 +35,7 @@ def working(
 
 def test_every_gpu_node_has_two_working_uplinks(fabric: Fabric, evidence: Evidence) -> None:
     fabric.start_flows()
+    fabric.await_sessions()
     sessions = {node.name: fabric.sessions(node) for node in fabric.nodes}
     links = [*fabric.uplinks, NO_UPLINK]
     crossings = fabric.crossings(fabric.nodes, links, port=FLOWS_PORT)

@@ -38,6 +38,7 @@ def uneven(split: Mapping[str, int]) -> bool:
 
 def test_traffic_uses_all_uplinks(fabric: Fabric, evidence: Evidence) -> None:
     fabric.start_flows()
+    fabric.await_sessions()
     many = fabric.crossings(fabric.nodes, fabric.uplinks, port=FLOWS_PORT)
     single = fabric.crossings(fabric.nodes, fabric.uplinks, port=SINGLE_PORT)
     split = {name: leaving(fabric.uplinks, rows) for name, rows in many.items()}

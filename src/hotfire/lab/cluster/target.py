@@ -46,7 +46,10 @@ def document(topology: Topology, ports: Ports) -> dict[str, Any]:
         "engine": {"model": "tiny"},
         "accelerator": {"memory": "host-cgroup"},
         "stack": {"deploy": True, "overlay": "lab"},
-        "claims": ["canary", "quotas", *(["redundant-uplinks"] if topology.uplinks > 1 else [])],
+        "claims": [
+            *("canary", "quotas", "routed-pods"),
+            *(["redundant-uplinks"] if topology.uplinks > 1 else []),
+        ],
         "budgets": "lab",
         "load": _LOAD,
         "measurement": MEASUREMENT,
