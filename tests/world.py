@@ -63,6 +63,10 @@ class World:
         name, namespace = self.stack.engine_workload()["metadata"]["name"], self.profile.namespace
         self.cluster.patch("Deployment", namespace, name, {"spec": spec}, api_version="apps/v1")
 
+    def label_node(self, node: str, label: str, value: str) -> None:
+        """Change one label of a node."""
+        self.cluster.patch("Node", None, node, {"metadata": {"labels": {label: value}}})
+
     @contextmanager
     def one_more_engine(self, change: Callable[[Document], object]) -> Iterator[None]:
         """Run an engine beside the sound ones, whose specification was changed before.

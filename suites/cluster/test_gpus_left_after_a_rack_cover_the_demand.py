@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from fixtures.accelerators import Accelerators
+from fixtures.accelerators import Accelerators, asked_for
 from fixtures.scratch import Scratch
 from fixtures.stack import Stack
 from hotfire import Evidence, Level, TargetProfile, requirement
@@ -26,18 +26,13 @@ IDLE = ["sleep", "600"]
 TOO_MANY = "too-many"
 
 
-def accelerators_of(engine: Document, resource: str) -> int:
-    limits = [one.get("resources", {}).get("limits", {}) for one in engine["spec"]["containers"]]
-    return sum(int(each.get(resource, "0")) for each in limits)
-
-
 def demand_by_node(cluster: Cluster, stack: Stack, resource: str) -> dict[str, list[int]]:
     """Return how many accelerators each engine on a node needs."""
     found: dict[str, list[int]] = {}
     for pod in stack.engines():
         document = cluster.get("Pod", pod.namespace, pod.name)
         if document and pod.node:
-            found.setdefault(pod.node, []).append(accelerators_of(document, resource))
+            found.setdefault(pod.node, []).append(asked_for(document, resource))
     if not any(sum(each) for each in found.values()):
         raise HarnessError(
             f"no engine of {stack.namespace} asks for {resource} by number: what they need is not"

@@ -5,14 +5,12 @@ them for each other, and connections die when the translating node changes its m
 MTU, hides flows from the fabric, and shows a fault on the way as loss somewhere.
 """
 
-from collections.abc import Iterator
-
 from fixtures.datagrams import ANSWERED, ECHO_PORT, WHO, Datagrams, Outcome
 from fixtures.fabric import FLOWS, FLOWS_PORT, Fabric
 from fixtures.scratch import Scratch
 from hotfire import Evidence, Level, requirement
 from hotfire.chaos.fabric import Crossing
-from hotfire.cluster import Cluster, Node
+from hotfire.cluster import Cluster
 from hotfire.errors import HarnessError
 from hotfire.waiting import until
 
@@ -28,24 +26,18 @@ MOST_HOPS = 16
 SERVICE = "echo"
 
 
-def pairs(nodes: list[Node]) -> Iterator[tuple[str, str]]:
-    """Yield each node with the next one; the last with the first."""
-    names = [node.name for node in nodes]
-    yield from zip(names, [*names[1:], names[0]], strict=True)
-
-
 def test_peers_see_the_address_of_the_pod(
     cluster: Cluster, fabric: Fabric, datagrams: Datagrams, scratch: Scratch, evidence: Evidence
 ) -> None:
-    addresses = datagrams.start({node.name: node.name for node in fabric.nodes})
+    addresses = datagrams.start({name: name for name in fabric.ring})
     seen = {
         name: datagrams.ask(name, to=addresses[far], text=WHO)[0]
-        for name, far in pairs(fabric.nodes)
+        for name, far in fabric.ring.items()
     }
     evidence.record("addresses", addresses)
     evidence.record("seen_by_peers", {name: outcome.said for name, outcome in seen.items()})
 
-    for name, far in pairs(fabric.nodes):
+    for name, far in fabric.ring.items():
         outcome = seen[name]
         assert outcome.word == ANSWERED, f"a pod on {far} does not answer one on {name}: {outcome}"
         assert outcome.said == addresses[name], (
@@ -107,8 +99,8 @@ def bare_flows(crossings: list[Crossing], direction: str, pods: frozenset[str]) 
 def test_every_hop_between_pods_says_who_it_is(
     fabric: Fabric, datagrams: Datagrams, evidence: Evidence
 ) -> None:
-    addresses = datagrams.start({node.name: node.name for node in fabric.nodes})
-    routes = {name: hops(datagrams, name, addresses[far]) for name, far in pairs(fabric.nodes)}
+    addresses = datagrams.start({name: name for name in fabric.ring})
+    routes = {name: hops(datagrams, name, addresses[far]) for name, far in fabric.ring.items()}
     evidence.record("hops", routes)
 
     for name, route in routes.items():

@@ -40,11 +40,9 @@ def counted(outcomes: Sequence[Outcome]) -> dict[str, int]:
 def test_pod_mtu_passes_whole_on_every_path(
     fabric: Fabric, datagrams: Datagrams, scratch: Scratch, evidence: Evidence
 ) -> None:
-    pods = {f"on-{node.name}": node.name for node in fabric.nodes}
-    addresses = datagrams.start(pods)
-    mtu = {pod: int(scratch.exec(pod, ["python3", "-c", MTU])) for pod in pods}
-    names = [*pods]
-    ways = dict(zip(names, [*names[1:], names[0]], strict=True))
+    ways = fabric.ring
+    addresses = datagrams.start({name: name for name in ways})
+    mtu = {pod: int(scratch.exec(pod, ["python3", "-c", MTU])) for pod in ways}
 
     def sent(packet_bytes: int) -> dict[str, list[Outcome]]:
         """Return what became of packets of a size, or longer than the MTU by so much."""

@@ -1,11 +1,8 @@
 """What the agent reads of a node's network is what the kernel and BIRD do there."""
 
-import signal
 import socket
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,16 +21,6 @@ protocol bgp to_far {{
   ipv4 {{ import all; export where proto = "mine"; next hop self; }};
 }}
 """
-
-
-@pytest.fixture
-def inner(node: Node, tmp_path: Path) -> Iterator[Agent]:
-    """An agent that lives in the node's network, as a pod of the host's network does."""
-    agent = Agent(tmp_path, prefix="", birdc=node.birdc, inside=node.prefix)
-    agent.start()
-    yield agent
-    if agent.process.poll() is None:
-        agent.end(signal.SIGTERM)
 
 
 @pytest.fixture

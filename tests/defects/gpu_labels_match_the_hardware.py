@@ -12,12 +12,8 @@ def broken(world: World) -> Iterator[None]:
     *_, node = world.cluster.nodes(accelerator.node_selector)
     label = f"{accelerator.resource}.memory"
     former = node.labels[label]
-    _write(world, node.name, label, "40960")
+    world.label_node(node.name, label, "40960")
     try:
         yield
     finally:
-        _write(world, node.name, label, former)
-
-
-def _write(world: World, node: str, label: str, value: str) -> None:
-    world.cluster.patch("Node", None, node, {"metadata": {"labels": {label: value}}})
+        world.label_node(node.name, label, former)

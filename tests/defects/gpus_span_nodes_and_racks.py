@@ -13,12 +13,8 @@ def broken(world: World) -> Iterator[None]:
     former = {node.name: node.labels[label] for node in nodes}
     try:
         for name in former:
-            _write(world, name, label, "rack-1")
+            world.label_node(name, label, "rack-1")
         yield
     finally:
         for name, rack in former.items():
-            _write(world, name, label, rack)
-
-
-def _write(world: World, node: str, label: str, value: str) -> None:
-    world.cluster.patch("Node", None, node, {"metadata": {"labels": {label: value}}})
+            world.label_node(name, label, rack)
