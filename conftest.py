@@ -17,4 +17,6 @@ pytest_plugins = [
     "fixtures.model_filler",
     "fixtures.gpu_exporters",
     "fixtures.gpu_readings",
+    "fixtures.fabric",
+    "fixtures.datagrams",
 ]

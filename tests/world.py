@@ -55,6 +55,7 @@ class World:
         return int(node.allocatable.get(self.profile.accelerator.resource, "0"))
 
     def label(self, node: str, labels: dict[str, str]) -> None:
+        """Change labels of a node."""
         self.cluster.patch("Node", None, node, {"metadata": {"labels": labels}})
 
     @contextmanager

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from fixtures.accelerators import asked_for
 from fixtures.scratch import Decision, Scratch
 from fixtures.stack import Stack
 from fixtures.stand_ins import IDLE, engine_rules, open_to_engines
@@ -73,8 +74,7 @@ def with_room_for_more(
     A replica that takes the whole node keeps others away by its size.
     """
     resource = profile.accelerator.resource
-    limits = [each.get("resources", {}).get("limits", {}) for each in engine["spec"]["containers"]]
-    needed = sum(int(each.get(resource, "0")) for each in limits)
+    needed = asked_for(engine, resource)
 
     def room(node: Node) -> int | None:
         return int(node.allocatable.get(resource, "0")) // needed if needed else None

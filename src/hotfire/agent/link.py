@@ -38,10 +38,20 @@ def attributes(host: Host, link: str) -> dict[str, Any]:
 
 
 def bfd_sessions(shown: str) -> list[dict[str, str]]:
-    """Return neighbour, interface and state of each session `birdc show bfd sessions` lists."""
+    """Return each session `birdc show bfd sessions` lists.
+
+    ``timeout_seconds`` is the time in which this end finds the path dead; ``since`` is in the words
+    of the node's own clock.
+    """
     rows = [line.split() for line in shown.splitlines()]
     return [
-        {"neighbour": row[0], "interface": row[1], "state": row[2]}
+        {
+            "neighbour": row[0],
+            "interface": row[1],
+            "state": row[2],
+            "since": " ".join(row[3:-2]),
+            "timeout_seconds": row[-1],
+        }
         for row in rows
         if len(row) >= _BFD_COLUMNS and row[2] in _BFD_STATES
     ]

@@ -38,6 +38,10 @@ class BfdSession(Answer):
     neighbour: str
     interface: str
     state: str
+    since: str
+    """When it came into this state, in the words of the node's own clock."""
+    timeout_seconds: float
+    """Time in which the node finds the path dead."""
 
 
 class LinkState(Answer):
@@ -196,21 +200,21 @@ class AgentClient:
 
     def link_state(self, node: str, link: str) -> LinkState:
         """Return what a node sees of one of its links."""
-        return _read(LinkState, self.call(node, "link.state", link=link))
+        return read(LinkState, self.call(node, "link.state", link=link))
 
     def device_grants(self, node: str) -> list[DeviceGrant]:
         """Return which devices a node's kubelet gave to which container."""
-        return _read(list[DeviceGrant], self.call(node, "pod_resources"))
+        return read(list[DeviceGrant], self.call(node, "pod_resources"))
 
     def container_use(self, node: str, *, pod_uid: str, container_id: str) -> ContainerUse:
         """Return what a container of a node uses now."""
         answer = self.call(node, "cgroup.use", pod_uid=pod_uid, container_id=container_id)
-        return _read(ContainerUse, answer)
+        return read(ContainerUse, answer)
 
     def gpus(self, node: str) -> list[Gpu]:
         """Return a node's GPUs."""
         answer = self.call(node, "gpu.list")
-        return _read(list[Gpu], answer["gpus"] if isinstance(answer, dict) else answer)
+        return read(list[Gpu], answer["gpus"] if isinstance(answer, dict) else answer)
 
     # Faults
 
@@ -229,7 +233,7 @@ class AgentClient:
             )
         except HarnessError as error:
             raise FaultNotInjected(f"{op} on {node}: {error}") from error
-        entry = _read(AgentEntry, answer)
+        entry = read(AgentEntry, answer)
         if entry.state == HEALED:
             why = entry.observed.healed_because
             raise FaultNotInjected(f"{op} on {node} was undone at once: {why}; see the agent's log")
@@ -237,11 +241,11 @@ class AgentClient:
 
     def entry(self, node: str, id_: str) -> AgentEntry:
         """Return one entry of a node, healed ones of this agent's life included."""
-        return _read(AgentEntry, self.call(node, "entry", id=id_))
+        return read(AgentEntry, self.call(node, "entry", id=id_))
 
     def entries(self, node: str) -> list[AgentEntry]:
         """Return all entries of a node."""
-        return _read(list[AgentEntry], self.call(node, "list"))
+        return read(list[AgentEntry], self.call(node, "list"))
 
     def open_entries(self, node: str) -> list[AgentEntry]:
         """Return the entries of a node that are not healed."""
@@ -448,7 +452,12 @@ def _waiting(pod: Pod) -> str:
     return ",".join(one.waiting_reason for one in pod.containers if one.waiting_reason)
 
 
-def _read(shape: type[T], answer: object) -> T:
+def read(shape: type[T], answer: object) -> T:
+    """Return an agent's answer in the shape that it should have.
+
+    Raises:
+        HarnessError: it has another one.
+    """
     try:
         return TypeAdapter(shape).validate_python(answer)
     except ValidationError as error:
