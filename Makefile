@@ -1,5 +1,10 @@
 # Thin on purpose: each target sets up the environment and calls one command.
 PY := .venv/bin/python
+# They wait more than they compute, so a core takes several; those that share something stay together.
+QUICK := $(PY) -m pytest tests -m "not lab" -q -n $$((4 * $$(nproc))) --maxprocesses 16 --dist loadgroup
+
+# Many tests start programs of ours: each would compile all of them anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: certify test test-add-ons test-devices check static lock clean
 
@@ -9,7 +14,7 @@ certify: .venv/.ready  ## Lab up, reference stack, verify, break, measure, repor
 # The lab's parts first: with them come BIRD and nftables, without which some quick tests are skipped.
 test: .venv/.ready  ## The tests of the tool: the quick ones, then those that need the lab.
 	$(PY) -m hotfire lab build
-	$(PY) -m pytest tests -m "not lab" -q
+	$(QUICK)
 	$(PY) -m pytest tests/lab -m "lab and not add_on" -v
 	$(PY) -m pytest tests/topologies -m lab -v
 
@@ -21,7 +26,7 @@ test-devices: .venv/.ready  ## Those that fill a real NVIDIA GPU; it must be idl
 	$(PY) -m pytest tests/devices -m device -v
 
 check: static  ## Format, lint, types, layers, quick tests.
-	$(PY) -m pytest tests -m "not lab" -q
+	$(QUICK)
 
 static: .venv/.ready  ## Format, lint, types, layers.
 	.venv/bin/ruff format --check .

@@ -13,6 +13,9 @@ from hotfire.waiting import until
 from tests.agent import disks
 from tests.agent.world import LINK, Agent, Node
 
+# They find the programs of an entry in the list of all processes, by names that all of them use.
+pytestmark = pytest.mark.xdist_group("programs_of_entries")
+
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:

@@ -15,6 +15,9 @@ import pytest
 from hotfire.waiting import until
 from tests.agent.world import Agent
 
+# They find the programs of an entry in the list of all processes, by names that all of them use.
+pytestmark = pytest.mark.xdist_group("programs_of_entries")
+
 LIMIT_BYTES = 64 << 20
 POD = "11111111-2222-3333-4444-555555555555"
 # Stands for the engine: it owns memory, waits, and is not protected.

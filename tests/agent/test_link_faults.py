@@ -13,6 +13,9 @@ import pytest
 from hotfire.waiting import until
 from tests.agent.world import LINK, Agent, Node
 
+# They find the programs of an entry in the list of all processes, by names that all of them use.
+pytestmark = pytest.mark.xdist_group("programs_of_entries")
+
 FRAMES = 2000
 
 
@@ -206,9 +209,9 @@ def test_block_drops_open_flows_and_counts_them(inner: Agent, node: Node) -> Non
     ],
 )
 def test_what_makes_no_sense_is_refused_and_not_armed(
-    agent: Agent, op: str, args: dict[str, object], reason: str
+    unharmed: Agent, op: str, args: dict[str, object], reason: str
 ) -> None:
-    reply = agent.reply(op, id="u-1", ttl_seconds=5, **args)
+    reply = unharmed.reply(op, id="u-1", ttl_seconds=5, **args)
 
     assert reason in reply["error"]
-    assert agent.call("list") == []
+    assert unharmed.call("list") == []

@@ -15,6 +15,9 @@ from hotfire.agent.host import Host
 from hotfire.agent.processes import Process
 from hotfire.waiting import until
 
+# They find the programs of an entry in the list of all processes, by names that all of them use.
+pytestmark = pytest.mark.xdist_group("programs_of_entries")
+
 # The first thread ends, the second waits until its input is closed.
 HEADLESS = """
 import ctypes, sys, threading
