@@ -6,7 +6,7 @@ QUICK := $(PY) -m pytest tests -m "not lab" -q -n $$((4 * $$(nproc))) --maxproce
 # Many tests start programs of ours: each would compile all of them anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: certify test test-add-ons test-devices check static lock clean
+.PHONY: certify test test-add-ons test-devices check static map lock clean
 
 certify: .venv/.ready  ## Lab up, reference stack, verify, break, measure, report.
 	$(PY) -m hotfire certify
@@ -28,11 +28,15 @@ test-devices: .venv/.ready  ## Those that fill a real NVIDIA GPU; it must be idl
 check: static  ## Format, lint, types, layers, quick tests.
 	$(QUICK)
 
-static: .venv/.ready  ## Format, lint, types, layers.
+static: .venv/.ready  ## Format, lint, types, layers, and whether docs/map.md is fresh.
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	$(PY) docs/map.py --check
+
+map: .venv/.ready  ## docs/map.md, written anew from the first line of every source file.
+	$(PY) docs/map.py
 
 # Versions and hashes only: an index address never gets into the repository.
 lock: .venv/.ready
@@ -42,7 +46,7 @@ lock: .venv/.ready
 		--python-version 3.11 --python-platform x86_64-manylinux_2_28 \
 		--override requirements/engine-overrides.txt requirements/engine.in -o requirements/engine.txt
 
-.venv/.ready: pyproject.toml src/hotfire/traffic/_reader.c requirements/dev.txt requirements/bootstrap.txt
+.venv/.ready: pyproject.toml src/hotfire/traffic/wire/_reader.c requirements/dev.txt requirements/bootstrap.txt
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 		|| { echo "hotfire needs Python 3.11 or newer as python3"; exit 254; }
 	@echo "setting up .venv (about a minute)"
@@ -54,4 +58,4 @@ lock: .venv/.ready
 	@touch $@
 
 clean:
-	rm -rf .venv runs build src/hotfire/traffic/_reader.*.so
+	rm -rf .venv runs build src/hotfire/traffic/wire/_reader.*.so

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from bench.installed import PACKAGES, installed
 from bench.rig import HERE, Measured, mean, p95
-from hotfire.traffic.plan import LoadPlan
-from hotfire.traffic.texts import Texts
+from hotfire.traffic.workload.plan import LoadPlan
+from hotfire.traffic.workload.texts import Texts
 
 PEERS = HERE / "peers"
 PYTHON = (sys.executable,)

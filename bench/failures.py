@@ -18,10 +18,11 @@ import threading
 import time
 from collections.abc import Iterator
 
-from hotfire.lab import netns, project_root
 from hotfire.lab.lab import Lab
-from hotfire.lab.progress import Progress
-from hotfire.lab.topology import API_ADDRESS, API_PORT, GATEWAY_ADDRESS, Machine, Topology
+from hotfire.lab.network import netns
+from hotfire.lab.shape.checkout import project_root
+from hotfire.lab.shape.progress import Progress
+from hotfire.lab.shape.topology import API_ADDRESS, API_PORT, GATEWAY_ADDRESS, Machine, Topology
 from hotfire.waiting import pause, until
 
 FLOWS, CONNECTIONS = 16, 60

@@ -14,14 +14,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from hotfire import history
-from hotfire.budgets import judged
-from hotfire.comparison import Before
-from hotfire.crosscheck import cross_check
-from hotfire.history import FailureClass, Request, to_row
+from hotfire.measure import history
+from hotfire.measure.budgets import judged
+from hotfire.measure.comparison import Before
+from hotfire.measure.crosscheck import cross_check
+from hotfire.measure.history import FailureClass, Request, to_row
+from hotfire.measure.recovery import recover
+from hotfire.measure.slo import Account
 from hotfire.profile import PRESETS, Measurement
-from hotfire.recovery import recover
-from hotfire.slo import Account
 from reports._lanes import figure
 
 T0_NS = 1_800_000_000 * 10**9

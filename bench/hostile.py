@@ -99,7 +99,7 @@ seen.record("body", reply.body)
 said = reply.error or f"status {reply.status}\"""",
     ),
     "metrics": _MEASURED.format(
-        imports="from hotfire.traffic.witness import engine_at",
+        imports="from hotfire.traffic.witnesses.witness import engine_at",
         asked="""
 found = engine_at(url, within_seconds=deadline)()
 said = getattr(found, "reason", None) or f"{len(found.samples)} samples\"""",
@@ -117,9 +117,9 @@ except HarnessError as error:
     ),
     "load": _MEASURED.format(
         imports="""
-from hotfire import history
-from hotfire.traffic import launch
-from hotfire.traffic.plan import LoadPlan
+from hotfire.measure import history
+from hotfire.traffic.runner import launch
+from hotfire.traffic.workload.plan import LoadPlan
 folder = Path(tempfile.mkdtemp())
 fields = {"rate_per_second": 4, "duration_seconds": 1, "deadline_seconds": deadline}
 plan = LoadPlan(url=url, model="m", **fields)

@@ -15,11 +15,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from hotfire.lab import cgroups, project_root
+from hotfire.lab.build.workshop import Workshop
 from hotfire.lab.lab import Lab
-from hotfire.lab.progress import Progress
-from hotfire.lab.topology import Topology
-from hotfire.lab.workshop import Workshop
+from hotfire.lab.machine import cgroups
+from hotfire.lab.shape.checkout import project_root
+from hotfire.lab.shape.progress import Progress
+from hotfire.lab.shape.topology import Topology
 from hotfire.waiting import pause
 
 IDLE_SECONDS = 30.0

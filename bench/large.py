@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench.judged import Judged
 from bench.rig import CLIENT_CORE, HERE, Rig, pinned, rig
-from hotfire import history
+from hotfire.measure import history
 
 TOKENS = 128
 TOKENS_PER_SECOND = 35_000

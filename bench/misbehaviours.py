@@ -8,10 +8,10 @@ from pathlib import Path
 
 from bench.judged import Judged
 from bench.rig import CLIENT_CORE, SERVER_CORE, pinned
-from hotfire import history
 from hotfire.engine.scripted import MIXED
-from hotfire.traffic import launch
-from hotfire.traffic.plan import LoadPlan
+from hotfire.measure import history
+from hotfire.traffic.runner import launch
+from hotfire.traffic.workload.plan import LoadPlan
 from tests.engine_process import running_engine
 from tests.truth import disagreements
 

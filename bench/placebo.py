@@ -17,12 +17,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from hotfire import history
-from hotfire.comparison import Before
-from hotfire.history import FailureClass, Request
-from hotfire.lab.target import MEASUREMENT, RATE_PER_SECOND
+from hotfire.lab.cluster.target import MEASUREMENT, RATE_PER_SECOND
+from hotfire.measure import history
+from hotfire.measure.comparison import Before
+from hotfire.measure.history import FailureClass, Request
+from hotfire.measure.recovery import recover
 from hotfire.profile import PRESETS, Measurement, RatedLoad
-from hotfire.recovery import recover
 
 S: Final = 10**9
 T0_NS: Final = 1_800_000_000 * S

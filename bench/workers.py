@@ -19,12 +19,12 @@ from urllib.request import urlopen
 import numpy as np
 from numpy.typing import NDArray
 
-from hotfire.history import Request
-from hotfire.traffic.calibrate import engine
-from hotfire.traffic.files import Ended
-from hotfire.traffic.launch import running
-from hotfire.traffic.plan import LoadPlan
-from hotfire.traffic.texts import Texts
+from hotfire.measure.history import Request
+from hotfire.traffic.capacity.calibrate import engine
+from hotfire.traffic.record.files import Ended
+from hotfire.traffic.runner.launch import running
+from hotfire.traffic.workload.plan import LoadPlan
+from hotfire.traffic.workload.texts import Texts
 
 STAMPS = ("first", "last")
 DRAWS = 2000

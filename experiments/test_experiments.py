@@ -16,7 +16,7 @@ from hotfire.experiment import Experiment, Trial
 from hotfire.profile import TargetProfile
 from hotfire.requirement import requirement
 from hotfire.rundir import RunDirectory
-from hotfire.traffic.launch import RunningLoad
+from hotfire.traffic.runner.launch import RunningLoad
 from hotfire.verdict import Verdict
 
 

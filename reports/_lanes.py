@@ -9,11 +9,11 @@ from itertools import pairwise
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from hotfire.bands import Bands
-from hotfire.history import Request
-from hotfire.percentiles import percentile
+from hotfire.measure.bands import Bands
+from hotfire.measure.history import Request
+from hotfire.measure.percentiles import percentile
+from hotfire.measure.slo import longest_stall_seconds, ttft_seconds
 from hotfire.rundir import Event
-from hotfire.slo import longest_stall_seconds, ttft_seconds
 from reports._words import seconds as words
 
 _BIN_SECONDS = 10

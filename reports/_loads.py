@@ -9,16 +9,16 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from hotfire.bands import Bands
-from hotfire.crosscheck import CrossCheck
-from hotfire.history import Request, is_whole, load, once, stream
-from hotfire.percentiles import SAMPLE_FLOORS
+from hotfire.measure.bands import Bands
+from hotfire.measure.crosscheck import CrossCheck
+from hotfire.measure.history import Request, is_whole, load, once, stream
+from hotfire.measure.percentiles import SAMPLE_FLOORS
+from hotfire.measure.slo import Latency, Summary, summarise
 from hotfire.profile import Budgets, Measurement
 from hotfire.rundir import Event, RunDirectory
-from hotfire.slo import Latency, Summary, summarise
-from hotfire.traffic.calibration import Calibration
-from hotfire.traffic.gates import GateResult
-from hotfire.traffic.vllm_bench import Compared
+from hotfire.traffic.record.calibration import Calibration
+from hotfire.traffic.record.gates import GateResult
+from hotfire.traffic.witnesses.vllm_bench import Compared
 from reports._lanes import figure
 from reports._words import counted, number, plain, seconds
 from reports._words import figure as shown

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from hotfire.lab import readiness
+from hotfire.lab.cluster import readiness
 from hotfire.lab.lab import Lab
 from hotfire.metrics import Metrics, parse
 from tests.namespaces import await_account

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import httpx
 
-from hotfire.lab import dependencies
+from hotfire.lab import programs
 from hotfire.waiting import until
 
-PROGRAM = Path(dependencies.__file__).with_name("model_store.py")
+PROGRAM = programs.path("model_store.py")
 WEIGHTS = bytes(range(256)) * 1000
 FILES = {"config.json": b'{"layers": 2}\n', "weights/one.safetensors": WEIGHTS}
 

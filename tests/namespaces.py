@@ -1,6 +1,6 @@
 """Namespaces of the lab in which pods may start at once."""
 
-from hotfire.lab.kube import Kubectl
+from hotfire.lab.cluster.kube import Kubectl
 
 
 def await_account(kubectl: Kubectl, namespace: str) -> None:

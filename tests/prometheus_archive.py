@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from urllib.parse import parse_qs, urlsplit
 
-from hotfire.crosscheck import TTFT
+from hotfire.measure.crosscheck import TTFT
 
 EVERY_SECONDS = 5.0
 PHASES = {"a": 1.0, "b": 3.5}

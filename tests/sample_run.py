@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from hotfire.evidence import Evidence
-from hotfire.history import FailureClass, Request, to_row
+from hotfire.measure.history import FailureClass, Request, to_row
 from hotfire.requirement import Level
 from hotfire.rundir import BudgetRow, ClusterFacts, Event, NodeFacts, Result, RunDirectory, RunInfo
 from hotfire.verdict import Conformance, Verdict

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from hotfire.history import Request, checked
-from hotfire.traffic.orders import Order
-from hotfire.traffic.plan import LoadPlan
-from hotfire.traffic.reactor import Anchor, Reactor
-from hotfire.traffic.surroundings import clock_offset_ns
+from hotfire.measure.history import Request, checked
+from hotfire.traffic.wire.orders import Order
+from hotfire.traffic.wire.reactor import Anchor, Reactor
+from hotfire.traffic.wire.surroundings import clock_offset_ns
+from hotfire.traffic.workload.plan import LoadPlan
 from hotfire.waiting import pause
 from tests.readers import KITS
 
@@ -23,7 +23,7 @@ LATE_SECONDS = 0.2
 
 @pytest.fixture(params=KITS, ids=lambda kit: kit.name, autouse=True)
 def either_reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hotfire.traffic.reactor.kit", lambda _: request.param)
+    monkeypatch.setattr("hotfire.traffic.wire.reactor.implementation", lambda _: request.param)
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_a_step_of_the_clock_leaves_the_times_of_a_stream_in_order(
     listener: socket.socket, monkeypatch: pytest.MonkeyPatch, step_seconds: int
 ) -> None:
     offset, rows = clock_offset_ns() - step_seconds * 10**9, list[Request]()
-    monkeypatch.setattr("hotfire.traffic.reactor.clock_offset_ns", lambda: offset)
+    monkeypatch.setattr("hotfire.traffic.wire.reactor.clock_offset_ns", lambda: offset)
     read_late(listener, rows)
     row = rows[0]
     times = [row.send_ns, row.headers_ns, row.first_ns, row.last_ns, row.end_ns, time.time_ns()]

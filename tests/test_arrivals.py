@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from scipy import stats
 
 from hotfire.errors import ProfileError
-from hotfire.traffic.arrivals import Process, Stretch, on_the_clock, unit_times
-from hotfire.traffic.plan import LoadPlan, arrivals_of, schedule
+from hotfire.traffic.workload.arrivals import Process, Stretch, on_the_clock, unit_times
+from hotfire.traffic.workload.plan import LoadPlan, arrivals_of, schedule
 
 PROCESSES: tuple[Process, ...] = ("constant", "poisson", "gamma")
 rates = st.floats(0.0, 50.0)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from hotfire.traffic.plan import LoadPlan
-from hotfire.traffic.request import Requests
+from hotfire.traffic.workload.plan import LoadPlan
+from hotfire.traffic.workload.request import Requests
 
 FIELDS: dict[str, Any] = {"url": "http://10.0.0.1", "model": "tiny", "max_tokens": 9}
 

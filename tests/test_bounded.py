@@ -9,7 +9,7 @@ import pytest
 from hotfire import Endpoint, bounded
 from hotfire.errors import HarnessError
 from hotfire.prometheus import Prometheus
-from hotfire.traffic.witness import Silence, engine_at
+from hotfire.traffic.witnesses.witness import Silence, engine_at
 from tests.hostile_peer import Pieces, answering
 
 DEADLINE_SECONDS = 0.6

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from hotfire.errors import InstrumentError
-from hotfire.history import Request
-from hotfire.traffic import calibration
-from hotfire.traffic.calibrate import calibrate, compare
-from hotfire.traffic.calibration import Calibration, Host
-from hotfire.traffic.plan import LoadPlan
-from hotfire.traffic.texts import Texts
+from hotfire.measure.history import Request
+from hotfire.traffic.capacity.calibrate import calibrate, compare
+from hotfire.traffic.record import calibration
+from hotfire.traffic.record.calibration import Calibration, Host
+from hotfire.traffic.workload.plan import LoadPlan
+from hotfire.traffic.workload.texts import Texts
 from tests.patience import PATIENT
 
 PLAN = LoadPlan(url="http://127.0.0.1:1", model="tiny", rate_per_second=50, duration_seconds=4)

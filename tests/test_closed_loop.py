@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hotfire import history
-from hotfire.history import FailureClass, Request
-from hotfire.traffic import launch
-from hotfire.traffic.plan import LoadPlan
+from hotfire.measure import history
+from hotfire.measure.history import FailureClass, Request
+from hotfire.traffic.runner import launch
+from hotfire.traffic.workload.plan import LoadPlan
 from tests.engine_process import EngineProcess, running_engine
 from tests.patience import PATIENT
 

@@ -3,8 +3,8 @@
 import pytest
 
 from hotfire import metrics
-from hotfire.crosscheck import Agreement, CrossCheck, cross_check
-from hotfire.history import Request
+from hotfire.measure.crosscheck import Agreement, CrossCheck, cross_check
+from hotfire.measure.history import Request
 
 S = 10**9
 BOUNDS = (0.1, 0.25, 0.5)

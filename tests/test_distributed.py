@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from hotfire import history
-from hotfire.traffic import launch
-from hotfire.traffic.files import Ended, Present, Started
-from hotfire.traffic.launch import RunningLoad
-from hotfire.traffic.plan import LoadPlan, schedule
+from hotfire.measure import history
+from hotfire.traffic.record.files import Ended, Present, Started
+from hotfire.traffic.runner import launch
+from hotfire.traffic.runner.launch import RunningLoad
+from hotfire.traffic.workload.plan import LoadPlan, schedule
 from hotfire.waiting import until
 from tests.engine_process import EngineProcess, running_engine
 from tests.patience import PATIENT

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import bootstrap
 
-from hotfire.columns import Columns
-from hotfire.equivalence import Equivalence, equivalence
+from hotfire.measure.columns import Columns
+from hotfire.measure.equivalence import Equivalence, equivalence
 
 S = 10**9
 

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotfire import history
-from hotfire.history import Request
-from hotfire.traffic import messages as say
-from hotfire.traffic.files import Files, Measured
-from hotfire.traffic.fitness import worst
-from hotfire.traffic.master import Master
-from hotfire.traffic.member import Member
-from hotfire.traffic.plan import LoadPlan
-from hotfire.traffic.worker import Outbox
+from hotfire.measure import history
+from hotfire.measure.history import Request
+from hotfire.traffic.process import messages as say
+from hotfire.traffic.process.master import Master
+from hotfire.traffic.process.member import Member
+from hotfire.traffic.process.worker import Outbox
+from hotfire.traffic.record.files import Files, Measured
+from hotfire.traffic.record.fitness import worst
+from hotfire.traffic.workload.plan import LoadPlan
 
 PLAN = LoadPlan(url="http://gateway", model="tiny", workers=1)
 delays = st.lists(st.tuples(st.integers(1, 10**8), st.integers(1, 10**8)), min_size=1, max_size=25)

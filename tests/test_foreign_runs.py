@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hotfire import cli
-from hotfire.history import to_parquet, to_row
+from hotfire.measure.history import to_parquet, to_row
 from hotfire.rundir import RunDirectory, RunInfo
 from tests.sample_run import requests
 

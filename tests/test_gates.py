@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from hotfire.errors import InstrumentError
-from hotfire.traffic import gates
-from hotfire.traffic.files import ClockAnchor, Ended, Measured
-from hotfire.traffic.plan import GateLimits
+from hotfire.traffic.record import gates
+from hotfire.traffic.record.files import ClockAnchor, Ended, Measured
+from hotfire.traffic.workload.plan import GateLimits
 
 FIT = {
     "dispatched": 1000,

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from hotfire.traffic import launch
-from hotfire.traffic.files import Started
-from hotfire.traffic.launch import LoadReport, RunningLoad
-from hotfire.traffic.plan import LoadPlan
+from hotfire.traffic.record.files import Started
+from hotfire.traffic.runner import launch
+from hotfire.traffic.runner.launch import LoadReport, RunningLoad
+from hotfire.traffic.workload.plan import LoadPlan
 from hotfire.waiting import pause
 from tests.engine_process import EngineProcess, running_engine
 from tests.patience import PATIENT

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotfire import history
 from hotfire.errors import HistoryError
-from hotfire.history import Deviation, FailureClass, Request
+from hotfire.measure import history
+from hotfire.measure.history import Deviation, FailureClass, Request
 
 NS = st.integers(min_value=0, max_value=10**9)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hotfire.history import Request, load
-from hotfire.traffic.files import HistoryWriter, line
+from hotfire.measure.history import Request, load
+from hotfire.traffic.record.files import HistoryWriter, line
 
 
 def test_what_the_kernel_did_not_take_is_written_again(

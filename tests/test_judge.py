@@ -9,7 +9,7 @@ from hotfire import cli
 from hotfire.cli import project
 from hotfire.experiment import Facts
 from hotfire.experiment.record import write_facts
-from hotfire.history import to_row
+from hotfire.measure.history import to_row
 from hotfire.profile import Budgets, Measurement
 from hotfire.rundir import BudgetRow, Event, Result, RunDirectory, RunInfo
 from hotfire.verdict import Conformance, Verdict

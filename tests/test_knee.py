@@ -10,11 +10,11 @@ import pytest
 from scipy import stats
 
 from hotfire.errors import InstrumentError, ProfileError
-from hotfire.history import Request
+from hotfire.measure.history import Request
 from hotfire.profile import Budgets
-from hotfire.traffic.knee import Effort, Knee, find_knee, knee_trials, search
-from hotfire.traffic.plan import LoadPlan, schedule
-from hotfire.traffic.trial import judged, trial_seconds
+from hotfire.traffic.capacity.knee import Effort, Knee, find_knee, knee_trials, search
+from hotfire.traffic.capacity.trial import judged, trial_seconds
+from hotfire.traffic.workload.plan import LoadPlan, schedule
 from hotfire.verdict import Verdict
 
 BUDGETS = Budgets(ttft_p95_seconds=0.5, error_ratio=0.01)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hotfire.lab import api_announcer, pki
+from hotfire.lab.machine import pki
+from hotfire.lab.programs import api_announcer
 
 
 class Server(http.server.ThreadingHTTPServer):

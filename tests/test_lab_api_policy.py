@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hotfire.lab import api_policy
+from hotfire.lab.machine import api_policy
 
 
 def key(directory: Path) -> bytes:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hotfire.lab import cgroups
+from hotfire.lab.machine import cgroups
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from hotfire.agent.host import Host
-from hotfire.lab.dcgm_exporter import Collector, serve
-from hotfire.lab.gpu_device import encode
-from hotfire.lab.gpu_load import Holder, Load, Meter, Usage, holders, loads
-from hotfire.lab.gpus import GpuSharing
+from hotfire.lab.gpu.dcgm_exporter import Collector, serve
+from hotfire.lab.gpu.gpu_device import encode
+from hotfire.lab.gpu.gpu_load import Holder, Load, Meter, Usage, holders, loads
+from hotfire.lab.gpu.gpus import GpuSharing
 from hotfire.metrics import Metrics, parse
 
 CONTAINER, POD_UID = "c0ffee" * 10, "11111111-2222"

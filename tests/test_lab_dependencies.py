@@ -4,8 +4,9 @@ from pathlib import Path
 
 import yaml
 
-from hotfire.lab import dependencies, project_root
-from hotfire.lab.topology import Topology
+from hotfire.lab.machine import dependencies
+from hotfire.lab.shape.checkout import project_root
+from hotfire.lab.shape.topology import Topology
 
 OVERLAY = project_root() / "reference-stack" / "overlays" / "lab" / "kustomization.yaml"
 

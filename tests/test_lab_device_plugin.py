@@ -12,9 +12,9 @@ from typing import Any
 import grpc
 import pytest
 
-from hotfire.lab.device_api import M
-from hotfire.lab.device_plugin import Plugin, offers, replicas, serve
-from hotfire.lab.gpus import GpuSharing
+from hotfire.lab.gpu.device_api import M
+from hotfire.lab.gpu.device_plugin import Plugin, offers, replicas, serve
+from hotfire.lab.gpu.gpus import GpuSharing
 from hotfire.waiting import until
 
 

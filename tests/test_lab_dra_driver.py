@@ -7,10 +7,10 @@ from typing import Any
 import grpc
 import pytest
 
-from hotfire.lab.dra_api import D, R
-from hotfire.lab.dra_driver import DRIVER, Driver, cdi_specification, serve
-from hotfire.lab.gpu_labels import labels
-from hotfire.lab.gpus import GpuSharing
+from hotfire.lab.gpu.dra_api import D, R
+from hotfire.lab.gpu.dra_driver import DRIVER, Driver, cdi_specification, serve
+from hotfire.lab.gpu.gpu_labels import labels
+from hotfire.lab.gpu.gpus import GpuSharing
 
 SLICE = f"/apis/resource.k8s.io/v1/resourceslices/n1-{DRIVER}"
 CLAIM = "/apis/resource.k8s.io/v1/namespaces/stack/resourceclaims/one-gpu"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from pyroute2 import NetlinkError
 
-from hotfire.lab import fabric
-from hotfire.lab.topology import Machine, Topology
+from hotfire.lab.network import fabric
+from hotfire.lab.shape.topology import Machine, Topology
 
 TOPOLOGY = Topology(nodes=3, racks=3, control_planes=3)
 EVERY_MACHINE = pytest.mark.parametrize("machine", TOPOLOGY.machines, ids=lambda each: each.name)

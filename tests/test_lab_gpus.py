@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from hotfire.errors import LabError
-from hotfire.lab import topology_file
-from hotfire.lab.gpu_device import encode, scan, xids
-from hotfire.lab.gpu_labels import labels
-from hotfire.lab.gpus import GpuSharing
-from hotfire.lab.topology import Topology
-from hotfire.lab.worker import node_object
+from hotfire.lab.gpu.gpu_device import encode, scan, xids
+from hotfire.lab.gpu.gpu_labels import labels
+from hotfire.lab.gpu.gpus import GpuSharing
+from hotfire.lab.machine.worker import node_object
+from hotfire.lab.shape import topology_file
+from hotfire.lab.shape.topology import Topology
 
 UUIDS = ("GPU-a", "GPU-b")
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from hotfire.lab import images
-from hotfire.lab.images import IMAGES, Image, write_archive
+from hotfire.lab.build import images
+from hotfire.lab.build.images import IMAGES, Image, write_archive
 
-MANIFESTS = Path(images.__file__).parent / "manifests"
+MANIFESTS = Path(images.__file__).parents[1] / "cluster" / "manifests"
 NAME = "io.containerd.image.name"
 
 pytestmark = pytest.mark.skipif(

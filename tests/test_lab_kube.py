@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from hotfire.errors import LabError
-from hotfire.lab import add_ons, readiness
-from hotfire.lab.kube import Kubectl, condition, fill, serves
-from hotfire.lab.topology import GATEWAY_ADDRESS, Topology
+from hotfire.lab.cluster import add_ons, readiness
+from hotfire.lab.cluster.kube import Kubectl, condition, fill, serves
+from hotfire.lab.shape.topology import GATEWAY_ADDRESS, Topology
 
 READY = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
 MakeKubectl = Callable[[str], Kubectl]

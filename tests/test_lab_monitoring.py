@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
-from hotfire.lab import monitoring
-from hotfire.lab.topology import Topology
+from hotfire.lab.cluster import monitoring
+from hotfire.lab.shape.topology import Topology
 
 RULE_TESTS = Path(__file__).parent / "lab" / "alert_rules.yaml"
 

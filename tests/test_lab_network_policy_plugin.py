@@ -8,9 +8,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from hotfire.lab.network_policy import cni_plugin
-from hotfire.lab.network_policy.agent import Agent
-from hotfire.lab.network_policy.served import serve_plugin
+from hotfire.lab.programs.network_policy import cni_plugin
+from hotfire.lab.programs.network_policy.agent import Agent
+from hotfire.lab.programs.network_policy.served import serve_plugin
 from hotfire.waiting import until
 
 PROGRAM = Path(cni_plugin.__file__)

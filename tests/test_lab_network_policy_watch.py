@@ -11,8 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from hotfire.lab import pki
-from hotfire.lab.network_policy.watch import Api, Sink, follow
+from hotfire.lab.machine import pki
+from hotfire.lab.programs.network_policy.watch import Api, Sink, follow
 from hotfire.waiting import until
 
 Item = dict[str, Any]

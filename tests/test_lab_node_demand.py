@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from kubernetes.utils.quantity import parse_quantity
 
-from hotfire.lab import worker
-from hotfire.lab.node_demand import Room, fits, quantity, request, unplaced, unschedulable
-from hotfire.lab.topology import Topology
+from hotfire.lab.machine import worker
+from hotfire.lab.pool.node_demand import Room, fits, quantity, request, unplaced, unschedulable
+from hotfire.lab.shape.topology import Topology
 
 TOPOLOGY = Topology()
 ROOM = Room(

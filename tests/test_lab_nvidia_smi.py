@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from hotfire.lab import machines
-from hotfire.lab.gpu_device import encode
-from hotfire.lab.gpus import GpuSharing
+from hotfire.lab import programs
+from hotfire.lab.gpu.gpu_device import encode
+from hotfire.lab.gpu.gpus import GpuSharing
 
-SMI = Path(machines.__file__).parent / "assets" / "nvidia-smi"
+SMI = programs.path("assets") / "nvidia-smi"
 UUIDS = ("GPU-a", "GPU-b")
 Smi = Callable[..., list[str]]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from hotfire.errors import LabError
-from hotfire.lab import extending, on_demand
-from hotfire.lab.parts import GO_PARTS
-from hotfire.lab.state import State
+from hotfire.lab.build.parts import GO_PARTS
+from hotfire.lab.cluster import extending, on_demand
+from hotfire.lab.shape.state import State
 
 EVERY_ADD_ON = pytest.mark.parametrize("name", on_demand.names())
 

@@ -9,11 +9,11 @@ from typing import Protocol
 import pytest
 
 from hotfire.errors import LabError
-from hotfire.lab import golang
-from hotfire.lab.parts import GO_PARTS, GoPart
-from hotfire.lab.progress import Progress
-from hotfire.lab.store import Store
-from hotfire.lab.workshop import Workshop
+from hotfire.lab.build import golang
+from hotfire.lab.build.parts import GO_PARTS, GoPart
+from hotfire.lab.build.store import Store
+from hotfire.lab.build.workshop import Workshop
+from hotfire.lab.shape.progress import Progress
 
 # Writes the file that -o names, as `go build` does.
 BUILDS = 'while [ "$1" != -o ]; do shift; done; echo "built $3" > "$2"'

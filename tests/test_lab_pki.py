@@ -11,9 +11,9 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 from kubernetes import config as kubernetes_config
 
-from hotfire.lab import credentials, pki
-from hotfire.lab.state import State
-from hotfire.lab.topology import Topology
+from hotfire.lab.machine import credentials, pki
+from hotfire.lab.shape.state import State
+from hotfire.lab.shape.topology import Topology
 
 TOPOLOGY = Topology(nodes=2, control_planes=3)
 

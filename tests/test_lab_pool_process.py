@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from hotfire.errors import LabError
-from hotfire.lab.pool_process import Limits, PoolProcess
-from hotfire.lab.state import State
+from hotfire.lab.cluster.pool_process import Limits, PoolProcess
+from hotfire.lab.shape.state import State
 from hotfire.waiting import until
 
 LIMITS = Limits(least=3, most=5, cooldown_seconds=30.0)

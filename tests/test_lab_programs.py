@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from hotfire.lab import machines
+from hotfire.lab import programs
 
-LAB = Path(machines.__file__).parent
+LAB = Path(programs.__file__).parent
 INIT, RELAY, SMI = LAB / "machine_init.py", LAB / "relay.py", LAB / "assets" / "nvidia-smi"
-STORE, CACHE = LAB / "model_store.py", LAB.parent / "engine" / "model_cache.py"
+STORE, CACHE = LAB / "model_store.py", LAB.parents[1] / "engine" / "model_cache.py"
 
 
 def imports(nodes: Iterable[ast.AST]) -> set[str]:
@@ -59,7 +59,7 @@ def test_machine_init_finds_programs_along_the_path(tmp_path: Path) -> None:
 
 def test_help_of_the_command_line_imports_nothing_of_the_lab() -> None:
     heavy = "{'pyroute2', 'cryptography', 'grpc', 'kubernetes', 'yaml', 'hotfire.lab.lab'}"
-    program = f"import sys, hotfire.lab.cli; print(sorted({heavy} & set(sys.modules)))"
+    program = f"import sys, hotfire.lab.face.cli; print(sorted({heavy} & set(sys.modules)))"
 
     said = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

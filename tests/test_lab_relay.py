@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from hotfire.errors import LabError
-from hotfire.lab import client
-from hotfire.lab.state import Ports
-from hotfire.lab.topology import Topology
+from hotfire.lab import programs
+from hotfire.lab.machine import client
+from hotfire.lab.shape.state import Ports
+from hotfire.lab.shape.topology import Topology
 
-PROGRAM = Path(client.__file__).with_name("relay.py")
+PROGRAM = programs.path("relay.py")
 
 
 def listener() -> socket.socket:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from hotfire.lab import remains
-from hotfire.lab.machines import Rack
-from hotfire.lab.topology import NAMESPACE_PATTERN, Machine, Topology
+from hotfire.lab.machine import remains
+from hotfire.lab.machine.machines import Rack
+from hotfire.lab.shape.topology import NAMESPACE_PATTERN, Machine, Topology
 
 
 def test_processes_are_killed_until_none_is_left() -> None:

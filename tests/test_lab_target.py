@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from hotfire.lab.lab import Lab
-from hotfire.lab.state import Ports
-from hotfire.lab.topology import Topology
+from hotfire.lab.shape.state import Ports
+from hotfire.lab.shape.topology import Topology
 from hotfire.profile import TargetProfile
 
 

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import pytest
 
-from hotfire.lab.topology import POD_NETWORK, SERVICE_NETWORK, Role, Topology
+from hotfire.lab.shape.topology import POD_NETWORK, SERVICE_NETWORK, Role, Topology
 
 SHAPES = [(1, 1, 0, 1), (3, 3, 2, 1), (8, 3, 8, 3)]
 

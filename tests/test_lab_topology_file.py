@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from hotfire.errors import LabError
-from hotfire.lab import topology_file
-from hotfire.lab.topology import Topology
+from hotfire.lab.shape import topology_file
+from hotfire.lab.shape.topology import Topology
 
 
 def test_every_field_survives_being_remembered() -> None:

@@ -11,10 +11,10 @@ import pytest
 from rich.console import Console
 
 from hotfire.cli.load_view import LiveView, RunningLoads, one_line
-from hotfire.history import FailureClass, Request
-from hotfire.traffic.files import ClockAnchor, Files, Measured, Present, Started, line
-from hotfire.traffic.live import Glimpse, Tail, newest
-from hotfire.traffic.plan import GateLimits, LoadPlan
+from hotfire.measure.history import FailureClass, Request
+from hotfire.traffic.record.files import ClockAnchor, Files, Measured, Present, Started, line
+from hotfire.traffic.record.live import Glimpse, Tail, newest
+from hotfire.traffic.workload.plan import GateLimits, LoadPlan
 
 S = 10**9
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from hotfire import history
 from hotfire.errors import InstrumentError
-from hotfire.traffic import launch
-from hotfire.traffic.files import Present
-from hotfire.traffic.launch import RunningLoad
-from hotfire.traffic.plan import LoadPlan, schedule
+from hotfire.measure import history
+from hotfire.traffic.record.files import Present
+from hotfire.traffic.runner import launch
+from hotfire.traffic.runner.launch import RunningLoad
+from hotfire.traffic.workload.plan import LoadPlan, schedule
 from hotfire.waiting import until
 from tests.engine_process import EngineProcess
 from tests.patience import PATIENT
@@ -159,8 +159,8 @@ def test_two_loads_do_not_share_a_history(engine: EngineProcess, tmp_path: Path)
 PARENT = """
 import os, sys
 from pathlib import Path
-from hotfire.traffic import launch
-from hotfire.traffic.plan import LoadPlan
+from hotfire.traffic.runner import launch
+from hotfire.traffic.workload.plan import LoadPlan
 here = Path(sys.argv[2])
 load = launch.start(LoadPlan(url=sys.argv[1], model="tiny"), history=here / "h.jsonl",
                     log=here / "log")
@@ -193,6 +193,6 @@ def running(pid: int) -> bool:
 
 
 def test_launching_does_not_import_locust() -> None:
-    code = "import sys, hotfire.traffic.launch; sys.exit('gevent' in sys.modules)"
+    code = "import sys, hotfire.traffic.runner.launch; sys.exit('gevent' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

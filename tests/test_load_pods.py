@@ -12,9 +12,9 @@ import yaml
 from hotfire.cluster import RUN_LABEL
 from hotfire.errors import HarnessError
 from hotfire.profile import LoadPods, TargetProfile
-from hotfire.traffic.plan import LoadPlan
-from hotfire.traffic.pods import LABELS, NAME, job, led_from_here, workers_on_pods
-from hotfire.traffic.rated import rated_load, rated_plan
+from hotfire.traffic.runner.pods import LABELS, NAME, job, led_from_here, workers_on_pods
+from hotfire.traffic.runner.rated import rated_load, rated_plan
+from hotfire.traffic.workload.plan import LoadPlan
 from tests.chaos.platform import run_directory
 from tests.fake_api import FakeApi, connect, serving
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from rich.console import Console
 
 from hotfire.cli.load_view import print_summary
-from hotfire.history import FailureClass, Request
+from hotfire.measure.history import FailureClass, Request
+from hotfire.measure.slo import summarise
 from hotfire.profile import Budgets
-from hotfire.slo import summarise
 
 T0 = 10**18
 MS = 10**6

@@ -7,9 +7,9 @@ import sys
 PROGRAM = """
 import json, time
 from types import SimpleNamespace
-from hotfire.traffic import locustfile
+from hotfire.traffic.process import locustfile
 import gevent
-from hotfire.history import Request
+from hotfire.measure.history import Request
 
 def others():
     while True:

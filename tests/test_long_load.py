@@ -9,19 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from hotfire import history, metrics
+from hotfire import metrics
 from hotfire.cli.histories import pack_histories
-from hotfire.crosscheck import TTFT, Agreement
 from hotfire.errors import HistoryError
-from hotfire.history import FailureClass, Request
+from hotfire.measure import history
+from hotfire.measure.crosscheck import TTFT, Agreement
+from hotfire.measure.history import FailureClass, Request
+from hotfire.measure.slo import Account, summarise
 from hotfire.profile import PRESETS
 from hotfire.rundir import RunDirectory, RunInfo
-from hotfire.slo import Account, summarise
-from hotfire.traffic.files import Files, line
-from hotfire.traffic.launch import RunningLoad
-from hotfire.traffic.plan import LoadPlan
-from hotfire.traffic.trial import judged
-from hotfire.traffic.witness import compared
+from hotfire.traffic.capacity.trial import judged
+from hotfire.traffic.record.files import Files, line
+from hotfire.traffic.runner.launch import RunningLoad
+from hotfire.traffic.witnesses.witness import compared
+from hotfire.traffic.workload.plan import LoadPlan
 
 REQUESTS, TOKENS = 4000, 100
 S = 10**9

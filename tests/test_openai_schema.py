@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from hotfire import Endpoint, Reply
-from hotfire.openai_schema import Chat, Completion, problems, stream_problems
-from hotfire.token_clock import Asked
+from hotfire.answer.openai_schema import Chat, Completion, problems, stream_problems
+from hotfire.answer.token_clock import Asked
 from tests.engine_process import EngineProcess, running_engine
 
 ASKED = Asked(models={"tiny"}, max_tokens=4)

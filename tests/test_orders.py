@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from hotfire.traffic.orders import NEVER_NS, Order, Orders
-from hotfire.traffic.plan import LoadPlan
-from hotfire.traffic.request import Requests
+from hotfire.traffic.wire.orders import NEVER_NS, Order, Orders
+from hotfire.traffic.workload.plan import LoadPlan
+from hotfire.traffic.workload.request import Requests
 
 SECOND = 1_000_000_000
 

@@ -11,12 +11,12 @@ from functools import cache
 import pytest
 
 from bench.placebo import EFFECTS, MACHINES, T0_NS, Machine, S, simulated, slower, verdict
-from hotfire.columns import Columns
-from hotfire.comparison import Before, Control, ControlGroup, MachinePressure
-from hotfire.history import Request
-from hotfire.lab.target import MEASUREMENT, RATE_PER_SECOND
+from hotfire.lab.cluster.target import MEASUREMENT, RATE_PER_SECOND
+from hotfire.measure.columns import Columns
+from hotfire.measure.comparison import Before, Control, ControlGroup, MachinePressure
+from hotfire.measure.history import Request
+from hotfire.measure.recovery import Recovery, recover
 from hotfire.profile import PRESETS, Measurement
-from hotfire.recovery import Recovery, recover
 from hotfire.verdict import Verdict
 
 LAB = Measurement.model_validate(MEASUREMENT)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from hotfire.errors import ProfileError
-from hotfire.traffic.plan import LoadPlan, schedule
+from hotfire.traffic.workload.plan import LoadPlan, schedule
 
 
 def plan(**values: Any) -> LoadPlan:  # noqa: ANN401 - any field of the plan

@@ -13,11 +13,11 @@ from pydantic import ValidationError
 from scipy import stats
 
 from hotfire.errors import ProfileError
-from hotfire.traffic.plan import LoadPlan
-from hotfire.traffic.prompts import Lengths
-from hotfire.traffic.request import Requests
-from hotfire.traffic.texts import Texts
-from hotfire.traffic.trace import TraceRow
+from hotfire.traffic.workload.plan import LoadPlan
+from hotfire.traffic.workload.prompts import Lengths
+from hotfire.traffic.workload.request import Requests
+from hotfire.traffic.workload.texts import Texts
+from hotfire.traffic.workload.trace import TraceRow
 
 
 def plan(**values: Any) -> LoadPlan:  # noqa: ANN401 - any field of the plan

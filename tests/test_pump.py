@@ -9,10 +9,10 @@ from typing import Any
 import gevent
 import pytest
 
-from hotfire.history import Request
-from hotfire.traffic.clock import Anchor
-from hotfire.traffic.plan import LoadPlan
-from hotfire.traffic.session import Session
+from hotfire.measure.history import Request
+from hotfire.traffic.process.session import Session
+from hotfire.traffic.wire.clock import Anchor
+from hotfire.traffic.workload.plan import LoadPlan
 
 ARRIVALS = 100_000
 

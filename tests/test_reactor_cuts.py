@@ -9,12 +9,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from hotfire.history import FailureClass, Request, checked
-from hotfire.sse import parse
-from hotfire.traffic.clock import Anchor
-from hotfire.traffic.orders import Order
-from hotfire.traffic.plan import LoadPlan
-from hotfire.traffic.reactor import Reactor
+from hotfire.answer.sse import parse
+from hotfire.measure.history import FailureClass, Request, checked
+from hotfire.traffic.wire.clock import Anchor
+from hotfire.traffic.wire.orders import Order
+from hotfire.traffic.wire.reactor import Reactor
+from hotfire.traffic.workload.plan import LoadPlan
 from hotfire.waiting import until
 from tests.readers import KITS
 
@@ -28,7 +28,7 @@ WITHIN_SECONDS = 30
 
 @pytest.fixture(params=KITS, ids=lambda kit: kit.name, autouse=True)
 def either_reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hotfire.traffic.reactor.kit", lambda _: request.param)
+    monkeypatch.setattr("hotfire.traffic.wire.reactor.implementation", lambda _: request.param)
 
 
 @contextmanager

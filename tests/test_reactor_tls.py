@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from hotfire.history import FailureClass, Request
-from hotfire.lab.pki import Authority
-from hotfire.traffic import launch
-from hotfire.traffic.plan import LoadPlan
+from hotfire.lab.machine.pki import Authority
+from hotfire.measure.history import FailureClass, Request
+from hotfire.traffic.runner import launch
+from hotfire.traffic.workload.plan import LoadPlan
 from tests.engine_process import EngineProcess, running_engine
 from tests.patience import PATIENT
 from tests.test_reactor import driving, one

@@ -10,13 +10,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, linregress, t
 
-from hotfire import bands as banding
-from hotfire import recovery
-from hotfire.bands import Bands
-from hotfire.comparison import Before
-from hotfire.history import FailureClass, Request
+from hotfire.measure import bands as banding
+from hotfire.measure import recovery
+from hotfire.measure.bands import Bands
+from hotfire.measure.comparison import Before
+from hotfire.measure.history import FailureClass, Request
+from hotfire.measure.recovery import Recovery
 from hotfire.profile import Budgets, Measurement
-from hotfire.recovery import Recovery
 from hotfire.verdict import Verdict
 
 T0 = 1_800_000_000 * 10**9

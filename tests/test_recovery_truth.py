@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from hotfire.comparison import Before
-from hotfire.history import FailureClass, Request
+from hotfire.measure.comparison import Before
+from hotfire.measure.history import FailureClass, Request
+from hotfire.measure.recovery import Recovery, recover
 from hotfire.profile import Budgets, Measurement
-from hotfire.recovery import Recovery, recover
 from hotfire.verdict import Verdict
 
 T0 = 1_800_000_000 * 10**9

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hotfire.history import FailureClass
+from hotfire.measure.history import FailureClass
 from reports._lanes import figure
 from tests.sample_run import requests
 

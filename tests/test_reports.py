@@ -13,10 +13,10 @@ from xml.etree import ElementTree
 import pytest
 
 from hotfire.cli.project import ReportFormat, format_names, load_format
-from hotfire.crosscheck import Agreement, CrossCheck
-from hotfire.history import to_row
+from hotfire.measure.crosscheck import Agreement, CrossCheck
+from hotfire.measure.history import to_row
 from hotfire.rundir import Result, RunDirectory, RunInfo
-from hotfire.traffic.calibration import Calibration, Error, Host
+from hotfire.traffic.record.calibration import Calibration, Error, Host
 from hotfire.verdict import Verdict
 from reports._lanes import figure, window
 from reports._words import figure as shown

@@ -11,12 +11,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from hotfire.crosscheck import TTFT
 from hotfire.errors import HarnessError
+from hotfire.measure.crosscheck import TTFT
 from hotfire.metrics import Metrics
 from hotfire.prometheus import Prometheus, duration_seconds
-from hotfire.traffic.scrapes import Scrapes
-from hotfire.traffic.witness import Silence, prometheus_at
+from hotfire.traffic.witnesses.scrapes import Scrapes
+from hotfire.traffic.witnesses.witness import Silence, prometheus_at
 
 LABELS = {"job": "vllm", "instance": "10.0.0.1:8000"}
 
@@ -123,7 +123,7 @@ def test_a_round_ends_with_a_scrape_that_is_younger_than_it(
 def test_an_interval_longer_than_said_makes_the_wait_too_short(
     prometheus: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hotfire.traffic.scrapes._SLACK_SECONDS", 0.2)
+    monkeypatch.setattr("hotfire.traffic.witnesses.scrapes._SLACK_SECONDS", 0.2)
     server = prometheus(
         listed="500ms", stopped_at=time.time() - 60, error="dial tcp: connection refused"
     )

@@ -3,8 +3,8 @@
 import pytest
 
 from hotfire.errors import ProfileError
-from hotfire.traffic import seal
-from hotfire.traffic.seal import NO_SESSION, SESSION_BYTES, Seal, Side
+from hotfire.traffic.process import seal
+from hotfire.traffic.process.seal import NO_SESSION, SESSION_BYTES, Seal, Side
 
 TOKEN = "t" * 32
 PEER = b"worker-1"

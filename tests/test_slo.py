@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotfire import budgets as judging
-from hotfire import slo
 from hotfire.errors import HistoryError
-from hotfire.history import FailureClass, Request
-from hotfire.percentiles import percentile
+from hotfire.measure import budgets as judging
+from hotfire.measure import slo
+from hotfire.measure.history import FailureClass, Request
+from hotfire.measure.percentiles import percentile
+from hotfire.measure.streamed import TOGETHER_US
 from hotfire.profile import Budgets
-from hotfire.streamed import TOGETHER_US
 from hotfire.verdict import Verdict
 
 T0 = 10**18

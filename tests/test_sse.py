@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotfire.sse import Parser, ServerEvent, parse
+from hotfire.answer.sse import Parser, ServerEvent, parse
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"), max_size=20).filter(
     lambda text: not text.startswith("\ufeff")

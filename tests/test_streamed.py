@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotfire.budgets import BudgetResult, judge_budgets
-from hotfire.columns import Columns, p95
-from hotfire.history import CONTRADICTED, Request
+from hotfire.measure.budgets import BudgetResult, judge_budgets
+from hotfire.measure.columns import Columns, p95
+from hotfire.measure.history import CONTRADICTED, Request
+from hotfire.measure.slo import how_streamed, is_streamed, summarise, tpot_seconds
+from hotfire.measure.streamed import CHUNKS_A_STEP, TOGETHER_US, Streamed
 from hotfire.profile import Budgets
-from hotfire.slo import how_streamed, is_streamed, summarise, tpot_seconds
-from hotfire.streamed import CHUNKS_A_STEP, TOGETHER_US, Streamed
 from hotfire.verdict import Verdict
 
 T0 = 10**18

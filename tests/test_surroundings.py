@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from hotfire.traffic import surroundings
-from hotfire.traffic.surroundings import Busiest, Surroundings
+from hotfire.traffic.wire import surroundings
+from hotfire.traffic.wire.surroundings import Busiest, Surroundings
 
 QUOTA_ROOT = Path("/sys/fs/cgroup/cpu")
 BURN = """
 import json, time
 from dataclasses import asdict
-from hotfire.traffic.surroundings import Surroundings
+from hotfire.traffic.wire.surroundings import Surroundings
 watch = Surroundings()
 end = time.monotonic() + 1
 while time.monotonic() < end:

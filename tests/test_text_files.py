@@ -8,14 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotfire import history, text_files
+from hotfire import text_files
 from hotfire.errors import HistoryError, ProfileError
 from hotfire.experiment import Experiment
-from hotfire.history import Request
-from hotfire.lab.topology_file import read as read_topology
+from hotfire.lab.shape.topology_file import read as read_topology
+from hotfire.measure import history
+from hotfire.measure.history import Request
 from hotfire.profile import TargetProfile
-from hotfire.traffic.plan import LoadPlan
-from hotfire.traffic.prompts import Prompts
+from hotfire.traffic.workload.plan import LoadPlan
+from hotfire.traffic.workload.prompts import Prompts
 
 MARK = "\ufeff"
 SEPARATORS = "\u2028\u2029\x85\x0b\x0c\x1c\x1d\x1e\r"

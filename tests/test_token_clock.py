@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from hotfire.history import Deviation
-from hotfire.token_clock import Asked, Clocked, clocked, deviations
-from hotfire.transcript import Transcript
+from hotfire.answer.token_clock import Asked, Clocked, clocked, deviations
+from hotfire.answer.transcript import Transcript
+from hotfire.measure.history import Deviation
 
 Part = dict[str, Any]
 MS = 1_000_000

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotfire.errors import ProfileError
-from hotfire.traffic.plan import LoadPlan
-from hotfire.traffic.texts import Texts
-from hotfire.traffic.trace import Trace, read_trace
+from hotfire.traffic.workload.plan import LoadPlan
+from hotfire.traffic.workload.texts import Texts
+from hotfire.traffic.workload.trace import Trace, read_trace
 
 Row = dict[str, Any]
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from hotfire import history
 from hotfire.engine import scripted
-from hotfire.history import Request
-from hotfire.traffic import launch
-from hotfire.traffic.plan import NANO, LoadPlan
-from hotfire.traffic.request import Requests
+from hotfire.measure import history
+from hotfire.measure.history import Request
+from hotfire.traffic.runner import launch
+from hotfire.traffic.workload.plan import NANO, LoadPlan
+from hotfire.traffic.workload.request import Requests
 from tests.engine_process import running_engine
 from tests.patience import PATIENT
 from tests.truth import CLASSES, disagreements

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from hotfire.variation import Variation, least_failures, power_of_failures
+from hotfire.measure.variation import Variation, least_failures, power_of_failures
 
 CALM = np.array([1.0, 1.2, 0.9, 1.1, 1.0, 0.8, 1.1, 0.9])
 

@@ -10,9 +10,15 @@ import pytest
 
 from hotfire import cli
 from hotfire.errors import ProfileError
-from hotfire.history import Request
-from hotfire.traffic.plan import LoadPlan
-from hotfire.traffic.vllm_bench import Compared, check_comparable, compare, measure, site_packages
+from hotfire.measure.history import Request
+from hotfire.traffic.witnesses.vllm_bench import (
+    Compared,
+    check_comparable,
+    compare,
+    measure,
+    site_packages,
+)
+from hotfire.traffic.workload.plan import LoadPlan
 
 S = 10**9
 ROWS = [

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from hotfire import history
-from hotfire.traffic.files import Ended
-from hotfire.traffic.join import LOCUSTFILE, command
-from hotfire.traffic.plan import Fleet, LoadPlan
+from hotfire.measure import history
+from hotfire.traffic.process.join import LOCUSTFILE, command
+from hotfire.traffic.record.files import Ended
+from hotfire.traffic.workload.plan import Fleet, LoadPlan
 from hotfire.waiting import until
 from tests.engine_process import EngineProcess, running_engine
 from tests.patience import PATIENT

@@ -12,13 +12,19 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from hotfire import metrics
-from hotfire.crosscheck import TTFT, Agreement, CrossCheck
-from hotfire.history import Request
-from hotfire.lab.pki import Authority
+from hotfire.lab.machine.pki import Authority
+from hotfire.measure.crosscheck import TTFT, Agreement, CrossCheck
+from hotfire.measure.history import Request
 from hotfire.metrics import Metrics
 from hotfire.prometheus import Prometheus
-from hotfire.traffic.files import line
-from hotfire.traffic.witness import Silence, compared, compared_between, engine_at, prometheus_at
+from hotfire.traffic.record.files import line
+from hotfire.traffic.witnesses.witness import (
+    Silence,
+    compared,
+    compared_between,
+    engine_at,
+    prometheus_at,
+)
 from tests.engine_process import running_engine
 from tests.prometheus_archive import remembering
 from tests.test_long_load import ended

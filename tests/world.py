@@ -8,7 +8,7 @@ from typing import Any
 
 from fixtures.stack import Stack
 from hotfire.cluster import Cluster, Document
-from hotfire.lab.machines import Rack
+from hotfire.lab.machine.machines import Rack
 from hotfire.profile import TargetProfile
 from hotfire.waiting import until
 

@@ -8,9 +8,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from hotfire import history
-from hotfire.traffic import launch
-from hotfire.traffic.plan import LoadPlan
+from hotfire.measure import history
+from hotfire.traffic.runner import launch
+from hotfire.traffic.workload.plan import LoadPlan
 
 IN_STEP = 100
 

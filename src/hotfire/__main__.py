@@ -1,4 +1,4 @@
-"""``python -m hotfire``."""
+"""Makes ``python -m hotfire`` the command ``hotfire``."""
 
 from hotfire.cli import main
 

@@ -1,4 +1,4 @@
-"""Taking down: every step is done whatever becomes of the others, and what went wrong is told."""
+"""Taking down in steps: each is done whatever becomes of the others, and what failed is told."""
 
 from types import TracebackType
 from typing import Self

@@ -1,4 +1,4 @@
-"""Secrets that are known by their value, and texts without them."""
+"""Redaction: known secrets are taken out of texts, in whatever form a peer repeats them."""
 
 import base64
 import json

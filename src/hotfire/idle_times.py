@@ -1,4 +1,4 @@
-"""Who closes idle connections first, as the lines of ``engine/idle_peer.py`` tell. Pure."""
+"""Who closes an idle connection first, read from the lines of ``engine/idle_peer.py``. Pure."""
 
 import json
 import math

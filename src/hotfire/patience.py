@@ -1,4 +1,4 @@
-"""Patience with doors that do not answer for a while: the one place where anything is retried.
+"""Retries: the one place where a call is repeated, for peers that do not answer for a while.
 
 Only what may be repeated without harm comes here, and only what may pass by itself is repeated:
 who opens a door says which of its errors those are.

@@ -1,4 +1,4 @@
-"""Other people's words, so that whoever reads them sees them and nothing else happens.
+"""Makes other people's text safe to show: whatever a reader would not see becomes an escape.
 
 A target may say anything: sequences that colour, move or erase what a terminal shows, that write
 its clipboard, or that turn the direction of a line so that it reads as another.

@@ -1,4 +1,4 @@
-"""The one way to a terminal: what is printed there is seen, and does nothing else."""
+"""The only way to print to a terminal: control characters in what is printed are made visible."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""What we conclude. Pure: no I/O, no pytest, no Kubernetes."""
+"""Verdicts, their order of weight, and how several become one. Pure."""
 
 from collections.abc import Iterable
 from enum import StrEnum

@@ -10,8 +10,8 @@ model are declared in the target file, ``engine.aliases``).
 import pytest
 
 from hotfire import Endpoint, Evidence, Level, TargetProfile, requirement
-from hotfire.openai_schema import Chat, Completion, Models, problems, stream_problems
-from hotfire.token_clock import Asked
+from hotfire.answer.openai_schema import Chat, Completion, Models, problems, stream_problems
+from hotfire.answer.token_clock import Asked
 
 pytestmark = requirement(
     "API-001",

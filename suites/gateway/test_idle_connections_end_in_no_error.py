@@ -22,8 +22,8 @@ from hotfire import Endpoint, Evidence, Level, Reply, TargetProfile, idle_times,
 from hotfire.cluster import Cluster
 from hotfire.engine import idle_peer
 from hotfire.errors import HarnessError
-from hotfire.history import FailureClass
 from hotfire.idle_times import Event, IdleTime, Waves
+from hotfire.measure.history import FailureClass
 from hotfire.waiting import pause, until
 
 pytestmark = requirement(

@@ -14,8 +14,8 @@ import pytest
 
 from fixtures.stack import CANARY, Stack
 from hotfire import Endpoint, Evidence, Level, Reply, TargetProfile, requirement
-from hotfire.counts import accepted_counts, power, sample_size
 from hotfire.errors import HarnessError
+from hotfire.measure.counts import accepted_counts, power, sample_size
 from hotfire.waiting import of_target
 
 pytestmark = requirement(

@@ -15,7 +15,7 @@ from fixtures.stack import Stack
 from hotfire import Evidence, Level, TargetProfile, requirement
 from hotfire.cluster import Cluster, Followed, Pod
 from hotfire.errors import HarnessError
-from hotfire.traffic.launch import RunningLoad
+from hotfire.traffic.runner.launch import RunningLoad
 from hotfire.waiting import of_target
 
 pytestmark = requirement(

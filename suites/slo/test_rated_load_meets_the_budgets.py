@@ -11,14 +11,14 @@ import pytest
 
 from fixtures.stack import CANARY
 from hotfire import Evidence, Level, TargetProfile, Verdict, requirement
-from hotfire.budgets import judge_budgets
-from hotfire.crosscheck import Agreement
 from hotfire.errors import HarnessError
-from hotfire.history import Request
+from hotfire.measure.budgets import judge_budgets
+from hotfire.measure.crosscheck import Agreement
+from hotfire.measure.history import Request
+from hotfire.measure.slo import summarise
 from hotfire.prometheus import Prometheus
-from hotfire.slo import summarise
-from hotfire.traffic.launch import RunningLoad
-from hotfire.traffic.witness import compared, prometheus_at
+from hotfire.traffic.runner.launch import RunningLoad
+from hotfire.traffic.witnesses.witness import compared, prometheus_at
 
 pytestmark = requirement(
     "SLO-001",

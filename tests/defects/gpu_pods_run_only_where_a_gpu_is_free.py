@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hotfire.lab.gpus import CONFIG
+from hotfire.lab.gpu.gpus import CONFIG
 from hotfire.waiting import until
 from tests.world import World
 

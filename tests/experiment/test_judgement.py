@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hotfire.experiment import Facts, Record, judge
-from hotfire.history import FailureClass, Request
+from hotfire.measure.history import FailureClass, Request
 from hotfire.profile import Budgets, Measurement
 from hotfire.rundir import Event
 from hotfire.verdict import Verdict

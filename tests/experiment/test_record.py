@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from hotfire.crosscheck import Agreement, CrossCheck
 from hotfire.experiment import Facts, Judgement, judge_recorded
 from hotfire.experiment.record import hear_engines, write_facts
+from hotfire.measure.crosscheck import Agreement, CrossCheck
 from hotfire.profile import Budgets, Measurement
 from hotfire.rundir import RunDirectory
-from hotfire.traffic import gates
-from hotfire.traffic.files import Files, line
+from hotfire.traffic.record import gates
+from hotfire.traffic.record.files import Files, line
 from hotfire.verdict import Verdict
 from tests.chaos.platform import profile_for, run_directory
 from tests.experiment.test_judgement import HEALED, ID, INJECTED, event, journal, rows

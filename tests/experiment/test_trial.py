@@ -21,8 +21,8 @@ from hotfire.errors import ClusterError, HarnessError
 from hotfire.experiment import Experiment, Trial, judge_run
 from hotfire.profile import TargetProfile
 from hotfire.rundir import RunDirectory
-from hotfire.traffic.launch import RunningLoad
-from hotfire.traffic.rated import rated_load
+from hotfire.traffic.runner.launch import RunningLoad
+from hotfire.traffic.runner.rated import rated_load
 from hotfire.verdict import Verdict
 from hotfire.waiting import until
 from tests.chaos.platform import SYSTEM, Platform, profile_for, run_directory, world_for

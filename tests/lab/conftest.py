@@ -8,9 +8,10 @@ import yaml
 
 from fixtures.stack import Stack, deploy, labelled, remove, render
 from hotfire.cluster import Cluster, Estate
-from hotfire.lab import ensure_up, project_root
+from hotfire.lab import ensure_up
 from hotfire.lab.lab import Lab
-from hotfire.lab.progress import Progress
+from hotfire.lab.shape.checkout import project_root
+from hotfire.lab.shape.progress import Progress
 from hotfire.profile import TargetProfile
 from tests.world import World
 

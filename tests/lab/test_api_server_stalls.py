@@ -17,9 +17,9 @@ import pytest
 import yaml
 
 from hotfire.cluster import RUN_LABEL, Cluster
-from hotfire.lab import project_root
 from hotfire.lab.handles import breaking
 from hotfire.lab.lab import Lab
+from hotfire.lab.shape.checkout import project_root
 from hotfire.profile import TargetProfile
 from hotfire.rundir import Result, RunDirectory
 from hotfire.verdict import Verdict

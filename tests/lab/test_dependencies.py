@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from hotfire.errors import ClusterError
-from hotfire.lab import dependencies
 from hotfire.lab.lab import Lab
+from hotfire.lab.machine import dependencies
 from hotfire.waiting import until
 from tests.world import World
 

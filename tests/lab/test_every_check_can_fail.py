@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hotfire.lab import project_root
+from hotfire.lab.shape.checkout import project_root
 from hotfire.rundir import RunDirectory
 from hotfire.verdict import Verdict, merge
 from tests.world import World

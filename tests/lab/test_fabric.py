@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from hotfire.lab import netns
 from hotfire.lab.lab import Lab
-from hotfire.lab.topology import MTU, Topology
+from hotfire.lab.network import netns
+from hotfire.lab.shape.topology import MTU, Topology
 from hotfire.waiting import until
 from tests.gpu_pods import Pods, pods_of
 

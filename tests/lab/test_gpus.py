@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from hotfire.lab.gpus import CONFIG, GpuSharing
-from hotfire.lab.kube import condition
+from hotfire.lab.cluster.kube import condition
+from hotfire.lab.gpu.gpus import CONFIG, GpuSharing
 from hotfire.lab.lab import Lab
 from hotfire.waiting import until
 from tests.gpu_pods import BUSY, GPU, IDLE, NAMESPACE, Pods, offered, pods_of, scrape, xid

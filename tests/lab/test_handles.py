@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from hotfire.lab import cgroups
 from hotfire.lab.handles import breaking
 from hotfire.lab.lab import Lab
+from hotfire.lab.machine import cgroups
 from hotfire.waiting import until
 from tests.breaking import asked, await_mended, broken, events, hotfire
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from hotfire.chaos.agent_client import AgentClient
-from hotfire.lab import project_root
+from hotfire.lab.shape.checkout import project_root
 from hotfire.waiting import until
 from tests.world import World
 

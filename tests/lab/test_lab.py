@@ -11,7 +11,7 @@ import pytest
 
 from hotfire.errors import LabError
 from hotfire.lab.lab import Lab
-from hotfire.lab.topology import DNS_ADDRESS
+from hotfire.lab.shape.topology import DNS_ADDRESS
 from hotfire.waiting import until
 
 pytestmark = pytest.mark.lab

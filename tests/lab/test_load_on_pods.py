@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hotfire import history
+from hotfire.measure import history
 from hotfire.profile import LoadPods
-from hotfire.traffic.files import Ended
-from hotfire.traffic.pods import LABELS, NAME
-from hotfire.traffic.rated import rated_load
+from hotfire.traffic.record.files import Ended
+from hotfire.traffic.runner.pods import LABELS, NAME
+from hotfire.traffic.runner.rated import rated_load
 from tests.chaos.platform import run_directory
 from tests.patience import PATIENT
 from tests.world import World

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from hotfire.lab import monitoring
+from hotfire.lab.cluster import monitoring
 from hotfire.lab.lab import Lab
 from hotfire.waiting import until
 

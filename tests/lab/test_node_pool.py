@@ -6,11 +6,12 @@ import pytest
 
 from hotfire.cluster import Cluster, Document
 from hotfire.errors import LabError
-from hotfire.lab import cgroups, netns
+from hotfire.lab.cluster.pool_process import Limits, PoolProcess
 from hotfire.lab.lab import Lab
-from hotfire.lab.node_pool import NodePool
-from hotfire.lab.pool_process import Limits, PoolProcess
-from hotfire.lab.progress import Progress
+from hotfire.lab.machine import cgroups
+from hotfire.lab.network import netns
+from hotfire.lab.pool.node_pool import NodePool
+from hotfire.lab.shape.progress import Progress
 from hotfire.profile import TargetProfile
 from hotfire.waiting import pause, until
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from hotfire.errors import LabError
-from hotfire.lab.kube import Kubectl, condition
+from hotfire.lab.cluster.kube import Kubectl, condition
 from hotfire.lab.lab import Lab
-from hotfire.lab.topology import Topology
+from hotfire.lab.shape.topology import Topology
 from hotfire.waiting import until
 from tests.namespaces import await_account
 

@@ -10,7 +10,7 @@ import pytest
 from fixtures.stack import render
 from hotfire.cluster import Document
 from hotfire.lab.lab import Lab
-from hotfire.lab.progress import Progress
+from hotfire.lab.shape.progress import Progress
 from hotfire.waiting import until
 from tests.world import World
 

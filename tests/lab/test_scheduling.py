@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hotfire.lab.kube import Kubectl, condition
+from hotfire.lab.cluster.kube import Kubectl, condition
 from hotfire.lab.lab import Lab
 from hotfire.waiting import until
 from tests.namespaces import await_account

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from hotfire.lab import project_root
 from hotfire.lab.lab import Lab
-from hotfire.lab.progress import Progress
+from hotfire.lab.shape.checkout import project_root
+from hotfire.lab.shape.progress import Progress
 
 
 @pytest.fixture(scope="module")

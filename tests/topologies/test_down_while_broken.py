@@ -4,9 +4,9 @@ import subprocess
 
 import pytest
 
-from hotfire.lab.blueprint import AGENT_SOCKET
 from hotfire.lab.handles import breaking, warden
 from hotfire.lab.lab import Lab
+from hotfire.lab.shape.blueprint import AGENT_SOCKET
 from tests.breaking import hotfire
 
 pytestmark = pytest.mark.lab

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from hotfire.lab.lab import Lab
-from hotfire.lab.progress import Progress
-from hotfire.lab.topology import Topology
+from hotfire.lab.shape.progress import Progress
+from hotfire.lab.shape.topology import Topology
 from hotfire.waiting import until
 from tests.breaking import broken
 from tests.gpu_pods import BUSY, GPU, IDLE, Pods, offered, pods_of, scrape

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from hotfire.lab import remains
 from hotfire.lab.handles import breaking
 from hotfire.lab.lab import Lab
+from hotfire.lab.machine import remains
 from hotfire.waiting import until
 from tests.breaking import hotfire
 

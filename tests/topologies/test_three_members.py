@@ -11,12 +11,13 @@ from datetime import UTC, datetime
 import pytest
 
 from hotfire.errors import LabError
-from hotfire.lab import netns, readiness
-from hotfire.lab.control_plane import server
+from hotfire.lab.cluster import readiness
 from hotfire.lab.handles import breaking
 from hotfire.lab.lab import Lab
-from hotfire.lab.progress import Progress
-from hotfire.lab.topology import API_ADDRESS, Topology
+from hotfire.lab.machine.control_plane import server
+from hotfire.lab.network import netns
+from hotfire.lab.shape.progress import Progress
+from hotfire.lab.shape.topology import API_ADDRESS, Topology
 from hotfire.waiting import until
 from tests.breaking import broken, hotfire
 

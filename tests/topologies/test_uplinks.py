@@ -5,8 +5,8 @@ import re
 import pytest
 
 from hotfire.lab.lab import Lab
-from hotfire.lab.progress import Progress
-from hotfire.lab.topology import Topology
+from hotfire.lab.shape.progress import Progress
+from hotfire.lab.shape.topology import Topology
 from hotfire.waiting import until
 
 pytestmark = pytest.mark.lab

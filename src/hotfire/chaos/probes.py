@@ -4,12 +4,12 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from hotfire import bands, history, recovery
 from hotfire.agent import cuda
 from hotfire.chaos import before, blast, heal
 from hotfire.chaos.agent_client import LinkState, Observed
 from hotfire.chaos.armed import Shot, tell
 from hotfire.errors import FaultNotInjected
+from hotfire.measure import bands, history, recovery
 from hotfire.waiting import Awaited, of_target
 
 T = TypeVar("T")

@@ -1,7 +1,7 @@
 """The histories of a run at its end: JSON lines while it goes on, since a crash spares them."""
 
 from hotfire.errors import HistoryError
-from hotfire.history import to_parquet
+from hotfire.measure.history import to_parquet
 from hotfire.rundir import RunDirectory
 
 

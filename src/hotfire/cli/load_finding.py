@@ -8,19 +8,19 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from hotfire.budgets import BudgetResult
 from hotfire.cli.load_view import (
     print_budgets,
     print_cross_check,
     print_instrument,
     print_summary,
 )
-from hotfire.crosscheck import Agreement, CrossCheck
+from hotfire.measure.budgets import BudgetResult
+from hotfire.measure.crosscheck import Agreement, CrossCheck
+from hotfire.measure.slo import Summary
 from hotfire.rundir import RunDirectory
-from hotfire.slo import Summary
-from hotfire.traffic import calibration
-from hotfire.traffic.launch import LoadReport
-from hotfire.traffic.vllm_bench import Compared
+from hotfire.traffic.record import calibration
+from hotfire.traffic.runner.launch import LoadReport
+from hotfire.traffic.witnesses.vllm_bench import Compared
 from hotfire.verdict import Verdict, merge
 
 

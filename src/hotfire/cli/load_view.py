@@ -11,15 +11,15 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from hotfire.budgets import BudgetResult
 from hotfire.cli.verdicts import STYLES
-from hotfire.crosscheck import CrossCheck
-from hotfire.percentiles import SAMPLE_FLOORS
-from hotfire.slo import Latency, Summary
-from hotfire.traffic.calibration import Calibration
-from hotfire.traffic.files import Files
-from hotfire.traffic.gates import GateResult
-from hotfire.traffic.live import Glimpse, Tail, newest
+from hotfire.measure.budgets import BudgetResult
+from hotfire.measure.crosscheck import CrossCheck
+from hotfire.measure.percentiles import SAMPLE_FLOORS
+from hotfire.measure.slo import Latency, Summary
+from hotfire.traffic.record.calibration import Calibration
+from hotfire.traffic.record.files import Files
+from hotfire.traffic.record.gates import GateResult
+from hotfire.traffic.record.live import Glimpse, Tail, newest
 from hotfire.verdict import Verdict
 
 _LOG_WIDTH: Final = 120

@@ -21,8 +21,8 @@ from hotfire.errors import HotfireError
 from hotfire.experiment import Experiment, Trial
 from hotfire.profile import TargetProfile
 from hotfire.rundir import RunDirectory, RunInfo
-from hotfire.traffic.launch import RunningLoad
-from hotfire.traffic.rated import rated_load
+from hotfire.traffic.runner.launch import RunningLoad
+from hotfire.traffic.runner.rated import rated_load
 from hotfire.verdict import Verdict
 
 TARGET_VARIABLE: Final = "HOTFIRE_TARGET"

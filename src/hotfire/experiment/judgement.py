@@ -6,9 +6,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from hotfire.budgets import BudgetResult, judge_budgets
-from hotfire.columns import Columns
-from hotfire.comparison import (
+from hotfire.experiment.document import IS_HEALED, TOOK_EFFECT
+from hotfire.measure.budgets import BudgetResult, judge_budgets
+from hotfire.measure.columns import Columns
+from hotfire.measure.comparison import (
     CONTROL_FALSE_ALARM,
     Before,
     Control,
@@ -16,12 +17,11 @@ from hotfire.comparison import (
     Figure,
     MachinePressure,
 )
-from hotfire.experiment.document import IS_HEALED, TOOK_EFFECT
-from hotfire.history import Request
+from hotfire.measure.history import Request
+from hotfire.measure.recovery import Recovery, recover
+from hotfire.measure.slo import summarise
 from hotfire.profile import Budgets, Measurement
-from hotfire.recovery import Recovery, recover
 from hotfire.rundir import Event
-from hotfire.slo import summarise
 from hotfire.verdict import Verdict, merge
 
 _SECOND_NS = 1_000_000_000

@@ -7,18 +7,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from hotfire.crosscheck import Agreement, CrossCheck, not_comparable
 from hotfire.errors import HistoryError
 from hotfire.experiment import pressure
 from hotfire.experiment.judgement import Facts, Judgement, Record, judge
-from hotfire.history import Request, is_whole, load
+from hotfire.measure.crosscheck import Agreement, CrossCheck, not_comparable
+from hotfire.measure.history import Request, is_whole, load
 from hotfire.patience import Patience
 from hotfire.profile import TargetProfile
 from hotfire.prometheus import Prometheus
 from hotfire.rundir import RunDirectory
-from hotfire.traffic.files import Files
-from hotfire.traffic.gates import Instrument
-from hotfire.traffic.witness import compared_between, unheard
+from hotfire.traffic.record.files import Files
+from hotfire.traffic.record.gates import Instrument
+from hotfire.traffic.witnesses.witness import compared_between, unheard
 
 _SUFFIX = ".facts.json"
 

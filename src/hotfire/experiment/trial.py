@@ -30,11 +30,11 @@ from hotfire.experiment.record import (
     quiet_before,
     write_facts,
 )
-from hotfire.history import Request
-from hotfire.recovery import settled
+from hotfire.measure.history import Request
+from hotfire.measure.recovery import settled
 from hotfire.rundir import RunDirectory
-from hotfire.traffic.launch import RunningLoad
-from hotfire.traffic.witness import unheard
+from hotfire.traffic.runner.launch import RunningLoad
+from hotfire.traffic.witnesses.witness import unheard
 from hotfire.waiting import until
 
 _NANO: Final = 1e-9

@@ -1,12 +1,14 @@
-"""The embedded lab: a real Kubernetes with a real fabric on one Linux machine."""
+"""The embedded lab: a real Kubernetes with a real network fabric on one Linux machine."""
 
 from collections.abc import Callable
 from pathlib import Path
 
+from hotfire.lab.shape.checkout import project_root
+
 
 def default_target() -> Path:
     """Return where the standing lab's target file lies; it need not exist."""
-    from hotfire.lab.state import State, state_home  # noqa: PLC0415 - keeps this import cheap
+    from hotfire.lab.shape.state import State, state_home  # noqa: PLC0415 - keeps this import cheap
 
     return State(state_home()).target
 
@@ -18,18 +20,13 @@ def ensure_up(say: Callable[[str], None]) -> Path:
         LabError: this machine cannot carry it, or another checkout's lab stands here.
     """
     from hotfire.lab.lab import Lab  # noqa: PLC0415
-    from hotfire.lab.progress import Progress  # noqa: PLC0415
-    from hotfire.lab.topology import Topology  # noqa: PLC0415
+    from hotfire.lab.shape.progress import Progress  # noqa: PLC0415
+    from hotfire.lab.shape.topology import Topology  # noqa: PLC0415
 
     lab = Lab(project_root())
     if not lab.stands():
         lab.up(Topology(), Progress(say))
     return lab.state.target
-
-
-def project_root() -> Path:
-    """Return the checkout this code runs from."""
-    return Path(__file__).resolve().parents[3]
 
 
 def kubectl_of_standing_lab() -> Path | None:

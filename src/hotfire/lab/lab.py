@@ -14,32 +14,26 @@ from pathlib import Path
 import yaml
 
 from hotfire.errors import HotfireError, LabError
-from hotfire.lab import (
-    add_ons,
+from hotfire.lab.build.parts import Parts
+from hotfire.lab.build.workshop import Workshop
+from hotfire.lab.cluster import add_ons, extending, joining, logs, on_demand, readiness, target
+from hotfire.lab.cluster.kube import Kubectl
+from hotfire.lab.cluster.pool_process import PoolProcess
+from hotfire.lab.machine import (
     assembly,
     cgroups,
     client,
     control_plane,
     credentials,
-    extending,
-    fabric,
-    joining,
-    logs,
-    on_demand,
-    readiness,
     remains,
-    target,
-    topology_file,
     worker,
 )
-from hotfire.lab.kube import Kubectl
-from hotfire.lab.machines import Rack
-from hotfire.lab.parts import Parts
-from hotfire.lab.pool_process import PoolProcess
-from hotfire.lab.progress import Progress
-from hotfire.lab.state import Ports, Record, State, cache_home, state_home
-from hotfire.lab.topology import Topology
-from hotfire.lab.workshop import Workshop
+from hotfire.lab.machine.machines import Rack
+from hotfire.lab.network import fabric
+from hotfire.lab.shape import topology_file
+from hotfire.lab.shape.progress import Progress
+from hotfire.lab.shape.state import LabRecord, Ports, State, cache_home, state_home
+from hotfire.lab.shape.topology import Topology
 
 # A member of the control plane that is slow for a moment loses its clients to the others.
 _START_ATTEMPTS = 10
@@ -151,7 +145,7 @@ class Lab:
     def _record(self, topology: Topology, *, complete: bool) -> None:
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         self.state.write(
-            Record(
+            LabRecord(
                 checkout=str(self.project),
                 started_at=now,
                 complete=complete,
@@ -173,7 +167,7 @@ class Lab:
         changed = replace(self._own_record(), topology=topology_file.document(topology))
         self.state.write(changed)
 
-    def _own_record(self) -> Record:
+    def _own_record(self) -> LabRecord:
         record = self.state.read()
         if record is None or not record.complete:
             raise LabError("no lab is up; `hotfire lab up` starts one")
@@ -338,6 +332,6 @@ def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
     pool.shutdown()
 
 
-def standing(record: Record) -> Topology:
+def standing(record: LabRecord) -> Topology:
     """Return the topology a record describes."""
     return topology_file.parse(record.topology)

@@ -1,1 +1,1 @@
-"""The load: an open-loop plan, the Locust process that walks it, and its proof of fitness."""
+"""The load: an open-loop plan, the processes that send it, what they record, who else saw it."""

@@ -6,8 +6,8 @@ from typing import Any
 
 from hotfire.agent import program
 from hotfire.errors import HarnessError
-from hotfire.lab.blueprint import AGENT, AGENT_SOCKET, AGENT_STATE
-from hotfire.lab.machines import Rack
+from hotfire.lab.machine.machines import Rack
+from hotfire.lab.shape.blueprint import AGENT, AGENT_SOCKET, AGENT_STATE
 from hotfire.waiting import until
 
 _START_SECONDS = 15.0

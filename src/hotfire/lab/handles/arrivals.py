@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from hotfire.agent.probe import EXPERIMENTAL
-from hotfire.lab import netns
-from hotfire.lab.topology import Machine
+from hotfire.lab.network import netns
+from hotfire.lab.shape.topology import Machine
 
 _SOL_PACKET, _PACKET_STATISTICS = 263, 6
 

@@ -1,14 +1,14 @@
-"""What a proof is about: the thing that was broken, and how everything was before."""
+"""The case that a proof is about: what was broken, and how everything was before."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from hotfire.lab.handles import agents, facts
 from hotfire.lab.handles.names import Handle
-from hotfire.lab.handles.plan import Order
+from hotfire.lab.handles.plan import BreakOptions
 from hotfire.lab.handles.records import Broken
 from hotfire.lab.lab import Lab
-from hotfire.lab.topology import Topology
+from hotfire.lab.shape.topology import Topology
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,7 @@ class Case:
     lab: Lab
     topology: Topology
     handle: Handle
-    order: Order
+    order: BreakOptions
     broken: Broken
     before: facts.Facts
 

@@ -1,4 +1,4 @@
-"""What is so on a machine at one moment, as sentences to compare: links, sessions, services ..."""
+"""The state of a machine at one moment, as sentences to compare: links, sessions, services ..."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -11,11 +11,12 @@ from hotfire.agent.host import Host
 from hotfire.agent.link import bfd_sessions
 from hotfire.agent.processes import alive, state
 from hotfire.errors import LabError
-from hotfire.lab import netns, readiness
+from hotfire.lab.cluster import readiness
+from hotfire.lab.cluster.kube import condition
 from hotfire.lab.handles import members
-from hotfire.lab.kube import condition
 from hotfire.lab.lab import Lab
-from hotfire.lab.topology import CLUSTER_DOMAIN, DNS_ADDRESS, Topology
+from hotfire.lab.network import netns
+from hotfire.lab.shape.topology import CLUSTER_DOMAIN, DNS_ADDRESS, Topology
 
 Facts = dict[str, str]
 GONE = "gone"

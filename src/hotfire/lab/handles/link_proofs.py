@@ -6,7 +6,7 @@ from time import monotonic
 from hotfire.errors import FaultNotInjected
 from hotfire.lab.handles import arrivals, plan
 from hotfire.lab.handles.case import Case
-from hotfire.lab.topology import Link, Machine
+from hotfire.lab.shape.topology import Link, Machine
 from hotfire.waiting import until
 
 # BFD gives a path up after 0.3 s; the rest is what a busy machine may add.
@@ -89,7 +89,7 @@ def lost_in_words(lost: int, count: int, ratio: float, way: str) -> str:
         FaultNotInjected: it is not what chance makes of that ratio.
     """
     # Brings scipy along, which nothing else here needs.
-    from hotfire.counts import accepted_counts  # noqa: PLC0415
+    from hotfire.measure.counts import accepted_counts  # noqa: PLC0415
 
     accepted = accepted_counts(count, ratio, alpha=_FALSE_ALARM)
     if lost not in accepted:

@@ -1,10 +1,11 @@
-"""A member of the control plane as its clients see it: its own word, and who is sent to it."""
+"""Control-plane members as their clients see them: ready by their own word, and reached or not."""
 
 from itertools import pairwise
 
-from hotfire.lab import netns, readiness
+from hotfire.lab.cluster import readiness
 from hotfire.lab.lab import Lab
-from hotfire.lab.topology import API_ADDRESS, API_PORT, Machine, Topology
+from hotfire.lab.network import netns
+from hotfire.lab.shape.topology import API_ADDRESS, API_PORT, Machine, Topology
 
 _READY, _NOBODY = "ready", "nobody"
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from hotfire.errors import ProfileError
-from hotfire.lab.machines import Rack
-from hotfire.lab.topology import Machine, Role, Topology
+from hotfire.lab.machine.machines import Rack
+from hotfire.lab.shape.topology import Machine, Role, Topology
 
 MODEL_STORE = "model-store"
 

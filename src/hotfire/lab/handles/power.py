@@ -3,10 +3,11 @@
 import shutil
 
 from hotfire.errors import HarnessError
-from hotfire.lab import cgroups, fabric
 from hotfire.lab.handles import agents
 from hotfire.lab.lab import Lab
-from hotfire.lab.topology import Topology
+from hotfire.lab.machine import cgroups
+from hotfire.lab.network import fabric
+from hotfire.lab.shape.topology import Topology
 from hotfire.waiting import until
 
 _DARK_SECONDS = 10.0

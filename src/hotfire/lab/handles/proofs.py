@@ -7,7 +7,7 @@ from hotfire.errors import FaultNotInjected
 from hotfire.lab.handles import facts, link_proofs, members, plan, store_probe
 from hotfire.lab.handles.case import Case
 from hotfire.lab.handles.names import Kind
-from hotfire.lab.topology import Link
+from hotfire.lab.shape.topology import Link
 from hotfire.waiting import until
 
 _SERVICE_SECONDS = 10.0

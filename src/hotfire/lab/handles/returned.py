@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from hotfire.lab.cluster.kube import condition
 from hotfire.lab.handles.records import Broken
-from hotfire.lab.kube import condition
 from hotfire.lab.lab import Lab
-from hotfire.lab.topology import Topology
+from hotfire.lab.shape.topology import Topology
 from hotfire.waiting import until
 
 # A kubelet renews its lease when it starts; an engine loads its model again.

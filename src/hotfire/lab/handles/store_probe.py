@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hotfire.errors import HarnessError
-from hotfire.lab import netns
-from hotfire.lab.dependencies import MODEL_STORE_PORT
-from hotfire.lab.topology import Topology
+from hotfire.lab.machine.dependencies import MODEL_STORE_PORT
+from hotfire.lab.network import netns
+from hotfire.lab.shape.topology import Topology
 
 _SECONDS = 10.0
 # Enough for a rate, little enough for a slow store.

@@ -100,14 +100,13 @@ def leaves(records: Records, lock: IO[str]) -> bool:
 def _watch(home: Path) -> None:
     from concurrent.futures import Future, ThreadPoolExecutor  # noqa: PLC0415 - see above
 
-    from hotfire.lab import project_root  # noqa: PLC0415
-    from hotfire.lab.handles import breaking  # noqa: PLC0415
     from hotfire.lab.handles.records import due  # noqa: PLC0415
     from hotfire.lab.lab import Lab  # noqa: PLC0415
+    from hotfire.lab.shape.checkout import project_root  # noqa: PLC0415
     from hotfire.waiting import pause  # noqa: PLC0415
 
     lab = Lab(project_root(), home=home)
-    records = breaking.of_lab(lab)
+    records = Records(lab.state.handles)
     at_work: dict[str, Future[None]] = {}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         while records.mendable():
@@ -119,10 +118,10 @@ def _watch(home: Path) -> None:
 
 def _mend(lab: "Lab", name: str) -> None:
     from hotfire.errors import RollbackFailed  # noqa: PLC0415 - see above
-    from hotfire.lab.handles import breaking, mending  # noqa: PLC0415
+    from hotfire.lab.handles import mending  # noqa: PLC0415
 
     try:
-        mending.mend_due(lab, breaking.of_lab(lab), name)
+        mending.mend_due(lab, Records(lab.state.handles), name)
     except RollbackFailed as error:
         # Its record tells everybody; trying again is up to `hotfire lab mend`.
         with contextlib.suppress(OSError):
@@ -130,7 +129,7 @@ def _mend(lab: "Lab", name: str) -> None:
 
 
 def _enter_cgroup() -> None:
-    from hotfire.lab import cgroups  # noqa: PLC0415 - see above
+    from hotfire.lab.machine import cgroups  # noqa: PLC0415 - see above
 
     for procs in cgroups.create(_CGROUP):
         procs.write_text(str(os.getpid()))

@@ -1,0 +1,1 @@
+"""What one answer of a target says: its bytes, events, tokens and form. Pure."""

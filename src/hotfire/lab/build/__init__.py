@@ -1,0 +1,1 @@
+"""The lab's parts: building them, keeping them, and making images of them."""

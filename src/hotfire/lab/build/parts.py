@@ -1,0 +1,99 @@
+"""The programs the lab is made of: which, where from, and where they lie once they are built.
+
+Sources: Go's module proxy (one go.mod and go.sum a part, below ``parts/``), PyPI (hashed
+requirements), Debian. `hotfire.lab.build.workshop` builds them.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_SOURCES = Path(__file__).parent / "parts"
+KUBERNETES_VERSION = "v1.36.3"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoPart:
+    """Programs built from one pinned Go module."""
+
+    name: str
+    programs: dict[str, str]
+    tags: str = ""
+    ldflags: str = ""
+    # Files of the module the lab needs as they are: (module, path inside it, name in the part).
+    shares: tuple[tuple[str, str, str], ...] = ()
+    # Not in the fingerprint: another checkout builds the same programs.
+    sources: Path = field(default=_SOURCES, repr=False)
+
+    @property
+    def source(self) -> Path:
+        """The folder with the part's go.mod, go.sum and any Go files of ours."""
+        return self.sources / self.name
+
+    def fingerprint(self) -> str:
+        """Return a hash over everything that goes into the part."""
+        digest = hashlib.sha256(repr(self).encode())
+        for path in sorted(self.source.iterdir()):
+            digest.update(path.name.encode() + path.read_bytes())
+        return digest.hexdigest()[:12]
+
+
+_COMPONENT = "k8s.io/component-base/version"
+_KUBERNETES = (
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-proxy",
+    "kube-scheduler",
+    "kubelet",
+    "kubectl",
+)
+_CONTAINERD = "github.com/containerd/containerd/v2"
+_ENVOY_GATEWAY = "github.com/envoyproxy/gateway"
+
+GO_PARTS = (
+    GoPart(name="etcd", programs={"etcd": "go.etcd.io/etcd/server/v3"}),
+    GoPart(
+        name="kubernetes",
+        programs={name: f"k8s.io/kubernetes/cmd/{name}" for name in _KUBERNETES},
+        ldflags=f"-X {_COMPONENT}.gitVersion={KUBERNETES_VERSION} -X {_COMPONENT}.gitMajor=1 "
+        f"-X {_COMPONENT}.gitMinor=36 -X {_COMPONENT}.gitTreeState=clean",
+    ),
+    GoPart(
+        name="containerd",
+        programs={
+            name: f"{_CONTAINERD}/cmd/{name}"
+            for name in ("containerd", "containerd-shim-runc-v2", "ctr")
+        },
+        tags="no_btrfs no_devmapper no_zfs no_aufs",
+        ldflags=f"-X {_CONTAINERD}/version.Version=v2.4.2",
+    ),
+    GoPart(name="coredns", programs={"coredns": "."}),
+    GoPart(
+        name="prometheus",
+        programs={
+            name: f"github.com/prometheus/prometheus/cmd/{name}"
+            for name in ("prometheus", "promtool")
+        },
+        # Debian's build knows no Kubernetes discovery; the full one carries thirty clouds.
+        tags="remove_all_sd enable_kubernetes_sd",
+        ldflags="-X github.com/prometheus/common/version.Version=3.15.0",
+    ),
+    GoPart(
+        name="envoy-gateway",
+        programs={"envoy-gateway": f"{_ENVOY_GATEWAY}/cmd/envoy-gateway"},
+        shares=((_ENVOY_GATEWAY, "charts/gateway-helm/charts/crds/crds", "crds"),),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Where everything lies once it is built."""
+
+    binaries: Path
+    gateway_crds: Path
+    engine: Path
+    model: Path
+    add_ons: Mapping[str, Path]
+    """By name: those that were asked for."""

@@ -1,0 +1,1 @@
+"""What makes the lab's machines a Kubernetes cluster, and what runs inside it."""

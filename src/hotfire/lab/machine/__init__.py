@@ -1,0 +1,1 @@
+"""The lab's machines: what each one is made of, and how it stands and goes."""

@@ -1,0 +1,1 @@
+"""What a lab looks like and what is remembered of it: data, before any machine stands."""

@@ -1,0 +1,1 @@
+"""What a recorded load amounts to: figures, bands, budgets and comparisons. Pure."""

@@ -1,0 +1,82 @@
+"""Is it the same as before? An equivalence test: the difference is shown to be small. Pure.
+
+A test that finds no difference (p > 0.05) proves nothing: with few requests it never finds one.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hotfire.measure.columns import Columns, Seconds
+from hotfire.measure.percentiles import SAMPLE_FLOORS
+
+SAME_FACTOR: Final = 1.25
+"""Largest post / pre ratio of the p95 that still counts as the same."""
+_RESAMPLES: Final = 1000
+_CONFIDENCE: Final = 0.95
+_SEED: Final = 20
+_SECOND_NS: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Equivalence:
+    """The ratio of a p95 after a fault to the one before it."""
+
+    name: str
+    ratio: float
+    upper_ratio: float
+    """Upper bound of the ratio at 95 % confidence, one-sided."""
+
+    @property
+    def same(self) -> bool:
+        """Whether it is shown to be the same as before."""
+        return self.upper_ratio < SAME_FACTOR
+
+
+def equivalence(name: str, before: Columns, after: Columns) -> Equivalence | None:
+    """Return how a latency compares; None where a p95 has too few requests, or was no time.
+
+    Whole seconds are resampled, since requests of the same second share their fate and are no
+    independent evidence. The same rows always give the same bound.
+    """
+    samples = [_Sample.of(getattr(rows, name), rows.sched_ns) for rows in (before, after)]
+    if any(len(sample.values) < SAMPLE_FLOORS[95] for sample in samples):
+        return None
+    chance = np.random.default_rng(_SEED)
+    was, is_ = (sample.resampled_p95(chance) for sample in samples)
+    if not (np.isfinite(was).all() and (was > 0).all()):
+        return None
+    ones = [np.ones((1, sample.blocks)) for sample in samples]
+    ratio = samples[1].p95s(ones[1])[0] / samples[0].p95s(ones[0])[0]
+    upper = np.quantile(is_ / was, _CONFIDENCE, method="inverted_cdf")
+    return Equivalence(name=name, ratio=float(ratio), upper_ratio=float(upper))
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """Values in order, each with the number of its second."""
+
+    values: Seconds
+    block: NDArray[np.int64]
+    blocks: int
+
+    @classmethod
+    def of(cls, values: Seconds, sched_ns: NDArray[np.int64]) -> "_Sample":
+        known = ~np.isnan(values)
+        seconds, block = np.unique(sched_ns[known] // _SECOND_NS, return_inverse=True)
+        order = np.argsort(values[known], kind="stable")
+        return cls(values[known][order], block[order], len(seconds))
+
+    def resampled_p95(self, chance: np.random.Generator) -> Seconds:
+        even = np.full(self.blocks, 1 / self.blocks)
+        return self.p95s(chance.multinomial(self.blocks, even, size=_RESAMPLES))
+
+    def p95s(self, draws: NDArray[np.float64] | NDArray[np.int64]) -> Seconds:
+        """Return one p95 per row of draws: how often each second was drawn."""
+        found = np.empty(len(draws))
+        for place, times in enumerate(draws):
+            weight = np.cumsum(times[self.block])
+            found[place] = self.values[np.searchsorted(weight, 0.95 * weight[-1] - 1e-9)]
+        return found

@@ -1,0 +1,1 @@
+"""How much a target can take, and how exact the instrument is that says so."""

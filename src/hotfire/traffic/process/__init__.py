@@ -1,0 +1,1 @@
+"""The processes of a load: one alone, or a master and its workers."""

@@ -1,0 +1,1 @@
+"""Starting a load and waiting for it, on this machine or on pods of the cluster."""

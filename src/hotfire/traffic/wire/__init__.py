@@ -1,0 +1,1 @@
+"""Sending requests and reading their streams, at the moment it happens."""

@@ -1,0 +1,1 @@
+"""Other accounts of the same load: the engines', Prometheus', another tool's."""

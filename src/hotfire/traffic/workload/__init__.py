@@ -1,0 +1,1 @@
+"""What a load sends and when, fixed before its first request."""

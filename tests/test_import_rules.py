@@ -1,0 +1,72 @@
+"""Each folder imports only what is meant for it, read from the syntax of its files."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import hotfire
+from hotfire.lab.shape.checkout import project_root
+
+_TOP = " ".join(f"hotfire.{name}" for name in hotfire.__all__)
+_PURE = "hotfire.answer hotfire.measure hotfire.idle_times hotfire.metrics hotfire.errors"
+_RUN = "hotfire.outcome hotfire.profile hotfire.requirement hotfire.rundir hotfire.verdict"
+_FIXTURES = (
+    "fixtures hotfire.chaos.agent_client hotfire.cluster hotfire.prometheus hotfire.waiting "
+    "hotfire.traffic.runner.launch hotfire.traffic.witnesses.witness"
+)
+# A name is allowed with all that lies below it; the standard library always is.
+ALLOWED = {
+    # The suites see the target through fixtures; they start nothing and know nothing of the lab.
+    # `idle_peer` is the text of a program that they send into a pod.
+    "suites": f"pytest {_TOP} {_PURE} {_FIXTURES} hotfire.engine.idle_peer",
+    "experiments": f"pytest {_TOP} {_RUN} {_FIXTURES} hotfire.chaos hotfire.errors "
+    "hotfire.evidence hotfire.experiment",
+    # A report is made from a run directory, offline: nothing that reaches a target.
+    "reports": f"reports jinja2 markupsafe plotly pydantic {_TOP} {_PURE} {_RUN} hotfire.shown "
+    "hotfire.traffic.record hotfire.traffic.witnesses.vllm_bench",
+    "fixtures": f"pytest yaml {_TOP} {_RUN} {_FIXTURES} hotfire.chaos hotfire.closing "
+    "hotfire.errors hotfire.lab.kubectl_of_standing_lab hotfire.patience hotfire.traffic.runner",
+    # These run where nothing is installed.
+    "src/hotfire/agent": "hotfire.agent",
+    "src/hotfire/engine": "",
+    "src/hotfire/lab/programs": "hotfire.lab.programs",
+}
+OUTSIDE = {"bench", "experiments", "fixtures", "reports", "suites", "tests"}
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Yield what a file imports, each name with its module; relative imports are its own folder."""
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_a_name_is_found_with_its_module(tmp_path: Path) -> None:
+    (tmp_path / "x.py").write_text("import a.b\ndef f():\n    from c.d import e, f\n")
+
+    assert list(imported(tmp_path / "x.py")) == ["a.b", "c.d.e", "c.d.f"]
+
+
+@pytest.mark.parametrize("folder", ALLOWED)
+def test_a_folder_imports_only_what_is_meant_for_it(folder: str) -> None:
+    allowed = tuple(f"{name}." for name in [*sys.stdlib_module_names, *ALLOWED[folder].split()])
+    files = list((project_root() / folder).rglob("*.py"))
+
+    found = {(path.name, name) for path in files for name in imported(path)}
+
+    assert files
+    assert {(file, name) for file, name in found if not f"{name}.".startswith(allowed)} == set()
+
+
+def test_the_package_imports_no_folder_beside_it() -> None:
+    files = list((project_root() / "src").rglob("*.py"))
+
+    found = {(path.name, name) for path in files for name in imported(path)}
+
+    assert len(files) > 100
+    assert {(file, name) for file, name in found if name.partition(".")[0] in OUTSIDE} == set()
