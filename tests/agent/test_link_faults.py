@@ -11,10 +11,7 @@ from typing import Any
 import pytest
 
 from hotfire.waiting import until
-from tests.agent.world import LINK, Agent, Node
-
-# They find the programs of an entry in the list of all processes, by names that all of them use.
-pytestmark = pytest.mark.xdist_group("programs_of_entries")
+from tests.agent.world import ENTRY, LINK, Agent, Node
 
 FRAMES = 2000
 
@@ -144,10 +141,10 @@ def test_a_configured_queue_is_left_alone(agent: Agent, node: Node) -> None:
 
 def test_delay_adds_to_the_round_trip_and_leaves_nothing(inner: Agent, node: Node) -> None:
     plain = trips(inner)
-    inner.call("link.delay", id="u-1", link=LINK, seconds=0.05, ttl_seconds=30)
+    inner.call("link.delay", id=ENTRY, link=LINK, seconds=0.05, ttl_seconds=30)
     late = trips(inner)
 
-    inner.call("heal", id="u-1")
+    inner.call("heal", id=ENTRY)
 
     # Of several the shortest: a busy machine adds to each as it likes.
     assert min(plain) < 0.05 <= min(late) < 0.2
@@ -162,7 +159,7 @@ def trips(agent: Agent) -> list[float]:
 
 
 def test_delay_of_a_killed_agent_ends_at_its_next_start(inner: Agent, node: Node) -> None:
-    inner.call("link.delay", id="u-1", link=LINK, seconds=0.05, ttl_seconds=30)
+    inner.call("link.delay", id=ENTRY, link=LINK, seconds=0.05, ttl_seconds=30)
     inner.end(signal.SIGKILL)
 
     inner.start()
