@@ -1,5 +1,11 @@
 # Thin on purpose: each target sets up the environment and calls one command.
 PY := .venv/bin/python
+# They wait more than they compute: a core takes several. Tests of a file share processes, so each
+# worker begins with whole files.
+QUICK := $(PY) -m pytest tests -m "not lab" -q -n $$((4 * $$(nproc))) --maxprocesses 16 --dist worksteal
+
+# Many tests start programs of ours, and each start would compile all of them anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: certify test test-add-ons test-devices check static map lock clean
 
@@ -7,9 +13,9 @@ certify: .venv/.ready  ## Lab up, reference stack, verify, break, measure, repor
 	$(PY) -m hotfire certify
 
 # The lab's parts first: with them come BIRD and nftables, without which some quick tests are skipped.
-test: .venv/.ready  ## The tests of the tool: the quick ones, then those that need the lab.
+test: .venv/.ready | tests/__pycache__  ## The tests of the tool: the quick ones, then those that need the lab.
 	$(PY) -m hotfire lab build
-	$(PY) -m pytest tests -m "not lab" -q
+	$(QUICK)
 	$(PY) -m pytest tests/lab -m "lab and not add_on" -v
 	$(PY) -m pytest tests/topologies -m lab -v
 
@@ -20,8 +26,12 @@ test-add-ons: .venv/.ready  ## Those that need add-ons of the lab; the first bui
 test-devices: .venv/.ready  ## Those that fill a real NVIDIA GPU; it must be idle.
 	$(PY) -m pytest tests/devices -m device -v
 
-check: static  ## Format, lint, types, layers, quick tests.
-	$(PY) -m pytest tests -m "not lab" -q
+check: static | tests/__pycache__  ## Format, lint, types, layers, quick tests.
+	$(QUICK)
+
+# On a fresh checkout each worker would compile every test for itself.
+tests/__pycache__: | .venv/.ready
+	@$(PY) -m pytest tests -m "not lab" -q --collect-only > /dev/null
 
 static: .venv/.ready  ## Format, lint, types, layers, and whether docs/map.md and docs/catalogue.md are fresh.
 	.venv/bin/ruff format --check .

@@ -6,6 +6,7 @@ The rates themselves are in `python -m bench.placebo`; these are few holds, of f
 import random
 from collections import Counter
 from dataclasses import replace
+from functools import cache
 
 import pytest
 
@@ -27,6 +28,7 @@ SPAN_SECONDS = 150.0
 START_NS = T0_NS + 60 * S
 
 
+@cache
 def load(seed: int, *, rate: float = RATE_PER_SECOND, machine: Machine = CALM) -> list[Request]:
     chance = random.Random(seed)  # noqa: S311 - reproducible, not secret
     return simulated(machine, rate, SPAN_SECONDS, chance)

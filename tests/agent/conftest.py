@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,16 +12,37 @@ import pytest
 from tests.agent.world import Agent, Node
 
 
-@pytest.fixture
-def node(tmp_path: Path) -> Iterator[Node]:
+@contextmanager
+def standing(folder: Path, name: str) -> Iterator[Node]:
     if os.geteuid() != 0 or not shutil.which("bird") or not shutil.which("nft"):
         pytest.skip("needs root, bird and nft")
-    node = Node(f"hf-test-{os.getpid()}", tmp_path)
+    node = Node(f"hf-{name}-{os.getpid()}", folder)
     try:
         node.up()
         yield node
     finally:
         node.down()
+
+
+@contextmanager
+def serving(node: Node) -> Iterator[Agent]:
+    agent = Agent(node.folder, prefix=node.prefix, birdc=node.birdc)
+    agent.start()
+    yield agent
+    if agent.process.poll() is None:
+        agent.end(signal.SIGTERM)
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    with standing(tmp_path, "test") as node:
+        yield node
+
+
+@pytest.fixture
+def agent(node: Node) -> Iterator[Agent]:
+    with serving(node) as agent:
+        yield agent
 
 
 @pytest.fixture
@@ -33,10 +55,8 @@ def inner(node: Node, tmp_path: Path) -> Iterator[Agent]:
         agent.end(signal.SIGTERM)
 
 
-@pytest.fixture
-def agent(node: Node, tmp_path: Path) -> Iterator[Agent]:
-    agent = Agent(tmp_path, prefix=node.prefix, birdc=node.birdc)
-    agent.start()
-    yield agent
-    if agent.process.poll() is None:
-        agent.end(signal.SIGTERM)
+@pytest.fixture(scope="module")
+def unharmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
+    """An agent for many tests, none of which comes to do anything to its node."""
+    with standing(tmp_path_factory.mktemp("node"), "still") as node, serving(node) as agent:
+        yield agent

@@ -11,7 +11,7 @@ import pytest
 from hotfire.agent import delay_line, processes
 from hotfire.waiting import until
 from tests.agent import disks
-from tests.agent.world import LINK, Agent, Node
+from tests.agent.world import ENTRY, LINK, Agent, Node
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def agent(disk: Path, node: Node, tmp_path: Path) -> Iterator[Agent]:
 
 
 def children() -> list[processes.Process]:
-    return processes.of_entry(delay_line.MODULE, "u-2")
+    return processes.of_entry(delay_line.MODULE, ENTRY)
 
 
 def kill_everything(agent: Agent) -> None:
@@ -48,7 +48,7 @@ def test_node_heals_itself_once_its_agent_is_started_again(
 ) -> None:
     """The kubelet starts it again; the lease's rest is not awaited, and nobody is asked."""
     agent.call("link.silent_loss", id="u-1", link=LINK, ttl_seconds=3600)
-    agent.call("link.delay", id="u-2", link=LINK, seconds=0.1, ttl_seconds=3600)
+    agent.call("link.delay", id=ENTRY, link=LINK, seconds=0.1, ttl_seconds=3600)
     spoil(disk)
     kill_everything(agent)
     before = node.tables()
@@ -61,7 +61,7 @@ def test_node_heals_itself_once_its_agent_is_started_again(
 
 
 def test_a_child_that_outlived_its_agent_is_ended(agent: Agent, node: Node, disk: Path) -> None:
-    agent.call("link.delay", id="u-2", link=LINK, seconds=0.1, ttl_seconds=3600)
+    agent.call("link.delay", id=ENTRY, link=LINK, seconds=0.1, ttl_seconds=3600)
     disks.without_a_free_byte(disk)
     [child] = children()
     # It would leave with its agent, but cannot: it stands.

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from hotfire.waiting import until
-from tests.agent.world import Agent
+from tests.agent.world import ENTRY, Agent
 
 LIMIT_BYTES = 64 << 20
 POD = "11111111-2222-3333-4444-555555555555"
@@ -72,7 +72,7 @@ def agent(tmp_path: Path) -> Iterator[Agent]:
 
 def hog(agent: Agent, container: Container, *, ttl_seconds: float = 30) -> Any:  # noqa: ANN401
     ids = {"pod_uid": POD, "container_id": container.id}
-    return agent.call("cgroup.hog", id="u-1", ttl_seconds=ttl_seconds, **ids)
+    return agent.call("cgroup.hog", id=ENTRY, ttl_seconds=ttl_seconds, **ids)
 
 
 def test_the_engine_is_killed_and_the_hog_leaves_by_itself(
@@ -82,12 +82,12 @@ def test_the_engine_is_killed_and_the_hog_leaves_by_itself(
 
     until(container.engine.poll, within_seconds=20, what="the engine killed")
     until(
-        lambda: agent.call("entry", id="u-1")["state"] == "healed",
+        lambda: agent.call("entry", id=ENTRY)["state"] == "healed",
         within_seconds=10,
         what="the hog gone",
     )
 
-    observed = agent.call("entry", id="u-1")["observed"]
+    observed = agent.call("entry", id=ENTRY)["observed"]
     assert container.engine.returncode == -signal.SIGKILL
     assert observed["oom"] is True
     # On a busy machine the hog may be killed after the engine: two kills then.
@@ -104,7 +104,7 @@ def test_state_tells_usage_limit_and_kills(agent: Agent, container: Container) -
 
 def test_a_container_of_another_pod_is_refused(agent: Agent, container: Container) -> None:
     reply = agent.reply(
-        "cgroup.hog", id="u-1", ttl_seconds=5, pod_uid="another", container_id=container.id
+        "cgroup.hog", id=ENTRY, ttl_seconds=5, pod_uid="another", container_id=container.id
     )
 
     assert "no memory cgroup" in reply["error"]
@@ -116,7 +116,7 @@ def test_a_container_without_a_limit_is_refused(agent: Agent, container: Contain
     v1.write_text("-1") if v1.exists() else (container.path / "memory.max").write_text("max")
 
     reply = agent.reply(
-        "cgroup.hog", id="u-1", ttl_seconds=5, pod_uid=POD, container_id=container.id
+        "cgroup.hog", id=ENTRY, ttl_seconds=5, pod_uid=POD, container_id=container.id
     )
 
     assert "no memory limit" in reply["error"]

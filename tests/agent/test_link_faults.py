@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hotfire.waiting import until
-from tests.agent.world import LINK, Agent, Node
+from tests.agent.world import ENTRY, LINK, Agent, Node
 
 FRAMES = 2000
 
@@ -129,10 +129,10 @@ def test_a_configured_queue_is_left_alone(agent: Agent, node: Node) -> None:
 
 def test_delay_adds_to_the_round_trip_and_leaves_nothing(inner: Agent, node: Node) -> None:
     plain = trips(inner)
-    inner.call("link.delay", id="u-1", link=LINK, seconds=0.05, ttl_seconds=30)
+    inner.call("link.delay", id=ENTRY, link=LINK, seconds=0.05, ttl_seconds=30)
     late = trips(inner)
 
-    inner.call("heal", id="u-1")
+    inner.call("heal", id=ENTRY)
 
     # Of several the shortest: a busy machine adds to each as it likes.
     assert min(plain) < 0.05 <= min(late) < 0.2
@@ -147,7 +147,7 @@ def trips(agent: Agent) -> list[float]:
 
 
 def test_delay_of_a_killed_agent_ends_at_its_next_start(inner: Agent, node: Node) -> None:
-    inner.call("link.delay", id="u-1", link=LINK, seconds=0.05, ttl_seconds=30)
+    inner.call("link.delay", id=ENTRY, link=LINK, seconds=0.05, ttl_seconds=30)
     inner.end(signal.SIGKILL)
 
     inner.start()
@@ -194,9 +194,9 @@ def test_block_drops_open_flows_and_counts_them(inner: Agent, node: Node) -> Non
     ],
 )
 def test_what_makes_no_sense_is_refused_and_not_armed(
-    agent: Agent, op: str, args: dict[str, object], reason: str
+    unharmed: Agent, op: str, args: dict[str, object], reason: str
 ) -> None:
-    reply = agent.reply(op, id="u-1", ttl_seconds=5, **args)
+    reply = unharmed.reply(op, id="u-1", ttl_seconds=5, **args)
 
     assert reason in reply["error"]
-    assert agent.call("list") == []
+    assert unharmed.call("list") == []

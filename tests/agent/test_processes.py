@@ -14,6 +14,7 @@ from hotfire.agent.hogs import DeviceHog
 from hotfire.agent.host import Host
 from hotfire.agent.processes import Process
 from hotfire.waiting import until
+from tests.agent.world import ENTRY
 
 # The first thread ends, the second waits until its input is closed.
 HEADLESS = """
@@ -123,11 +124,11 @@ def test_a_process_of_another_boot_is_let_live(tmp_path: Path) -> None:
 
 
 def test_only_our_own_program_counts_as_a_process_of_an_entry() -> None:
-    words = ["-c", "import signal; signal.pause()", "hotfire.agent.hog", "u-1"]
+    words = ["-c", "import signal; signal.pause()", "hotfire.agent.hog", ENTRY]
     with subprocess.Popen([sys.executable, *words]) as process:
         until(lambda: processes.words(process.pid)[1:], within_seconds=10, what="its words")
 
-        found = processes.of_entry("hotfire.agent.hog", "u-1")
+        found = processes.of_entry("hotfire.agent.hog", ENTRY)
 
         assert found == []
         process.kill()

@@ -16,9 +16,9 @@ from hotfire.waiting import until
 from tests.agent.world import Agent
 
 
-@pytest.fixture
-def agent(tmp_path: Path) -> Iterator[Agent]:
-    agent = Agent(tmp_path)
+@pytest.fixture(scope="module")
+def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
+    agent = Agent(tmp_path_factory.mktemp("agent"))
     agent.start()
     yield agent
     agent.end(SIGTERM)

@@ -1,6 +1,7 @@
 """A node in miniature: a network namespace with one uplink to a router, both speaking BFD."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from typing import Any
 from hotfire.waiting import until
 
 LINK = "hf0"
+ENTRY = f"u-{os.getpid()}"
+"""An entry whose programs, found by its name among all of the machine, are no other test's."""
 
 
 @dataclass

@@ -1,8 +1,13 @@
-"""Each check passes on a sound platform and fails, not merely wavers, on its broken twin."""
+"""Each check passes on a sound platform and fails, not merely wavers, on its broken twin.
+
+All checks that pass do so in one run, as a user would make it; each twin is a run of its own.
+"""
 
 import importlib
 import subprocess
 import sys
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,29 +19,65 @@ from tests.world import World
 
 pytestmark = pytest.mark.lab
 
-SUITES = sorted((project_root() / "suites").glob("*/test_*.py"))
+ROOT = project_root()
+SUITES = sorted((ROOT / "suites").glob("*/test_*.py"))
 CASES = [pytest.param(path, id=path.stem.removeprefix("test_")) for path in SUITES]
+# A check takes below 20 s, but for those that watch something for a minute or two.
+START_SECONDS, CHECK_SECONDS = 300, 100
 
 
-def verdict(suite: Path, target: Path, folder: Path) -> tuple[Verdict, str]:
-    """Run one suite file as a user would and return the worst verdict with its reason."""
-    argv = [sys.executable, "-m", "pytest", str(suite), "--target", str(target)]
-    argv += ["--run-dir", str(folder), "-q", "-p", "no:cacheprovider"]
-    done = subprocess.run(
-        argv, cwd=project_root(), capture_output=True, text=True, timeout=400, check=False
-    )
-    results = RunDirectory.open(folder).results()
-    assert results, done.stdout[-2000:]
-    worst = merge(result.verdict for result in results)
-    reasons = [f"{each.case}: {each.reason}" for each in results if each.verdict is worst]
-    return worst, "; ".join(reasons)
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A run of some checks, ended or cut off: what it recorded, and what it printed."""
+
+    folder: Path
+    log: Path
+
+    def verdict(self, suite: Path) -> tuple[Verdict, str]:
+        """Return the worst verdict on one check with its reason; the run's own troubles count."""
+        results = RunDirectory(self.folder).results()
+        name = str(suite.relative_to(ROOT))
+        own = [one for one in results if one.nodeid.partition("::")[0] == name]
+        assert own, f"no result of {name}: {self.log.read_text()[-2000:]}"
+        counted = [*own, *(one for one in results if one.kind == "run")]
+        worst = merge(one.verdict for one in counted)
+        return worst, "; ".join(
+            f"{one.case}: {one.reason}" for one in counted if one.verdict is worst
+        )
+
+
+def run(suites: list[Path], target: Path, folder: Path) -> Ran:
+    """Run suite files as a user would; what a hanging one leaves without a result has none."""
+    made = Ran(folder / "run", folder / "log")
+    argv = [sys.executable, "-m", "pytest", *map(str, suites), "--target", str(target)]
+    argv += ["--run-dir", str(made.folder), "-q", "-p", "no:cacheprovider"]
+    within_seconds = START_SECONDS + CHECK_SECONDS * len(suites)
+    with made.log.open("wb") as log, suppress(subprocess.TimeoutExpired):
+        subprocess.run(argv, cwd=ROOT, stdout=log, stderr=log, timeout=within_seconds, check=False)
+    return made
+
+
+@pytest.fixture(scope="module")
+def sound(
+    request: pytest.FixtureRequest,
+    world: World,
+    scripted_target: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Ran:
+    """All checks in one run on the sound platform; of those that were selected, to be exact."""
+    asked = {
+        item.callspec.params["suite"]
+        for item in request.session.items
+        if isinstance(item, pytest.Function)
+        and item.originalname == test_check_passes_on_a_sound_platform.__name__
+    }
+    suites = [suite for suite in SUITES if suite in asked]
+    return run(suites, scripted_target, tmp_path_factory.mktemp("sound"))
 
 
 @pytest.mark.parametrize("suite", CASES)
-def test_check_passes_on_a_sound_platform(
-    suite: Path, world: World, scripted_target: Path, tmp_path: Path
-) -> None:
-    found, reason = verdict(suite, scripted_target, tmp_path / "run")
+def test_check_passes_on_a_sound_platform(suite: Path, sound: Ran) -> None:
+    found, reason = sound.verdict(suite)
 
     assert found is Verdict.PASSED, reason
 
@@ -48,6 +89,6 @@ def test_check_fails_on_its_broken_twin(
     twin = importlib.import_module(f"tests.defects.{suite.stem.removeprefix('test_')}")
 
     with twin.broken(world):
-        found, reason = verdict(suite, scripted_target, tmp_path / "run")
+        found, reason = run([suite], scripted_target, tmp_path).verdict(suite)
 
     assert found is Verdict.FAILED, reason
