@@ -4,6 +4,8 @@ All checks that pass do so in one run, as a user would make it; each twin is a r
 """
 
 import importlib
+import os
+import re
 import subprocess
 import sys
 from contextlib import suppress
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from hotfire.cli.prove import EVERYTHING_VARIABLE
 from hotfire.lab.shape.checkout import project_root
 from hotfire.rundir import RunDirectory
 from hotfire.verdict import Verdict, merge
@@ -22,6 +25,20 @@ pytestmark = pytest.mark.lab
 ROOT = project_root()
 SUITES = sorted((ROOT / "suites").glob("*/test_*.py"))
 CASES = [pytest.param(path, id=path.stem.removeprefix("test_")) for path in SUITES]
+
+
+def twin_of(suite: Path) -> Path:
+    """Return the file of a check's broken twin."""
+    return ROOT / "tests" / "defects" / suite.name.removeprefix("test_")
+
+
+# Their twin replaces every engine, twice: `hotfire prove` takes them all, the tests do not.
+REPLACES_ENGINES = re.compile(r"world\.(patch_engine_pods|set_engine_containers)\b")
+TWINS = [
+    case
+    for path, case in zip(SUITES, CASES, strict=True)
+    if EVERYTHING_VARIABLE in os.environ or not REPLACES_ENGINES.search(twin_of(path).read_text())
+]
 # A check takes below 20 s, but for those that watch something for a minute or two.
 START_SECONDS, CHECK_SECONDS = 300, 100
 
@@ -82,7 +99,11 @@ def test_check_passes_on_a_sound_platform(suite: Path, sound: Ran) -> None:
     assert found is Verdict.PASSED, reason
 
 
-@pytest.mark.parametrize("suite", CASES)
+def test_every_check_has_a_twin() -> None:
+    assert [path.name for path in SUITES if not twin_of(path).exists()] == []
+
+
+@pytest.mark.parametrize("suite", TWINS)
 def test_check_fails_on_its_broken_twin(
     suite: Path, world: World, scripted_target: Path, tmp_path: Path
 ) -> None:
