@@ -30,9 +30,11 @@ def page(found: Sequence[CatalogueEntry]) -> str:
         [
             HEAD,
             f"## {len(checks)} requirements\n",
-            *_sections(checks, ("id", "level", "statement", "CNCF", "file, and its twin's")),
+            *_sections(
+                checks, ("id", "level", "scope", "statement", "CNCF", "file, and its twin's")
+            ),
             f"## {len(faults)} faults\n",
-            *_sections(faults, ("id", "level", "statement", "CNCF", "file")),
+            *_sections(faults, ("id", "level", "scope", "statement", "CNCF", "file")),
         ]
     )
 
@@ -47,7 +49,8 @@ def _sections(found: Sequence[CatalogueEntry], columns: Sequence[str]) -> Iterab
 def _row(one: CatalogueEntry) -> str:
     wanted = one.requirement
     files = [f"`{path}`" for path in (one.path, one.twin) if path is not None]
-    cells = [wanted.id, wanted.level, wanted.statement, wanted.cncf or "", "<br>".join(files)]
+    about = [wanted.id, wanted.level, wanted.scope, wanted.statement, wanted.cncf or ""]
+    cells = [*about, "<br>".join(files)]
     return f"| {' | '.join(str(cell) for cell in cells)} |"
 
 

@@ -29,6 +29,7 @@ def case(path: Path) -> object:
         source=fault.source,
         features=fault.features,
         cncf=fault.cncf,
+        scope=fault.scope,
     )
     return pytest.param(experiment, marks=mark, id=path.stem)
 

@@ -60,9 +60,9 @@ def head(run: RunDirectory, found: Sequence[Outcome]) -> Head:
     info, load = judged(run), None if found else load_verdict(run)
     if load is None:
         return Head(
-            title=title(info),
+            title=title(info, found),
             lead=lead(info, found),
-            headline=headline(info.target_name, info.conformance, found),
+            headline=headline(info, found),
             mark=str(info.conformance or ""),
             tally=tally(found),
         )

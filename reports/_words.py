@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
-from hotfire.outcome import Outcome
+from hotfire.outcome import Outcome, qualifier
 from hotfire.requirement import Level
 from hotfire.rundir import RunDirectory, RunInfo
 from hotfire.verdict import Conformance, Verdict
@@ -114,9 +114,9 @@ def plain(reason: str) -> str:
     return " ".join(_OWN_TROUBLE.sub(r"\1", reason).split())
 
 
-def title(info: RunInfo) -> str:
+def title(info: RunInfo, found: Sequence[Outcome]) -> str:
     """Return what the run amounts to, for somebody who reads one line."""
-    return f"{info.target_name} {_TITLES[info.conformance]}"
+    return f"{info.target_name} {_TITLES[info.conformance]}{qualifier(info, found)}"
 
 
 def lead(info: RunInfo, found: Sequence[Outcome]) -> str:

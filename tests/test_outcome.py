@@ -1,10 +1,15 @@
 """A run is told requirement by requirement, worst first."""
 
 from hotfire.outcome import headline, outcomes, statement
-from hotfire.requirement import Level
-from hotfire.rundir import Result
+from hotfire.requirement import Level, Scope
+from hotfire.rundir import Result, RunInfo
 from hotfire.verdict import Conformance, Verdict
 from tests.sample_run import result
+
+
+def info(stated: Conformance | None, **facts: object) -> RunInfo:
+    begun = RunInfo.begin(command=("hotfire",), target_name="acme", tool_version="1")
+    return begun.model_copy(update={"conformance": stated, **facts})
 
 
 def test_worst_case_decides_a_requirement() -> None:
@@ -49,7 +54,7 @@ def test_headline_names_what_went_wrong_and_counts_the_rest() -> None:
         result("API-004", Verdict.PASSED),
     ]
 
-    sentence = headline("acme", statement(rows), outcomes(rows))
+    sentence = headline(info(statement(rows)), outcomes(rows))
 
     assert sentence == (
         "acme is nonconformant: 1 failed (API-001), 1 inconclusive (API-002), "
@@ -58,7 +63,7 @@ def test_headline_names_what_went_wrong_and_counts_the_rest() -> None:
 
 
 def test_headline_of_nothing_says_so() -> None:
-    assert headline("acme", None, []) == "acme is not judged: no requirement was judged"
+    assert headline(info(None), []) == "acme is not judged: no requirement was judged"
 
 
 def test_run_cut_short_is_not_conformant() -> None:
@@ -72,5 +77,15 @@ def test_trouble_of_the_run_is_no_requirement_and_leaves_none_conformant() -> No
     results = [result("API-001", Verdict.PASSED), Result.of_run("teardown of stack", "no answer")]
 
     assert statement(results) is Conformance.INCONCLUSIVE
-    said = headline("acme", Conformance.INCONCLUSIVE, outcomes(results))
+    said = headline(info(Conformance.INCONCLUSIVE), outcomes(results))
     assert said == "acme is inconclusive: the run itself was in trouble, 1 passed"
+
+
+def test_only_a_full_run_is_conformant_without_a_qualifier() -> None:
+    rows = outcomes([result("API-001", Verdict.PASSED), Result.of_run("end", "no answer")])
+    core = info(Conformance.CONFORMANT, scope=Scope.CORE, requirements_known=90)
+
+    assert headline(core, rows[1:]) == (
+        "acme is conformant in scope core (1 of 90 requirements and faults): 1 passed"
+    )
+    assert headline(info(Conformance.CONFORMANT), rows[1:]) == "acme is conformant: 1 passed"

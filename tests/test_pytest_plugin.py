@@ -24,7 +24,7 @@ Clients hang without it.
 import pytest
 from hotfire import Level, requirement
 
-pytestmark = requirement("{id}", Level.{level}, __doc__, source="https://x", features={features})
+pytestmark = requirement("{id}", Level.{level}, __doc__, source="https://x", features={features}, scope="{scope}")
 
 @pytest.fixture
 def broken():
@@ -51,7 +51,7 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
 def add_check(
     project: pytest.Pytester, body: str, *, stem: str = "test_stream", **claim: str
 ) -> None:
-    facts = {"id": "API-003", "level": "MUST", "features": "frozenset()"} | claim
+    facts = {"id": "API-003", "level": "MUST", "features": "frozenset()", "scope": "full"} | claim
     header = HEADER
     for name, value in facts.items():
         header = header.replace(f"{{{name}}}", value)
@@ -400,6 +400,28 @@ def test_only_runs_what_it_names_and_counts_the_rest_as_skipped(project: pytest.
     assert (left_out.id, left_out.reason) == ("API-004", "not selected")
     assert left_out.skipped_by_operator
     assert outcome.ret == 6
+
+
+def test_core_scope_takes_what_is_core_and_says_so(project: pytest.Pytester) -> None:
+    add_check(project, f"def test_it(evidence):\n{SEEN}", scope="core")
+    add_check(project, "def test_no(): assert 0", stem="test_other", id="API-004")
+
+    outcome = run(project, "suites", "--scope", "core")
+
+    [taken] = recorded(project)
+    assert (taken.id, taken.verdict) == ("API-003", Verdict.PASSED)
+    info = RunDirectory.open(next(project.path.glob("runs/2*"))).info()
+    assert (info.scope, info.requirements_known) == ("core", 2)
+    assert outcome.ret == 0
+
+
+def test_what_only_names_is_taken_from_everything(project: pytest.Pytester) -> None:
+    add_check(project, f"def test_it(evidence):\n{SEEN}")
+
+    run(project, "suites", "--scope", "core", "--only", "API-003")
+
+    [taken] = recorded(project)
+    assert taken.verdict is Verdict.PASSED
 
 
 def test_only_refuses_what_does_not_exist(project: pytest.Pytester) -> None:

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from hotfire.requirement import Level, Requirement, requirement
+from hotfire.requirement import Level, Requirement, Scope, requirement
 from hotfire.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ __all__ = [
     "Reply",
     "Requirement",
     "RunDirectory",
+    "Scope",
     "TargetProfile",
     "Verdict",
     "requirement",

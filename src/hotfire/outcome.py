@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from hotfire.requirement import Level
+from hotfire.requirement import Level, Scope
 from hotfire.rundir import Result, RunDirectory, RunInfo
 from hotfire.verdict import Conformance, Verdict, conformance, merge
 
@@ -91,9 +91,18 @@ def judged(run: RunDirectory) -> RunInfo:
     return info.model_copy(update={"conformance": statement(results, planned=run.planned())})
 
 
-def headline(target: str, stated: Conformance | None, found: Iterable[Outcome]) -> str:
+def qualifier(info: RunInfo, found: Iterable[Outcome]) -> str:
+    """Return what a statement is restricted to; empty where everything was asked."""
+    if info.scope is Scope.FULL:
+        return ""
+    asked = len({outcome.first.id for outcome in found if not outcome.is_run})
+    return f" in scope {info.scope} ({asked} of {info.requirements_known} requirements and faults)"
+
+
+def headline(info: RunInfo, found: Iterable[Outcome]) -> str:
     """Return one sentence: the target, the statement, and the counts and ids behind it."""
     rows = list(found)
+    within = qualifier(info, rows)
     found = [outcome for outcome in rows if not outcome.is_run]
     groups = [
         _group(found, Verdict.FAILED, "failed", named=True),
@@ -107,7 +116,7 @@ def headline(target: str, stated: Conformance | None, found: Iterable[Outcome]) 
     if len(found) < len(rows):
         groups.insert(0, "the run itself was in trouble")
     counted = ", ".join(group for group in groups if group) or "no requirement was judged"
-    return f"{target} is {stated or 'not judged'}: {counted}"
+    return f"{info.target_name} is {info.conformance or 'not judged'}{within}: {counted}"
 
 
 def _group(found: list[Outcome], verdict: Verdict, word: str, *, named: bool) -> str:

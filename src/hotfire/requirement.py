@@ -22,6 +22,14 @@ class Level(StrEnum):
     SHOULD = "SHOULD"
 
 
+class Scope(StrEnum):
+    """How much of the catalogue a run takes."""
+
+    CORE = "core"
+    """Of every area what tells most in a quarter of an hour."""
+    FULL = "full"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Requirement:
     """One requirement on the target, whoever checks it.
@@ -39,6 +47,8 @@ class Requirement:
     features: frozenset[str] = frozenset()
     cncf: str | None = None
     unprovable: str | None = None
+    scope: Scope = Scope.FULL
+    """The smallest scope that holds it."""
 
     def __post_init__(self) -> None:
         if not _ID.fullmatch(self.id):
@@ -65,6 +75,7 @@ def requirement(  # noqa: PLR0913 - a requirement has this many facts, all but t
     features: Set[str] = frozenset(),
     cncf: str | None = None,
     unprovable: str | None = None,
+    scope: Scope = Scope.FULL,
 ) -> pytest.MarkDecorator:
     """Mark a suite file as the check of one requirement.
 
@@ -76,6 +87,7 @@ def requirement(  # noqa: PLR0913 - a requirement has this many facts, all but t
         features: Features the target must claim for the requirement to apply.
         cncf: The CNCF AI Conformance item it answers.
         unprovable: Why there is no defect twin.
+        scope: The smallest scope of a run that holds it.
 
     Raises:
         pytest.UsageError: the id, the prose or the source is missing or malformed.
@@ -94,6 +106,7 @@ def requirement(  # noqa: PLR0913 - a requirement has this many facts, all but t
             features=frozenset(features),
             cncf=cncf,
             unprovable=unprovable,
+            scope=Scope(scope),
         )
     except ValueError as error:
         raise pytest.UsageError(str(error)) from error

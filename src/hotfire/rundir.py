@@ -15,7 +15,7 @@ from typing import Final, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from hotfire.errors import HistoryError, ProfileError
-from hotfire.requirement import Level, Requirement
+from hotfire.requirement import Level, Requirement, Scope
 from hotfire.verdict import Conformance, Verdict
 
 SCHEMA_VERSION: Final = 1
@@ -87,6 +87,10 @@ class RunInfo(_Model):
     target_name: str
     cluster: ClusterFacts | None = None
     conformance: Conformance | None = None
+    scope: Scope = Scope.FULL
+    """How much of the catalogue was taken; only a full run says conformant without a qualifier."""
+    requirements_known: int = 0
+    """How many requirements and faults the catalogue held; 0: nobody counted."""
     notes: tuple[str, ...] = ()
 
     @classmethod

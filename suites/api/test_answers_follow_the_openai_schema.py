@@ -9,7 +9,7 @@ model are declared in the target file, ``engine.aliases``).
 
 import pytest
 
-from hotfire import Endpoint, Evidence, Level, TargetProfile, requirement
+from hotfire import Endpoint, Evidence, Level, Scope, TargetProfile, requirement
 from hotfire.answer.openai_schema import Chat, Completion, Models, problems, stream_problems
 from hotfire.answer.token_clock import Asked
 
@@ -18,6 +18,7 @@ pytestmark = requirement(
     Level.MUST,
     __doc__,
     source="https://platform.openai.com/docs/api-reference/chat",
+    scope=Scope.CORE,
 )
 
 # With a canary at 5 % a handful would meet only one version; both must follow the schema.

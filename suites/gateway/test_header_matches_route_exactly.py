@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from fixtures.own_backends import HEADER, StartBackends, scripted_engine
-from hotfire import Endpoint, Evidence, Level, Reply, TargetProfile, requirement
+from hotfire import Endpoint, Evidence, Level, Reply, Scope, TargetProfile, requirement
 from hotfire.measure.counts import upper_bound
 
 pytestmark = requirement(
@@ -22,6 +22,7 @@ pytestmark = requirement(
     __doc__,
     source="https://gateway-api.sigs.k8s.io/reference/spec/#httpheadermatch",
     cncf="networking.ai_inference",
+    scope=Scope.CORE,
 )
 
 NAMED = "named"

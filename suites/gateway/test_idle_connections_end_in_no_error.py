@@ -18,7 +18,7 @@ import pytest
 from fixtures.own_backends import HEADER, PORT, StartBackends
 from fixtures.scratch import Scratch
 from fixtures.stack import Stack
-from hotfire import Endpoint, Evidence, Level, Reply, TargetProfile, idle_times, requirement
+from hotfire import Endpoint, Evidence, Level, Reply, Scope, TargetProfile, idle_times, requirement
 from hotfire.cluster import Cluster
 from hotfire.engine import idle_peer
 from hotfire.errors import HarnessError
@@ -31,6 +31,7 @@ pytestmark = requirement(
     Level.MUST,
     __doc__,
     source="https://www.rfc-editor.org/rfc/rfc9112.html#name-failures-and-timeouts",
+    scope=Scope.CORE,
 )
 
 # Past uvicorn's 5 s, gunicorn's 2 s, nginx's 60 s and 75 s; who keeps longer is said to do so.

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from fixtures.route_weights import RouteWeights, answered_by
 from fixtures.stack import CANARY
-from hotfire import Endpoint, Evidence, Level, Reply, TargetProfile, requirement
+from hotfire import Endpoint, Evidence, Level, Reply, Scope, TargetProfile, requirement
 from hotfire.errors import HarnessError
 from hotfire.measure.counts import accepted_counts, power, sample_size
 
@@ -21,6 +21,7 @@ pytestmark = requirement(
     source="https://gateway-api.sigs.k8s.io/guides/traffic-splitting/",
     cncf="networking.ai_inference",
     features={"canary"},
+    scope=Scope.CORE,
 )
 
 CLIENTS = 4

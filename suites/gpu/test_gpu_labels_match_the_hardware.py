@@ -12,7 +12,7 @@ from typing import Any
 from fixtures.accelerators import Accelerators
 from fixtures.gpu_readings import GpuReadings
 from fixtures.scratch import Scratch
-from hotfire import Evidence, Level, TargetProfile, requirement
+from hotfire import Evidence, Level, Scope, TargetProfile, requirement
 from hotfire.cluster import Cluster, Node
 from hotfire.errors import HarnessError
 from hotfire.waiting import of_target
@@ -22,6 +22,7 @@ pytestmark = requirement(
     Level.MUST,
     __doc__,
     source="https://github.com/NVIDIA/k8s-device-plugin/blob/main/docs/gpu-feature-discovery/README.md",
+    scope=Scope.CORE,
 )
 
 READ = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]

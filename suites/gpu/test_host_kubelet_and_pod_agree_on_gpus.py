@@ -8,7 +8,7 @@ node's allocatable count, the kubelet's grants and what pods find inside themsel
 import pytest
 
 from fixtures.scratch import Scratch
-from hotfire import Evidence, Level, TargetProfile, requirement
+from hotfire import Evidence, Level, Scope, TargetProfile, requirement
 from hotfire.chaos.agent_client import AgentClient
 from hotfire.cluster import Cluster
 
@@ -17,6 +17,7 @@ pytestmark = requirement(
     Level.MUST,
     __doc__,
     source="https://kubernetes.io/docs/concepts/extend-kubernetes/compute-storage-net/device-plugins/",
+    scope=Scope.CORE,
 )
 
 LIST_GPUS = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]

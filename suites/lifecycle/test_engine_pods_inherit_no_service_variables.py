@@ -12,7 +12,7 @@ import pytest
 from fixtures.scratch import Scratch
 from fixtures.stack import Stack
 from fixtures.within_engines import container_of
-from hotfire import Evidence, Level, TargetProfile, requirement
+from hotfire import Evidence, Level, Scope, TargetProfile, requirement
 from hotfire.cluster import Cluster, Document
 from hotfire.errors import HarnessError
 
@@ -21,6 +21,7 @@ pytestmark = requirement(
     Level.MUST,
     __doc__,
     source="https://docs.vllm.ai/en/stable/configuration/env_vars.html",
+    scope=Scope.CORE,
 )
 
 # A program started by exec gets what the container was given, whoever process 1 is.

@@ -13,7 +13,7 @@ import pytest
 from fixtures.replicas import one_more_replica
 from fixtures.scratch import Scratch
 from fixtures.stack import Stack
-from hotfire import Evidence, Level, TargetProfile, requirement
+from hotfire import Evidence, Level, Scope, TargetProfile, requirement
 from hotfire.cluster import Cluster, Followed, Pod
 from hotfire.errors import HarnessError
 from hotfire.traffic.runner.launch import RunningLoad
@@ -24,6 +24,7 @@ pytestmark = requirement(
     Level.MUST,
     __doc__,
     source="https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-probes/",
+    scope=Scope.CORE,
 )
 
 # One request for one token, straight at the pod: the Service would pick somebody else.

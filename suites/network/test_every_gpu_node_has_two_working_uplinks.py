@@ -7,7 +7,7 @@ stream it serves. Two cables into one router look redundant until that router is
 from collections.abc import Iterable, Sequence
 
 from fixtures.fabric import FLOWS_PORT, NO_UPLINK, Fabric
-from hotfire import Evidence, Level, requirement
+from hotfire import Evidence, Level, Scope, requirement
 from hotfire.chaos.fabric import BgpSession, Crossing
 from hotfire.errors import HarnessError
 
@@ -17,6 +17,7 @@ pytestmark = requirement(
     __doc__,
     source="https://datatracker.ietf.org/doc/html/rfc7938#section-5",
     features={"redundant-uplinks"},
+    scope=Scope.CORE,
 )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fixtures.within_engines import Page, WithinEngines
-from hotfire import Evidence, Level, TargetProfile, metrics, requirement
+from hotfire import Evidence, Level, Scope, TargetProfile, metrics, requirement
 from hotfire.cluster import Pod
 from hotfire.errors import HarnessError
 from hotfire.metrics import aliases
@@ -21,6 +21,7 @@ pytestmark = requirement(
     Level.MUST,
     __doc__,
     source="https://github.com/kubernetes-sigs/gateway-api-inference-extension/blob/main/docs/proposals/003-model-server-protocol/README.md",
+    scope=Scope.CORE,
 )
 
 RUNNING, WAITING = "vllm:num_requests_running", "vllm:num_requests_waiting"

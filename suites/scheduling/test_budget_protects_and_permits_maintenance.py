@@ -13,7 +13,7 @@ import pytest
 
 from fixtures.scratch import Scratch
 from fixtures.stack import Stack
-from hotfire import Evidence, Level, TargetProfile, requirement
+from hotfire import Evidence, Level, Scope, TargetProfile, requirement
 from hotfire.cluster import Cluster, Document, Pod, selects
 from hotfire.errors import HarnessError
 from hotfire.waiting import eventually
@@ -23,6 +23,7 @@ pytestmark = requirement(
     Level.MUST,
     __doc__,
     source="https://kubernetes.io/docs/tasks/run-application/configure-pdb/",
+    scope=Scope.CORE,
 )
 
 API = "policy/v1"

@@ -14,7 +14,7 @@ import pytest
 
 from fixtures.scratch import Decision, Scratch
 from fixtures.stack import Stack
-from hotfire import Evidence, Level, TargetProfile, requirement
+from hotfire import Evidence, Level, Scope, TargetProfile, requirement
 from hotfire.cluster import Cluster, Node
 from hotfire.errors import ClusterError, HarnessError
 from hotfire.waiting import eventually, until
@@ -24,6 +24,7 @@ pytestmark = requirement(
     Level.MUST,
     __doc__,
     source="https://kubernetes.io/docs/tasks/manage-gpus/scheduling-gpus/",
+    scope=Scope.CORE,
 )
 
 LIST = "nvidia-smi -L"

@@ -13,7 +13,7 @@ from fixtures.accelerators import asked_for
 from fixtures.scratch import Decision, Scratch
 from fixtures.stack import Stack
 from fixtures.stand_ins import IDLE, engine_rules, open_to_engines
-from hotfire import Evidence, Level, TargetProfile, requirement
+from hotfire import Evidence, Level, Scope, TargetProfile, requirement
 from hotfire.cluster import Cluster, Document, Node, pinned, rules_about_nodes
 from hotfire.errors import HarnessError
 
@@ -22,6 +22,7 @@ pytestmark = requirement(
     Level.MUST,
     __doc__,
     source="https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/#inter-pod-affinity-and-anti-affinity",
+    scope=Scope.CORE,
 )
 
 # In the scheduler's words: what keeps replicas apart.

@@ -12,7 +12,7 @@ from decimal import Decimal
 import pytest
 
 from fixtures.scratch import Scratch
-from hotfire import Evidence, Level, TargetProfile, requirement
+from hotfire import Evidence, Level, Scope, TargetProfile, requirement
 from hotfire.cluster import Answer, Cluster, Document, quantity
 from hotfire.errors import HarnessError
 from hotfire.waiting import until
@@ -23,6 +23,7 @@ pytestmark = requirement(
     __doc__,
     source="https://kubernetes.io/docs/concepts/policy/resource-quotas/",
     features={"quotas"},
+    scope=Scope.CORE,
 )
 
 MORE = {"cpu": Decimal("0.1"), "memory": Decimal(2**20)}

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from fixtures.scratch import Scratch
-from hotfire import Evidence, Level, TargetProfile, requirement
+from hotfire import Evidence, Level, Scope, TargetProfile, requirement
 from hotfire.cluster import Cluster
 from hotfire.waiting import of_target
 
@@ -17,6 +17,7 @@ pytestmark = requirement(
     Level.MUST,
     __doc__,
     source="https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/",
+    scope=Scope.CORE,
 )
 
 IDLE = ["sleep", "600"]

@@ -15,7 +15,7 @@ import pytest
 from fixtures.access import Access, Account, Act
 from fixtures.data_plane import DataPlane
 from fixtures.scratch import Scratch
-from hotfire import Evidence, Level, TargetProfile, requirement
+from hotfire import Evidence, Level, Scope, TargetProfile, requirement
 from hotfire.cluster import Cluster, Document
 from hotfire.errors import HarnessError
 
@@ -24,6 +24,7 @@ pytestmark = requirement(
     Level.MUST,
     __doc__,
     source="https://kubernetes.io/docs/concepts/security/rbac-good-practices/",
+    scope=Scope.CORE,
 )
 
 CHANGING = ("create", "patch", "delete")

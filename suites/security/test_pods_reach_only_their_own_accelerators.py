@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fixtures.accelerators import Accelerators
 from fixtures.scratch import Scratch
 from fixtures.stack import Stack
-from hotfire import Evidence, Level, TargetProfile, requirement
+from hotfire import Evidence, Level, Scope, TargetProfile, requirement
 from hotfire.cluster import Cluster, Node
 from hotfire.errors import HarnessError
 
@@ -22,6 +22,7 @@ pytestmark = requirement(
     __doc__,
     source="https://github.com/cncf/k8s-ai-conformance/blob/main/docs/AIConformance-1.37.yaml",
     cncf="security.secure_accelerator_access",
+    scope=Scope.CORE,
 )
 
 IDLE = ["sleep", "600"]

@@ -10,7 +10,7 @@ from dataclasses import asdict
 import pytest
 
 from fixtures.stack import CANARY
-from hotfire import Evidence, Level, TargetProfile, Verdict, requirement
+from hotfire import Evidence, Level, Scope, TargetProfile, Verdict, requirement
 from hotfire.errors import HarnessError
 from hotfire.measure.budgets import judge_budgets
 from hotfire.measure.crosscheck import Agreement
@@ -25,6 +25,7 @@ pytestmark = requirement(
     Level.MUST,
     __doc__,
     source="https://docs.mlcommons.org/inference_policies/#scenarios",
+    scope=Scope.CORE,
 )
 
 WARMUP_SECONDS = 5.0

@@ -10,7 +10,7 @@ from typing import Any
 from fixtures.scratch import Scratch
 from fixtures.stack import Stack
 from fixtures.within_engines import ANSWERED, WithinEngines
-from hotfire import Evidence, Level, TargetProfile, requirement
+from hotfire import Evidence, Level, Scope, TargetProfile, requirement
 from hotfire.cluster import Cluster, Document
 from hotfire.errors import HarnessError
 from hotfire.waiting import until
@@ -20,6 +20,7 @@ pytestmark = requirement(
     Level.MUST,
     __doc__,
     source="https://kubernetes.io/docs/concepts/storage/volumes/#read-only-mounts",
+    scope=Scope.CORE,
 )
 
 # Looks for weights below some paths, and tries to write beside and into each of them, without

@@ -10,7 +10,7 @@ from hotfire.chaos.step import Step
 from hotfire.chaos.words import reader
 from hotfire.chaos.written import Written
 from hotfire.profile import Budgets
-from hotfire.requirement import Level
+from hotfire.requirement import Level, Scope
 
 
 class Fault(Written):
@@ -22,6 +22,7 @@ class Fault(Written):
     source: str
     features: frozenset[str] = frozenset()
     cncf: str | None = None
+    scope: Scope = Scope.FULL
     targets: Annotated[SerializeAsAny[TargetWord], reader("targets")]
     """Who is hit; a word of ``chaos/targets``."""
     steps: tuple[Annotated[SerializeAsAny[Step], reader("steps")], ...] = Field(min_length=1)

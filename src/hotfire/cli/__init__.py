@@ -105,6 +105,10 @@ def certify(
             "so the statement is inconclusive at best.",
         ),
     ] = None,
+    scope: Annotated[
+        Literal["core", "full"],
+        typer.Option(help="core: what tells most of each area. full: everything, for hours."),
+    ] = "core",
     level: Annotated[
         Literal["must", "should"], typer.Option(help="Leave out what is less binding.")
     ] = "should",
@@ -119,7 +123,12 @@ def certify(
     from hotfire.cli.certify import CertifyOptions, carry_out  # noqa: PLC0415 - see the module's docstring
 
     order = CertifyOptions(
-        target=target, only=tuple(only or ()), level=level, run_dir=run_dir, keep_stack=keep_stack
+        target=target,
+        only=tuple(only or ()),
+        scope=scope,
+        level=level,
+        run_dir=run_dir,
+        keep_stack=keep_stack,
     )
     return carry_out(order)
 

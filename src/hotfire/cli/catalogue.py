@@ -12,7 +12,7 @@ from typing import Any, Literal, cast
 
 from hotfire import yaml_text
 from hotfire.errors import ProfileError
-from hotfire.requirement import Level, Requirement, split_prose
+from hotfire.requirement import Level, Requirement, Scope, split_prose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +91,7 @@ def _claim(module: ast.Module) -> Requirement:
     id_, level, prose = (_value(argument, names) for argument in call.args)
     facts = {str(word.arg): _value(word.value, names) for word in call.keywords}
     facts["features"] = frozenset(facts.get("features", ()))
+    facts["scope"] = Scope(str(facts.get("scope", Scope.FULL)).lower())
     statement, rationale = split_prose(prose)
     return Requirement(
         id=id_, level=Level(level), statement=statement, rationale=rationale, **facts
@@ -146,6 +147,7 @@ def _fault(path: Path, root: Path) -> CatalogueEntry:
             rationale=document["description"].strip(),
             source=block["source"],
             features=frozenset(block.get("features", ())),
+            scope=Scope(block.get("scope", Scope.FULL)),
         )
         steps = tuple(_steps(document))
     except (StopIteration, KeyError, TypeError, ValueError) as error:

@@ -19,6 +19,7 @@ from hotfire.cli.verdicts import print_verdicts
 from hotfire.errors import HarnessError, ProfileError
 from hotfire.outcome import statement
 from hotfire.profile import TargetProfile
+from hotfire.requirement import Scope
 from hotfire.rundir import Result, RunDirectory, RunInfo
 from hotfire.terminal import Terminal
 from hotfire.verdict import EXIT_CODES, Conformance
@@ -36,6 +37,7 @@ class CertifyOptions:
 
     target: Path | None = None
     only: tuple[str, ...] = ()
+    scope: str = Scope.CORE.value
     level: str = "should"
     run_dir: Path | None = None
     keep_stack: bool = False
@@ -115,6 +117,7 @@ def _why_it_ended(status: int | None) -> str:
 
 def _create_run(order: CertifyOptions, profile: TargetProfile, root: Path) -> RunDirectory:
     words = ["hotfire", "certify", *(["--target", str(order.target)] if order.target else [])]
+    words += ["--scope", order.scope] if order.scope != Scope.CORE else []
     words += [word for name in order.only for word in ("--only", name)]
     info = RunInfo.begin(
         command=tuple(words), target_name=profile.name, tool_version=version("hotfire")
@@ -130,6 +133,7 @@ def _arguments(order: CertifyOptions, target: Path, run: RunDirectory, root: Pat
     folders = [name for name in ("suites", "experiments") if (root / name).is_dir()]
     options = ["--target", str(target), "--run-dir", str(run.root), "--level", order.level]
     options += [word for name in order.only for word in ("--only", name)]
+    options += ["--scope", order.scope]
     options += ["--keep-stack"] if order.keep_stack else []
     return [*folders, *_PYTEST, *options]
 

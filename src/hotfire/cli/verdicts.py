@@ -42,7 +42,7 @@ def print_verdicts(info: RunInfo, results: Iterable[Result]) -> None:
         table.add_row(*(row if has_reasons else row[:-1]))
     console.print(table)
     style = _STATED[info.conformance] if info.conformance else ""
-    console.print(Text(f"\n{headline(info.target_name, info.conformance, found)}", style=style))
+    console.print(Text(f"\n{headline(info, found)}", style=style))
     for note in info.notes:
         console.print(Text(f"  {note}"))
 

@@ -14,14 +14,22 @@ from hotfire.evidence import Evidence
 from hotfire.profile import TargetProfile
 from hotfire.pytest_plugin.blame import BLAME, Blame
 from hotfire.pytest_plugin.case import Case, below_units, finding
-from hotfire.pytest_plugin.recorder import CASE, RESULT, TOLD_TROUBLE, TROUBLE, Recorder, cases
+from hotfire.pytest_plugin.recorder import (
+    CASE,
+    RESULT,
+    TOLD_TROUBLE,
+    TROUBLE,
+    Recorder,
+    asked_scope,
+    cases,
+)
 from hotfire.pytest_plugin.session import (
     run_directory,
     target_profile,
     worker_input,
     write_plan,
 )
-from hotfire.requirement import Level, Requirement
+from hotfire.requirement import Level, Requirement, Scope
 from hotfire.rundir import RunDirectory
 from hotfire.shown import shown
 from hotfire.verdict import Verdict
@@ -36,6 +44,10 @@ _WORDS = {
 }
 
 
+KNOWN = pytest.StashKey[int]()
+"""How many requirements and faults were collected, before anything was left out."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("hotfire")
     group.addoption("--target", type=Path, metavar="FILE", help="target file; default: the lab")
@@ -46,6 +58,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         metavar="ID_OR_AREA",
         help="run this requirement or area only (repeatable); the rest counts as skipped by you",
+    )
+    group.addoption(
+        "--scope",
+        choices=[scope.value for scope in Scope],
+        default=Scope.FULL.value,
+        help="core: what tells most of each area; what --only names is taken from everything",
     )
     group.addoption("--level", choices=["must", "should"], default="should", help="least level")
     group.addoption(
@@ -131,9 +149,12 @@ def _claim(item: pytest.Item) -> Requirement:
 
 
 def _select(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect what ``--only`` and ``--level`` leave out."""
+    """Take what the scope holds, and deselect what ``--only`` and ``--level`` leave out of it."""
     words = {word.casefold() for word in config.getoption("only")}
     _refuse_unknown(words, {name for case in cases(items) for name in case.names})
+    config.stash[KNOWN] = len({case.requirement.id for case in cases(items)})
+    if asked_scope(config) is Scope.CORE:
+        items[:] = [item for item in items if not _beyond_core(item)]
     musts_only = config.getoption("level") == "must"
 
     def is_wanted(item: pytest.Item) -> bool:
@@ -146,6 +167,11 @@ def _select(config: pytest.Config, items: list[pytest.Item]) -> None:
     if dropped := [item for item in items if not is_wanted(item)]:
         config.hook.pytest_deselected(items=dropped)
         items[:] = [item for item in items if is_wanted(item)]
+
+
+def _beyond_core(item: pytest.Item) -> bool:
+    case = item.stash.get(CASE, None)
+    return case is not None and case.requirement.scope is not Scope.CORE
 
 
 def _refuse_unknown(words: set[str], names: set[str]) -> None:
@@ -161,6 +187,8 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     nodeids = [case.nodeid for case in cases(session.items)]
     if nodeids and not session.config.getoption("collectonly"):
         write_plan(session.config, nodeids)
+        known = session.config.stash[KNOWN]
+        run_directory(session.config).update_info(requirements_known=known)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -10,6 +10,7 @@ import pytest
 from hotfire.pytest_plugin.blame import BLAME, said
 from hotfire.pytest_plugin.case import UNIT_FOLDERS, Case
 from hotfire.pytest_plugin.session import RUN, run_directory
+from hotfire.requirement import Scope
 from hotfire.rundir import Event, Result
 from hotfire.shown import shown
 from hotfire.verdict import Conformance, Verdict, conformance
@@ -33,6 +34,11 @@ def cases(items: list[pytest.Item]) -> Iterator[Case]:
     for item in items:
         if (case := item.stash.get(CASE, None)) is not None:
             yield case
+
+
+def asked_scope(config: pytest.Config) -> Scope:
+    """Return how much was asked for; what was named is taken from everything."""
+    return Scope.FULL if config.getoption("only") else Scope(config.getoption("scope"))
 
 
 class Recorder:
@@ -127,7 +133,8 @@ class Recorder:
     def _conclude(self, session: pytest.Session, *, ended_early: bool) -> None:
         self._statement = statement = self._stated()
         run = run_directory(session.config)
-        run.update_info(finished_at=datetime.now(UTC), conformance=statement)
+        scope = asked_scope(self._config)
+        run.update_info(finished_at=datetime.now(UTC), conformance=statement, scope=scope)
         if not ended_early:
             session.exitstatus = _EXIT_STATUS[statement] or int(self._others_failed)
 
