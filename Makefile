@@ -7,10 +7,16 @@ QUICK := $(PY) -m pytest tests -m "not lab" -q -n $$((4 * $$(nproc))) --maxproce
 # Many tests start programs of ours, and each start would compile all of them anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: certify test test-add-ons test-devices check static map lock clean
+.PHONY: certify certify-full prove test test-add-ons test-devices check static map lock clean
 
 certify: .venv/.ready  ## Lab up, reference stack, verify, break, measure, report.
 	$(PY) -m hotfire certify
+
+certify-full: .venv/.ready  ## The same with every check and every fault: hours.
+	$(PY) -m hotfire certify --scope full
+
+prove: .venv/.ready  ## Each check on its broken twin, each fault by its sham, on the lab: hours.
+	$(PY) -m hotfire prove
 
 # The lab's parts first: with them come BIRD and nftables, without which some quick tests are skipped.
 test: .venv/.ready | tests/__pycache__  ## The tests of the tool: the quick ones, then those that need the lab.
