@@ -265,6 +265,37 @@ def test_an_echo_is_made_of_the_prompt_s_own_words(engine: EngineProcess) -> Non
     assert json.loads(body)["choices"][0]["text"] == "north 7f3a east north 7f3a"
 
 
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "verdict": {"enum": ["passed", "failed"]},
+        "score": {"type": "integer", "minimum": 3, "maximum": 5},
+        "final": {"type": "boolean"},
+    },
+}
+BOUND = {"response_format": {"type": "json_schema", "json_schema": {"schema": SCHEMA}}}
+
+
+@pytest.mark.parametrize("prompt", ["a", "b", "c", "d"])
+def test_an_answer_bound_to_a_schema_keeps_to_it(engine: EngineProcess, prompt: str) -> None:
+    messages = [{"role": "user", "content": prompt}]
+    _, body = chat(engine, messages=messages, max_tokens=64, **BOUND)
+
+    [choice] = json.loads(body)["choices"]
+    answer = json.loads(choice["message"]["content"])
+    assert choice["finish_reason"] == "stop"
+    assert answer.keys() == SCHEMA["properties"].keys()
+    assert 3 <= answer["score"] <= 5
+
+
+def test_an_engine_of_free_text_heeds_no_schema(engine: EngineProcess) -> None:
+    engine.script(misbehaviour="free_text")
+    _, body = chat(engine, max_tokens=64, **BOUND)
+
+    with pytest.raises(ValueError, match="Expecting value"):
+        json.loads(json.loads(body)["choices"][0]["message"]["content"])
+
+
 def test_a_polite_engine_that_is_stopped_ends_its_streams_as_if_they_were_whole() -> None:
     with (
         running_engine("--misbehaviour", "polite_stop", "--tpot-seconds", "0.05") as engine,

@@ -22,7 +22,7 @@ CLASSES: Mapping[str, FailureClass | None] = {
     ),
     **dict.fromkeys(("http10", "pipelined"), None),
     **dict.fromkeys(("usage_above", "usage_below", "end_token", "held_back"), None),
-    **dict.fromkeys(("echo", "deaf", "polite_stop"), None),
+    **dict.fromkeys(("echo", "deaf", "polite_stop", "free_text"), None),
     **dict.fromkeys(("abort", "other_reason"), FailureClass.ABORTED),
     **dict.fromkeys(
         ("invalid_json", "no_output", "no_finish_reason", "control_character", "gzip", "redirect"),

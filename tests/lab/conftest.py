@@ -34,6 +34,8 @@ def scripted_target(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Path:
     document = yaml.safe_load(lab.state.target.read_text())
     document["kubeconfig"] = str(lab.state.kubeconfig)
     document["stack"] = {"deploy": False, "overlay": "scripted"}
+    # Scripted engines keep to a schema; whether the lab's own do has not been seen.
+    document["claims"].append("structured-output")
     document["load"] = {"rate_per_second": 20.0, "max_tokens": 8}
     document["measurement"] |= {"slo_requests": 200}
     path = tmp_path_factory.mktemp("target") / "target.yaml"

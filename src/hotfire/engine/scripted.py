@@ -39,6 +39,7 @@ MISBEHAVIOURS = {
     "slow": "takes ten times as long for each token",
     "leak": "answers as it should and keeps leak_bytes of memory for good",
     "echo": "answers with the words of its prompt, in turn",
+    "free_text": "answers in its own words where it was bound to a schema",
     "deaf": "goes on generating when its client has gone",
     "polite_stop": "ends what it has begun as if that were all of it when it is stopped",
     "wrong_model": "reports another model name than the one it was asked for",
@@ -232,6 +233,7 @@ class Prompted:
     finish_reason: str
     include_usage: bool
     continuous_usage: bool
+    bound: list[str] | None = None  # the tokens of an answer that is bound to a schema
 
 
 class Engine:
@@ -398,6 +400,9 @@ def validated(document: object, *, chat: bool, script: Script) -> Prompted:
     prompt = prompt_text(document, chat=chat)
     n_in = len(prompt.split()) + 1
     n_out, finish_reason = length(document, n_in, script)
+    bound = bound_tokens(document, prompt)
+    if bound is not None:
+        n_out, finish_reason = min(n_out, len(bound)), "stop" if len(bound) <= n_out else "length"
     options = document.get("stream_options") or {}
     return Prompted(
         chat=chat,
@@ -409,7 +414,36 @@ def validated(document: object, *, chat: bool, script: Script) -> Prompted:
         finish_reason=finish_reason,
         include_usage=bool(options.get("include_usage")),
         continuous_usage=bool(options.get("continuous_usage_stats")),
+        bound=bound,
     )
+
+
+def bound_tokens(document: Json, prompt: str) -> list[str] | None:
+    """Return the tokens of an answer that keeps to the schema it is bound to; None: to none."""
+    form = document.get("response_format") or {}
+    schema = form.get("json_schema", {}).get("schema") if isinstance(form, dict) else None
+    if not isinstance(schema, dict):
+        return None
+    text = json.dumps(instance(schema, hashlib.sha256(prompt.encode()).digest()[0]))
+    return [text[start : start + 4] for start in range(0, len(text), 4)]
+
+
+def instance(schema: Json, chance: int) -> object:
+    """Return a document of a schema; ``chance`` picks among those it allows."""
+    if "enum" in schema:
+        return schema["enum"][chance % len(schema["enum"])]
+    match schema.get("type"):
+        case "object":
+            parts = schema.get("properties", {}).items()
+            return {name: instance(part, chance) for name, part in parts}
+        case "array":
+            return [instance(schema.get("items", {}), chance)]
+        case "integer" | "number":
+            least = schema.get("minimum", 0)
+            return least + chance % (schema.get("maximum", least + 9) - least + 1)
+        case "boolean":
+            return bool(chance % 2)
+    return WORDS[chance % len(WORDS)]
 
 
 def prompt_text(document: Json, *, chat: bool) -> str:
@@ -478,6 +512,8 @@ class Stream:
         self.model = "some-other-model" if truth.misbehaviour == "wrong_model" else asked.model
 
     def word(self, index: int) -> str:
+        if self.asked.bound and self.truth.misbehaviour != "free_text":
+            return self.asked.bound[index]
         say = echoed if self.truth.misbehaviour == "echo" else word
         return say(self.asked.prompt, index)
 
