@@ -27,7 +27,7 @@ pytestmark = requirement(
 
 API = "resource.k8s.io/v1"
 SOUND, FAILING, BY_NUMBER = "sound", "failing", "by-number"
-ACTS_SECONDS = 30.0
+ACTS_SECONDS = 15.0
 
 
 class Devices:
