@@ -29,7 +29,7 @@ pytestmark = requirement(
 # vLLM's scheduler and workers, where they are not in the process that answers HTTP.
 CORE = "EngineCore"
 # For the kubelet to notice, and to start the container.
-MARGIN_SECONDS = 10.0
+MARGIN_SECONDS = 20.0
 # Kubernetes' own.
 DEFAULTS = {"periodSeconds": 10, "timeoutSeconds": 1, "failureThreshold": 3}
 

@@ -34,6 +34,8 @@ AT_ONCE = re.compile(r"--max[-_]num[-_]seqs[= ](\d+)")
 AT_ONCE_UNSAID = 256
 BEYOND = 8
 TOKENS = 200
+# As long as a small engine may take for all of them.
+WATCHED_SECONDS = 120.0
 # Fewer samples of a generation would prove no standstill.
 SAMPLES = 5
 # Asks the engine it runs beside, and reads its page over and over meanwhile.
@@ -53,7 +55,7 @@ def sample():
         found[name] = sum(float(line.rpartition(" ")[2]) for line in own) if own else None
     return found
 def generate():
-    engine = http.client.HTTPConnection(host, timeout=25)
+    engine = http.client.HTTPConnection(host, timeout=60)
     try:
         engine.request("POST", "/v1/completions", body, {"content-type": "application/json"})
         with lock:
@@ -135,7 +137,9 @@ def watched(
         HarnessError: requests were not answered, or it was busy while we asked nothing.
     """
     words = (within.local_url, profile.engine.model, str(count), str(TOKENS), *names.values())
-    found: dict[str, list[Any]] = json.loads(within.run(pod, WATCH, *words))
+    found: dict[str, list[Any]] = json.loads(
+        within.run(pod, WATCH, *words, within_seconds=WATCHED_SECONDS)
+    )
     if found["problems"]:
         raise HarnessError(f"{pod.name}: a request to be watched failed: {found['problems'][0]}")
     # Negative control: what moves by itself would be taken for an answer to our requests.
