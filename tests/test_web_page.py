@@ -21,18 +21,13 @@ from hotfire.traffic.workload.plan import Fleet, LoadPlan
 from hotfire.waiting import until
 from tests.engine_process import EngineProcess, running_engine
 from tests.patience import PATIENT
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[EngineProcess]:
     with running_engine("--ttft-seconds", "0.02", "--tpot-seconds", "0.002") as engine:
         yield engine
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 @contextmanager
@@ -45,7 +40,7 @@ def locust(plan: LoadPlan, folder: Path, *options: str) -> Iterator[str]:
     argv += ["--web-host", "127.0.0.1", "--web-port", str(port), *options]
     with (folder / "log").open("wb") as log, subprocess.Popen(argv, stderr=log) as process:
         try:
-            until(lambda: answers(port), within_seconds=30, what="Locust's page")
+            until(lambda: answers(port), within_seconds=90, what="Locust's page")
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
