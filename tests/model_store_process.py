@@ -43,7 +43,7 @@ def model_store(directory: Path) -> Iterator[ModelStore]:
     argv = [sys.executable, "-I", "-S", str(PROGRAM), *words]
     process = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
     try:
-        until(lambda: healthy(store.url), within_seconds=30, what="the store", poll_seconds=0.05)
+        until(lambda: healthy(store.url), within_seconds=90, what="the store", poll_seconds=0.05)
         yield store
     finally:
         process.kill()

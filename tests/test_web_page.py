@@ -83,11 +83,11 @@ def test_the_page_starts_shows_and_stops_a_load_twice(
         for name in ("load", "load-2"):
             start(page)
             path = tmp_path / f"{name}.jsonl"
-            until(partial(has_lines, path), within_seconds=30, what="rows")
-            until(lambda: requests_shown(page) > 10, within_seconds=30, what="requests on the page")
+            until(partial(has_lines, path), within_seconds=90, what="rows")
+            until(lambda: requests_shown(page) > 10, within_seconds=90, what="requests on the page")
             urllib.request.urlopen(f"{page}/stop", b"", timeout=60).close()  # noqa: S310
             end = tmp_path / f"{name}.end.json"
-            until(end.exists, within_seconds=30, what="the end of the load")
+            until(end.exists, within_seconds=90, what="the end of the load")
 
             rows = history.load(path)
             assert len(rows) == Ended.model_validate_json(end.read_bytes()).planned_until_stop
@@ -110,7 +110,7 @@ def test_a_worker_of_another_machine_joins_by_plain_locust(
         locust(plan, tmp_path, *master) as page,
         subprocess.Popen(command("--master-host", "127.0.0.1", "--master-port", str(port))) as one,
     ):
-        until(lambda: shown(page)["workers"], within_seconds=30, what="the worker")
+        until(lambda: shown(page)["workers"], within_seconds=90, what="the worker")
         start(page)
         end = tmp_path / "load.end.json"
         until(end.exists, within_seconds=60, what="the end of the load")
