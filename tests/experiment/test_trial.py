@@ -175,7 +175,7 @@ def test_a_fault_that_is_not_armed_refuses_to_fire(stand: Stand) -> None:
         env=environment,
         cwd=journal.parent,
         check=False,
-        timeout=60,
+        timeout=300,
         capture_output=True,
     )
 
