@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-import scipy  # Its stats load when first used: half a second that most runs need not wait.
+from scipy.stats import binom
 
 ALPHA = 1e-4
 """Chance that a correct platform is called wrong; a nightly run meets it once in thirty years."""
@@ -34,17 +34,15 @@ def accepted_counts(n: int, share: float, *, alpha: float = ALPHA) -> AcceptedCo
     """
     if n <= 0 or not 0 <= share <= 1:
         raise ValueError(f"need n > 0 and a share within 0-1, not {n} and {share}")
-    low = int(scipy.stats.binom.ppf(alpha / 2, n, share))
-    high = int(scipy.stats.binom.ppf(1 - alpha / 2, n, share))
+    low = int(binom.ppf(alpha / 2, n, share))
+    high = int(binom.ppf(1 - alpha / 2, n, share))
     return AcceptedCounts(low, high)
 
 
 def power(n: int, share: float, real: float, *, alpha: float = ALPHA) -> float:
     """Return the chance that the test notices a real share other than the promised one."""
     accepted = accepted_counts(n, share, alpha=alpha)
-    missed = scipy.stats.binom.cdf(accepted.high, n, real) - scipy.stats.binom.cdf(
-        accepted.low - 1, n, real
-    )
+    missed = binom.cdf(accepted.high, n, real) - binom.cdf(accepted.low - 1, n, real)
     return float(1 - missed)
 
 
