@@ -1,6 +1,5 @@
 """The lab's model store as a process on this machine's loopback, over a small model."""
 
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import httpx
 
 from hotfire.lab import programs
 from hotfire.waiting import until
+from tests.ports import free_port
 
 PROGRAM = programs.path("model_store.py")
 WEIGHTS = bytes(range(256)) * 1000
@@ -37,14 +37,13 @@ def model_store(directory: Path) -> Iterator[ModelStore]:
         path = directory / "models" / "tiny" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     store = ModelStore(url=f"http://127.0.0.1:{port}", mode=directory / "mode")
     words = ["127.0.0.1", str(port), str(directory / "models"), str(store.mode)]
     argv = [sys.executable, "-I", "-S", str(PROGRAM), *words]
     process = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
     try:
-        until(lambda: healthy(store.url), within_seconds=10, what="the store", poll_seconds=0.05)
+        until(lambda: healthy(store.url), within_seconds=90, what="the store", poll_seconds=0.05)
         yield store
     finally:
         process.kill()

@@ -194,10 +194,9 @@ def test_it_says_that_nobody_else_was_asked(
 
 
 def test_a_port_where_nobody_listens_is_a_class_of_its_own(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-
-    code = load(f"http://127.0.0.1:{port}", tmp_path)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        code = load(f"http://127.0.0.1:{unused.getsockname()[1]}", tmp_path)
 
     assert code == 2
     assert set(told(tmp_path)["failures"]) == {"connect"}

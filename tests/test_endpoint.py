@@ -126,9 +126,7 @@ def test_exchange_is_recorded_once() -> None:
 def test_nobody_listening_is_data() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-
-    reply = Endpoint(f"http://127.0.0.1:{port}", "tiny").models()
+        reply = Endpoint(f"http://127.0.0.1:{unused.getsockname()[1]}", "tiny").models()
 
     assert reply.status is None
     assert (reply.error or "").startswith("connect: ")

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+import scipy
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import bootstrap
 
 from hotfire.measure.columns import Columns
 from hotfire.measure.equivalence import Equivalence, equivalence
@@ -80,7 +80,7 @@ def test_the_bound_agrees_with_scipy_where_each_second_has_one_request() -> None
         high = [np.percentile(v, 95, axis=axis, method="inverted_cdf") for v in (x, y)]
         return np.asarray(high[1] / high[0])
 
-    theirs = bootstrap(
+    theirs = scipy.stats.bootstrap(
         (after, before)[::-1], ratio, vectorized=True, confidence_level=0.9, method="percentile",
         rng=np.random.default_rng(7), n_resamples=2000,
     )  # fmt: skip

@@ -147,10 +147,9 @@ def answer_and_close(server: socket.socket) -> None:
 
 
 def test_the_watch_tells_that_nobody_answered() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-
-    [only] = watched(port, seconds=5)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        [only] = watched(unused.getsockname()[1], seconds=5)
 
     assert (only["event"], "Refused" in only["detail"]) == ("error", True)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from scipy import stats
+import scipy
 
 from hotfire.errors import InstrumentError, ProfileError
 from hotfire.measure.history import Request
@@ -132,7 +132,7 @@ def test_confidence_is_that_of_the_exact_binomial_test(count: int, of: int) -> N
 
     side = "less" if count <= 15 else "greater"
     assert trial.verdict is (Verdict.PASSED if count <= 15 else Verdict.FAILED)
-    expected = 1 - stats.binomtest(count, of, 0.05, alternative=side).pvalue
+    expected = 1 - scipy.stats.binomtest(count, of, 0.05, alternative=side).pvalue
     assert trial.confidence == pytest.approx(expected, abs=1e-9)
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import IO, Any, ClassVar
 
 import pytest
+import scipy
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from scipy.stats import binomtest
 
 from hotfire.errors import FaultNotInjected, HarnessError, LabError, ProfileError
 from hotfire.lab.cluster import logs
@@ -514,7 +514,7 @@ def test_share_of_lost_frames_is_judged_as_chance_makes_it(
     with judged:
         assert "frames lost from a to b" in lost_in_words(lost, count, ratio, "from a to b")
     # The oracle: an exact test of another module of scipy.
-    assert bool(binomtest(lost, count, ratio).pvalue > 1e-6) is proven
+    assert bool(scipy.stats.binomtest(lost, count, ratio).pvalue > 1e-6) is proven
 
 
 def pod(*, ready: str = "True", started: str = "2026-01-01T10:00:05Z") -> dict[str, Any]:

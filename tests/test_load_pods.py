@@ -2,7 +2,6 @@
 
 import json
 import math
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from hotfire.traffic.runner.rated import rated_load, rated_plan
 from hotfire.traffic.workload.plan import LoadPlan
 from tests.chaos.platform import run_directory
 from tests.fake_api import FakeApi, connect, serving
+from tests.ports import free_port
 
 PLAN = LoadPlan(url="http://gateway", model="tiny", workers=3, duration_seconds=60)
 
@@ -142,9 +142,3 @@ def test_no_pod_of_a_load_is_left_to_join_the_next(tmp_path: Path) -> None:
             workers_on_pods(plan, profile=profile, cluster=cluster, run_id="r"),
         ):
             api.put(pod)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port

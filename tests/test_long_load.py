@@ -24,7 +24,7 @@ from hotfire.traffic.runner.launch import RunningLoad
 from hotfire.traffic.witnesses.witness import compared
 from hotfire.traffic.workload.plan import LoadPlan
 
-REQUESTS, TOKENS = 4000, 100
+REQUESTS, TOKENS = 1500, 100
 S = 10**9
 
 

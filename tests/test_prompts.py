@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from scipy import stats
 
 from hotfire.errors import ProfileError
 from hotfire.traffic.workload.plan import LoadPlan
@@ -75,7 +75,7 @@ def test_uniform_lengths_are_uniform() -> None:
 
     seen = Counter(texts.max_tokens(number, texts.draws(number)) for number in range(5000))
     assert sorted(seen) == list(range(10, 20))
-    assert stats.chisquare(list(seen.values())).pvalue > 0.01
+    assert scipy.stats.chisquare(list(seen.values())).pvalue > 0.01
 
 
 def test_lognormal_lengths_have_their_median_and_spread() -> None:
@@ -83,7 +83,7 @@ def test_lognormal_lengths_have_their_median_and_spread() -> None:
     texts = Texts(load)
 
     seen = np.log([texts.words(number, texts.draws(number)) for number in range(4000)])
-    assert stats.kstest(seen, stats.norm(np.log(300), 0.4).cdf).pvalue > 0.01
+    assert scipy.stats.kstest(seen, scipy.stats.norm(np.log(300), 0.4).cdf).pvalue > 0.01
     assert len(texts.prompt(7).split()) == texts.words(7, texts.draws(7)) + 1
 
 
@@ -216,7 +216,7 @@ def test_tenants_send_by_weight_with_their_own_headers_and_model() -> None:
     texts, requests = Texts(load), Requests(load)
     names = [texts.tenant(number) for number in range(2000)]
 
-    assert stats.binomtest(names.count("gold"), 2000, 0.75).pvalue > 0.01
+    assert scipy.stats.binomtest(names.count("gold"), 2000, 0.75).pvalue > 0.01
     gold = requests.bytes(names.index("gold"))
     assert b"x-team: g" in gold
     assert b'"model":"large"' in gold

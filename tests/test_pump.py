@@ -14,7 +14,7 @@ from hotfire.traffic.process.session import Session
 from hotfire.traffic.wire.clock import Anchor
 from hotfire.traffic.workload.plan import LoadPlan
 
-ARRIVALS = 100_000
+ARRIVALS = 30_000
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +60,8 @@ def test_the_wait_for_the_last_answers_does_not_dilute_the_cpu_time() -> None:
 
         session.drain()
 
-    assert session.end().measured.cpu_ratio == pytest.approx(sending, rel=0.2)
+    # Of a sending that a busy machine stretches beyond five seconds, the busiest five count.
+    assert 0.8 * sending < session.end().measured.cpu_ratio < 1.1
 
 
 def test_others_run_while_what_was_not_sent_is_recorded() -> None:

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest, linregress, t
 
 from hotfire.measure import bands as banding
 from hotfire.measure import recovery
@@ -76,7 +76,7 @@ def recovered(
 @given(st.integers(0, 200), st.integers(1, 200))
 def test_wilson_agrees_with_scipy(successes: int, trials: int) -> None:
     successes = min(successes, trials)
-    interval = binomtest(successes, trials).proportion_ci(0.95, method="wilson")
+    interval = scipy.stats.binomtest(successes, trials).proportion_ci(0.95, method="wilson")
 
     assert recovery.wilson_lower(successes, trials) == pytest.approx(interval.low, abs=1e-12)
 
@@ -171,9 +171,9 @@ def drifting(strength: float, count: int) -> tuple[list[Request], np.ndarray]:
 def test_a_slope_is_certain_where_its_t_interval_leaves_out_zero(
     strength: float, count: int
 ) -> None:
-    assume(abs(abs(strength) - t.ppf(0.975, count - 2)) > 1e-3)
+    assume(abs(abs(strength) - scipy.stats.t.ppf(0.975, count - 2)) > 1e-3)
     rows, ttfts = drifting(strength, count)
-    line = linregress(np.arange(count), ttfts)
+    line = scipy.stats.linregress(np.arange(count), ttfts)
     drift = line.slope * (count - 1)
 
     problems = Bands.from_baseline(rows, Budgets(), MEASUREMENT).problems
@@ -192,7 +192,7 @@ def test_a_machine_that_wanders_back_and_forth_does_not_drift() -> None:
     # A slow wave: request by request its slope would be certain beyond all doubt.
     wave = [0.2 * (1 + 0.6 * math.sin(i / RATE / 60 * 3.6 * math.pi)) for i in range(60 * RATE)]
     rows = [served(i, ttft=ttft) for i, ttft in enumerate(wave)]
-    line = linregress(np.arange(len(wave)), wave)
+    line = scipy.stats.linregress(np.arange(len(wave)), wave)
     assert line.pvalue < 1e-6
 
     problems = Bands.from_baseline(rows, Budgets(), MEASUREMENT).problems

@@ -1,7 +1,9 @@
 """The instrument and the engine agree on every field, whatever the engine does to the stream."""
 
+import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -144,8 +146,13 @@ def measured(tmp_path: Path, **changes: Any) -> Mixed:  # noqa: ANN401 - fields 
     timing = ["--ttft-seconds", "0.02", "--tpot-seconds", "0.005"]
     timing += ["--stall-seconds", str(STALL_SECONDS)]
     with running_engine(*timing, "--misbehaviour", "mixed") as engine:
+        with suppress(PermissionError):
+            # As the load: what else this machine does is no matter of either's clock.
+            os.setpriority(
+                os.PRIO_PROCESS, engine.process.pid, LoadPlan.model_fields["nice"].default
+            )
         fields: dict[str, Any] = {
-            "url": engine.url, "model": "tiny", "rate_per_second": 100, "ttft_seconds": 4,
+            "url": engine.url, "model": "tiny", "rate_per_second": 60, "ttft_seconds": 4,
             "stall_seconds": 4, "deadline_seconds": 8, "max_tokens": 8, "gates": PATIENT,
             "nonce": "truth",
         }  # fmt: skip
@@ -155,5 +162,5 @@ def measured(tmp_path: Path, **changes: Any) -> Mixed:  # noqa: ANN401 - fields 
         records = engine.truth()["records"]
     rows = history.load(load.files.history)
     assert report.valid, report.instrument
-    assert len(rows) > 80 * plan.duration_seconds
+    assert len(rows) > 0.8 * plan.rate_per_second * plan.duration_seconds
     return Mixed(plan, rows, records)

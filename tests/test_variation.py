@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
+import scipy
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from hotfire.measure.variation import Variation, least_failures, power_of_failures
 
@@ -43,9 +43,9 @@ def test_the_limit_is_the_prediction_limit_of_student_s_t(seed: int, batches: in
     chance = found.chance(batches, false_alarm=0.01)
 
     spread = values.std(ddof=1) * math.sqrt(found.inflation * (1 / batches + 1 / 20))
-    assert chance == pytest.approx(stats.t.ppf(0.99, 19) * spread)
+    assert chance == pytest.approx(scipy.stats.t.ppf(0.99, 19) * spread)
     assert found.detectable(batches, false_alarm=0.01, power=0.8) == pytest.approx(
-        chance + stats.t.ppf(0.8, 19) * spread
+        chance + scipy.stats.t.ppf(0.8, 19) * spread
     )
 
 
@@ -80,8 +80,8 @@ def test_the_declared_false_alarm_is_kept_where_noise_is_normal() -> None:
 def test_a_sound_service_rarely_reaches_the_least_failures(requests: int, sound: float) -> None:
     least = least_failures(requests, sound_ratio=sound, false_alarm=0.001)
 
-    assert stats.binom.sf(least - 1, requests, sound) <= 0.001
-    assert least == 1 or stats.binom.sf(least - 2, requests, sound) > 0.001
+    assert scipy.stats.binom.sf(least - 1, requests, sound) <= 0.001
+    assert least == 1 or scipy.stats.binom.sf(least - 2, requests, sound) > 0.001
 
 
 def test_who_promises_no_failure_at_all_is_held_to_it() -> None:
@@ -92,6 +92,6 @@ def test_power_is_the_chance_to_reach_the_least_failures() -> None:
     least = least_failures(640, sound_ratio=0.001, false_alarm=0.0003)
 
     assert power_of_failures(640, least, ratio=0.02) == pytest.approx(
-        stats.binom.sf(least - 1, 640, 0.02)
+        scipy.stats.binom.sf(least - 1, 640, 0.02)
     )
     assert power_of_failures(3, 4, ratio=0.5) == 0.0

@@ -21,18 +21,13 @@ from hotfire.traffic.workload.plan import Fleet, LoadPlan
 from hotfire.waiting import until
 from tests.engine_process import EngineProcess, running_engine
 from tests.patience import PATIENT
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[EngineProcess]:
     with running_engine("--ttft-seconds", "0.02", "--tpot-seconds", "0.002") as engine:
         yield engine
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 @contextmanager
@@ -45,7 +40,7 @@ def locust(plan: LoadPlan, folder: Path, *options: str) -> Iterator[str]:
     argv += ["--web-host", "127.0.0.1", "--web-port", str(port), *options]
     with (folder / "log").open("wb") as log, subprocess.Popen(argv, stderr=log) as process:
         try:
-            until(lambda: answers(port), within_seconds=30, what="Locust's page")
+            until(lambda: answers(port), within_seconds=90, what="Locust's page")
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
@@ -88,11 +83,11 @@ def test_the_page_starts_shows_and_stops_a_load_twice(
         for name in ("load", "load-2"):
             start(page)
             path = tmp_path / f"{name}.jsonl"
-            until(partial(has_lines, path), within_seconds=30, what="rows")
-            until(lambda: requests_shown(page) > 10, within_seconds=30, what="requests on the page")
+            until(partial(has_lines, path), within_seconds=90, what="rows")
+            until(lambda: requests_shown(page) > 10, within_seconds=90, what="requests on the page")
             urllib.request.urlopen(f"{page}/stop", b"", timeout=60).close()  # noqa: S310
             end = tmp_path / f"{name}.end.json"
-            until(end.exists, within_seconds=30, what="the end of the load")
+            until(end.exists, within_seconds=90, what="the end of the load")
 
             rows = history.load(path)
             assert len(rows) == Ended.model_validate_json(end.read_bytes()).planned_until_stop
@@ -115,7 +110,7 @@ def test_a_worker_of_another_machine_joins_by_plain_locust(
         locust(plan, tmp_path, *master) as page,
         subprocess.Popen(command("--master-host", "127.0.0.1", "--master-port", str(port))) as one,
     ):
-        until(lambda: shown(page)["workers"], within_seconds=30, what="the worker")
+        until(lambda: shown(page)["workers"], within_seconds=90, what="the worker")
         start(page)
         end = tmp_path / "load.end.json"
         until(end.exists, within_seconds=60, what="the end of the load")

@@ -69,7 +69,7 @@ def test_one_way_loss_drops_that_way_only_and_ends_bfd(
 
     state = until(
         lambda: counted(agent.call("link.state", link=LINK), hook),
-        within_seconds=30,
+        within_seconds=90,
         what="BFD down and drops",
     )
     assert other not in state["drops"]

@@ -44,7 +44,7 @@ def test_heal_brings_the_link_back_and_is_safe_to_repeat(agent: Agent, node: Nod
 def test_the_agent_heals_by_itself_when_the_lease_ends(agent: Agent, node: Node) -> None:
     cut(agent, ttl_seconds=1.0)
 
-    entry = until(lambda: healed(agent, "u-1"), within_seconds=30, what="the cut healed")
+    entry = until(lambda: healed(agent, "u-1"), within_seconds=90, what="the cut healed")
 
     assert entry["observed"]["healed_because"] == "expired"
     assert "hotfire" not in node.tables()
@@ -56,7 +56,7 @@ def test_renewing_keeps_the_fault_alive_beyond_its_first_lease(agent: Agent, nod
 
     # Armed later for as long: once it is healed, the first lease of the cut is over as well.
     other = agent.call("net.block", id="u-2", ttl_seconds=5.0, **{"and": ["10.99.0.2"]})
-    until(lambda: healed(agent, "u-2"), within_seconds=30, what="what was not renewed healed")
+    until(lambda: healed(agent, "u-2"), within_seconds=90, what="what was not renewed healed")
 
     assert other["expires_at"] >= first["expires_at"]
     assert agent.call("entry", id="u-1")["state"] == "injected"

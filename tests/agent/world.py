@@ -99,7 +99,7 @@ class Agent:
         self.await_socket()
 
     def await_socket(self) -> None:
-        until(self._socket.exists, within_seconds=30, what="the agent's socket", poll_seconds=0.02)
+        until(self._socket.exists, within_seconds=90, what="the agent's socket", poll_seconds=0.02)
 
     def end(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
@@ -118,11 +118,11 @@ class Agent:
         def states() -> list[str]:
             return [one["state"] for one in self.call("link.state", link=LINK)["bfd"]]
 
-        until(lambda: states() == [state], within_seconds=30, what=f"BFD {state}")
+        until(lambda: states() == [state], within_seconds=90, what=f"BFD {state}")
 
     def reply(self, op: str, **args: object) -> dict[str, Any]:
         argv = [*self._program, "call", json.dumps({"op": op, **args})]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
         reply: dict[str, Any] = json.loads(done.stdout)
         assert done.returncode == (0 if reply["ok"] else 1)
         return reply

@@ -54,7 +54,7 @@ def playing(process: ChaosProcess) -> bool:
 
 def test_ending_it_from_another_thread_runs_the_rollbacks(process: ChaosProcess) -> None:
     def end() -> None:
-        until(lambda: playing(process), within_seconds=30, what="the method playing")
+        until(lambda: playing(process), within_seconds=90, what="the method playing")
         process.end()
 
     ender = threading.Thread(target=end)
@@ -82,7 +82,7 @@ def test_it_dies_with_a_driver_that_was_killed(process: ChaosProcess) -> None:
     )
     paths = [process.experiment, process.armed, process.journal, process.log]
     driver = subprocess.Popen([sys.executable, "-c", code, *map(str, paths)])
-    until(lambda: playing(process), within_seconds=30, what="the method playing")
+    until(lambda: playing(process), within_seconds=90, what="the method playing")
     child = _child(driver.pid)
 
     driver.send_signal(signal.SIGKILL)

@@ -30,6 +30,7 @@ from tests.chaos.platform import SYSTEM, Platform, profile_for, run_directory, w
 from tests.engine_process import running_engine
 from tests.fake_api import FakeApi, connect, serving
 
+UNFIT = ("not fit to measure", "steady state", "too noisy to judge")
 KILL = Path(__file__).parents[2] / "experiments" / "pods" / "kill-one-engine.yaml"
 
 
@@ -91,8 +92,9 @@ def test_a_killed_engine_is_proven_healed_and_judged_from_the_record_alone(stand
     assert lease.holder(stand.world.cluster, SYSTEM) is None
     assert judge_run(stand.run) == {"FLT-POD-001": judgement}
     assert "before the fault" in load.files.crosscheck.read_text()
-    # A busy machine may trip a gate of the load; the target is never blamed for that.
-    unfit = "not fit to measure" in judgement.reason or "steady state" in judgement.reason
+    # A busy machine may trip a gate of the load or hide what is to be seen; the target is never
+    # blamed for that.
+    unfit = any(words in judgement.reason for words in UNFIT)
     assert judgement.verdict is Verdict.PASSED or unfit, judgement.reason
 
 
@@ -174,7 +176,7 @@ def test_a_fault_that_is_not_armed_refuses_to_fire(stand: Stand) -> None:
         env=environment,
         cwd=journal.parent,
         check=False,
-        timeout=60,
+        timeout=300,
         capture_output=True,
     )
 
