@@ -24,7 +24,9 @@ Clients hang without it.
 import pytest
 from hotfire import Level, requirement
 
-pytestmark = requirement("{id}", Level.{level}, __doc__, source="https://x", features={features}, scope="{scope}")
+pytestmark = requirement(
+    "{id}", Level.{level}, __doc__, source="https://x", features={features}, scope="{scope}"
+)
 
 @pytest.fixture
 def broken():
