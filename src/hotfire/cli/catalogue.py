@@ -146,6 +146,7 @@ def _fault(path: Path, root: Path) -> CatalogueEntry:
             rationale=document["description"].strip(),
             source=block["source"],
             features=frozenset(block.get("features", ())),
+            cncf=block.get("cncf"),
         )
         steps = tuple(_steps(document))
     except (StopIteration, KeyError, TypeError, ValueError) as error:
