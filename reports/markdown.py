@@ -7,6 +7,7 @@ from hotfire.outcome import Outcome, outcomes
 from hotfire.rundir import BudgetRow, RunDirectory, RunInfo, file_name
 from hotfire.shown import shown
 from hotfire.verdict import Verdict
+from reports._certificate import Certificate, certificate
 from reports._head import head
 from reports._loads import instruments, percentiles, summaries
 from reports._words import because, counted, figure, label, portable
@@ -31,6 +32,7 @@ def render(run: RunDirectory) -> str:
         "",
         *(_requirements(found) if top.load is None else _budgets(top.load.budgets)),
         *_faults(found),
+        *_certificate(certificate(found)),
         *_measured(run),
     ]
     if info.notes:
@@ -98,6 +100,23 @@ def _faults(found: list[Outcome]) -> Iterator[str]:
         seen = outcome.decisive.figures
         cells = [figure(name, seen.get(name)) for name in (*names, "longest_stall_seconds")]
         yield f"| {' | '.join(map(cell, (outcome.first.id, *cells)))} |"
+
+
+def _certificate(page: Certificate | None) -> Iterator[str]:
+    if page is None:
+        return
+    yield from ("", f"## {page.title}", "", "| Number | Measured | Set | At least | Requirement |")
+    yield "|---|---:|---:|---:|---|"
+    for row in page.numbers:
+        named = f"{cell(row.name)}: `{row.field}`"
+        cells = map(cell, (row.measured, row.today, row.least, f"{row.id} {row.verdict}"))
+        yield f"| {' | '.join((named, *cells))} |"
+    if page.manifest:
+        yield from ("", "```yaml", page.manifest, "```")
+    yield from ("", "| Tried with what is set | Seen | Requirement |", "|---|---|---|")
+    for trial in page.trials:
+        cells = map(cell, (trial.what, trial.seen, f"{trial.id} {trial.verdict}"))
+        yield f"| {' | '.join(cells)} |"
 
 
 def _measured(run: RunDirectory) -> Iterator[str]:
