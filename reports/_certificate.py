@@ -164,7 +164,7 @@ def _numbers(figures: _Figures, least: _Least) -> Iterator[Number]:
         "Hang to restart",
         "livenessProbe: failureThreshold x periodSeconds, and the grace period",
         figures.told("LIF-003", "restarted_after_seconds", none="no restart"),
-        figures.told("LIF-003", "limit_seconds"),
+        figures.told("LIF-003", "promised_seconds"),
         NOTHING,
     )
     yield row(
@@ -185,7 +185,7 @@ def _numbers(figures: _Figures, least: _Least) -> Iterator[Number]:
     )
     yield row(
         "LIF-005",
-        "Grace period, for both of these",
+        "Grace period, for both as they are set",
         "terminationGracePeriodSeconds",
         NOTHING,
         figures.told("LIF-005", "least_grace_seconds"),
@@ -251,18 +251,21 @@ def _rolled_out(figures: _Figures) -> str:
 
 def _manifest(least: _Least) -> str:
     """Return the part of a pod template that these numbers decide, each as short as it may be."""
-    engine = []
+    engine: list[str] = []
     if least.startup is not None:
         failures = math.ceil(least.startup / _PERIOD_SECONDS) + 1
-        engine.append(
-            f"startupProbe: {{periodSeconds: {_PERIOD_SECONDS}, failureThreshold: {failures}}}"
-        )
+        engine += [
+            "startupProbe:  # besides what it asks",
+            f"  periodSeconds: {_PERIOD_SECONDS}",
+            f"  failureThreshold: {failures}",
+        ]
     if least.shutdown is not None:
-        engine.append(f'args: ["--shutdown-timeout={least.shutdown}"]  # besides your own')
+        engine += ["args:  # besides your own", f"  - --shutdown-timeout={least.shutdown}"]
     if least.prestop is not None:
-        engine.append(f"lifecycle: {{preStop: {{sleep: {{seconds: {least.prestop}}}}}}}")
+        engine += ["lifecycle:", "  preStop:", "    sleep:", f"      seconds: {least.prestop}"]
     if not engine:
         return ""
-    grace = [] if least.grace is None else [f"terminationGracePeriodSeconds: {least.grace}"]
     first, *rest = engine
-    return "\n".join([*grace, "containers:", f"  - {first}", *(f"    {line}" for line in rest)])
+    both = least.prestop, least.shutdown
+    grace = f"terminationGracePeriodSeconds: {sum(filter(None, both))}\n" if all(both) else ""
+    return "\n".join([f"{grace}containers:", f"  - {first}", *(f"    {line}" for line in rest)])

@@ -18,7 +18,7 @@ FIGURES: dict[str, dict[str, float | None]] = {
         "startup_budget_seconds": 90.0, "slowest_cold_start_seconds": 41.2, "needed_seconds": 61.8,
     },
     "LIF-002": {"ready_without_answer": 0, "requests_lost_meanwhile": 0},
-    "LIF-003": {"restarted_after_seconds": 21.4, "limit_seconds": 40.0},
+    "LIF-003": {"restarted_after_seconds": 21.4, "promised_seconds": 40.0},
     "LIF-005": {
         "propagation_seconds": 1.234, "longest_stream_measured_seconds": 18.3,
         "longest_stream_promised_seconds": 20.0, "least_prestop_seconds": 5.0,
@@ -82,7 +82,7 @@ def test_manifest_to_copy_keeps_what_was_measured() -> None:
     assert (probe["failureThreshold"] - 1) * probe["periodSeconds"] >= 61.8
     assert engine["args"] == ["--shutdown-timeout=20"]
     assert engine["lifecycle"]["preStop"]["sleep"]["seconds"] == 2
-    assert document["terminationGracePeriodSeconds"] == 35
+    assert document["terminationGracePeriodSeconds"] == 2 + 20
 
 
 def test_what_no_check_measured_is_said_to_be_so() -> None:
@@ -139,4 +139,4 @@ def test_both_pages_tell_it(run: RunDirectory, render: object) -> None:
 
     assert TITLE in text
     assert re.search(r"41\.2 s 90 s 61\.8 s LIF-001 passed", text)
-    assert "terminationGracePeriodSeconds: 35 containers:" in text
+    assert "terminationGracePeriodSeconds: 22 containers:" in text

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -37,9 +38,11 @@ FACTS = {
 }
 
 
-def answering(id_: str, verdict: Verdict, item: str = INFERENCE, **facts: str) -> Result:
+def answering(
+    id_: str, verdict: Verdict, item: str = INFERENCE, *, case: str = "test_it", reason: str = ""
+) -> Result:
     """Return one case of a requirement that answers an item."""
-    return result(id_, verdict, **facts).model_copy(update={"cncf": item})
+    return result(id_, verdict, case=case, reason=reason).model_copy(update={"cncf": item})
 
 
 def recorded(folder: Path, rows: Iterable[Result], version: str = "v1.36.3-gke.1") -> RunDirectory:
@@ -91,7 +94,7 @@ def submission(run: RunDirectory) -> Path:
     return written(run)
 
 
-def product(folder: Path) -> dict[str, dict[str, str]]:
+def product(folder: Path) -> dict[str, dict[str, Any]]:
     """Return the items of a submission by id."""
     spec = yaml.safe_load((folder / "PRODUCT.yaml").read_text())["spec"]
     return {f"{category}.{row['id']}": row for category, rows in spec.items() for row in rows}
