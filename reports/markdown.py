@@ -32,11 +32,11 @@ def render(run: RunDirectory) -> str:
         "",
         *(_requirements(found) if top.load is None else _budgets(top.load.budgets)),
         *_faults(found),
-        *_certificate(certificate(found)),
         *_measured(run),
     ]
     if info.notes:
         lines += ["", *(f"- {cell(note)}" for note in info.notes)]
+    lines += _certificate(certificate(found))
     return portable("\n".join(lines), run) + "\n"
 
 
