@@ -14,6 +14,7 @@ from hotfire.outcome import Outcome, outcomes
 from hotfire.rundir import BudgetRow, Event, Result, RunDirectory
 from hotfire.shown import shown
 from reports import _words
+from reports._certificate import certificate
 from reports._head import head
 from reports._lanes import window
 from reports._loads import Load, loads, other_loads, percentiles
@@ -94,6 +95,7 @@ def render(run: RunDirectory) -> str:
     return page.render(
         info=info,
         head=head(run, found),
+        certificate=certificate(found),
         outcomes=found,
         areas=areas(found),
         words=[word for word in _VERDICTS if any(_word(one) == word for one in found)],

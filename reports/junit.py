@@ -14,7 +14,7 @@ from reports._words import plain, portable
 SUFFIX = ".junit.xml"
 
 # A skipped case is green in CI: only what does not apply may be that.
-_TAGS = {
+TAGS = {
     Verdict.FAILED: "failure",
     Verdict.INCONCLUSIVE: "error",
     Verdict.NOT_APPLICABLE: "skipped",
@@ -27,12 +27,12 @@ def render(run: RunDirectory) -> str:
     info = run.info()
     cases = [case for outcome in outcomes(run.results()) for case in outcome.cases]
     cases.sort(key=lambda case: (case.kind, case.area, case.id))
-    root = Element("testsuites", {"name": _legal(f"hotfire {info.target_name}")} | _counts(cases))
+    root = Element("testsuites", {"name": legal(f"hotfire {info.target_name}")} | _counts(cases))
     for (kind, area), group in groupby(cases, key=lambda case: (case.kind, case.area)):
         members = list(group)
         folder = _FOLDERS[kind]
         stamp = info.started_at.isoformat(timespec="seconds")
-        facts = {"name": _legal(f"{folder}.{area}"), "timestamp": stamp}
+        facts = {"name": legal(f"{folder}.{area}"), "timestamp": stamp}
         suite = SubElement(root, "testsuite", facts | _counts(members))
         for case in members:
             _add_case(suite, case, instruments(run, case.id))
@@ -62,15 +62,15 @@ def _add_case(suite: Element, case: Result, measured_by: Iterable[Instrument]) -
         suite,
         "testcase",
         classname=f"{suite.get('name')}.{case.id}",
-        name=_legal(case.case),
-        file=_legal(case.nodeid.partition("::")[0]),
+        name=legal(case.case),
+        file=legal(case.nodeid.partition("::")[0]),
         time=f"{case.seconds:.3f}",
     )
     _add_properties(element, measured_by)
-    if tag := _TAGS.get(case.verdict):
-        SubElement(element, tag, message=_legal(plain(case.reason)), type=case.verdict.value)
+    if tag := TAGS.get(case.verdict):
+        SubElement(element, tag, message=legal(plain(case.reason)), type=case.verdict.value)
     lines = [f"{case.level} {case.statement}", f"source: {case.source}", *case.evidence]
-    SubElement(element, "system-out").text = _legal("\n".join(lines))
+    SubElement(element, "system-out").text = legal("\n".join(lines))
 
 
 def _add_properties(element: Element, loads: Iterable[Instrument]) -> None:
@@ -78,7 +78,7 @@ def _add_properties(element: Element, loads: Iterable[Instrument]) -> None:
     told = [(f"{one.name}: {name}", text) for one in loads for name, text in _told(one)]
     properties = SubElement(element, "properties") if told else element
     for name, text in told:
-        SubElement(properties, "property", name=_legal(name), value=_legal(text))
+        SubElement(properties, "property", name=legal(name), value=legal(text))
 
 
 def _told(load: Instrument) -> Iterator[tuple[str, str]]:
@@ -93,6 +93,6 @@ def _told(load: Instrument) -> Iterator[tuple[str, str]]:
         yield f"vllm bench {number}", line
 
 
-def _legal(text: str) -> str:
+def legal(text: str) -> str:
     """Return a text without the characters that XML cannot carry, or that nobody would see."""
     return shown(text, keep="\n\t")

@@ -7,6 +7,7 @@ from hotfire.outcome import Outcome, outcomes
 from hotfire.rundir import BudgetRow, RunDirectory, RunInfo, file_name
 from hotfire.shown import shown
 from hotfire.verdict import Verdict
+from reports._certificate import Certificate, certificate
 from reports._head import head
 from reports._loads import instruments, percentiles, summaries
 from reports._words import because, counted, figure, label, portable
@@ -23,9 +24,9 @@ def render(run: RunDirectory) -> str:
     found = outcomes(run.results())
     top = head(run, found)
     lines = [
-        f"# {_cell(top.headline)}",
+        f"# {cell(top.headline)}",
         "",
-        _cell(top.lead),
+        cell(top.lead),
         "",
         *_about(info),
         "",
@@ -34,17 +35,18 @@ def render(run: RunDirectory) -> str:
         *_measured(run),
     ]
     if info.notes:
-        lines += ["", *(f"- {_cell(note)}" for note in info.notes)]
+        lines += ["", *(f"- {cell(note)}" for note in info.notes)]
+    lines += _certificate(certificate(found))
     return portable("\n".join(lines), run) + "\n"
 
 
 def _about(info: RunInfo) -> Iterator[str]:
     began = f"{info.started_at:%Y-%m-%d %H:%M} UTC"
     run_id = file_name(info.run_id)
-    yield f"hotfire {_cell(info.tool_version)}, run `{run_id}`, {began}."
+    yield f"hotfire {cell(info.tool_version)}, run `{run_id}`, {began}."
     machine = f"{counted(info.machine.cores, 'core')}, Linux {info.machine.kernel}"
     if info.cluster is None:
-        yield _cell(f"Measured from {machine}.")
+        yield cell(f"Measured from {machine}.")
         return
     racks = {node.rack for node in info.cluster.nodes if node.rack}
     accelerators = sum(node.accelerators for node in info.cluster.nodes)
@@ -53,7 +55,7 @@ def _about(info: RunInfo) -> Iterator[str]:
     parts += [f"with {counted(accelerators, 'accelerator')}"] if accelerators else []
     about = [f"Kubernetes {info.cluster.version}, {' '.join(parts)}"]
     about += [text for text in (info.cluster.engine, info.cluster.gateway) if text]
-    yield _cell(f"Measured from {machine}, on {'; '.join(about)}.")
+    yield cell(f"Measured from {machine}, on {'; '.join(about)}.")
 
 
 def _requirements(found: list[Outcome]) -> Iterator[str]:
@@ -71,7 +73,7 @@ def _budgets(rows: Sequence[BudgetRow]) -> Iterator[str]:
         limit, measured = figure(row.name, row.limit), figure(row.name, row.measured)
         reason = "" if row.verdict is Verdict.PASSED else row.reason
         cells = (label(row.name), limit, measured, reason)
-        yield f"| {' | '.join((_strong(row.verdict), *map(_cell, cells)))} |"
+        yield f"| {' | '.join((_strong(row.verdict), *map(cell, cells)))} |"
 
 
 def _strong(verdict: Verdict) -> str:
@@ -82,8 +84,8 @@ def _row(outcome: Outcome) -> str:
     first = outcome.first
     verdict = "left out" if outcome.skipped else _strong(outcome.verdict)
     reason = "" if outcome.verdict is Verdict.PASSED else because(outcome)
-    name = first.id if outcome.is_run else _linked(first.id, first.source)
-    told = (name, _cell(first.statement), _cell(reason))
+    name = first.id if outcome.is_run else linked(first.id, first.source)
+    told = (name, cell(first.statement), cell(reason))
     return f"| {' | '.join((verdict, first.level, *told))} |"
 
 
@@ -97,7 +99,24 @@ def _faults(found: list[Outcome]) -> Iterator[str]:
         names = ("fault_window_seconds", "recovered_from_clearing_seconds", "lost_requests")
         seen = outcome.decisive.figures
         cells = [figure(name, seen.get(name)) for name in (*names, "longest_stall_seconds")]
-        yield f"| {' | '.join(map(_cell, (outcome.first.id, *cells)))} |"
+        yield f"| {' | '.join(map(cell, (outcome.first.id, *cells)))} |"
+
+
+def _certificate(page: Certificate | None) -> Iterator[str]:
+    if page is None:
+        return
+    yield from ("", f"## {page.title}", "", "| Number | Measured | Set | At least | Requirement |")
+    yield "|---|---:|---:|---:|---|"
+    for row in page.numbers:
+        named = f"{cell(row.name)}: `{row.field}`"
+        cells = map(cell, (row.measured, row.today, row.least, f"{row.id} {row.verdict}"))
+        yield f"| {' | '.join((named, *cells))} |"
+    if page.manifest:
+        yield from ("", "```yaml", page.manifest, "```")
+    yield from ("", "| Tried with what is set | Seen | Requirement |", "|---|---|---|")
+    for trial in page.trials:
+        cells = map(cell, (trial.what, trial.seen, f"{trial.id} {trial.verdict}"))
+        yield f"| {' | '.join(cells)} |"
 
 
 def _measured(run: RunDirectory) -> Iterator[str]:
@@ -108,31 +127,29 @@ def _measured(run: RunDirectory) -> Iterator[str]:
     yield "|---|---|---|---|---|"
     for one in found:
         fitness = "fit" if one.fit else "**not fit**"
-        name, *told = map(_cell, (one.name, one.trouble, one.calibration, one.engines))
+        name, *told = map(cell, (one.name, one.trouble, one.calibration, one.engines))
         yield f"| {' | '.join((name, fitness, *told))} |"
     yield from ("", "| Load | Latency | p50 | p95 | p99 |", "|---|---|---:|---:|---:|")
     for load, summary in summaries(run):
         for name, latency in summary.latencies():
-            yield f"| {_cell(load)} | {' | '.join([label(name), *percentiles(latency)])} |"
+            yield f"| {cell(load)} | {' | '.join([label(name), *percentiles(latency)])} |"
     yield ""
     for load, summary in summaries(run):
         wrong = [f"{label(kind)}: {count}" for kind, count in sorted(summary.deviations.items())]
         streamed = "; ".join([f"streamed {summary.streamed_told}", *wrong])
-        yield f"- {_cell(load)}: {_cell(streamed)}"
-    bench = [
-        f"- {_cell(one.name)}, vllm bench {_cell(line)}" for one in found for line in one.bench
-    ]
+        yield f"- {cell(load)}: {cell(streamed)}"
+    bench = [f"- {cell(one.name)}, vllm bench {cell(line)}" for one in found for line in one.bench]
     yield from ("", *bench) if bench else ()
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """Return a text on one line in which nothing is Markdown, HTML or unseen."""
     line = shown(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;")
     return _SYNTAX.sub(r"\\\g<0>", line)
 
 
-def _linked(word: str, source: str) -> str:
+def linked(word: str, source: str) -> str:
     """Return a word that leads to its source, if that is an address of the web."""
     if not _ADDRESS.fullmatch(source):
-        return _cell(word)
-    return f"[{_cell(word)}]({source})"
+        return cell(word)
+    return f"[{cell(word)}]({source})"

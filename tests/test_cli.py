@@ -53,7 +53,7 @@ def test_help_answers_at_once_and_imports_nothing_heavy() -> None:
         (["explain"], "Missing argument 'ID'"),
         (["explain", "API-999"], "no requirement 'API-999'"),
         (["report", "20200101T000000Z"], "no run '20200101T000000Z'"),
-        (["report", "--format", "pdf"], "no report format 'pdf'; there are html, json"),
+        (["report", "--format", "pdf"], "no report format 'pdf'; there are cncf, html, json"),
         (["certify", "--only", "API-999"], "no requirement or area 'API-999'; see hotfire list"),
         (["certify", "--target", "/nonexistent.yaml"], "/nonexistent.yaml: cannot be read"),
         (["heal", "--target", "/nonexistent.yaml"], "/nonexistent.yaml: no such target file"),

@@ -25,8 +25,8 @@ ALLOWED = {
     "experiments": f"pytest {_TOP} {_RUN} {_FIXTURES} hotfire.chaos hotfire.errors "
     "hotfire.evidence hotfire.experiment",
     # A report is made from a run directory, offline: nothing that reaches a target.
-    "reports": f"reports jinja2 markupsafe plotly pydantic {_TOP} {_PURE} {_RUN} hotfire.shown "
-    "hotfire.traffic.record hotfire.traffic.witnesses.vllm_bench",
+    "reports": f"reports jinja2 markupsafe plotly pydantic yaml {_TOP} {_PURE} {_RUN} "
+    "hotfire.shown hotfire.yaml_text hotfire.traffic.record hotfire.traffic.witnesses.vllm_bench",
     "fixtures": f"pytest yaml {_TOP} {_RUN} {_FIXTURES} hotfire.chaos hotfire.closing "
     "hotfire.errors hotfire.lab.kubectl_of_standing_lab hotfire.patience hotfire.traffic.runner",
     # These run where nothing is installed.

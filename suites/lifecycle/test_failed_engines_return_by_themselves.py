@@ -143,9 +143,12 @@ def test_engine_is_back_after_its_container_and_after_its_pod_were_killed(
     scratch.pod(BARE, argv=["sleep", "600"])
     bare = scratch.wait_phase(BARE, "Running")
     ground.delete(bare)
+    of_containers, of_pods = [], []
     for fleet in fleets(documents, ground.container):
-        killed(fleet, "container", ground.kill_container, ground, evidence)
-        killed(fleet, "pod", ground.delete, ground, evidence)
+        of_containers.append(killed(fleet, "container", ground.kill_container, ground, evidence))
+        of_pods.append(killed(fleet, "pod", ground.delete, ground, evidence))
+    evidence.record("back_after_container_killed_seconds", max(of_containers))
+    evidence.record("back_after_pod_killed_seconds", max(of_pods))
     # Negative control: what has no controller is gone after all that time.
     if ground.plight(bare) != "gone":
         raise HarnessError("a pod that no controller owns was deleted and is there again")
@@ -153,8 +156,8 @@ def test_engine_is_back_after_its_container_and_after_its_pod_were_killed(
 
 def killed(
     fleet: Fleet, what: str, kill: Callable[[Pod], None], ground: Ground, evidence: Evidence
-) -> None:
-    """Kill what is named of the last engine of a controller, and await the engine's return."""
+) -> float:
+    """Kill what is named of the last engine of a controller; return how long it was away."""
     limit = fleet.load_seconds + MARGIN_SECONDS
     victim = ground.serving(fleet)[-1]
     kill(victim)
@@ -170,3 +173,4 @@ def killed(
     assert fleet.kind != NAMES_ITS_PODS or victim.name in serve, (
         f"{victim.name} came back under another name, one of {', '.join(serve)}"
     )
+    return seconds

@@ -42,8 +42,12 @@ class Liveness:
     grace_seconds: float
 
     @property
+    def promised_seconds(self) -> float:
+        return self.noticed_seconds + self.grace_seconds
+
+    @property
     def limit_seconds(self) -> float:
-        return self.noticed_seconds + self.grace_seconds + MARGIN_SECONDS
+        return self.promised_seconds + MARGIN_SECONDS
 
 
 def liveness(document: Document, container: str) -> Liveness | None:
@@ -105,6 +109,7 @@ def test_engine_that_stands_still_is_restarted(engines: Engines, evidence: Evide
     restarts = {pod.name: engines.restarts(pod) - pod.restarts for pod in others}
     evidence.record("hung", {"pod": victim.name, "says": hung})
     evidence.record("restarted_after_seconds", seconds)
+    evidence.record("promised_seconds", promised.promised_seconds)
     evidence.record("limit_seconds", promised.limit_seconds)
     evidence.record("restarts_of_others", restarts)
 

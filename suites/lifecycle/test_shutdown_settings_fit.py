@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import pytest
@@ -217,6 +217,9 @@ def test_each_setting_is_long_enough(
         if (document := cluster.get("Pod", pod.namespace, pod.name))
     }
     evidence.record("settings", {name: asdict(each) for name, each in found.items()})
+    for name in (each.name for each in fields(Settings)):
+        least = min((getattr(each, name) for each in found.values()), default=None)
+        evidence.record(f"least_{name}", least)
 
     for name, each in found.items():
         assert not (why := each.problem(needs)), f"{name}: {why}"

@@ -63,6 +63,9 @@ def test_every_engine_may_take_longer_than_a_cold_start(
         for name, document in documents.items()
         if document
     }
+    least = min(budgets.values(), default=math.inf)
+    evidence.record("budgets_seconds", {name: str(value) for name, value in budgets.items()})
+    evidence.record("startup_budget_seconds", None if math.isinf(least) else least)
     starts = [measured(first_start, profile, cluster)]
     while len(starts) < COLD_STARTS:
         before = {pod.uid for pod in stack.engines()}
@@ -72,7 +75,7 @@ def test_every_engine_may_take_longer_than_a_cold_start(
         starts.append(measured(first_start, profile, cluster))
     needed = FACTOR * max(starts)
     evidence.record("cold_starts_seconds", starts)
-    evidence.record("budgets_seconds", {name: str(value) for name, value in budgets.items()})
+    evidence.record("slowest_cold_start_seconds", max(starts))
     evidence.record("needed_seconds", needed)
 
     for name, budget in budgets.items():

@@ -148,6 +148,7 @@ def _fault(path: Path, root: Path) -> CatalogueEntry:
             source=block["source"],
             features=frozenset(block.get("features", ())),
             scope=Scope(block.get("scope", Scope.FULL)),
+            cncf=block.get("cncf"),
         )
         steps = tuple(_steps(document))
     except (StopIteration, KeyError, TypeError, ValueError) as error:

@@ -13,7 +13,7 @@ from hotfire.cli.heal import Say, heal_leftovers, refuse_leftovers, target_or_la
 from hotfire.cli.histories import pack_histories
 from hotfire.cli.lab_logs import LabLogs
 from hotfire.cli.progress import Progress
-from hotfire.cli.project import format_names, project_root
+from hotfire.cli.project import document_names, project_root
 from hotfire.cli.report import write_reports
 from hotfire.cli.verdicts import print_verdicts
 from hotfire.errors import HarnessError, ProfileError
@@ -167,7 +167,7 @@ def _conclude(run: RunDirectory, status: int | None, console: Terminal) -> Confo
         notes.append(_why_it_ended(status))
     notes += pack_histories(run)
     info = run.update_info(finished_at=datetime.now(UTC), conformance=stated, notes=tuple(notes))
-    reports = write_reports(run, format_names(), folder=run.root)
+    reports = write_reports(run, document_names(), folder=run.root)
     print_verdicts(info, results)
     for path in reports:
         console.print(Text(f"  {path}"), soft_wrap=True)

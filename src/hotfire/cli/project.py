@@ -3,12 +3,13 @@
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 from hotfire.errors import HistoryError, ProfileError
+from hotfire.requirement import Requirement
 from hotfire.rundir import RunDirectory
 
 
@@ -19,6 +20,19 @@ class ReportFormat(Protocol):
 
     def render(self, run: RunDirectory) -> str:
         """Return the whole document."""
+
+
+@runtime_checkable
+class FolderFormat(Protocol):
+    """A file of reports/ that makes several files, to be handed in somewhere."""
+
+    def files(
+        self, run: RunDirectory, folder: Path, wanted: Iterable[Requirement]
+    ) -> dict[str, str]:
+        """Return the text of each file by its path below a folder, which may hold earlier ones."""
+
+    def problems(self, run: RunDirectory, folder: Path) -> list[str]:
+        """Return what is left to do before those files may be handed in."""
 
 
 def project_root() -> Path:
@@ -72,7 +86,12 @@ def format_names() -> list[str]:
     return sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
 
 
-def load_format(name: str) -> ReportFormat:
+def document_names() -> list[str]:
+    """Return the formats that every run is told in: those that make one document."""
+    return [name for name in format_names() if not isinstance(load_format(name), FolderFormat)]
+
+
+def load_format(name: str) -> ReportFormat | FolderFormat:
     """Return one format.
 
     Raises:
@@ -81,7 +100,7 @@ def load_format(name: str) -> ReportFormat:
     if name not in format_names():
         raise ProfileError(f"no report format {name!r}; there are {', '.join(format_names())}")
     _make_reports_importable(project_root() / "reports")
-    return cast("ReportFormat", importlib.import_module(f"reports.{name}"))
+    return cast("ReportFormat | FolderFormat", importlib.import_module(f"reports.{name}"))
 
 
 def _make_reports_importable(folder: Path) -> None:
