@@ -14,8 +14,8 @@ _TOP = " ".join(f"hotfire.{name}" for name in hotfire.__all__)
 _PURE = "hotfire.answer hotfire.measure hotfire.idle_times hotfire.metrics hotfire.errors"
 _RUN = "hotfire.outcome hotfire.profile hotfire.requirement hotfire.rundir hotfire.verdict"
 _FIXTURES = (
-    "fixtures hotfire.chaos.agent_client hotfire.cluster hotfire.prometheus hotfire.waiting "
-    "hotfire.traffic.runner.launch hotfire.traffic.witnesses.witness"
+    "fixtures hotfire.chaos.agent_client hotfire.chaos.fabric hotfire.cluster hotfire.prometheus hotfire.waiting "
+    "hotfire.traffic.runner.launch hotfire.traffic.witnesses.witness hotfire.traffic.workload.texts"
 )
 # A name is allowed with all that lies below it; the standard library always is.
 ALLOWED = {
@@ -27,8 +27,10 @@ ALLOWED = {
     # A report is made from a run directory, offline: nothing that reaches a target.
     "reports": f"reports jinja2 markupsafe plotly pydantic yaml {_TOP} {_PURE} {_RUN} "
     "hotfire.shown hotfire.yaml_text hotfire.traffic.record hotfire.traffic.witnesses.vllm_bench",
-    "fixtures": f"pytest yaml {_TOP} {_RUN} {_FIXTURES} hotfire.chaos hotfire.closing "
-    "hotfire.errors hotfire.lab.kubectl_of_standing_lab hotfire.patience hotfire.traffic.runner",
+    # `engine.scripted` is the text of a program that they send into a pod.
+    "fixtures": f"pytest yaml {_TOP} {_PURE} {_RUN} {_FIXTURES} hotfire.chaos hotfire.closing "
+    "hotfire.errors hotfire.lab.kubectl_of_standing_lab hotfire.patience hotfire.traffic.runner "
+    "hotfire.engine.scripted",
     # These run where nothing is installed.
     "src/hotfire/agent": "hotfire.agent",
     "src/hotfire/engine": "",
