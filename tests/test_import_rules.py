@@ -15,7 +15,7 @@ _PURE = "hotfire.answer hotfire.measure hotfire.idle_times hotfire.metrics hotfi
 _RUN = "hotfire.outcome hotfire.profile hotfire.requirement hotfire.rundir hotfire.verdict"
 _FIXTURES = (
     "fixtures hotfire.chaos.agent_client hotfire.chaos.fabric hotfire.cluster hotfire.prometheus hotfire.waiting "
-    "hotfire.traffic.runner.launch hotfire.traffic.witnesses.witness hotfire.traffic.workload.texts"
+    "hotfire.traffic.runner.launch hotfire.traffic.witnesses.witness hotfire.traffic.workload"
 )
 # A name is allowed with all that lies below it; the standard library always is.
 ALLOWED = {
