@@ -18,11 +18,14 @@ from hotfire.agent import (
     cuda,
     delay,
     disk,
+    echo,
+    flap,
     kubelet,
     link,
     loss,
     markers,
     probe,
+    reset,
     services,
     signals,
     start,
@@ -73,8 +76,11 @@ class Operations:
             "link.packet_loss": loss.PacketLoss(),
             "link.carrier_down": carrier.CarrierDown(),
             "link.rate": carrier.Rate(),
+            "link.flap": flap.Flap(),
             "link.delay": delay.Delay(),
+            "link.mangle": delay.Mangle(),
             "net.block": block.Block(),
+            "net.reset": reset.Reset(),
             "service.stop": services.Stop(),
             "process.signal": signals.Signal(),
             "gpu.health": markers.GpuHealth(),
@@ -92,8 +98,10 @@ class Operations:
             "link.state": lambda args: link.state(host, args),
             "link.probe": lambda args: probe.frames(host, args),
             "link.round_trip": lambda args: probe.round_trip(host, args),
+            "link.echoes": lambda args: echo.echoes(host, args),
             "net.lookup": lambda args: probe.lookup(host, args),
-            "net.drops": lambda args: {"drops": block.drops(host, entries.get(_id(args)))},
+            "net.connect": lambda args: probe.connect(host, args),
+            "net.drops": lambda args: _counted(block.drops(host, entries.get(_id(args)))),
             "service.state": lambda args: services.state(host, args),
             "cgroup.state": lambda args: cgroup.state(host, args),
             "gpu.list": lambda _: cuda.gpus(host),
@@ -258,6 +266,10 @@ class Operations:
         entry = self._entries.get(_id(args))
         problem = None if entry.state == HEALED else self._undo(entry)
         return {"problems": [problem] if problem else []}
+
+
+def _counted(rules: list[int]) -> dict[str, Any]:
+    return {"drops": sum(rules), "of_each_rule": rules}
 
 
 def _id(args: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ from hotfire.waiting import until
 
 NAME: Final = "hotfire-agent"
 _LABELS: Final = {"app.kubernetes.io/name": NAME}
+_LABELLED: Final = f"app.kubernetes.io/name={NAME}"
 _CODE: Final = "/opt/agent"
 _STATE: Final = "/var/lib/hotfire-agent"
 _CALL_SECONDS: Final = 40.0
@@ -45,6 +46,8 @@ class LinkState(Answer):
     carrier: bool
     received_packets: int
     sent_packets: int
+    carrier_changes: int
+    """How often the carrier came or went since the link is there."""
     drops: dict[str, int]
     """Packets our rules dropped, by direction; empty while none are installed."""
     bfd: tuple[BfdSession, ...] | None
@@ -185,16 +188,16 @@ class AgentClient:
 
     def link_state(self, node: str, link: str) -> LinkState:
         """Return what a node sees of one of its links."""
-        return _read(LinkState, self.call(node, "link.state", link=link))
+        return read_as(LinkState, self.call(node, "link.state", link=link))
 
     def device_grants(self, node: str) -> list[DeviceGrant]:
         """Return which devices a node's kubelet gave to which container."""
-        return _read(list[DeviceGrant], self.call(node, "pod_resources"))
+        return read_as(list[DeviceGrant], self.call(node, "pod_resources"))
 
     def gpus(self, node: str) -> list[Gpu]:
         """Return a node's GPUs."""
         answer = self.call(node, "gpu.list")
-        return _read(list[Gpu], answer["gpus"] if isinstance(answer, dict) else answer)
+        return read_as(list[Gpu], answer["gpus"] if isinstance(answer, dict) else answer)
 
     # Faults
 
@@ -213,15 +216,15 @@ class AgentClient:
             )
         except HarnessError as error:
             raise FaultNotInjected(f"{op} on {node}: {error}") from error
-        return _read(AgentEntry, answer)
+        return read_as(AgentEntry, answer)
 
     def entry(self, node: str, id_: str) -> AgentEntry:
         """Return one entry of a node, healed ones of this agent's life included."""
-        return _read(AgentEntry, self.call(node, "entry", id=id_))
+        return read_as(AgentEntry, self.call(node, "entry", id=id_))
 
     def entries(self, node: str) -> list[AgentEntry]:
         """Return all entries of a node."""
-        return _read(list[AgentEntry], self.call(node, "list"))
+        return read_as(list[AgentEntry], self.call(node, "list"))
 
     def open_entries(self, node: str) -> list[AgentEntry]:
         """Return the entries of a node that are not healed."""
@@ -309,7 +312,10 @@ class AgentClient:
         return self._cluster.pods(self._namespace, _LABELS)
 
     def _pod(self, node: str) -> Pod:
-        for pod in self._pods():
+        # Not all of them: a cluster may have thousands of nodes.
+        here = f"spec.nodeName={node}"
+        found = self._cluster.list("Pod", self._namespace, selector=_LABELLED, field_selector=here)
+        for pod in map(Pod.parse, found):
             if pod.node == node and pod.phase == "Running" and not pod.deleting:
                 return pod
         raise ClusterError(f"node {node} has no running agent in {self._namespace}")
@@ -418,7 +424,12 @@ def _waiting(pod: Pod) -> str:
     return ",".join(one.waiting_reason for one in pod.containers if one.waiting_reason)
 
 
-def _read(shape: type[T], answer: object) -> T:
+def read_as(shape: type[T], answer: object) -> T:
+    """Return an answer of an agent in its shape.
+
+    Raises:
+        HarnessError: it has another.
+    """
     try:
         return TypeAdapter(shape).validate_python(answer)
     except ValidationError as error:
