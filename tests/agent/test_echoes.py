@@ -1,7 +1,5 @@
 """Echoes over a link tell what became of it: what was lost, doubled, overtaken or late."""
 
-import socket
-import struct
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,8 +56,9 @@ def test_a_share_of_what_is_sent_is_spoilt_and_nothing_else(
 
     # Five standard deviations are 4.7 points. What is turned may be a bit that nobody reads.
     assert 50 < during[of] < 160
-    others = {"lost", "doubled", "overtaken", "damaged"} - {of}
-    assert all(during[other] <= 2 for other in others)
+    # The way through a process takes its time, so that what is taken may be overtaken as well.
+    others = {"lost", "doubled", "damaged"} - {of}
+    assert {during[other] for other in others} == {0}
     assert echoes(inner)[of] == 0
     assert "hotfire" not in node.tables()
 
@@ -104,19 +103,9 @@ def test_a_second_process_on_one_link_is_refused(inner: Agent) -> None:
     assert "late or spoilt already" in reply["error"]
 
 
-def test_connecting_tells_why_it_does_not_work(inner: Agent, node: Node) -> None:
+def test_connecting_tells_why_it_does_not_work(inner: Agent) -> None:
     def asked(port: int) -> str:
-        args = {"address": "127.0.0.1", "port": port, "within_seconds": 0.5}
+        args = {"address": "10.99.0.2", "port": port, "within_seconds": 0.5}
         return str(inner.call("net.connect", **args)["reason"])
 
     assert "refused" in asked(9)
-
-
-def test_the_internet_checksum_of_a_request_is_zero_once_it_is_in_place() -> None:
-    from hotfire.agent import echo  # noqa: PLC0415 - a part of it that nobody else may use
-
-    words = struct.unpack(">36H", echo._request(7, 3))
-    total = sum(words)
-
-    assert (total & 0xFFFF) + (total >> 16) == 0xFFFF
-    assert socket.ntohs(0) == 0

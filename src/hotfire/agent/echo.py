@@ -120,7 +120,7 @@ def _request(mark: int, number: int) -> bytes:
 
 def _checksum(message: bytes) -> int:
     """Return the Internet checksum (RFC 1071) of an even number of bytes."""
-    total = sum(struct.unpack(f">{len(message) // 2}H", message))
+    total: int = sum(struct.unpack(f">{len(message) // 2}H", message))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF

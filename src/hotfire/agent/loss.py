@@ -25,9 +25,9 @@ def refuse_isolation(args: dict[str, Any], others: list[Entry]) -> None:
 
 
 def drawn(args: dict[str, Any]) -> str:
-    """Return nft's condition for a random share (``ratio``) of the frames."""
-    ratio = arguments.number(args, "ratio", above=0, at_most=1)
-    return f"numgen random mod {_DRAWS} < {max(1, round(ratio * _DRAWS))}"
+    """Return nft's condition for a random share (``ratio``) of the frames; empty for all."""
+    taken = max(1, round(arguments.number(args, "ratio", above=0, at_most=1) * _DRAWS))
+    return f"numgen random mod {_DRAWS} < {taken}" if taken < _DRAWS else ""
 
 
 class SilentLoss:

@@ -58,6 +58,6 @@ def _rules(address: str, port: int) -> str:
 
 
 def _server(args: dict[str, Any]) -> tuple[str, int]:
-    [address] = arguments.networks({"address": [args.get("address")]}, "address")
+    address = arguments.address(args)
     port = round(arguments.number(args, "port", above=0, at_most=65535))
-    return address.removesuffix("/32"), port
+    return address, port
