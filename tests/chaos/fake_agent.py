@@ -1,10 +1,9 @@
 """Agents that answer what a test tells them to, and remember what they were asked."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from hotfire.chaos.agent_client import AgentClient
+from hotfire.chaos.agent_client import AgentClient, AgentEntry
 from hotfire.chaos.before import Before
 from hotfire.chaos.plan import Plan, World
 from hotfire.chaos.sighting import Scene, Sighting, SightingWord
@@ -35,17 +34,22 @@ class FakeAgent(AgentClient):
         super().__init__(world.cluster, world.profile)
         self.answers = answers
         self.asked: list[tuple[str, str]] = []
+        self.fired: list[tuple[str, str, dict[str, object]]] = []
         self._here = list(nodes)
 
     def nodes(self) -> list[str]:
         return self._here
+
+    def fire(self, node: str, op: str, id_: str, **args: object) -> AgentEntry:
+        self.fired.append((node, op, args))
+        return AgentEntry(id=id_, op=op, state="injected")
 
     def call(self, node: str, op: str, **args: object) -> object:
         self.asked.append((node, op))
         if op not in self.answers:
             raise ClusterError(f"the agent on {node} did not answer {op}")
         answer = self.answers[op]
-        return answer(node, **args) if isinstance(answer, Callable) else answer
+        return answer(node, **args) if callable(answer) else answer
 
 
 def told(world: World, answers: Answers, nodes: tuple[str, ...] = ("n1",)) -> World:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from hotfire.chaos.fault import Fault
+from hotfire.chaos.link_step import LinkStep
 from hotfire.chaos.plan import Plan, World
 from hotfire.chaos.sighting import SightingWord
 from hotfire.chaos.sightings.link_carries import LinkCarries
@@ -15,10 +16,16 @@ from hotfire.chaos.sightings.link_flapped import LinkFlapped
 from hotfire.chaos.sightings.link_late import LinkLate
 from hotfire.chaos.sightings.link_lossy import LinkLossy
 from hotfire.chaos.sightings.uplinks_whole import UplinksWhole
+from hotfire.chaos.steps import link_down as links_down
+from hotfire.chaos.steps.link_delay import LinkDelay
+from hotfire.chaos.steps.link_flap import LinkFlap
 from hotfire.chaos.steps.link_loss import LinkLoss
+from hotfire.chaos.steps.link_mangle import LinkMangle
+from hotfire.chaos.steps.link_rate import LinkRate
 from hotfire.errors import ClusterError, HarnessError
-from tests.chaos.fake_agent import ECHOES, LINK, UP, WHOLE, Answers, look, scene, told
+from tests.chaos.fake_agent import ECHOES, LINK, UP, WHOLE, Answers, FakeAgent, look, scene, told
 from tests.chaos.platform import KILL
+from tests.chaos.test_undo import entry
 
 DOWN = {**UP, "state": "Down"}
 LOST = LinkEcho(of="lost", at_least_percent=1, at_most_percent=3)
@@ -156,6 +163,41 @@ def test_a_link_that_is_not_whole_is_not_fired_at(
 ) -> None:
     with pytest.raises(HarnessError, match=f"{why}.*nothing was fired"):
         LinkLoss().require_whole(told(world, state(**state_of_link)), LINK)
+
+
+@pytest.mark.parametrize(
+    ("step", "op", "order"),
+    [
+        (LinkLoss(), "link.silent_loss", {}),
+        (LinkLoss(direction="in"), "link.one_way_loss", {"direction": "in"}),
+        (LinkLoss(percent=20), "link.packet_loss", {"direction": "both", "ratio": 0.2}),
+        (
+            LinkLoss(direction="out", percent=2),
+            "link.packet_loss",
+            {"direction": "out", "ratio": 0.02},
+        ),
+        (links_down.LinkDown(), "link.carrier_down", {}),
+        (LinkDelay(seconds=0.1), "link.delay", {"seconds": 0.1}),
+        (LinkRate(bits_per_second=1e6), "link.rate", {"bits_per_second": 1e6}),
+        (LinkMangle(how="reorder", percent=2), "link.mangle", {"how": "reorder", "ratio": 0.02}),
+        (
+            LinkFlap(down_seconds=1, up_seconds=4, times=10),
+            "link.flap",
+            {"down_seconds": 1, "up_seconds": 4, "times": 10},
+        ),
+    ],
+    ids=str,
+)
+def test_the_agent_is_ordered_what_the_word_says(
+    world: World, step: LinkStep, op: str, order: dict[str, object]
+) -> None:
+    found = told(world, {})
+
+    fired = step.fire(found, entry().model_copy(update={"target": LINK}))
+
+    assert isinstance(found.agent, FakeAgent)
+    assert found.agent.fired == [("n1", op, {"link": "up1", **order})]
+    assert fired.source == "agent on n1"
 
 
 def fault(**changes: object) -> Fault:
