@@ -47,7 +47,8 @@ def met(*packets: int) -> dict[str, Any]:
 
 def engine_scene(world: World, answers: Answers) -> Scene:
     """Return one engine that is hit, another on another node, and what agents answer."""
-    found = told(world, answers, ("n1", "n2"))
+    fired = {"id": "u-1", "op": "net.block", "state": "injected"}
+    found = told(world, {"list": [fired]} | answers, ("n1", "n2"))
     plan = EnginePods().resolve(found, "FLT-NET-007")
     whole = scene(found, *plan.targets)
     return Scene(world=found, plan=plan, entries=whole.entries, before=whole.before)
@@ -63,7 +64,8 @@ def engine_scene(world: World, answers: Answers) -> Scene:
         (PodReached(), {"net.connect": CLOSED}, "no"),
         (ConnectionsWereReset(), {"net.drops": met(0, 2)}, "yes"),
         (ConnectionsWereReset(), {"net.drops": met(0, 0)}, "no"),
-        (ConnectionsWereReset(), {"net.drops": met()}, "no"),
+        (ConnectionsWereReset(), {"list": []}, "no"),
+        (PodCutOff(), {"net.connect": CLOSED, "list": []}, "no"),
     ],
 )
 def test_the_effect_on_an_engine_is_seen_and_nothing_else(

@@ -75,14 +75,10 @@ def bits_per_second(agent: AgentClient, target: Target, *, offered: float) -> fl
 
 
 def rules(agent: AgentClient, node: str, entry_id: str) -> Rules:
-    """Return what an entry's rules have met so far."""
+    """Return what an entry's rules have met so far; where nothing was fired there are none."""
+    if entry_id not in {one.id for one in agent.entries(node)}:
+        return Rules(drops=0, of_each_rule=())
     return read_as(Rules, agent.call(node, "net.drops", id=entry_id))
-
-
-def connected(agent: AgentClient, node: str, address: str, port: int) -> str:
-    """Return why a node cannot connect to a port; empty: it can."""
-    asked = {"address": address, "port": port, "within_seconds": _ANSWER_SECONDS}
-    return read_as(Connected, agent.call(node, "net.connect", **asked)).reason
 
 
 class Connected(Answer):
@@ -90,6 +86,12 @@ class Connected(Answer):
 
     reason: str
     """Why it did not work; empty: it did."""
+
+
+def connected(agent: AgentClient, node: str, address: str, port: int) -> str:
+    """Return why a node cannot connect to a port; empty: it can."""
+    asked = {"address": address, "port": port, "within_seconds": _ANSWER_SECONDS}
+    return read_as(Connected, agent.call(node, "net.connect", **asked)).reason
 
 
 def service(agent: AgentClient, node: str, name: str) -> Service:
