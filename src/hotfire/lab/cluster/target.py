@@ -29,7 +29,14 @@ _REHASHED = {
     # The width of a window: nothing shorter is told from noise on shared cores.
     "recovery_seconds": 10.0,
 }
-_FAULT_BUDGETS = dict.fromkeys(_REHASHING, _REHASHED)
+_FAULT_BUDGETS = {
+    **dict.fromkeys(_REHASHING, _REHASHED),
+    # BFD comes and goes, and each time it is so. A fourth retransmission of one packet ends 3.0 s
+    # after the packet; 3.1 s were measured.
+    "FLT-NET-004": {**_REHASHED, "longest_stall_seconds": 3.5},
+    # Twice within seconds: the router loses the node, and takes it back.
+    "FLT-NET-006": {**_REHASHED, "error_ratio": 0.02},
+}
 
 
 def document(topology: Topology, ports: Ports) -> dict[str, Any]:
