@@ -30,3 +30,13 @@ def agent(node: Node, tmp_path: Path) -> Iterator[Agent]:
     yield agent
     if agent.process.poll() is None:
         agent.end(signal.SIGTERM)
+
+
+@pytest.fixture
+def inner(node: Node, tmp_path: Path) -> Iterator[Agent]:
+    """An agent that lives in the node's network, as a pod of the host's network does."""
+    agent = Agent(tmp_path, prefix="", birdc=node.birdc, inside=node.prefix)
+    agent.start()
+    yield agent
+    if agent.process.poll() is None:
+        agent.end(signal.SIGTERM)

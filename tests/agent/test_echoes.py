@@ -1,8 +1,6 @@
 """Echoes over a link tell what became of it: what was lost, doubled, overtaken or late."""
 
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,16 +10,6 @@ from hotfire.waiting import until
 from tests.agent.world import LINK, Agent, Node
 
 TIMES = 1000
-
-
-@pytest.fixture
-def inner(node: Node, tmp_path: Path) -> Iterator[Agent]:
-    """An agent that lives in the node's network, as a pod of the host's network does."""
-    agent = Agent(tmp_path, prefix="", birdc=node.birdc, inside=node.prefix)
-    agent.start()
-    yield agent
-    agent.process.terminate()
-    agent.process.wait(10)
 
 
 def echoes(agent: Agent) -> Any:  # noqa: ANN401 - JSON

@@ -1,28 +1,16 @@
 """A link that flaps: the kernel counts each change, and it is up whatever ends the flapping."""
 
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hotfire.agent import flapper, processes
 from hotfire.waiting import until
-from tests.agent.world import LINK, Agent, Node
+from tests.agent.world import LINK, Agent
 
 RHYTHM = {"down_seconds": 0.2, "up_seconds": 0.2, "times": 3}
 LONG = {"down_seconds": 60, "up_seconds": 60, "times": 3}
-
-
-@pytest.fixture
-def inner(node: Node, tmp_path: Path) -> Iterator[Agent]:
-    """An agent that lives in the node's network, as a pod of the host's network does."""
-    agent = Agent(tmp_path, prefix="", birdc=node.birdc, inside=node.prefix)
-    agent.start()
-    yield agent
-    if agent.process.poll() is None:
-        agent.end(signal.SIGTERM)
 
 
 def state(agent: Agent) -> Any:  # noqa: ANN401 - JSON

@@ -3,8 +3,6 @@
 import json
 import signal
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -14,16 +12,6 @@ from hotfire.waiting import until
 from tests.agent.world import LINK, Agent, Node
 
 FRAMES = 2000
-
-
-@pytest.fixture
-def inner(node: Node, tmp_path: Path) -> Iterator[Agent]:
-    """An agent that lives in the node's network, as a pod of the host's network does."""
-    agent = Agent(tmp_path, prefix="", birdc=node.birdc, inside=node.prefix)
-    agent.start()
-    yield agent
-    if agent.process.poll() is None:
-        agent.end(signal.SIGTERM)
 
 
 def shown(space: str, *argv: str) -> Any:  # noqa: ANN401 - JSON

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,15 +91,6 @@ def talkers(pod: str, node: Node) -> Iterator[tuple[Talker, Talker]]:
     yield found
     for one in found:
         one.end()
-
-
-@pytest.fixture
-def agent(node: Node, tmp_path: Path) -> Iterator[Agent]:
-    agent = Agent(tmp_path, prefix=node.prefix, birdc=node.birdc)
-    agent.start()
-    yield agent
-    agent.process.terminate()
-    agent.process.wait(10)
 
 
 def reset(agent: Agent) -> Any:  # noqa: ANN401 - JSON
