@@ -1,5 +1,6 @@
 """A pod behind a node: partitioned, and its connections reset, while the node itself reaches it."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -110,6 +111,19 @@ def test_open_connections_are_reset_and_new_ones_live(
     assert seen == ["ConnectionResetError", "answered", "answered"]
     assert counted["of_each_rule"][0] >= 1
     assert "hotfire" not in node.tables()
+
+
+def test_resets_of_a_killed_agent_end_at_its_next_start(
+    agent: Agent, node: Node, talkers: tuple[Talker, Talker]
+) -> None:
+    beyond, _ = talkers
+    reset(agent)
+    agent.end(signal.SIGKILL)
+
+    agent.start()
+
+    assert "hotfire" not in node.tables()
+    assert beyond.does("talk") == "answered"
 
 
 def test_what_the_server_says_first_resets_both_ends(agent: Agent, pod: str, node: Node) -> None:
