@@ -8,13 +8,13 @@ from pydantic import Field, JsonValue
 
 from hotfire.chaos.plan import Plan, World
 from hotfire.chaos.readings import bits_per_second
-from hotfire.chaos.sighting import Scene, Sighting, SightingWord, all_of
+from hotfire.chaos.sighting import EachTarget, Scene, Sighting
 from hotfire.chaos.together import side_by_side
 from hotfire.chaos.written import Target
 from hotfire.errors import HarnessError
 
 
-class LinkCarries(SightingWord):
+class LinkCarries(EachTarget):
     """The rate of a link, counted by its node behind the queue."""
 
     word: Literal["link-carries"] = "link-carries"
@@ -31,11 +31,8 @@ class LinkCarries(SightingWord):
                 raise HarnessError(f"{target} carries only {rate:.3g} bit/s; nothing was fired")
         return {one.uid: rate for one, rate in zip(plan.targets, found, strict=True)}
 
-    def look(self, scene: Scene) -> Sighting:
-        """Return whether every target's link carries what it should."""
-        return all_of(side_by_side(partial(self._seen, scene), scene.plan.targets))
-
-    def _seen(self, scene: Scene, target: Target) -> Sighting:
+    def look_at(self, scene: Scene, target: Target) -> Sighting:
+        """Return whether it is so of one link."""
         rate = self._rate(scene.world, target)
         words = (
             f"{target.link} of {target.node} sent {rate:.3g} bit/s of"

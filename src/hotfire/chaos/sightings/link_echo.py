@@ -8,13 +8,13 @@ from pydantic import Field, JsonValue
 
 from hotfire.chaos.plan import Plan, World
 from hotfire.chaos.readings import echoes
-from hotfire.chaos.sighting import Scene, Sighting, SightingWord, all_of
+from hotfire.chaos.sighting import EachTarget, Scene, Sighting
 from hotfire.chaos.together import side_by_side
 from hotfire.chaos.written import Target
 from hotfire.errors import HarnessError
 
 
-class LinkEcho(SightingWord):
+class LinkEcho(EachTarget):
     """A share of echoes, measured between the node and the other end of its link."""
 
     word: Literal["link-echo"] = "link-echo"
@@ -35,11 +35,8 @@ class LinkEcho(SightingWord):
                 )
         return {one.uid: percent for one, percent in zip(plan.targets, found, strict=True)}
 
-    def look(self, scene: Scene) -> Sighting:
-        """Return whether the share is within its bounds on every target's link."""
-        return all_of(side_by_side(partial(self._seen, scene), scene.plan.targets))
-
-    def _seen(self, scene: Scene, target: Target) -> Sighting:
+    def look_at(self, scene: Scene, target: Target) -> Sighting:
+        """Return whether it is so of one link."""
         now = self._percent(scene.world, target)
         words = (
             f"echoes over {target.link} of {target.node}: {now:.1f} %"

@@ -1,20 +1,18 @@
 """The carrier of a link came and went as often as it should, counted by the kernel."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Literal
 
 from pydantic import Field, JsonValue
 
 from hotfire.chaos.plan import Plan, World
-from hotfire.chaos.sighting import Scene, Sighting, SightingWord, all_of
-from hotfire.chaos.together import side_by_side
+from hotfire.chaos.sighting import EachTarget, Scene, Sighting
 from hotfire.chaos.written import Target
 from hotfire.errors import HarnessError
 from hotfire.profile import TargetProfile
 
 
-class LinkFlapped(SightingWord):
+class LinkFlapped(EachTarget):
     """Changes of a carrier since the fault was fired."""
 
     word: Literal["link-flapped"] = "link-flapped"
@@ -27,15 +25,12 @@ class LinkFlapped(SightingWord):
         """Return what the kernel has counted so far."""
         return {one.uid: _changes(world, one) for one in plan.targets}
 
-    def look(self, scene: Scene) -> Sighting:
-        """Return whether every target's link changed as often as it should."""
-        return all_of(side_by_side(partial(self._seen, scene), scene.plan.targets))
-
     def within_seconds(self, profile: TargetProfile, *, over: bool) -> float:
         """Return the time that all changes take, and the usual one to see the last of them."""
         return self.last_seconds + super().within_seconds(profile, over=over)
 
-    def _seen(self, scene: Scene, target: Target) -> Sighting:
+    def look_at(self, scene: Scene, target: Target) -> Sighting:
+        """Return whether it is so of one link."""
         before = scene.before.noted.get(target.uid)
         if not isinstance(before, int):
             raise HarnessError(f"nobody noted the carrier changes of {target} before")

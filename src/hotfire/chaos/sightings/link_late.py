@@ -8,13 +8,13 @@ from pydantic import Field, JsonValue
 
 from hotfire.chaos.plan import Plan, World
 from hotfire.chaos.readings import echoes
-from hotfire.chaos.sighting import Scene, Sighting, SightingWord, all_of
+from hotfire.chaos.sighting import EachTarget, Scene, Sighting
 from hotfire.chaos.together import side_by_side
 from hotfire.chaos.written import Target
 from hotfire.errors import HarnessError
 
 
-class LinkLate(SightingWord):
+class LinkLate(EachTarget):
     """The middle of many round trips, against what it was."""
 
     word: Literal["link-late"] = "link-late"
@@ -26,11 +26,8 @@ class LinkLate(SightingWord):
         """Return how long round trips take."""
         return round_trips(world, plan)
 
-    def look(self, scene: Scene) -> Sighting:
-        """Return whether they take longer by as much as they should, on every target's link."""
-        return all_of(side_by_side(partial(self._seen, scene), scene.plan.targets))
-
-    def _seen(self, scene: Scene, target: Target) -> Sighting:
+    def look_at(self, scene: Scene, target: Target) -> Sighting:
+        """Return whether it is so of one link."""
         more = added_seconds(scene, target)
         words = f"round trips over {target.link} of {target.node} take {more * 1e3:.1f} ms more"
         return Sighting.of(self.at_least_seconds <= more <= self.at_most_seconds, words)

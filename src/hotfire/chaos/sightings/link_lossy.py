@@ -1,29 +1,24 @@
 """All frames of a link are dropped while its carrier stays, and BFD noticed where it runs."""
 
-from functools import partial
 from typing import Final, Literal
 
 from hotfire.chaos.agent_client import LinkState
-from hotfire.chaos.sighting import Scene, Sighting, SightingWord, all_of
+from hotfire.chaos.sighting import EachTarget, Scene, Sighting
 from hotfire.chaos.targets.uplink_of_engine_node import all_up
-from hotfire.chaos.together import side_by_side
 from hotfire.chaos.written import Target
 
 _HOOKS: Final = {"in": {"ingress"}, "out": {"egress"}, "both": {"ingress", "egress"}}
 
 
-class LinkLossy(SightingWord):
+class LinkLossy(EachTarget):
     """Silent loss, seen by our own drop counters and by the node's routing."""
 
     word: Literal["link-lossy"] = "link-lossy"
     direction: Literal["in", "out", "both"] = "both"
     """Where frames are dropped, and nowhere else."""
 
-    def look(self, scene: Scene) -> Sighting:
-        """Return whether every target's link is so."""
-        return all_of(side_by_side(partial(self._seen, scene), scene.plan.targets))
-
-    def _seen(self, scene: Scene, target: Target) -> Sighting:
+    def look_at(self, scene: Scene, target: Target) -> Sighting:
+        """Return whether it is so of one link."""
         state = scene.world.agent.link_state(target.node, target.link)
         noticed = bfd_is_down(state) or scene.world.profile.fabric.routing is None
         dropping = {hook for hook, count in state.drops.items() if count > 0}

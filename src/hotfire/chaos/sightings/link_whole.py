@@ -1,22 +1,20 @@
 """Nothing is dropped on a link any more, and BFD is up where it runs."""
 
-from functools import partial
 from typing import Literal
 
-from hotfire.chaos.sighting import Scene, Sighting, SightingWord, all_of
+from hotfire.chaos.sighting import EachTarget, Scene, Sighting
 from hotfire.chaos.targets.uplink_of_engine_node import all_up
-from hotfire.chaos.together import side_by_side
 from hotfire.chaos.written import Target
 
 
-class LinkWhole(SightingWord):
+class LinkWhole(EachTarget):
     """A link as it was."""
 
     word: Literal["link-whole"] = "link-whole"
 
-    def look(self, scene: Scene) -> Sighting:
-        """Return whether every target's link is so."""
-        return all_of(side_by_side(partial(seen_whole, scene), scene.plan.targets))
+    def look_at(self, scene: Scene, target: Target) -> Sighting:
+        """Return whether a link is so."""
+        return seen_whole(scene, target)
 
 
 def seen_whole(scene: Scene, target: Target) -> Sighting:

@@ -1,29 +1,25 @@
 """The engines that were hit are Ready and can be connected to from another node."""
 
-from functools import partial
 from typing import Literal
 
 from hotfire.chaos.plan import Plan, World
 from hotfire.chaos.readings import connected
-from hotfire.chaos.sighting import Scene, Sighting, SightingWord, all_of
-from hotfire.chaos.together import side_by_side
+from hotfire.chaos.sighting import EachTarget, Scene, Sighting
 from hotfire.chaos.written import Target
 from hotfire.errors import HarnessError
 
 
-class PodReached(SightingWord):
+class PodReached(EachTarget):
     """A connection that opens."""
 
     word: Literal["pod-reached"] = "pod-reached"
 
-    def look(self, scene: Scene) -> Sighting:
-        """Return whether one opens to every target."""
-        return all_of(side_by_side(partial(_seen, scene), scene.plan.targets))
-
-
-def _seen(scene: Scene, target: Target) -> Sighting:
-    why = refusal(scene.world, scene.plan, target)
-    return Sighting.of(not why, f"a connection to {target} from another node: {why or 'opened'}")
+    def look_at(self, scene: Scene, target: Target) -> Sighting:
+        """Return whether it is so of one target."""
+        why = refusal(scene.world, scene.plan, target)
+        return Sighting.of(
+            not why, f"a connection to {target} from another node: {why or 'opened'}"
+        )
 
 
 def refusal(world: World, plan: Plan, target: Target) -> str:

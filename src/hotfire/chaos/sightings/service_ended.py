@@ -1,20 +1,18 @@
 """The process of a service is another than before, or there is none."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Literal
 
 from pydantic import JsonValue
 
 from hotfire.chaos.plan import Plan, World
 from hotfire.chaos.readings import service
-from hotfire.chaos.sighting import Scene, Sighting, SightingWord, all_of
-from hotfire.chaos.together import side_by_side
+from hotfire.chaos.sighting import EachTarget, Scene, Sighting
 from hotfire.chaos.written import Target
 from hotfire.errors import HarnessError
 
 
-class ServiceEnded(SightingWord):
+class ServiceEnded(EachTarget):
     """A service whose process is gone."""
 
     word: Literal["service-ended"] = "service-ended"
@@ -24,11 +22,8 @@ class ServiceEnded(SightingWord):
         """Return its process on each node."""
         return {one.uid: service(world.agent, one.node, self.service).pid for one in plan.targets}
 
-    def look(self, scene: Scene) -> Sighting:
-        """Return whether that process is gone on every node."""
-        return all_of(side_by_side(partial(self._seen, scene), scene.plan.targets))
-
-    def _seen(self, scene: Scene, target: Target) -> Sighting:
+    def look_at(self, scene: Scene, target: Target) -> Sighting:
+        """Return whether it is so of one link."""
         before = scene.before.noted.get(target.uid)
         if not isinstance(before, int):
             raise HarnessError(f"nobody noted a process of {self.service} on {target.node} before")
