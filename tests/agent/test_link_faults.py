@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from hotfire.agent import delay_line, processes
 from hotfire.waiting import until
 from tests.agent.world import ENTRY, LINK, Agent, Node
 
@@ -146,13 +147,20 @@ def trips(agent: Agent) -> list[float]:
     return [float(trip) for trip in answer["round_trips_seconds"] if trip is not None]
 
 
-def test_delay_of_a_killed_agent_ends_at_its_next_start(inner: Agent, node: Node) -> None:
-    inner.call("link.delay", id=ENTRY, link=LINK, seconds=0.05, ttl_seconds=30)
+@pytest.mark.parametrize(
+    ("op", "args"),
+    [("link.delay", {"seconds": 0.05}), ("link.mangle", {"how": "corrupt", "ratio": 0.5})],
+)
+def test_what_a_killed_agent_did_to_frames_ends_at_its_next_start(
+    inner: Agent, node: Node, op: str, args: dict[str, object]
+) -> None:
+    inner.call(op, id=ENTRY, link=LINK, ttl_seconds=30, **args)
     inner.end(signal.SIGKILL)
 
     inner.start()
 
     assert "hotfire" not in node.tables()
+    assert processes.of_entry(delay_line.MODULE, "u-1") == []
     assert min(trips(inner)) < 0.05
 
 
@@ -186,6 +194,8 @@ def test_block_drops_open_flows_and_counts_them(inner: Agent, node: Node) -> Non
         ("link.packet_loss", {"link": LINK, "ratio": 0.1, "directions": "in"}, "unknown"),
         ("link.one_way_loss", {"link": LINK}, "direction is one of in, out"),
         ("link.delay", {"link": LINK, "seconds": "soon"}, "takes a number"),
+        ("link.mangle", {"link": LINK, "how": "fold", "ratio": 0.1}, "how is one of"),
+        ("link.mangle", {"link": LINK, "how": "corrupt"}, "ratio takes a number"),
         ("link.rate", {"link": "no link", "bits_per_second": 1e6}, "no name of a link"),
         ("link.rate", {"link": LINK, "bits_per_second": 1}, "not above"),
         ("link.silent_loss", {"links": []}, "list of names"),

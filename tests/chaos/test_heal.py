@@ -102,7 +102,7 @@ def stumble(*_: object) -> bool:
 def test_an_entry_that_makes_its_undo_stumble_keeps_no_other_from_being_undone(
     profile: TargetProfile, api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nameless = entry("u-2").model_copy(update={"undo": Undo(step={"word": "link-silent-loss"})})
+    nameless = entry("u-2").model_copy(update={"undo": Undo(step={"word": "link-loss"})})
     monkeypatch.setattr(AgentClient, "is_ours", stumble)
     api.put(undo.config_map(entry(), SYSTEM))
     api.put(undo.config_map(nameless, SYSTEM))

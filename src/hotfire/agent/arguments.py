@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from hotfire.agent.host import OperationError
@@ -74,3 +74,11 @@ def networks(args: dict[str, Any], name: str) -> list[str]:
         return [str(IPv4Network(str(one))) for one in listed]
     except ValueError as error:
         raise OperationError(f"{name}: {error}") from error
+
+
+def address(args: dict[str, Any]) -> str:
+    """Return one IPv4 address (``address``)."""
+    try:
+        return str(IPv4Address(str(args.get("address", ""))))
+    except ValueError as error:
+        raise OperationError(f"address: {error}") from error

@@ -17,9 +17,11 @@ _BURST_BYTES, _BURST_SECONDS = 3_200, 0.01
 class CarrierDown:
     """Set a link down: both ends lose the carrier."""
 
+    known = frozenset({"link", "may_isolate"})
+
     def check(self, host: Host, args: dict[str, Any], others: list[Entry]) -> None:
         """Refuse a link that is down already, and a second cut of one node."""
-        arguments.only(args, {"link", "may_isolate"})
+        arguments.only(args, self.known)
         name = arguments.link(args)
         if "UP" not in link.attributes(host, name)["flags"]:
             raise OperationError(f"{name} is set down already; healing would set it up")

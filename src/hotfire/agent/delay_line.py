@@ -1,29 +1,54 @@
-"""Holds frames back: `python -m hotfire.agent.delay_line ENTRY LINK SECONDS MTU AGENT`, a process.
+"""Holds frames back or spoils them: `python -m hotfire.agent.delay_line ENTRY LINK FATE ...`.
 
 Standard library only. The packet filter sends what leaves a link to a tap device instead; this
 reads it there, waits, and sends it on over the link with a mark that the filter lets pass. A tap
 offers no offloads, so the kernel cuts and sums every frame before it arrives here.
 """
 
-import ctypes
 import fcntl
 import os
+import random
 import select
-import signal
 import socket
 import struct
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
+
+from hotfire.agent import children
 
 MODULE = "hotfire.agent.delay_line"
 MARK = 0x68664C44
-READY = "ready"
-_PR_SET_PDEATHSIG = 1
 _TUNSETIFF, _IFF_TAP, _IFF_NO_PI = 0x400454CA, 0x0002, 0x1000
 _SIOCSIFFLAGS, _SIOCSIFMTU, _IFF_UP, _IFF_NOARP = 0x8914, 0x8922, 0x1, 0x80
-_ETH_HEADER_BYTES = 18
+_ETH_HEADER_BYTES, _VLAN_BYTES = 14, 4
 _SO_MARK = 36
+_CHANCE = random.SystemRandom()
+
+
+def late(frame: bytes) -> list[bytes]:
+    """Return the frame as it is."""
+    return [frame]
+
+
+def corrupt(frame: bytes) -> list[bytes]:
+    """Return it with one bit turned behind its Ethernet header, where checksums must find it."""
+    spoilt = bytearray(frame)
+    spoilt[_CHANCE.randrange(_ETH_HEADER_BYTES, len(frame))] ^= 1 << _CHANCE.randrange(8)
+    return [bytes(spoilt)]
+
+
+def duplicate(frame: bytes) -> list[bytes]:
+    """Return it twice."""
+    return [frame, frame]
+
+
+FATES: dict[str, Callable[[bytes], list[bytes]]] = {
+    "late": late,
+    "corrupt": corrupt,
+    "duplicate": duplicate,
+}
 
 
 def tap_name(link: str) -> str:
@@ -32,25 +57,27 @@ def tap_name(link: str) -> str:
 
 
 def main(argv: list[str]) -> int:
-    """Hold back what comes until a signal; what waits by then is sent at once."""
-    _, link, delay, mtu, agent_pid = argv
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    if os.getppid() != int(agent_pid):
-        # Killed while this process was still starting.
-        raise SystemExit("the agent is gone")
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _leave)
+    """Take what comes until a signal; what waits by then is sent at once."""
+    _, link, fate, delay, mtu, agent_pid = argv
+    children.live_with(int(agent_pid))
     tap = _open_tap(tap_name(link), int(mtu))
     wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     wire.setsockopt(socket.SOL_SOCKET, _SO_MARK, MARK)
     wire.bind((link, 0))
-    sys.stdout.write(READY + "\n")
-    sys.stdout.flush()
-    _carry(tap, wire, delay_seconds=float(delay), largest_bytes=int(mtu) + _ETH_HEADER_BYTES)
+    children.say_ready()
+    largest = int(mtu) + _ETH_HEADER_BYTES + _VLAN_BYTES
+    _carry(tap, wire, FATES[fate], delay_seconds=float(delay), largest_bytes=largest)
     return 0
 
 
-def _carry(tap: int, wire: socket.socket, *, delay_seconds: float, largest_bytes: int) -> None:
+def _carry(
+    tap: int,
+    wire: socket.socket,
+    fate: Callable[[bytes], list[bytes]],
+    *,
+    delay_seconds: float,
+    largest_bytes: int,
+) -> None:
     waiting: deque[tuple[float, bytes]] = deque()
     try:
         while True:
@@ -58,8 +85,8 @@ def _carry(tap: int, wire: socket.socket, *, delay_seconds: float, largest_bytes
             if left is None or left > 0:
                 readable, _, _ = select.select([tap], [], [], left)
                 if readable:
-                    frame = os.read(tap, largest_bytes)
-                    waiting.append((time.monotonic() + delay_seconds, frame))
+                    due = time.monotonic() + delay_seconds
+                    waiting.extend((due, one) for one in fate(os.read(tap, largest_bytes)))
             while waiting and waiting[0][0] <= time.monotonic():
                 _send(wire, waiting.popleft()[1])
     finally:
@@ -89,10 +116,6 @@ def _set(any_socket: socket.socket, request: int, name: str, kind: str, value: i
     fcntl.ioctl(
         any_socket, request, struct.pack(f"=16s{kind}", name.encode(), value).ljust(40, b"\0")
     )
-
-
-def _leave(number: int, _frame: object) -> None:
-    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

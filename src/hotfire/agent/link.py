@@ -24,6 +24,8 @@ def state(host: Host, args: dict[str, Any]) -> dict[str, Any]:
         "received_packets": received["packets"],
         "received_bytes": received["bytes"],
         "sent_packets": sent["packets"],
+        "sent_bytes": sent["bytes"],
+        "carrier_changes": sent["carrier_changes"],
         "drops": _drops(host, link),
         "bfd": _bfd(host, link),
     }
@@ -32,7 +34,7 @@ def state(host: Host, args: dict[str, Any]) -> dict[str, Any]:
 def attributes(host: Host, link: str) -> dict[str, Any]:
     """Return what `ip` tells about a link; OperationError if it is not there."""
     found: list[dict[str, Any]] = json.loads(
-        host.run(["ip", "-j", "-s", "link", "show", "dev", link])
+        host.run(["ip", "-j", "-s", "-s", "link", "show", "dev", link])
     )
     return found[0]
 

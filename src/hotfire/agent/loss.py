@@ -10,8 +10,8 @@ from hotfire.agent.host import Host, OperationError
 _DRAWS = 10_000
 _HOOKS = {"in": ("ingress",), "out": ("egress",), "both": ("ingress", "egress")}
 _DEVICE = {"ingress": "iifname", "egress": "oifname"}
-# Faults that leave no traffic on a link.
-CUTTING = frozenset({"link.silent_loss", "link.one_way_loss", "link.carrier_down"})
+# Faults that leave no traffic on a link, for a while at least.
+CUTTING = frozenset({"link.silent_loss", "link.one_way_loss", "link.carrier_down", "link.flap"})
 
 
 def refuse_isolation(args: dict[str, Any], others: list[Entry]) -> None:
@@ -22,6 +22,12 @@ def refuse_isolation(args: dict[str, Any], others: list[Entry]) -> None:
         if entry.op in CUTTING:
             cut = arguments.links(entry.args)[0]
             raise OperationError(f"{cut} is cut already; cutting a second link isolates a node")
+
+
+def drawn(args: dict[str, Any]) -> str:
+    """Return nft's condition for a random share (``ratio``) of the frames; empty for all."""
+    taken = max(1, round(arguments.number(args, "ratio", above=0, at_most=1) * _DRAWS))
+    return f"numgen random mod {_DRAWS} < {taken}" if taken < _DRAWS else ""
 
 
 class SilentLoss:
@@ -93,5 +99,4 @@ class PacketLoss(SilentLoss):
         return _HOOKS[arguments.choice(args, "direction", _HOOKS, "both")]
 
     def share(self, args: dict[str, Any]) -> str:
-        ratio = arguments.number(args, "ratio", above=0, at_most=1)
-        return f"numgen random mod {_DRAWS} < {max(1, round(ratio * _DRAWS))}"
+        return drawn(args)

@@ -20,11 +20,14 @@ from hotfire.agent import (
     delay,
     disk,
     flows,
+    echo,
+    flap,
     kubelet,
     link,
     loss,
     markers,
     probe,
+    reset,
     services,
     signals,
     start,
@@ -75,8 +78,11 @@ class Operations:
             "link.packet_loss": loss.PacketLoss(),
             "link.carrier_down": carrier.CarrierDown(),
             "link.rate": carrier.Rate(),
+            "link.flap": flap.Flap(),
             "link.delay": delay.Delay(),
+            "link.mangle": delay.Mangle(),
             "net.block": block.Block(),
+            "net.reset": reset.Reset(),
             "service.stop": services.Stop(),
             "process.signal": signals.Signal(),
             "gpu.health": markers.GpuHealth(),
@@ -97,8 +103,10 @@ class Operations:
             "link.flows": lambda args: flows.crossing(host, args),
             "bgp.sessions": lambda _: bgp.sessions(host),
             "bgp.routes": lambda args: bgp.routes(host, args),
+            "link.echoes": lambda args: echo.echoes(host, args),
             "net.lookup": lambda args: probe.lookup(host, args),
-            "net.drops": lambda args: {"drops": block.drops(host, entries.get(_id(args)))},
+            "net.connect": lambda args: probe.connect(host, args),
+            "net.drops": lambda args: _counted(block.drops(host, entries.get(_id(args)))),
             "service.state": lambda args: services.state(host, args),
             "cgroup.state": lambda args: cgroup.state(host, args),
             "cgroup.use": lambda args: cgroup.use(host, args),
@@ -264,6 +272,10 @@ class Operations:
         entry = self._entries.get(_id(args))
         problem = None if entry.state == HEALED else self._undo(entry)
         return {"problems": [problem] if problem else []}
+
+
+def _counted(rules: list[int]) -> dict[str, Any]:
+    return {"drops": sum(rules), "of_each_rule": rules}
 
 
 def _id(args: dict[str, Any]) -> str:

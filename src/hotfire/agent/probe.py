@@ -24,15 +24,19 @@ _RCODES = {0: "ok", 2: "server failure", 3: "no such name", 5: "refused"}
 def frames(host: Host, args: dict[str, Any]) -> dict[str, Any]:
     """Send ``frames`` of ``frame_bytes`` over a link, evenly in ``seconds``; return how many left.
 
-    Only the other end's counters tell how many arrived.
+    ``passed_bytes`` is what the link itself counted meanwhile, whoever sent it. Only the other
+    end's counters tell how many arrived.
     """
     arguments.only(args, {"link", "frames", "frame_bytes", "seconds"})
     count = round(arguments.number(args, "frames", above=0, at_most=_MOST_FRAMES))
     size = round(arguments.number(args, "frame_bytes", above=59, at_most=_LARGEST_BYTES))
     seconds = arguments.number(args, "seconds", above=0, at_most=_LONGEST_SECONDS)
-    with _packet_socket(arguments.link(args), 0) as wire:
+    name = arguments.link(args)
+    before = _sent_bytes(host, name)
+    with _packet_socket(name, 0) as wire:
         head = _BROADCAST + wire.getsockname()[4] + struct.pack(">H", EXPERIMENTAL)
-        return _send_evenly(wire, head.ljust(size, b"\0"), count, seconds)
+        done = _send_evenly(wire, head.ljust(size, b"\0"), count, seconds)
+    return {**done, "passed_bytes": _sent_bytes(host, name) - before}
 
 
 def round_trip(host: Host, args: dict[str, Any]) -> dict[str, Any]:
@@ -43,7 +47,7 @@ def round_trip(host: Host, args: dict[str, Any]) -> dict[str, Any]:
     arguments.only(args, {"link", "times"})
     name = arguments.link(args)
     times = round(arguments.number(args, "times", above=0, at_most=20))
-    own, other = _ends(host, name)
+    own, other = ends(host, name)
     with _packet_socket(name, _ARP) as wire:
         return {"round_trips_seconds": [_ask(wire, own, other) for _ in range(times)]}
 
@@ -66,6 +70,22 @@ def lookup(host: Host, args: dict[str, Any]) -> dict[str, Any]:
             return {"outcome": "no answer"}
     outcome = _RCODES.get(answer[3] & 15, f"code {answer[3] & 15}")
     return {"outcome": outcome, "seconds": time.monotonic() - began}
+
+
+def connect(host: Host, args: dict[str, Any]) -> dict[str, Any]:
+    """Open a TCP connection to a port and close it; ``reason`` is empty where that worked."""
+    arguments.only(args, {"address", "port", "within_seconds"})
+    seconds = arguments.number(args, "within_seconds", above=0, at_most=_LONGEST_SECONDS)
+    port = round(arguments.number(args, "port", above=0, at_most=65535))
+    try:
+        socket.create_connection((str(args.get("address", "")), port), seconds).close()
+    except OSError as error:
+        return {"reason": str(error) or type(error).__name__}
+    return {"reason": ""}
+
+
+def _sent_bytes(host: Host, name: str) -> int:
+    return int(link.attributes(host, name)["stats64"]["tx"]["bytes"])
 
 
 def _send_evenly(wire: socket.socket, frame: bytes, count: int, seconds: float) -> dict[str, Any]:
@@ -93,7 +113,7 @@ def _packet_socket(name: str, protocol: int) -> socket.socket:
     return wire
 
 
-def _ends(host: Host, name: str) -> tuple[bytes, bytes]:
+def ends(host: Host, name: str) -> tuple[bytes, bytes]:
     """Return our own address on a link and that of its other end."""
     link.attributes(host, name)
     shown = json.loads(host.run(["ip", "-j", "-4", "address", "show", "dev", name]))

@@ -18,6 +18,7 @@ from hotfire.waiting import until
 
 NAME: Final = "hotfire-agent"
 _LABELS: Final = {"app.kubernetes.io/name": NAME}
+_LABELLED: Final = f"app.kubernetes.io/name={NAME}"
 CODE_PATH: Final = "/opt/agent"
 """Where the agent's code lies in a pod of ours."""
 _STATE: Final = "/var/lib/hotfire-agent"
@@ -51,6 +52,8 @@ class LinkState(Answer):
     carrier: bool
     received_packets: int
     sent_packets: int
+    carrier_changes: int
+    """How often the carrier came or went since the link is there."""
     drops: dict[str, int]
     """Packets our rules dropped, by direction; empty while none are installed."""
     bfd: tuple[BfdSession, ...] | None
@@ -333,7 +336,10 @@ class AgentClient:
         return self._cluster.pods(self._namespace, _LABELS)
 
     def _pod(self, node: str) -> Pod:
-        for pod in self._pods():
+        # Not all of them: a cluster may have thousands of nodes.
+        here = f"spec.nodeName={node}"
+        found = self._cluster.list("Pod", self._namespace, selector=_LABELLED, field_selector=here)
+        for pod in map(Pod.parse, found):
             if pod.node == node and pod.phase == "Running" and not pod.deleting:
                 return pod
         raise ClusterError(f"node {node} has no running agent in {self._namespace}")

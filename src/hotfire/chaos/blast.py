@@ -1,10 +1,12 @@
 """The blast radius: who exactly will be hit, and the proof that nobody else needs them."""
 
 from collections.abc import Callable
+from functools import partial
 
 from hotfire.chaos import lease, undo
 from hotfire.chaos.fault import Fault
 from hotfire.chaos.plan import Plan, World, names
+from hotfire.chaos.together import side_by_side
 from hotfire.chaos.written import Written
 from hotfire.errors import HarnessError
 
@@ -62,19 +64,30 @@ def _allowed(world: World, _fault: Fault, plan: Plan) -> str:
 
 
 def _accepted(world: World, fault: Fault, plan: Plan) -> str:
-    told = [step.rehearse(world, target) for step in fault.steps for target in plan.targets]
+    told = [
+        one
+        for step in fault.steps
+        for one in side_by_side(partial(step.rehearse, world), plan.targets)
+    ]
     return f"accepted by {', '.join(dict.fromkeys(told))}"
 
 
-def _quiet(world: World, _fault: Fault, _plan: Plan) -> str:
+def _quiet(world: World, _fault: Fault, plan: Plan) -> str:
+    """Return that nothing is broken, by the undo copies and by the nodes that will be hit.
+
+    What an agent undoes on another node has its copy in the cluster, so that nobody need be asked
+    there: a cluster may have thousands of nodes.
+    """
     namespace = world.profile.system_namespace
     found = undo.copies(world.cluster, namespace)
     if found.unreadable:
         raise HarnessError(str(found.unreadable[0]))
     if left := found.entries:
         raise HarnessError(f"{left[0].fault} is not healed yet ({left[0].id}); run `hotfire heal`")
-    for node in world.agent.nodes():
-        if entries := world.agent.open_entries(node):
+    hit = {target.node for target in plan.targets}
+    nodes = [node for node in world.agent.nodes() if node in hit]
+    for node, entries in zip(nodes, side_by_side(world.agent.open_entries, nodes), strict=True):
+        if entries:
             raise HarnessError(f"node {node} has the open entry {entries[0].id}")
     held = lease.holder(world.cluster, namespace)
     return f"no open undo entry; the lease is held by {held.run_id if held else 'nobody'}"

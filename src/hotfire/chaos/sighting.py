@@ -3,14 +3,17 @@
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Literal, NamedTuple, Self
 
 from pydantic import JsonValue
 
 from hotfire.chaos.before import Before
 from hotfire.chaos.plan import Plan, World
+from hotfire.chaos.together import side_by_side
 from hotfire.chaos.undo import UndoEntry
 from hotfire.chaos.words import Word
+from hotfire.chaos.written import Target
 from hotfire.profile import TargetProfile
 
 
@@ -64,6 +67,22 @@ class SightingWord(Word):
         """Return how long it may take to be seen: the fault, or (``over``) its end."""
         waits = profile.waits
         return waits.healing_seconds if over else waits.injection_seconds
+
+
+class EachTarget(SightingWord):
+    """Something to look for at every target, side by side."""
+
+    def look(self, scene: Scene) -> Sighting:
+        """Return whether it is seen at all of them."""
+        return all_of(side_by_side(partial(self.look_at, scene), scene.plan.targets))
+
+    @abstractmethod
+    def look_at(self, scene: Scene, target: Target) -> Sighting:
+        """Return what is seen of one target now.
+
+        Raises:
+            HarnessError: nobody could look: the same as unknown.
+        """
 
 
 def all_of(sightings: Iterable[Sighting]) -> Sighting:

@@ -2,22 +2,23 @@
 
 from typing import Literal
 
-from hotfire.chaos.sighting import Scene, Sighting, SightingWord, all_of
+from hotfire.chaos.sighting import EachTarget, Scene, Sighting
 from hotfire.chaos.targets.uplink_of_engine_node import all_up
 from hotfire.chaos.written import Target
 
 
-class LinkWhole(SightingWord):
+class LinkWhole(EachTarget):
     """A link as it was."""
 
     word: Literal["link-whole"] = "link-whole"
 
-    def look(self, scene: Scene) -> Sighting:
-        """Return whether every target's link is so."""
-        return all_of(_seen(scene, target) for target in scene.plan.targets)
+    def look_at(self, scene: Scene, target: Target) -> Sighting:
+        """Return whether a link is so."""
+        return seen_whole(scene, target)
 
 
-def _seen(scene: Scene, target: Target) -> Sighting:
+def seen_whole(scene: Scene, target: Target) -> Sighting:
+    """Return whether a target's link has carrier, drops nothing, and BFD is up."""
     state = scene.world.agent.link_state(target.node, target.link)
     up = all_up(state.bfd) or scene.world.profile.fabric.routing is None
     words = (

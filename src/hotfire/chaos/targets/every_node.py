@@ -1,0 +1,41 @@
+"""Every node with an agent, for faults that take one service from all and leave the rest."""
+
+from typing import Literal
+
+from hotfire.chaos.aim import TargetWord, spared_engines, still_serving
+from hotfire.chaos.plan import Plan, World, engines, names, pod_target
+from hotfire.chaos.written import Target
+from hotfire.errors import HarnessError
+
+
+class EveryNode(TargetWord):
+    """All nodes."""
+
+    word: Literal["every-node"] = "every-node"
+
+    def resolve(self, world: World, experiment: str) -> Plan:
+        """Return all nodes as targets, and all engines as those who must stay."""
+        nodes = sorted(set(world.agent.nodes()))
+        pods = engines(world.cluster, world.profile)
+        ready = [pod for pod in pods if pod.serving]
+        if not (nodes and ready):
+            raise HarnessError(
+                f"{experiment} needs nodes with an agent and a Ready engine;"
+                f" there are {len(nodes)} and {len(ready)}"
+            )
+        return Plan(
+            experiment=experiment,
+            at_most=len(nodes),
+            survivors=len(ready),
+            targets=tuple(Target(kind="node", name=n, uid=n, node=n) for n in nodes),
+            bystanders=tuple(pod_target(pod, world.profile) for pod in ready),
+            before=tuple(pod.uid for pod in pods),
+        )
+
+    def spared(self, world: World, plan: Plan) -> str:
+        """Return that all engines are left, and how they are reached."""
+        return f"all engines, {spared_engines(world, plan)}: {names(plan.bystanders)}"
+
+    def look_again(self, world: World, plan: Plan) -> None:
+        """Make sure that all engines are there and Ready."""
+        still_serving(engines(world.cluster, world.profile), plan)
