@@ -328,9 +328,11 @@ class Cluster:
         body: Document,
         *,
         api_version: str = "v1",
+        dry_run: bool = False,
     ) -> Document:
-        """Merge-patch one object with fixed values and return it."""
-        self._record("patch", kind, namespace, name, body=body)
+        """Merge-patch one object with fixed values and return it as it is, or would be, then."""
+        if not dry_run:
+            self._record("patch", kind, namespace, name, body=body)
 
         def patched() -> Document:
             return _plain(
@@ -340,6 +342,7 @@ class Cluster:
                     namespace=namespace,
                     content_type="application/merge-patch+json",
                     field_manager=FIELD_MANAGER,
+                    dry_run="All" if dry_run else None,
                 )
             )
 

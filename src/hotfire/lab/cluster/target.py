@@ -46,6 +46,8 @@ def document(topology: Topology, ports: Ports) -> dict[str, Any]:
         "engine": {"model": "tiny"},
         "accelerator": {"memory": "host-cgroup"},
         "stack": {"deploy": True, "overlay": "lab"},
+        # The lab is there to be broken: its gateway, its device plugins and its controllers, too.
+        "allowed_namespaces": ["hotfire-stack", "envoy-gateway-system", "kube-system"],
         "claims": ["canary", "quotas", *(["redundant-uplinks"] if topology.uplinks > 1 else [])],
         "budgets": "lab",
         "load": _LOAD,

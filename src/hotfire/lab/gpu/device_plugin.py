@@ -30,6 +30,8 @@ _DIRECTORY = Path("/var/lib/kubelet/device-plugins")
 _HOST_DEVICES = Path("/host-dev")
 _CONFIG = Path(CONFIG)
 _NUMA_NODES = Path("/sys/devices/system/node")
+# What a program did wrong on its GPU; NVIDIA's plugin does not take the GPU away for these either.
+_HARMLESS_XIDS = frozenset({13, 31, 43, 45, 68, 109})
 # Between a replica's GPU and its number, as NVIDIA's plugin writes it.
 _REPLICA = "::"
 _POLL_SECONDS = 0.5
@@ -97,7 +99,8 @@ class Plugin:
 
     def _faults(self) -> dict[str, int]:
         mine = {share.device.gpu for share in self._shares.values()}
-        return {gpu: xid for gpu, xid in xids(self._health).items() if gpu in mine}
+        told = xids(self._health)
+        return {gpu: xid for gpu, xid in told.items() if gpu in mine and xid not in _HARMLESS_XIDS}
 
     def _tell_log(self, before: dict[str, int], now: dict[str, int]) -> None:
         for gpu in now.keys() - before.keys():
