@@ -5,6 +5,7 @@ import pytest
 from hotfire.chaos.agent_client import code_digest
 from hotfire.chaos.blast import resolve
 from hotfire.chaos.plan import Plan, World
+from hotfire.chaos.sighting import SightingWord
 from hotfire.chaos.sightings.cpu_unbound import CpuUnbound
 from hotfire.chaos.sightings.crash_looping import CrashLooping
 from hotfire.chaos.sightings.engine_hung import EngineHung
@@ -23,6 +24,7 @@ from tests.fake_api import FakeApi
 
 WRITES = {"status": 200, "wrote": True, "said": ""}
 SILENT = {"status": None, "wrote": False, "said": "TimeoutError: timed out"}
+ARMED = [{"id": "u-1", "op": "process.signal", "state": "injected"}]
 RUNS, STANDS, GONE = ([{"pid": 7, "state": one}] for one in ("S", "T", ""))
 
 
@@ -53,7 +55,7 @@ def test_an_engine_hangs_when_it_stands_still_and_writes_nothing(
     world: World, plan: Plan, states: list[object], answer: object, seen: str
 ) -> None:
     before = scene(asking(world, engine_ask=WRITES), plan, EngineHung())
-    told = asking(world, process_states=states, engine_ask=answer)
+    told = asking(world, list=ARMED, process_states=states, engine_ask=answer)
 
     found = EngineHung().look(scene(told, plan, noted=before.before.noted))
 
@@ -72,11 +74,18 @@ def test_a_hang_that_nobody_can_look_at_is_unknown(world: World, plan: Plan) -> 
         EngineHung().look(scene(asking(world), plan))
 
 
+@pytest.mark.parametrize("word", [EngineHung(), ProcessesGone()])
+def test_what_was_never_ordered_did_nothing(world: World, plan: Plan, word: SightingWord) -> None:
+    sham = asking(world, list=[], process_states=HarnessError("this node has no entry u-1"))
+
+    assert word.look(scene(sham, plan)).seen == "no"
+
+
 @pytest.mark.parametrize(("states", "seen"), [(GONE, "yes"), (RUNS, "no"), ([], "no")])
 def test_killed_processes_are_gone_when_none_is_left(
     world: World, plan: Plan, states: list[object], seen: str
 ) -> None:
-    found = ProcessesGone().look(scene(asking(world, process_states=states), plan))
+    found = ProcessesGone().look(scene(asking(world, list=ARMED, process_states=states), plan))
 
     assert found.seen == seen
 
@@ -135,11 +144,15 @@ def test_a_crash_loop_takes_three_restarts_and_a_back_off(
     assert CrashLooping().look(before).seen == seen
 
 
-def test_restarts_of_before_are_no_crash_loop(world: World, platform: Platform, plan: Plan) -> None:
+def test_restarts_of_before_alone_are_no_crash_loop(
+    world: World, platform: Platform, plan: Plan
+) -> None:
     restarted(platform, 5, waiting="CrashLoopBackOff")
     before = scene(world, plan)
+    sham = CrashLooping().look(before)
+    restarted(platform, 6, waiting="CrashLoopBackOff")
 
-    assert CrashLooping().look(before).seen == "no"
+    assert (sham.seen, CrashLooping().look(before).seen) == ("no", "yes")
 
 
 def test_ending_a_crash_loop_deletes_the_pod_that_backs_off(
@@ -176,7 +189,7 @@ CPU = {"limit": "-1 100000", "periods": 10, "throttled_periods": 0}
         ("-1 100000", 40, 25, "no"),
     ],
 )
-def test_an_engine_is_throttled_when_it_waits_in_most_periods(  # noqa: PLR0913 - a table's columns
+def test_an_engine_is_throttled_when_it_waits_in_most_periods(
     world: World, plan: Plan, limit: str, periods: int, throttled: int, seen: str
 ) -> None:
     before = scene(asking(world, cgroup_cpu=CPU), plan, EngineThrottled())

@@ -83,7 +83,7 @@ def test_nothing_is_fired_at_a_node_that_was_made_anew(
     [("Unknown", ANSWERS, "yes"), ("Unknown", REFUSES, "no"), ("True", ANSWERS, "no"),
      ("False", ANSWERS, "no")],
 )  # fmt: skip
-def test_a_node_is_unknown_while_its_engines_answer(  # noqa: PLR0913 - a table's columns
+def test_a_node_is_unknown_while_its_engines_answer(
     world: World, api: FakeApi, plan: Plan, status: str, answer: object, seen: str
 ) -> None:
     api.put(node("n1", status))
@@ -180,7 +180,7 @@ def test_its_end_waits_for_the_agent_to_come_back(world: World, plan: Plan) -> N
     began = time.monotonic()
 
     class Late(dict[str, object]):
-        def get(self, key: str, default: object = None) -> object:  # type: ignore[override]
+        def get(self, key: str, default: object = None) -> object:
             late = key == "ping" and time.monotonic() - began > 0.5
             return {"code": code_digest()} if late else super().get(key, default)
 

@@ -6,6 +6,7 @@ import pytest
 
 from hotfire.chaos.blast import resolve
 from hotfire.chaos.plan import Plan, World
+from hotfire.chaos.sightings.device_plugin_back import DevicePluginBack
 from hotfire.chaos.sightings.devices_offered import DevicesOffered
 from hotfire.chaos.sightings.devices_withdrawn import DevicesWithdrawn
 from hotfire.chaos.sightings.pod_remade import PodRemade
@@ -128,7 +129,7 @@ def test_a_pod_that_nobody_owns_is_not_killed(world: World, api: FakeApi) -> Non
     plan = two_proxies(world, api)
     del api.objects["v1", "pods", INGRESS, "proxy-1"]["metadata"]["ownerReferences"]
 
-    with pytest.raises(HarnessError, match="nobody owns pod .* nobody replaces it"):
+    with pytest.raises(HarnessError, match=r"nobody owns pod .* nobody replaces it"):
         PodRemade().note(world, plan)
 
 
@@ -158,7 +159,7 @@ def test_a_device_plugin_is_known_by_the_directory_of_its_socket(
 
 
 def test_a_node_without_a_device_plugin_is_refused(world: World) -> None:
-    with pytest.raises(HarnessError, match="one device plugin was expected .* found none"):
+    with pytest.raises(HarnessError, match=r"one device plugin was expected .* found none"):
         DevicePlugin().resolve(world, "FLT-GPU-003")
 
 
@@ -209,3 +210,19 @@ def test_a_share_of_a_gpu_is_named_by_the_gpu(world: World) -> None:
     order = GpuHealth(xid=13).order(asking(world, pod_resources=[grant]), target)
 
     assert order == {"uuid": "GPU-a", "xid": 13}
+
+
+def test_a_plugin_is_back_with_its_pod_and_its_devices(world: World, api: FakeApi) -> None:
+    offer(api, 2)
+    plugin(api, "nvidia-1")
+    word = DevicePluginBack()
+    before = scene(world, DevicePlugin().resolve(world, "FLT-GPU-003"), word)
+    # Its node has not noticed yet: the count alone would say that all is well.
+    api.remove(("v1", "pods", "gpu-operator", "nvidia-1"))
+    away = word.look(before)
+    plugin(api, "nvidia-2")
+    offer(api, 0)
+    empty = word.look(before)
+    offer(api, 2)
+
+    assert (away.seen, empty.seen, word.look(before).seen) == ("no", "no", "yes")

@@ -227,7 +227,9 @@ class AgentClient:
         return _read(list[Gpu], answer["gpus"] if isinstance(answer, dict) else answer)
 
     def process_states(self, node: str, id_: str) -> list[ProcessState]:
-        """Return what the processes do that a fault on a node was aimed at."""
+        """Return what the processes do that a fault on a node was aimed at; none: nobody was."""
+        if id_ not in {entry.id for entry in self.entries(node)}:
+            return []
         answer = self.call(node, "process.states", id=id_)
         return _read(list[ProcessState], answer)
 

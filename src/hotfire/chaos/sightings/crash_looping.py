@@ -14,7 +14,11 @@ _SECONDS: Final = 90.0
 
 
 class CrashLooping(SightingWord):
-    """Three restarts more than before, and the kubelet's own word for it."""
+    """Three restarts, one of them since the fault, and the kubelet's own word for it.
+
+    Restarts of before count as well: the kubelet backs off for the longer, so that three more might
+    take many minutes.
+    """
 
     word: Literal["crash-looping"] = "crash-looping"
 
@@ -33,6 +37,7 @@ def _seen(scene: Scene, target: Target) -> Sighting:
         return Sighting("no", f"{target} was replaced, so that it crashes no more")
     pod = scene.world.cluster.pod(target.namespace, target.name)
     container = pod.container(scene.world.profile.engine.container) if pod else None
-    waits = container.waiting_reason if container else ""
-    words = f"kubelet: {count} restarts since, waiting: {waits or 'no'}"
-    return Sighting.of(count >= _LEAST_RESTARTS and waits == _BACK_OFF, words)
+    total, waits = (container.restarts, container.waiting_reason) if container else (0, "")
+    words = f"kubelet: {total} restarts, {count} of them since, waiting: {waits or 'no'}"
+    looping = total >= _LEAST_RESTARTS and count > 0 and waits == _BACK_OFF
+    return Sighting.of(looping, words)

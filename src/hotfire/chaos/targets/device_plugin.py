@@ -2,16 +2,8 @@
 
 from typing import Final, Literal
 
-from hotfire.chaos.aim import TargetWord
-from hotfire.chaos.plan import (
-    Plan,
-    World,
-    engines,
-    names,
-    other_pod_target,
-    pod_target,
-    resolve_again,
-)
+from hotfire.chaos.aim import TargetWord, plan_beside_engines
+from hotfire.chaos.plan import Plan, World, engines, names, other_pod_target, resolve_again
 from hotfire.cluster import Document, Pod
 from hotfire.errors import HarnessError
 
@@ -26,18 +18,11 @@ class DevicePlugin(TargetWord):
 
     def resolve(self, world: World, experiment: str) -> Plan:
         """Return that pod as the target; every engine is a bystander."""
-        pods = engines(world.cluster, world.profile)
-        ready = [pod for pod in pods if pod.serving]
+        ready = [pod for pod in engines(world.cluster, world.profile) if pod.serving]
         if not ready:
             raise HarnessError(f"{experiment} needs a Ready engine pod, whose node has a plugin")
         plugin = _plugin(world, ready[0].node)
-        return Plan(
-            experiment=experiment,
-            survivors=0,
-            targets=(other_pod_target(plugin),),
-            bystanders=tuple(pod_target(pod, world.profile) for pod in ready),
-            before=tuple(pod.uid for pod in pods),
-        )
+        return plan_beside_engines(world, experiment, [other_pod_target(plugin)])
 
     def spared(self, world: World, plan: Plan) -> str:
         """Return that running engines keep their devices without it."""

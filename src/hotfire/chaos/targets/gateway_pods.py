@@ -5,16 +5,8 @@ from collections.abc import Iterator
 from typing import Literal
 from urllib.parse import urlsplit
 
-from hotfire.chaos.aim import TargetWord
-from hotfire.chaos.plan import (
-    Plan,
-    World,
-    engines,
-    names,
-    other_pod_target,
-    pod_target,
-    resolve_again,
-)
+from hotfire.chaos.aim import TargetWord, plan_beside_engines
+from hotfire.chaos.plan import Plan, World, names, other_pod_target, resolve_again
 from hotfire.cluster import Document, Pod
 from hotfire.errors import HarnessError
 
@@ -36,15 +28,8 @@ class GatewayPods(TargetWord):
                 f"{experiment} needs {self.count + self.survivors} Ready pods of the gateway, there"
                 f" are {len(ready)}: a gateway of one pod has no redundancy to show"
             )
-        pods = engines(world.cluster, world.profile)
-        return Plan(
-            experiment=experiment,
-            at_most=self.count,
-            survivors=0,
-            targets=tuple(map(other_pod_target, ready[: self.count])),
-            bystanders=tuple(pod_target(pod, world.profile) for pod in pods if pod.serving),
-            before=tuple(pod.uid for pod in pods),
-        )
+        targets = list(map(other_pod_target, ready[: self.count]))
+        return plan_beside_engines(world, experiment, targets, at_most=self.count)
 
     def spared(self, world: World, plan: Plan) -> str:
         """Return which proxies are left."""

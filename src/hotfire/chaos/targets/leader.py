@@ -2,8 +2,8 @@
 
 from typing import Literal
 
-from hotfire.chaos.aim import TargetWord
-from hotfire.chaos.plan import Plan, World, engines, names, pod_target
+from hotfire.chaos.aim import TargetWord, plan_beside_engines
+from hotfire.chaos.plan import Plan, World, names
 from hotfire.chaos.written import Target
 from hotfire.cluster import Document
 from hotfire.errors import HarnessError
@@ -30,15 +30,7 @@ class Leader(TargetWord):
             )
         uid = str(found["metadata"]["uid"])
         target = Target(kind="workload", name=self.lease, namespace=self.namespace, uid=uid)
-        pods = engines(world.cluster, world.profile)
-        serving = [pod_target(pod, world.profile) for pod in pods if pod.serving]
-        return Plan(
-            experiment=experiment,
-            survivors=0,
-            targets=(target,),
-            bystanders=tuple(serving),
-            before=tuple(pod.uid for pod in pods),
-        )
+        return plan_beside_engines(world, experiment, [target])
 
     def spared(self, world: World, plan: Plan) -> str:
         """Return that pods that run need no leader."""
