@@ -1,4 +1,4 @@
-"""Another leader than before holds the Lease, and renews it."""
+"""Another leader than before holds the Lease."""
 
 from collections.abc import Mapping
 from typing import Final, Literal

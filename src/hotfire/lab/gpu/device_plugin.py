@@ -23,15 +23,13 @@ import grpc
 
 from hotfire.lab.gpu import device_api
 from hotfire.lab.gpu.device_api import KUBELET_SOCKET, M
-from hotfire.lab.gpu.gpu_device import HEALTH, LIVE, GpuDevice, scan, xids
+from hotfire.lab.gpu.gpu_device import HEALTH, LIVE, GpuDevice, broken, scan
 from hotfire.lab.gpu.gpus import CONFIG, MIG_RESOURCE_PREFIX, RESOURCE
 
 _DIRECTORY = Path("/var/lib/kubelet/device-plugins")
 _HOST_DEVICES = Path("/host-dev")
 _CONFIG = Path(CONFIG)
 _NUMA_NODES = Path("/sys/devices/system/node")
-# What a program did wrong on its GPU; NVIDIA's plugin does not take the GPU away for these either.
-_HARMLESS_XIDS = frozenset({13, 31, 43, 45, 68, 109})
 # Between a replica's GPU and its number, as NVIDIA's plugin writes it.
 _REPLICA = "::"
 _POLL_SECONDS = 0.5
@@ -99,8 +97,7 @@ class Plugin:
 
     def _faults(self) -> dict[str, int]:
         mine = {share.device.gpu for share in self._shares.values()}
-        told = xids(self._health)
-        return {gpu: xid for gpu, xid in told.items() if gpu in mine and xid not in _HARMLESS_XIDS}
+        return {gpu: xid for gpu, xid in broken(self._health).items() if gpu in mine}
 
     def _tell_log(self, before: dict[str, int], now: dict[str, int]) -> None:
         for gpu in now.keys() - before.keys():
