@@ -169,6 +169,20 @@ def test_xid_makes_one_gpu_unhealthy_with_all_its_replicas(kubelet: Kubelet, hea
 
 
 @pytest.mark.usefixtures("serving")
+def test_xid_that_a_program_caused_takes_no_gpu_away(kubelet: Kubelet, health: Path) -> None:
+    with watching(kubelet) as stream:
+        before = told(stream)
+        health.mkdir()
+        (health / "GPU-b").write_text("13")
+        (health / "GPU-a").write_text("79")
+        after = told(stream)
+
+    changed = {name for name in before if after[name] != before[name]}
+    assert changed
+    assert all("-a" in name for name in changed)
+
+
+@pytest.mark.usefixtures("serving")
 @pytest.mark.parametrize("words", ["mig=1g.10gb*2"], indirect=True)
 def test_xid_of_a_gpu_makes_its_mig_instances_unhealthy(kubelet: Kubelet, health: Path) -> None:
     health.mkdir()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hotfire.errors import LabError
-from hotfire.lab.gpu.gpu_device import encode, scan, xids
+from hotfire.lab.gpu.gpu_device import broken, encode, scan, xids
 from hotfire.lab.gpu.gpu_labels import labels
 from hotfire.lab.gpu.gpus import GpuSharing
 from hotfire.lab.machine.worker import node_object
@@ -122,3 +122,10 @@ def test_health_files_are_read_as_xids(tmp_path: Path) -> None:
 
     assert xids(tmp_path) == {"GPU-a": 79, "GPU-b": 0}
     assert xids(tmp_path / "absent") == {}
+
+
+def test_a_gpu_is_not_broken_by_what_a_program_did(tmp_path: Path) -> None:
+    (tmp_path / "GPU-a").write_text("79")
+    (tmp_path / "GPU-b").write_text("13")
+
+    assert broken(tmp_path) == {"GPU-a": 79}

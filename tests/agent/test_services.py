@@ -222,6 +222,38 @@ def test_only_the_named_process_of_a_container_stands_still(
     await_state(engine.pid, "R", "S")
 
 
+def test_all_processes_stand_still_where_none_is_called_so_and_that_is_asked_for(
+    tmp_path: Path, container: tuple[str, list[subprocess.Popen[bytes]]]
+) -> None:
+    name, pair = container
+    operations = Operations(Host((), Path("/")), Entries(tmp_path))
+    what = {"op": "process.signal", "signal": "STOP", "process": "VLLM::EngineCore"}
+    ids = {"container_id": name, "pod_uid": "p-1", "id": "u-1", "ttl_seconds": 60}
+    with pytest.raises(OperationError, match="no such process"):
+        operations.answer({**what, **ids})
+
+    operations.answer({**what, **ids, "or_all": True})
+
+    for process in pair:
+        await_state(process.pid, "T")
+    operations.heal_all()
+
+
+def test_what_became_of_signalled_processes_is_told(
+    tmp_path: Path, container: tuple[str, list[subprocess.Popen[bytes]]]
+) -> None:
+    name, (engine, _) = container
+    operations = Operations(Host((), Path("/")), Entries(tmp_path))
+    what = {"op": "process.signal", "signal": "KILL", "process": "engine-core"}
+    ids = {"container_id": name, "pod_uid": "p-1", "id": "u-1", "ttl_seconds": 60}
+
+    operations.answer({**what, **ids})
+    engine.wait(10)
+
+    told = operations.answer({"op": "process.states", "id": "u-1"})
+    assert told == [{"pid": engine.pid, "state": ""}]
+
+
 def test_signals_other_than_stop_and_kill_are_refused(
     operations: Operations, supervisor: Supervisor
 ) -> None:

@@ -10,8 +10,10 @@ from hotfire.chaos import actions, probes
 from hotfire.chaos.armed import VARIABLE, Armed, Shot
 from hotfire.chaos.before import logged_since, observed, recorded
 from hotfire.chaos.blast import prove, resolve
+from hotfire.chaos.fault import Fault
 from hotfire.chaos.lease import RunLease
 from hotfire.chaos.plan import World
+from hotfire.chaos.sightings.devices_offered import DevicesOffered
 from hotfire.chaos.undo import Undo, UndoEntry, UndoJournal
 from hotfire.errors import HarnessError
 from hotfire.rundir import RunDirectory
@@ -33,10 +35,12 @@ def run(tmp_path: Path, world: World) -> Iterator[RunDirectory]:
         yield found
 
 
-def armed(world: World, run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> Shot:
+def armed(
+    world: World, run: RunDirectory, monkeypatch: pytest.MonkeyPatch, fault: Fault = KILL
+) -> Shot:
     """Return a fault that is planned and armed for this process, but not fired."""
-    plan = resolve(world, KILL)
-    prove(world, KILL, plan)
+    plan = resolve(world, fault)
+    prove(world, fault, plan)
     entry = UndoEntry(
         id="u-1", at=datetime.now(UTC), run_id=run.info().run_id, cluster_uid="c", fault=FAULT,
         target=plan.targets[0], undo=Undo(step={"word": "pod-kill"}, ready=2), expires_at=None,
@@ -45,7 +49,7 @@ def armed(world: World, run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> S
     quick = world.profile.waits.model_copy(update={"injection_seconds": 0.5})
     profile = world.profile.model_copy(update={"waits": quick})
     told = Armed(
-        fault=KILL, plan=plan, entries=(entry,), profile=profile, run_directory=run.root,
+        fault=fault, plan=plan, entries=(entry,), profile=profile, run_directory=run.root,
         history=run.history_path(FAULT),
     )  # fmt: skip
     path = run.write_text("journals/armed.json", told.model_dump_json())
@@ -123,6 +127,19 @@ def test_nothing_is_fired_once_the_survivors_are_gone(
     with pytest.raises(HarnessError, match="survivors are not Ready any more"):
         actions.inject()
     assert run.events() == []
+
+
+def test_what_the_end_is_known_by_is_noted_before_the_order(
+    world: World, api: FakeApi, platform: Platform, run: RunDirectory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    status = {"allocatable": {"nvidia.com/gpu": "2"}}
+    api.put({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}, "status": status})
+    shot = armed(world, run, monkeypatch, KILL.model_copy(update={"gone": DevicesOffered()}))
+
+    actions.inject()
+
+    assert recorded(run.events(), shot.plan).noted == {"devices": {"n1": 2}}
 
 
 def test_restarts_before_the_order_are_not_the_faults(

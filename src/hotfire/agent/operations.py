@@ -12,10 +12,12 @@ from typing import Any, Protocol, runtime_checkable
 
 from hotfire.agent import (
     arguments,
+    ask,
     bgp,
     block,
     carrier,
     cgroup,
+    crash_loop,
     cuda,
     delay,
     disk,
@@ -27,13 +29,14 @@ from hotfire.agent import (
     loss,
     markers,
     probe,
+    quota,
     reset,
     services,
     signals,
     start,
 )
 from hotfire.agent.entries import HEALED, INJECTED, LONGEST_LEASE_SECONDS, Entries, Entry
-from hotfire.agent.hogs import CgroupHog, DeviceHog, Hog
+from hotfire.agent.hogs import CgroupHog, DeviceHog
 from hotfire.agent.host import Host, OperationError, say
 
 _HERE = Path(__file__).parent
@@ -55,6 +58,14 @@ class Aimed(Protocol):
     """A fault whose undo needs more than what was asked for; it is written before the deed."""
 
     def aim(self, host: Host, args: dict[str, Any]) -> dict[str, Any]: ...
+
+
+@runtime_checkable
+class Observing(Protocol):
+    """A fault that is looked at again and again while it lasts."""
+
+    def observe(self, entry: Entry) -> tuple[dict[str, Any], bool]:
+        """Return what it told since, and whether it has ended by itself."""
 
 
 class Operations:
@@ -85,10 +96,12 @@ class Operations:
             "net.reset": reset.Reset(),
             "service.stop": services.Stop(),
             "process.signal": signals.Signal(),
+            "process.crash_loop": crash_loop.CrashLoop(),
             "gpu.health": markers.GpuHealth(),
             "store.mode": markers.StoreMode(),
             "disk.fill": disk.Fill(),
             "cgroup.hog": CgroupHog(),
+            "cgroup.cpu_quota": quota.CpuQuota(),
             "device.hog": DeviceHog(),
         }
         self._answers: dict[str, Callable[[dict[str, Any]], object]] = {
@@ -108,8 +121,11 @@ class Operations:
             "net.connect": lambda args: probe.connect(host, args),
             "net.drops": lambda args: _counted(block.drops(host, entries.get(_id(args)))),
             "service.state": lambda args: services.state(host, args),
+            "process.states": lambda args: signals.states(entries.get(_id(args))),
+            "engine.ask": ask.engine,
             "cgroup.state": lambda args: cgroup.state(host, args),
             "cgroup.use": lambda args: cgroup.use(host, args),
+            "cgroup.cpu": lambda args: quota.state(host, args),
             "gpu.list": lambda _: cuda.gpus(host),
             "pod_resources": lambda _: kubelet.pod_resources(host),
             "list": lambda _: [asdict(entry) for entry in entries.all()],
@@ -154,7 +170,7 @@ class Operations:
         """Note what running faults told, and end those whose time is over."""
         for entry in self._entries.open():
             fault = self._faults.get(entry.op)
-            if isinstance(fault, Hog) and entry.state == INJECTED:
+            if isinstance(fault, Observing) and entry.state == INJECTED:
                 self._note(fault, entry)
         for entry in self._entries.expired():
             if time.monotonic() >= self._pauses.get(entry.id, (0.0, 0.0))[0]:
@@ -211,7 +227,7 @@ class Operations:
         if self._code and start.digest(_HERE) != self._code:
             raise OperationError("nothing was fired: the agent's code was changed since it started")
 
-    def _note(self, fault: Hog, entry: Entry) -> None:
+    def _note(self, fault: Observing, entry: Entry) -> None:
         try:
             observed, ended = fault.observe(entry)
         except Exception as error:  # noqa: BLE001 - see the head of this module

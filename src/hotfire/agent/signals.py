@@ -8,7 +8,7 @@ from hotfire.agent.entries import Entry, boot_id
 from hotfire.agent.host import Host, OperationError
 
 _SIGNALS = {"STOP": signal.SIGSTOP, "KILL": signal.SIGKILL}
-_KNOWN = {"signal", "service", "container_id", "pod_uid", "process"}
+_KNOWN = {"signal", "service", "container_id", "pod_uid", "process", "or_all"}
 
 
 class Signal:
@@ -16,7 +16,7 @@ class Signal:
 
     Who gets it is written into the entry first: undone is what we did, to those very processes. The
     processes are a ``service``'s main one, or those of a container whose command line holds
-    ``process`` (all where none is named).
+    ``process`` (all where none is named; with ``or_all`` also where none is called so).
     """
 
     def check(self, host: Host, args: dict[str, Any], others: list[Entry]) -> None:
@@ -60,8 +60,17 @@ def targets(host: Host, args: dict[str, Any]) -> list[int]:
         found = services.pid(host, arguments.service(args))
         return [found] if found else []
     part = str(args.get("process", ""))
-    group = cgroup.find(host, args)
-    return [pid for pid in group.processes if part in " ".join(processes.words(pid))]
+    there = cgroup.find(host, args).processes
+    called = [pid for pid in there if part in " ".join(processes.words(pid))]
+    return there if args.get("or_all") and not called else called
+
+
+def states(entry: Entry) -> list[dict[str, Any]]:
+    """Return what each process that an entry names does now: the kernel's letter; empty: gone."""
+    return [
+        {"pid": one.pid, "state": processes.state(one.pid) if processes.there(one) else ""}
+        for one in _aimed(entry)
+    ]
 
 
 def _aimed(entry: Entry) -> list[processes.Process]:

@@ -21,8 +21,8 @@ def inject() -> str:
     for step in shot.fault.steps:
         for target in shot.plan.targets:
             step.require_whole(shot.world, target)
-    seen = shot.fault.seen
-    noted = seen.note(shot.world, shot.plan)
+    seen, gone = shot.fault.seen, shot.fault.gone
+    noted = {**gone.note(shot.world, shot.plan), **seen.note(shot.world, shot.plan)}
     there = before.observed(shot.world, shot.plan, log=seen.reads_log, noted=noted)
     first = None
     for entry in shot.entries:

@@ -23,6 +23,8 @@ CODE_PATH: Final = "/opt/agent"
 """Where the agent's code lies in a pod of ours."""
 _STATE: Final = "/var/lib/hotfire-agent"
 _CALL_SECONDS: Final = 40.0
+# An engine that serves writes a token in a fraction of it; what stands still does not at all.
+_TOKEN_SECONDS: Final = 4.0
 _FOLDER: Final = Path(inspect.getfile(hotfire.agent)).parent
 T = TypeVar("T")
 
@@ -102,6 +104,34 @@ class ContainerUse(Answer):
     processor_ns: int
     """Processor time since it started."""
     at_ns: int
+
+
+class ProcessState(Answer):
+    """A process that a fault was aimed at."""
+
+    pid: int
+    state: str
+    """The kernel's letter (T: it stands still); empty: it is gone."""
+
+
+class EngineAnswer(Answer):
+    """What an engine said to one request for one token."""
+
+    status: int | None
+    """Of HTTP; None: no answer in time."""
+    wrote: bool
+    """Whether a token came."""
+    said: str = ""
+
+
+class CpuState(Answer):
+    """What a container may use of its node's CPUs."""
+
+    limit: str
+    """Quota and period in microseconds, as the kernel writes them."""
+    periods: int
+    throttled_periods: int
+    """In which it had used up its quota and had to wait."""
 
 
 class Gpu(Answer):
@@ -219,6 +249,25 @@ class AgentClient:
         answer = self.call(node, "gpu.list")
         return read(list[Gpu], answer["gpus"] if isinstance(answer, dict) else answer)
 
+    def process_states(self, node: str, id_: str) -> list[ProcessState]:
+        """Return what the processes do that a fault on a node was aimed at; none: nobody was."""
+        if id_ not in {entry.id for entry in self.entries(node)}:
+            return []
+        answer = self.call(node, "process.states", id=id_)
+        return read(list[ProcessState], answer)
+
+    def ask_engine(self, node: str, address: str) -> EngineAnswer:
+        """Return what an engine says to a node that asks it for one token, past any gateway."""
+        engine = self._profile.engine
+        order = {"address": address, "port": engine.port, "model": engine.model}
+        answer = self.call(node, "engine.ask", within_seconds=_TOKEN_SECONDS, **order)
+        return read(EngineAnswer, answer)
+
+    def cpu_state(self, node: str, *, pod_uid: str, container_id: str) -> CpuState:
+        """Return how a container of a node stands with its CPU quota."""
+        answer = self.call(node, "cgroup.cpu", pod_uid=pod_uid, container_id=container_id)
+        return read(CpuState, answer)
+
     # Faults
 
     def fire(self, node: str, op: str, id_: str, **args: object) -> AgentEntry:
@@ -241,6 +290,19 @@ class AgentClient:
             why = entry.observed.healed_because
             raise FaultNotInjected(f"{op} on {node} was undone at once: {why}; see the agent's log")
         return entry
+
+    def fire_unheard(self, node: str, op: str, id_: str, *, seconds: float, **args: object) -> None:
+        """Give an order that may cut the way by which its answer would come; it lasts that long.
+
+        Raises:
+            FaultNotInjected: the agent refused.
+        """
+        try:
+            self._call(node, op, {"id": id_, "ttl_seconds": seconds, **args})
+        except ClusterError:
+            return  # Whether it was carried out is for a sighting to tell.
+        except HarnessError as error:
+            raise FaultNotInjected(f"{op} on {node}: {error}") from error
 
     def entry(self, node: str, id_: str) -> AgentEntry:
         """Return one entry of a node, healed ones of this agent's life included."""

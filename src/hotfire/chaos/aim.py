@@ -13,6 +13,7 @@ from hotfire.chaos.plan import (
 )
 from hotfire.chaos.reach import shown_reachable
 from hotfire.chaos.words import Word
+from hotfire.chaos.written import Target
 from hotfire.cluster import Pod, selects
 from hotfire.errors import HarnessError
 
@@ -93,6 +94,21 @@ def plan_engines(
         bystanders=tuple(pod_target(pod, profile) for pod in ready[count:]),
         before=tuple(pod.uid for pod in pods),
         ready=len(ready),
+    )
+
+
+def plan_beside_engines(
+    world: World, experiment: str, targets: Sequence[Target], *, at_most: int = 1
+) -> Plan:
+    """Return a plan that hits no engine: every Ready one is a bystander, none has to come back."""
+    pods = engines(world.cluster, world.profile)
+    return Plan(
+        experiment=experiment,
+        at_most=at_most,
+        survivors=0,
+        targets=tuple(targets),
+        bystanders=tuple(pod_target(pod, world.profile) for pod in pods if pod.serving),
+        before=tuple(pod.uid for pod in pods),
     )
 
 

@@ -28,7 +28,7 @@ class Before(Written):
     last_logged: dict[str, str] = Field(default_factory=dict)
     """When each target's engine last wrote to its log, by its node's clock; empty: never."""
     noted: dict[str, JsonValue] = Field(default_factory=dict)
-    """What the fault's sighting wanted to remember."""
+    """What the fault's sightings wanted to remember, by names that say the same to both."""
 
 
 def observed(

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from hotfire.chaos.agent_client import AgentClient
 from hotfire.chaos.written import Target, Written
-from hotfire.cluster import Cluster, Pod
+from hotfire.cluster import Cluster, Container, Pod
 from hotfire.errors import HarnessError
 from hotfire.profile import TargetProfile
 from hotfire.rundir import RunDirectory
@@ -59,6 +59,21 @@ def pod_target(pod: Pod, profile: TargetProfile, **besides: str) -> Target:
     container = pod.container(profile.engine.container)
     if container is None:
         raise HarnessError(f"{pod.name} has no container {profile.engine.container}")
+    return _target(pod, container, **besides)
+
+
+def other_pod_target(pod: Pod) -> Target:
+    """Return a pod that is no engine as a target, known by its first container.
+
+    Raises:
+        HarnessError: it has no container yet.
+    """
+    if not pod.containers:
+        raise HarnessError(f"{pod.namespace}/{pod.name} has no container yet")
+    return _target(pod, pod.containers[0])
+
+
+def _target(pod: Pod, container: Container, **besides: str) -> Target:
     facts = {
         "name": pod.name,
         "namespace": pod.namespace,

@@ -353,7 +353,8 @@ class Cluster:
         Raises:
             Conflict: an object of this name lives under another uid.
         """
-        self._record("patch", kind, namespace, name, body=body)
+        if not dry_run:
+            self._record("patch", kind, namespace, name, body=body)
         options = {"dry_run": "All"} if dry_run else {}
 
         def patched() -> Document:

@@ -4,9 +4,8 @@ from typing import Literal
 
 from hotfire.chaos.plan import World
 from hotfire.chaos.step import Fired, NodeStep
+from hotfire.chaos.targets.engine_devices import device_of
 from hotfire.chaos.undo import UndoEntry
-from hotfire.chaos.written import Target
-from hotfire.errors import FaultNotInjected
 
 
 class MemoryHog(NodeStep):
@@ -20,13 +19,4 @@ class MemoryHog(NodeStep):
         if world.profile.accelerator.memory == "host-cgroup":
             order = {"pod_uid": target.uid, "container_id": target.container_id}
             return self.ordered(world, entry, "cgroup.hog", order)
-        return self.ordered(world, entry, "device.hog", {"uuid": _device(world, target)})
-
-
-def _device(world: World, target: Target) -> str:
-    resource = world.profile.accelerator.resource
-    for grant in world.agent.device_grants(target.node):
-        mine = (grant.namespace, grant.pod) == (target.namespace, target.name)
-        if mine and grant.resource == resource and grant.device_ids:
-            return grant.device_ids[0]
-    raise FaultNotInjected(f"the kubelet gave {target} no {resource}; set accelerator.resource")
+        return self.ordered(world, entry, "device.hog", {"uuid": device_of(world, target)})

@@ -4,7 +4,8 @@ from typing import Literal
 
 from hotfire.chaos.aim import EngineTargetWord, plan_engines
 from hotfire.chaos.plan import Plan, World
-from hotfire.errors import HarnessError
+from hotfire.chaos.written import Target
+from hotfire.errors import FaultNotInjected, HarnessError
 
 
 class EngineDevices(EngineTargetWord):
@@ -23,6 +24,20 @@ class EngineDevices(EngineTargetWord):
         spared = super().spared(world, plan)
         _require_exclusive(world, plan)
         return spared
+
+
+def device_of(world: World, target: Target) -> str:
+    """Return the id of the first accelerator that the kubelet gave to a target's pod.
+
+    Raises:
+        FaultNotInjected: it gave none.
+    """
+    resource = world.profile.accelerator.resource
+    for grant in world.agent.device_grants(target.node):
+        mine = (grant.namespace, grant.pod) == (target.namespace, target.name)
+        if mine and grant.resource == resource and grant.device_ids:
+            return grant.device_ids[0]
+    raise FaultNotInjected(f"the kubelet gave {target} no {resource}; set accelerator.resource")
 
 
 def _require_exclusive(world: World, plan: Plan) -> None:

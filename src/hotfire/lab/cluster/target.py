@@ -52,8 +52,9 @@ def document(topology: Topology, ports: Ports) -> dict[str, Any]:
     return {
         "name": "hotfire lab",
         "kubeconfig": "kubeconfig",
+        # The lab is there to be broken: its gateway, its device plugins and its controllers, too.
         "allowed_namespaces": [
-            "hotfire-stack",
+            *("hotfire-stack", "kube-system"),
             *sorted({each["namespace"] for each in _COMPONENTS.values()}),
         ],
         "components": _COMPONENTS,

@@ -23,7 +23,7 @@ import grpc
 
 from hotfire.lab.gpu import device_api
 from hotfire.lab.gpu.device_api import KUBELET_SOCKET, M
-from hotfire.lab.gpu.gpu_device import HEALTH, LIVE, GpuDevice, scan, xids
+from hotfire.lab.gpu.gpu_device import HEALTH, LIVE, GpuDevice, broken, scan
 from hotfire.lab.gpu.gpus import CONFIG, MIG_RESOURCE_PREFIX, RESOURCE
 
 _DIRECTORY = Path("/var/lib/kubelet/device-plugins")
@@ -97,7 +97,7 @@ class Plugin:
 
     def _faults(self) -> dict[str, int]:
         mine = {share.device.gpu for share in self._shares.values()}
-        return {gpu: xid for gpu, xid in xids(self._health).items() if gpu in mine}
+        return {gpu: xid for gpu, xid in broken(self._health).items() if gpu in mine}
 
     def _tell_log(self, before: dict[str, int], now: dict[str, int]) -> None:
         for gpu in now.keys() - before.keys():

@@ -23,7 +23,7 @@ import grpc
 
 from hotfire.lab.gpu import dra_api
 from hotfire.lab.gpu.dra_api import D, R
-from hotfire.lab.gpu.gpu_device import HEALTH, LIVE, GpuDevice, scan, xids
+from hotfire.lab.gpu.gpu_device import HEALTH, LIVE, GpuDevice, broken, scan
 from hotfire.lab.gpu.gpus import RESOURCE
 
 DRIVER = "gpu.nvidia.com"
@@ -230,7 +230,7 @@ def main() -> None:
     servers = serve(driver)
     while not stop.wait(_POLL_SECONDS):
         try:
-            driver.publish(xids(HEALTH))
+            driver.publish(broken(HEALTH))
         except OSError as error:
             _log.warning("not published: %s", error)
     for server in servers:

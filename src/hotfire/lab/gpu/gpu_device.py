@@ -14,7 +14,9 @@ SECTOR_BYTES = 512
 IMAGE_BYTES = 4096
 MULTIPROCESSORS = 132
 HEALTH = Path("/var/lib/hotfire/gpu-health")
-"""A file named after a GPU's UUID holds the Xid that makes it unhealthy, in decimal."""
+"""A file named after a GPU's UUID holds the Xid of its error, in decimal."""
+# What a program did wrong on its GPU; NVIDIA's device plugin takes no GPU away for these.
+_HARMLESS_XIDS = frozenset({13, 31, 43, 45, 68, 109})
 LIVE = Path("/run/hotfire/gpus")
 """A directory for each device's UUID; its file says what the device is doing right now."""
 LIVE_FILE = "state.json"
@@ -88,10 +90,15 @@ def _number(path: Path) -> int:
 
 
 def xids(directory: Path) -> dict[str, int]:
-    """Return the GPUs marked unhealthy and their Xids; 0 where the file holds no number."""
+    """Return the GPUs that have an error and their Xids; 0 where the file holds no number."""
     if not directory.is_dir():
         return {}
     return {path.name: _xid(path) for path in directory.iterdir()}
+
+
+def broken(directory: Path) -> dict[str, int]:
+    """Return the GPUs that are not to be given out, and their Xids."""
+    return {gpu: xid for gpu, xid in xids(directory).items() if xid not in _HARMLESS_XIDS}
 
 
 def _xid(path: Path) -> int:

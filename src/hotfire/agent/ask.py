@@ -1,0 +1,48 @@
+"""One request for one token, straight at an engine, past everything that stands before it."""
+
+import http.client
+import json
+from ipaddress import IPv4Address
+from typing import Any
+
+from hotfire.agent import arguments
+from hotfire.agent.host import OperationError
+
+_PATH = "/v1/completions"
+_LONGEST_SECONDS = 5.0
+_MOST_BYTES = 1 << 20
+
+
+def engine(args: dict[str, Any]) -> dict[str, Any]:
+    """Return the HTTP status of ``address`` and ``port`` (None: no answer), and whether it wrote.
+
+    ``within_seconds`` bounds each step of the exchange. What went wrong is told in ``said``.
+    """
+    arguments.only(args, {"address", "port", "model", "within_seconds"})
+    host, port = _address(args), round(arguments.number(args, "port", above=0, at_most=65535))
+    seconds = arguments.number(args, "within_seconds", above=0, at_most=_LONGEST_SECONDS)
+    body = json.dumps({"model": str(args.get("model", "")), "prompt": "x", "max_tokens": 1})
+    connection = http.client.HTTPConnection(host, port, timeout=seconds)
+    try:
+        connection.request("POST", _PATH, body, {"content-type": "application/json"})
+        reply = connection.getresponse()
+        wrote = reply.status == http.HTTPStatus.OK and _wrote(reply.read(_MOST_BYTES))
+    except (OSError, http.client.HTTPException) as error:
+        return {"status": None, "wrote": False, "said": f"{type(error).__name__}: {error}"}
+    finally:
+        connection.close()
+    return {"status": reply.status, "wrote": wrote, "said": ""}
+
+
+def _wrote(body: bytes) -> bool:
+    try:
+        return bool(json.loads(body)["choices"])
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _address(args: dict[str, Any]) -> str:
+    try:
+        return str(IPv4Address(str(args.get("address", ""))))
+    except ValueError as error:
+        raise OperationError(f"address: {error}") from error

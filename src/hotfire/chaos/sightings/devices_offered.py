@@ -1,0 +1,31 @@
+"""Every node offers as many accelerators as before."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import JsonValue
+
+from hotfire.chaos.plan import Plan, World
+from hotfire.chaos.sighting import Scene, Sighting, SightingWord, all_of
+from hotfire.chaos.sightings.devices_withdrawn import devices, devices_before, noted_devices
+from hotfire.chaos.written import Target
+
+
+class DevicesOffered(SightingWord):
+    """As many are allocatable on each target's node."""
+
+    word: Literal["devices-offered"] = "devices-offered"
+
+    def note(self, world: World, plan: Plan) -> Mapping[str, JsonValue]:
+        """Return how many each node offered before."""
+        return noted_devices(world, plan)
+
+    def look(self, scene: Scene) -> Sighting:
+        """Return whether they are."""
+        return all_of(_seen(scene, target) for target in scene.plan.targets)
+
+
+def _seen(scene: Scene, target: Target) -> Sighting:
+    before, now = devices_before(scene, target.node), devices(scene.world, target.node)
+    words = f"API server: {target.node} offers {now} accelerators, before {before}"
+    return Sighting.of(now >= before, words)

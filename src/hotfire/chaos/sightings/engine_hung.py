@@ -1,0 +1,59 @@
+"""An engine's processes stand still, and it writes no token to who asks it past any gateway."""
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+from pydantic import JsonValue
+
+from hotfire.chaos.agent_client import EngineAnswer
+from hotfire.chaos.plan import Plan, World
+from hotfire.chaos.sighting import Scene, Sighting, SightingWord, all_of
+from hotfire.chaos.written import Target
+from hotfire.errors import HarnessError
+
+_STOPPED: Final = "T"
+
+
+class EngineHung(SightingWord):
+    """State T by the kernel's word, and no progress by the engine's.
+
+    One token is asked for, since an engine that is stuck may go on saying that it is healthy and
+    that nothing runs.
+    """
+
+    word: Literal["engine-hung"] = "engine-hung"
+
+    def note(self, world: World, plan: Plan) -> Mapping[str, JsonValue]:
+        """Return that each target wrote a token before.
+
+        Raises:
+            HarnessError: one did not; its silence afterwards would prove nothing.
+        """
+        for target in plan.targets:
+            answer = _asked(world, target)
+            if not answer.wrote:
+                said = answer.said or f"HTTP {answer.status}"
+                raise HarnessError(f"{target} wrote no token before the fault: {said}")
+        return {"wrote": [target.uid for target in plan.targets]}
+
+    def look(self, scene: Scene) -> Sighting:
+        """Return whether every target hangs."""
+        return all_of(_seen(scene, target) for target in scene.plan.targets)
+
+
+def _seen(scene: Scene, target: Target) -> Sighting:
+    found = scene.world.agent.process_states(target.node, scene.entry_of(target.uid).id)
+    told = ", ".join(f"{one.pid} {one.state or 'gone'}" for one in found) or "none"
+    if not found or any(one.state != _STOPPED for one in found):
+        return Sighting("no", f"agent on {target.node}: processes {told}")
+    answer = _asked(scene.world, target)
+    said = "a token" if answer.wrote else answer.said or f"HTTP {answer.status}"
+    words = f"agent on {target.node}: processes {told}; asked for a token it says: {said}"
+    return Sighting.of(not answer.wrote, words)
+
+
+def _asked(world: World, target: Target) -> EngineAnswer:
+    pod = world.cluster.pod(target.namespace, target.name)
+    if pod is None or pod.uid != target.uid:
+        raise HarnessError(f"{target} is gone, so nobody can ask it")
+    return world.agent.ask_engine(target.node, pod.ip)

@@ -1,0 +1,62 @@
+"""An engine waits for CPU time that its quota does not give it."""
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+from pydantic import JsonValue
+
+from hotfire.chaos.agent_client import CpuState
+from hotfire.chaos.plan import Plan, World
+from hotfire.chaos.sighting import Scene, Sighting, SightingWord, all_of
+from hotfire.chaos.written import Target
+from hotfire.errors import HarnessError
+
+_LEAST_PERIODS: Final = 5
+
+
+class EngineThrottled(SightingWord):
+    """The kernel made it wait in most periods since the fault, by its counters."""
+
+    word: Literal["engine-throttled"] = "engine-throttled"
+
+    def note(self, world: World, plan: Plan) -> Mapping[str, JsonValue]:
+        """Return each target's limit and counters before."""
+        return noted_cpus(world, plan)
+
+    def look(self, scene: Scene) -> Sighting:
+        """Return whether every target waits."""
+        return all_of(_seen(scene, target) for target in scene.plan.targets)
+
+
+def noted_cpus(world: World, plan: Plan) -> dict[str, JsonValue]:
+    """Return how each target stands with its CPU quota, for ``cpu_before``."""
+    return {"cpus": {one.uid: cpu(world, one).model_dump() for one in plan.targets}}
+
+
+def cpu_before(scene: Scene, target: Target) -> CpuState:
+    """Return how a target stood with its quota before the fault.
+
+    Raises:
+        HarnessError: nobody noted it.
+    """
+    noted = scene.before.noted.get("cpus")
+    if not isinstance(noted, dict) or target.uid not in noted:
+        raise HarnessError(f"nobody noted the CPU quota of {target} before the fault")
+    return CpuState.model_validate(noted[target.uid])
+
+
+def cpu(world: World, target: Target) -> CpuState:
+    """Return how a target stands with its CPU quota now."""
+    return world.agent.cpu_state(target.node, pod_uid=target.uid, container_id=target.container_id)
+
+
+def _seen(scene: Scene, target: Target) -> Sighting:
+    before, now = cpu_before(scene, target), cpu(scene.world, target)
+    periods = now.periods - before.periods
+    waited = now.throttled_periods - before.throttled_periods
+    words = (
+        f"kernel of {target.node}: limit {now.limit}, before {before.limit}; {target.name} waited"
+        f" in {waited} of {periods} periods"
+    )
+    most = periods >= _LEAST_PERIODS and 2 * waited > periods
+    return Sighting.of(now.limit != before.limit and most, words)

@@ -1,0 +1,77 @@
+"""One token, straight from an engine: who writes, who only answers, and who is silent."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from hotfire.agent import ask
+from hotfire.agent.host import OperationError
+
+REPLIES = {
+    "writes": (200, json.dumps({"choices": [{"text": "x"}]})),
+    "empty": (200, json.dumps({"choices": []})),
+    "page": (200, "<h1>It works</h1>"),
+    "refuses": (503, json.dumps({"choices": [{}]})),
+}
+
+
+class Engine(BaseHTTPRequestHandler):
+    """Answers as the model is called that it is asked for."""
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        status, text = REPLIES[asked["model"]]
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    server = HTTPServer(("127.0.0.1", 0), Engine)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield server.server_port
+    server.shutdown()
+    server.server_close()
+
+
+def asked(port: int, model: str = "writes", address: str = "127.0.0.1") -> dict[str, object]:
+    order = {"address": address, "port": port, "model": model, "within_seconds": 0.5}
+    return ask.engine(order)
+
+
+@pytest.mark.parametrize(
+    ("model", "status", "wrote"),
+    [("writes", 200, True), ("empty", 200, False), ("page", 200, False), ("refuses", 503, False)],
+)
+def test_only_a_token_in_a_good_answer_counts(
+    port: int, model: str, status: int, wrote: bool
+) -> None:
+    assert asked(port, model) == {"status": status, "wrote": wrote, "said": ""}
+
+
+def test_who_accepts_and_never_answers_is_silent() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        found = asked(listening.getsockname()[1])
+
+    assert found["status"] is None
+    assert "timed out" in str(found["said"])
+
+
+def test_who_does_not_listen_is_silent() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+
+    assert "Refused" in str(asked(port)["said"])
+
+
+def test_a_name_is_no_address(port: int) -> None:
+    with pytest.raises(OperationError, match="address"):
+        asked(port, address="localhost")
