@@ -50,7 +50,11 @@ def running_engine(*arguments: str) -> Iterator[EngineProcess]:
     """Run the file as it would run in a stock image: alone, isolated from this environment."""
     command = [sys.executable, "-I", "-S", str(Path(scripted.__file__))]
     command += ["--host", "127.0.0.1", "--port", "0", "--name", "engine-0", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    # A session of its own, as the load has: Linux shares cores out by session, and beside all the
+    # processes of the tests an engine that is asked by the clock would answer late.
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
         try:
             assert process.stdout is not None
             yield EngineProcess(int(process.stdout.readline().split()[-1]), process)
