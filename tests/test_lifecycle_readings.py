@@ -8,7 +8,6 @@ from fixtures.model_filler import Filler
 from fixtures.within_engines import Page
 from hotfire.errors import HarnessError
 from suites.lifecycle.test_liveness_restarts_a_hung_engine import liveness
-from suites.lifecycle.test_rolling_update_keeps_the_declared_capacity import promised
 from suites.lifecycle.test_shutdown_settings_fit import Needs, Settings, prestop_seconds
 from suites.lifecycle.test_startup_budget_exceeds_the_load_time import budget_seconds
 from suites.observability.test_model_server_metrics_conform_and_move import (
@@ -100,22 +99,6 @@ def test_store_is_read_from_what_the_filler_is_given(
     container: dict[str, Any], store: tuple[str, int]
 ) -> None:
     assert Filler({"name": "fill", **container}, [], "/models").store() == store
-
-
-@pytest.mark.parametrize(
-    ("strategy", "minimum"),
-    [
-        ({"rollingUpdate": {"maxUnavailable": 0}}, 4),
-        ({"rollingUpdate": {"maxUnavailable": 1}}, 3),
-        ({"rollingUpdate": {"maxUnavailable": "30%"}}, 3),
-        ({"rollingUpdate": {"maxUnavailable": "100%"}}, 1),
-        ({"type": "Recreate"}, 1),
-    ],
-)
-def test_promised_capacity_is_rounded_as_the_controller_does(
-    strategy: dict[str, Any], minimum: int
-) -> None:
-    assert promised({"replicas": 4, "strategy": strategy}) == minimum
 
 
 def page(text: str, content_type: str = "text/plain; version=0.0.4") -> Page:

@@ -99,7 +99,13 @@ def test_streams_of_a_drained_node_end_whole(
         what="the first streams",
     )
     evicted_ns = time.time_ns()
-    gone = drained(engines, ground, profile)
+    gone, gone_ns = drained(engines, ground, profile), time.time_ns()
+    # A stream of an engine that is gone may break only when somebody notices.
+    until(
+        lambda: settled(streams.rows(), gone_ns),
+        within_seconds=profile.load.deadline_seconds + STREAM_SECONDS,
+        what="every stream ended that began before the engines were gone",
+    )
     ground.stack.wait_ready()
     killed_ns = killed(ground)
     streams.stop()
@@ -130,6 +136,12 @@ def test_streams_of_a_drained_node_end_whole(
 def under_way(row: Request, at_ns: int) -> bool:
     """Return whether an answer had begun at a moment, and went on."""
     return bool(row.headers_ns and row.headers_ns < at_ns < (row.end_ns or 0))
+
+
+def settled(rows: list[Request], at_ns: int) -> bool:
+    """Return whether every request is over that was due by a moment; rows come at their end."""
+    later = [row.seq for row in rows if row.sched_ns > at_ns]
+    return bool(later) and set(range(min(later))) <= {row.seq for row in rows}
 
 
 def drained(engines: list[Pod], ground: Ground, profile: TargetProfile) -> Awaited[bool]:
