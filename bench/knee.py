@@ -15,14 +15,14 @@ from pathlib import Path
 from hotfire.engine import scripted
 from hotfire.profile import Budgets
 from hotfire.traffic.capacity.knee import Effort, find_knee, knee_trials
-from hotfire.traffic.capacity.trial import Trial
+from hotfire.traffic.capacity.trial import RateTrial
 from hotfire.traffic.workload.plan import LoadPlan
 
 TTFT_SECONDS, TPOT_SECONDS, TOKENS = 0.05, 0.01, 6
 BUDGETS = Budgets(ttft_p95_seconds=0.5, error_ratio=0.01)
 
 
-def show(trial: Trial) -> None:
+def show(trial: RateTrial) -> None:
     """Print one line."""
     print(
         f"  {trial.rate_per_second:8.2f}/s  {trial.requests:5} requests  {trial.verdict:12}"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotfire.measure.history import FailureClass
-from hotfire.traffic.wire.answer import Answer
+from hotfire.traffic.wire.answer import AnswerParser
 from hotfire.traffic.wire.plain import learn
 
 HEAD = (
@@ -37,8 +37,8 @@ def chunked(*parts: bytes) -> bytes:
     return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
 
 
-def read(data: bytes, *, at_ns: int = 1) -> Answer:
-    answer = Answer()
+def read(data: bytes, *, at_ns: int = 1) -> AnswerParser:
+    answer = AnswerParser()
     answer.feed(data, at_ns)
     return answer
 
@@ -57,7 +57,7 @@ def test_a_complete_stream_is_complete() -> None:
 @given(st.lists(st.integers(1, len(HEAD + chunked(GOOD)) - 1), max_size=12))
 def test_where_the_bytes_are_cut_does_not_matter(cuts: list[int]) -> None:
     data = HEAD + chunked(GOOD)
-    answer = Answer()
+    answer = AnswerParser()
 
     places = [0, *sorted(set(cuts)), len(data)]
     for start, end in itertools.pairwise(places):
@@ -71,7 +71,7 @@ def test_where_the_bytes_are_cut_does_not_matter(cuts: list[int]) -> None:
 
 
 def test_the_role_alone_is_no_token() -> None:
-    answer = Answer()
+    answer = AnswerParser()
     answer.feed(HEAD + b"%x\r\n%s\r\n" % (len(ROLE), ROLE), 1)
     token = chunk({"content": "a"})
     answer.feed(b"%x\r\n%s\r\n" % (len(token), token), 2)
@@ -233,7 +233,7 @@ EVENTS = st.one_of(
 FORMS = st.sampled_from([b"%x\r\n%s\r\n"] * 6 + [b"%X\r\n%s\r\n", b"00%x;a=b\r\n%s\r\n"])
 
 
-def facts(answer: Answer) -> list[object]:
+def facts(answer: AnswerParser) -> list[object]:
     said = answer.said
     names = [name for name in said.__slots__ if name != "gaps"]
     shown: list[object] = [getattr(said, name) for name in names]
@@ -255,7 +255,7 @@ def test_the_short_cut_sees_what_the_long_way_sees(parts: list[bytes], draw: st.
         draw.draw(FORMS) % (len(piece), piece) for piece in pieces(body, borders) if piece
     )
     wire += draw.draw(st.sampled_from([b"", b"0\r\n\r\n", b"0\r\nx-a: b\r\n\r\nHTTP", b"zz\r\n"]))
-    short, long = Answer(), Answer(short_cut=False)
+    short, long = AnswerParser(), AnswerParser(short_cut=False)
 
     for now, piece in enumerate(pieces(wire, cuts(draw, wire, [len(HEAD)])), start=1):
         if not long.ended:
@@ -369,9 +369,9 @@ WHOLE = {
 }
 
 
-def whole(document: object) -> Answer:
+def whole(document: object) -> AnswerParser:
     body = json.dumps(document).encode()
-    answer = Answer(streamed=False)
+    answer = AnswerParser(streamed=False)
     answer.feed(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body), 5)
     return answer
 

@@ -23,7 +23,7 @@ LATE_SECONDS = 0.2
 
 @pytest.fixture(params=KITS, ids=lambda kit: kit.name, autouse=True)
 def either_reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hotfire.traffic.wire.reactor.kit", lambda _: request.param)
+    monkeypatch.setattr("hotfire.traffic.wire.reactor.implementation", lambda _: request.param)
 
 
 @pytest.fixture

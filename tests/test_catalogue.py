@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hotfire.cli.catalogue import Entry, entries, refuse_unknown
+from hotfire.cli.catalogue import CatalogueEntry, entries, refuse_unknown
 from hotfire.cli.project import project_root
 from hotfire.errors import ProfileError
 from hotfire.requirement import Level
@@ -48,7 +48,7 @@ def write(root: Path, name: str, text: str) -> None:
     path.write_text(text)
 
 
-def only_entry(root: Path) -> Entry:
+def only_entry(root: Path) -> CatalogueEntry:
     [entry] = entries(root)
     return entry
 

@@ -9,7 +9,7 @@ import pytest
 
 from hotfire import cli
 from hotfire.cli import load_command
-from hotfire.cli.load_order import Order, understood
+from hotfire.cli.load_order import LoadOptions, understood
 from hotfire.errors import ProfileError
 from hotfire.measure import history
 from hotfire.traffic.wire.reader import COMPILED, PYTHON
@@ -77,7 +77,7 @@ def test_an_installation_without_the_compiled_part_says_so(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("hotfire.cli.load.kit", lambda _: PYTHON)
+    monkeypatch.setattr("hotfire.cli.load.implementation", lambda _: PYTHON)
     load(engine.url, tmp_path)
     assert "note: there was no C compiler" in capsys.readouterr().err
 
@@ -292,7 +292,7 @@ def test_what_cannot_be_searched_is_refused_before_anything_is_recorded(
 
 
 def test_options_become_the_plan() -> None:
-    order = Order(
+    order = LoadOptions(
         url="http://127.0.0.1", model="m", steps="5x10,2.5x20", seed=3, max_tokens=8, workers=2
     )
 
@@ -300,16 +300,21 @@ def test_options_become_the_plan() -> None:
 
     assert [(step.rate_per_second, step.seconds) for step in plan.steps] == [(5, 10), (2.5, 20)]
     assert (plan.duration_seconds, plan.seed, plan.max_tokens, plan.workers) == (30, 3, 8, 2)
-    assert understood(Order(url="http://127.0.0.1", model="m", concurrency=4)).plan.mode == "closed"
+    assert (
+        understood(LoadOptions(url="http://127.0.0.1", model="m", concurrency=4)).plan.mode
+        == "closed"
+    )
 
 
 def test_a_recorded_plan_is_repeated_and_options_override_it(tmp_path: Path) -> None:
     path = tmp_path / "load.plan.json"
-    first = understood(Order(url="http://127.0.0.1:1", model="m", rate=7.0, ramp=9.0, seed=3)).plan
+    first = understood(
+        LoadOptions(url="http://127.0.0.1:1", model="m", rate=7.0, ramp=9.0, seed=3)
+    ).plan
     path.write_text(first.model_copy(update={"nonce": "n"}).model_dump_json())
 
-    again = understood(Order(plan=path)).plan
-    shorter = understood(Order(plan=path, duration=5.0)).plan
+    again = understood(LoadOptions(plan=path)).plan
+    shorter = understood(LoadOptions(plan=path, duration=5.0)).plan
 
     assert again == first.model_copy(update={"nonce": "n"})
     assert (shorter.duration_seconds, shorter.rate_end_per_second) == (5.0, 9.0)
@@ -321,7 +326,7 @@ def test_a_file_that_is_no_plan_is_named(text: str, tmp_path: Path) -> None:
     path.write_text(text)
 
     with pytest.raises(ProfileError, match=r"rate|plan"):
-        understood(Order(plan=path, url="http://127.0.0.1:1", model="m"))
+        understood(LoadOptions(plan=path, url="http://127.0.0.1:1", model="m"))
 
 
 def test_workers_elsewhere_need_a_token_before_anything_is_recorded(

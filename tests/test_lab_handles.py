@@ -25,11 +25,11 @@ from hotfire.lab.handles import breaking, facts, mending, names, plan, proofs, r
 from hotfire.lab.handles.case import Case
 from hotfire.lab.handles.link_proofs import lost_in_words
 from hotfire.lab.handles.names import WAYS, Handle, Kind
-from hotfire.lab.handles.plan import Order
+from hotfire.lab.handles.plan import BreakOptions
 from hotfire.lab.handles.records import (
     ALL,
     Broken,
-    Entry,
+    MachineEntry,
     Records,
     boot_seconds,
     due,
@@ -41,7 +41,7 @@ from hotfire.lab.machine.machines import Rack
 from hotfire.lab.network import router
 from hotfire.lab.shape import topology_file
 from hotfire.lab.shape.blueprint import AGENT, Service
-from hotfire.lab.shape.state import Ports, Record, State, state_home
+from hotfire.lab.shape.state import LabRecord, Ports, State, state_home
 from hotfire.lab.shape.topology import Topology
 
 TOPOLOGY = Topology(nodes=2, racks=2, gpus_per_node=1)
@@ -103,7 +103,7 @@ def test_way_that_a_kind_does_not_have_is_refused(handles: dict[str, Handle]) ->
 
 
 def test_amount_for_what_has_none_is_refused_not_ignored(handles: dict[str, Handle]) -> None:
-    order = Order(how="silent", for_seconds=60.0, amount=0.3)
+    order = BreakOptions(how="silent", for_seconds=60.0, amount=0.3)
 
     with pytest.raises(ProfileError, match="--how silent has no --amount; loss, delay"):
         plan.actions(TOPOLOGY, handles["n1/up1"], order)
@@ -122,14 +122,14 @@ def test_amount_for_what_has_none_is_refused_not_ignored(handles: dict[str, Hand
 def test_an_amount_that_could_not_be_proven_is_refused(
     handles: dict[str, Handle], how: str, amount: float, told: str
 ) -> None:
-    order = Order(how=how, for_seconds=60.0, amount=amount)
+    order = BreakOptions(how=how, for_seconds=60.0, amount=amount)
 
     with pytest.raises(ProfileError, match=re.escape(told)):
         plan.actions(TOPOLOGY, handles["n1/up1"], order)
 
 
 def test_error_code_for_what_is_no_gpu_is_refused(handles: dict[str, Handle]) -> None:
-    order = Order(how="silent", for_seconds=60.0, xid=48)
+    order = BreakOptions(how="silent", for_seconds=60.0, xid=48)
 
     with pytest.raises(ProfileError, match="--xid is for GPUs, and n1/up1 is none; leave it out"):
         plan.actions(TOPOLOGY, handles["n1/up1"], order)
@@ -145,7 +145,7 @@ def orders() -> list[tuple[str, str]]:
 def test_every_way_is_an_operation_on_machines_that_are_compared(
     handles: dict[str, Handle], name: str, how: str
 ) -> None:
-    order = Order(how=how, for_seconds=10)
+    order = BreakOptions(how=how, for_seconds=10)
 
     actions = plan.actions(TOPOLOGY, handles[name], order)
 
@@ -154,7 +154,7 @@ def test_every_way_is_an_operation_on_machines_that_are_compared(
 
 
 def test_carrier_is_taken_at_the_routers_end(handles: dict[str, Handle]) -> None:
-    order = Order(how="carrier", for_seconds=10)
+    order = BreakOptions(how="carrier", for_seconds=10)
 
     (action,) = plan.actions(TOPOLOGY, handles["n1/up2"], order)
 
@@ -162,7 +162,7 @@ def test_carrier_is_taken_at_the_routers_end(handles: dict[str, Handle]) -> None
 
 
 def test_delay_and_rate_act_on_both_ends(handles: dict[str, Handle]) -> None:
-    order = Order(how="delay", for_seconds=10, amount=0.5)
+    order = BreakOptions(how="delay", for_seconds=10, amount=0.5)
 
     actions = plan.actions(TOPOLOGY, handles["n1/up2"], order)
 
@@ -173,7 +173,7 @@ def test_delay_and_rate_act_on_both_ends(handles: dict[str, Handle]) -> None:
 
 
 def test_power_is_cut_behind_silent_links(handles: dict[str, Handle]) -> None:
-    order = Order(how="off", for_seconds=10)
+    order = BreakOptions(how="off", for_seconds=10)
 
     actions = plan.actions(TOPOLOGY, handles["n1/power"], order)
 
@@ -222,8 +222,8 @@ def test_record_survives_whoever_wrote_it(records: Records) -> None:
 
 def test_what_waits_for_power_is_not_due_yet() -> None:
     over = boot_seconds() - 1
-    stop = Entry(machine="n1", id="a", op="service.stop", args={})
-    cut = Entry(machine="r1", id="b", op="link.silent_loss", args={})
+    stop = MachineEntry(machine="n1", id="a", op="service.stop", args={})
+    cut = MachineEntry(machine="r1", id="b", op="link.silent_loss", args={})
     kubelet = replace(broken("n1/kubelet", "n1"), entries=[stop], expires_at=over)
     power = replace(broken("n1/power", "n1", "r1"), entries=[cut], expires_at=over)
     power = replace(power, powerless="n1")
@@ -277,7 +277,7 @@ def test_why_a_handle_is_not_mended_is_told_though_the_disk_takes_no_note(record
 
 def test_a_boot_ends_what_was_broken_on_that_machine_before(records: Records) -> None:
     entries = {
-        name: Entry(machine=name, id=name, op="link.delay", args={}) for name in ("n1", "r1")
+        name: MachineEntry(machine=name, id=name, op="link.delay", args={}) for name in ("n1", "r1")
     }
     before = replace(broken("n1/up1"), entries=[entries["r1"], entries["n1"]])
     after = replace(before, name="n1/up2", began_at="2026-01-01T00:02:00+00:00")
@@ -288,7 +288,7 @@ def test_a_boot_ends_what_was_broken_on_that_machine_before(records: Records) ->
 
 
 def test_what_was_broken_on_a_removed_machine_needs_no_undo(lab: Lab) -> None:
-    gone = Entry(machine="n9", id="a", op="net.block", args={})
+    gone = MachineEntry(machine="n9", id="a", op="net.block", args={})
 
     mending.undo(lab, TOPOLOGY, replace(broken("dns"), entries=[gone], powerless="n9"))
 
@@ -456,12 +456,12 @@ class Told(Case):
 
 
 def told(lab: Lab, handle: Handle, how: str, before: facts.Facts) -> Told:
-    entry = Entry(machine=handle.machine, id="a", op="process.signal", args={})
+    entry = MachineEntry(machine=handle.machine, id="a", op="process.signal", args={})
     return Told(
         lab=lab,
         topology=TOPOLOGY,
         handle=handle,
-        order=Order(how=how, for_seconds=60),
+        order=BreakOptions(how=how, for_seconds=60),
         broken=replace(broken(handle.name, handle.machine), entries=[entry]),
         before=before,
     )
@@ -546,7 +546,7 @@ def test_another_checkouts_lab_is_refused(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     shape = topology_file.document(TOPOLOGY)
-    record = Record(
+    record = LabRecord(
         checkout="/elsewhere", started_at="", complete=True, topology=shape, ports=Ports()
     )
     State(state_home()).write(record)

@@ -6,7 +6,7 @@ import pytest
 
 from hotfire.cli.lab_logs import LabLogs
 from hotfire.lab.lab import Lab
-from hotfire.lab.shape.state import Ports, Record
+from hotfire.lab.shape.state import LabRecord, Ports
 from hotfire.profile import TargetProfile
 from hotfire.rundir import RunDirectory
 from hotfire.verdict import Verdict
@@ -20,7 +20,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     """A lab that stands as far as its state tells, with one log."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     lab = Lab(tmp_path)
-    record = Record(
+    record = LabRecord(
         checkout=str(tmp_path), started_at="", complete=True, topology={}, ports=Ports()
     )
     lab.state.write(record)

@@ -10,7 +10,7 @@ import pytest
 from hotfire.lab.programs.network_policy import objects
 from hotfire.lab.programs.network_policy.agent import Agent
 from hotfire.lab.programs.network_policy.objects import Name
-from hotfire.lab.programs.network_policy.rules import Cluster, ruleset
+from hotfire.lab.programs.network_policy.rules import ClusterState, ruleset
 from hotfire.lab.programs.network_policy.ruleset import EMPTY, Ruleset, Set, script
 from hotfire.lab.programs.network_policy.served import metrics
 from hotfire.waiting import until
@@ -37,7 +37,7 @@ def rules(*documents: Document, direction: str = "to_pods") -> tuple[str, ...]:
     found = objects.pod(pod("web"))
     assert found is not None
     policies = {Name("red", str(i)): objects.policy(each) for i, each in enumerate(documents)}
-    table = ruleset("n1", Cluster({found.name: found}, {"red": {"team": "a"}}, policies))
+    table = ruleset("n1", ClusterState({found.name: found}, {"red": {"team": "a"}}, policies))
     chain = getattr(table, direction).get("10.244.1.5")
     return table.chains[chain] if chain else ()
 

@@ -8,10 +8,10 @@ import pytest
 from hotfire.errors import LabError
 from hotfire.lab.lab import standing
 from hotfire.lab.shape import topology_file
-from hotfire.lab.shape.state import Ports, Record, State
+from hotfire.lab.shape.state import LabRecord, Ports, State
 from hotfire.lab.shape.topology import Topology
 
-RECORD = Record(
+RECORD = LabRecord(
     checkout="/somewhere",
     started_at="2026-01-01T00:00:00+00:00",
     complete=True,

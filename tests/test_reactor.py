@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hotfire.measure.history import FailureClass, Request, checked
-from hotfire.traffic.wire.answer import Answer
+from hotfire.traffic.wire.answer import AnswerParser
 from hotfire.traffic.wire.orders import Order
 from hotfire.traffic.wire.reactor import Anchor, Reactor
 from hotfire.traffic.workload.plan import LoadPlan
@@ -22,7 +22,7 @@ from tests.readers import KITS
 
 @pytest.fixture(params=KITS, ids=lambda kit: kit.name, autouse=True)
 def either_reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hotfire.traffic.wire.reactor.kit", lambda _: request.param)
+    monkeypatch.setattr("hotfire.traffic.wire.reactor.implementation", lambda _: request.param)
 
 
 class Driver:
@@ -371,7 +371,7 @@ def test_an_answer_that_has_ended_needs_no_collection(engine: EngineProcess) -> 
         with driving(engine.url) as driver:
             driver.send(20)
             driver.finish()
-        kept = [one for one in gc.get_objects() if isinstance(one, Answer)]
+        kept = [one for one in gc.get_objects() if isinstance(one, AnswerParser)]
     finally:
         gc.enable()
 

@@ -28,7 +28,7 @@ WITHIN_SECONDS = 30
 
 @pytest.fixture(params=KITS, ids=lambda kit: kit.name, autouse=True)
 def either_reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hotfire.traffic.wire.reactor.kit", lambda _: request.param)
+    monkeypatch.setattr("hotfire.traffic.wire.reactor.implementation", lambda _: request.param)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from hotfire.answer.gaps import Gaps
 from hotfire.traffic.wire import reader
 from hotfire.traffic.wire.plain import Template
-from hotfire.traffic.wire.reader import COMPILED, PYTHON, READ, TIMES, Kit, Missed
+from hotfire.traffic.wire.reader import COMPILED, PYTHON, READ, TIMES, Implementation, Missed
 from hotfire.waiting import pause, until
 from tests.readers import KITS
 
@@ -50,7 +50,7 @@ TOKEN = chunk(event(b" a"))
 class World:
     """One reader on one side of a connection; the test writes on the other."""
 
-    kit: Kit
+    kit: Implementation
     epoll: select.epoll
     reader: reader.Reader
     near: Any
@@ -73,7 +73,7 @@ class World:
         return self.reader.poll(NOW)
 
 
-def world(kit: Kit, *, lazy: bool = False) -> Iterator[World]:
+def world(kit: Implementation, *, lazy: bool = False) -> Iterator[World]:
     with socket.create_server(("127.0.0.1", 0)) as server, select.epoll() as epoll:
         far = socket.create_connection(server.getsockname())
         near, _ = server.accept()
@@ -102,7 +102,10 @@ def test_the_compiled_reader_is_there_where_a_compiler_is() -> None:
     if not (shutil.which("cc") and include.exists()):
         pytest.skip("no C compiler, or no headers of this Python")
     assert COMPILED is not None, "reinstall hotfire: its C part is missing"
-    assert (reader.kit("reactor"), reader.kit("reactor-python")) == (COMPILED, PYTHON)
+    assert (reader.implementation("reactor"), reader.implementation("reactor-python")) == (
+        COMPILED,
+        PYTHON,
+    )
 
 
 def test_a_plain_token_is_noted_and_not_handed_over(one: World) -> None:
@@ -313,7 +316,7 @@ def test_even_a_lazy_reader_hurries_with_the_peers_end(lazy: World) -> None:
 
 
 @pytest.mark.parametrize("kit", KITS, ids=lambda kit: kit.name)
-def test_ticks_tell_how_late_they_came(kit: Kit) -> None:
+def test_ticks_tell_how_late_they_came(kit: Implementation) -> None:
     with select.epoll() as epoll:
         ticking = kit.reader(epoll, tick_ns=SECOND // 100, lazy=False)
         ticking.poll(time.monotonic_ns() + SECOND // 10)
@@ -325,7 +328,7 @@ def test_ticks_tell_how_late_they_came(kit: Kit) -> None:
 
 
 @pytest.mark.parametrize("kit", KITS, ids=lambda kit: kit.name)
-def test_a_closed_epoll_is_an_error(kit: Kit) -> None:
+def test_a_closed_epoll_is_an_error(kit: Implementation) -> None:
     epoll = select.epoll()
     broken = kit.reader(epoll, tick_ns=SECOND, lazy=False)
     epoll.close()

@@ -18,7 +18,7 @@ from hotfire.answer.token_clock import Asked
 from hotfire.answer.transcript import NO_OUTPUT, Transcript
 from hotfire.engine import scripted
 from hotfire.measure.history import FailureClass
-from hotfire.traffic.wire.answer import Answer
+from hotfire.traffic.wire.answer import AnswerParser
 from hotfire.traffic.wire.exchange import Exchange, cut
 from hotfire.traffic.wire.orders import Order
 from tests.engine_process import EngineProcess, running_engine
@@ -187,7 +187,7 @@ LAST = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}'
 def test_an_end_by_any_kind_of_line_is_an_end(line: bytes) -> None:
     body = b"".join(event + 2 * line for event in (TOKEN, LAST, b"data: [DONE]"))
 
-    load = Answer()
+    load = AnswerParser()
     load.feed(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body), 1)
 
     assert load.outcome() == read_stream(body, whole=True).said.outcome() == (None, "")
@@ -209,7 +209,7 @@ def test_an_answer_that_is_not_streamed_is_read_alike_too(draw: st.DataObject) -
     body = WHOLE.replace(draw.draw(st.sampled_from(values)), draw.draw(WORDS))
     body = body[: draw.draw(st.sampled_from([len(body), len(body), len(body) // 2]))]
 
-    load = Answer(streamed=False)
+    load = AnswerParser(streamed=False)
     load.feed(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body), 5)
     transport = httpx.MockTransport(lambda _: httpx.Response(200, content=body))
     reply = Endpoint("http://target", "tiny", transport=transport).chat("Hi.")
@@ -237,7 +237,7 @@ def loaded(
     parts = pieces(body, borders)
     wire += b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts if part)
     wire += b"0\r\n\r\n" if end == "whole" else b""
-    answer = Answer(short_cut=short_cut)
+    answer = AnswerParser(short_cut=short_cut)
     answer.said = Transcript(keep_text=True)
     for now, piece in enumerate(pieces(wire, range(0, len(wire), 16_384)), start=1):
         if not answer.ended:

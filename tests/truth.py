@@ -67,7 +67,7 @@ STATUSES = {"refuse": 503, "too_many": 429, "internal_error": 500, "redirect": 3
 HEADLESS = frozenset({"mute", "hang_headers", "cut_headers"})
 
 Field = tuple[str, object, object]
-Record = Mapping[str, Any]
+EngineRecord = Mapping[str, Any]
 
 
 def disagreements(
@@ -107,7 +107,7 @@ def disagreements(
     yield from (f"the engine got a request without a row: {prompt}" for prompt in truths)
 
 
-def facts(row: Request, truth: Record) -> Iterator[Field]:
+def facts(row: Request, truth: EngineRecord) -> Iterator[Field]:
     """Return name, measured and true value of everything that is no time."""
     fate = truth["misbehaviour"]
     chunks = len(row.gaps_us) + (row.first_ns is not None)
@@ -142,14 +142,14 @@ def came_together(row: Request) -> bool:
     return row.last_ns - row.first_ns <= 250_000 * len(row.gaps_us)
 
 
-def source(truth: Record) -> str:
+def source(truth: EngineRecord) -> str:
     """Return where the number of tokens is from."""
     if truth["usage"] is None:
         return "chunks"
     return "contradicted" if truth["misbehaviour"] in USAGE_LIES else "usage"
 
 
-def connection(row: Request, truth: Record, late_ns: int) -> Iterator[Field]:
+def connection(row: Request, truth: EngineRecord, late_ns: int) -> Iterator[Field]:
     """Return what is told of the connection, against the number the request had on it."""
     yield "conn_reused", row.conn_reused, truth["nth_on_connection"] > 1
     yield "connect_ns is there", row.connect_ns is not None, not row.conn_reused
@@ -161,7 +161,7 @@ def connection(row: Request, truth: Record, late_ns: int) -> Iterator[Field]:
     yield "connected to before accepted", begun <= truth["accepted_ns"] + late_ns, True
 
 
-def times(row: Request, truth: Record, late_ns: int) -> Iterator[Field]:
+def times(row: Request, truth: EngineRecord, late_ns: int) -> Iterator[Field]:
     """Return whether each stamp lies at most that long after what it is the stamp of."""
     sent = row.send_ns or 0
     arrival, queued_ns = truth["arrival_ns"], late_ns + QUEUE_NS
@@ -190,7 +190,7 @@ def stamp(name: str, seen: int | None, true_ns: int, late_ns: int) -> Field:
     return f"{name} {after / 1e6:+.3f} ms after, in time", -EARLY_NS <= after <= late_ns, True
 
 
-def out_of_time(row: Request, truth: Record, late_ns: int) -> Iterator[int]:
+def out_of_time(row: Request, truth: EngineRecord, late_ns: int) -> Iterator[int]:
     """Return the places of chunks that were seen before they were written, or late."""
     writes = truth["writes_us"]
     at_us = ((row.first_ns or 0) - truth["arrival_ns"]) / 1000
@@ -202,7 +202,9 @@ def out_of_time(row: Request, truth: Record, late_ns: int) -> Iterator[int]:
             yield place
 
 
-def stall(plan: LoadPlan, row: Request, truth: Record, stall_seconds: float) -> Iterator[Field]:
+def stall(
+    plan: LoadPlan, row: Request, truth: EngineRecord, stall_seconds: float
+) -> Iterator[Field]:
     """Return whether the pause is seen, in its place and in its whole length."""
     began, ended = truth["writes_us"][::2], truth["writes_us"][1::2]
     pauses = [later - earlier for earlier, later in zip(ended, began[1:], strict=False)]
@@ -216,7 +218,7 @@ def stall(plan: LoadPlan, row: Request, truth: Record, stall_seconds: float) -> 
         yield "whole stall seen", max(gaps) >= stall_seconds * 1e6 - EARLY_NS / 1000, True
 
 
-def end(plan: LoadPlan, row: Request, truth: Record, late_ns: int) -> Iterator[Field]:
+def end(plan: LoadPlan, row: Request, truth: EngineRecord, late_ns: int) -> Iterator[Field]:
     """Return whether the end was seen when it came, or the client left when its limit passed."""
     if row.end_ns is None:
         yield "end_ns", None, truth["end_ns"]

@@ -32,7 +32,7 @@ _SILENT: Final = ("connect", "deadline", "reset")
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class SeriesValue:
     """One series of an instant query."""
 
     labels: dict[str, str]
@@ -77,7 +77,7 @@ class Prometheus:
         session = _Session(reader, self.url, _credentials(parts.username, parts.password))
         self._connection: Any = PrometheusConnect(url=self.url, session=session)
 
-    def query(self, expression: str, *, at_seconds: float | None = None) -> list[Sample]:
+    def query(self, expression: str, *, at_seconds: float | None = None) -> list[SeriesValue]:
         """Return the finite samples of an instant query; no series is an empty list, never zero.
 
         ``at_seconds`` is the moment it is about, since the epoch; default: now.
@@ -87,7 +87,7 @@ class Prometheus:
         """
         moment = {} if at_seconds is None else {"time": at_seconds}
 
-        def asked() -> list[Sample]:
+        def asked() -> list[SeriesValue]:
             rows = self._connection.custom_query(query=expression, params=moment)
             return [_sample(row) for row in rows]
 
@@ -153,9 +153,9 @@ def duration_seconds(text: str) -> float | None:
     return sum(float(number) * _SECONDS[unit] for number, unit in parts) or None
 
 
-def _sample(row: Mapping[str, Any]) -> Sample:
+def _sample(row: Mapping[str, Any]) -> SeriesValue:
     labels = {str(name): str(value) for name, value in row["metric"].items()}
-    return Sample(labels, float(row["value"][1]))
+    return SeriesValue(labels, float(row["value"][1]))
 
 
 def _credentials(user: str | None, password: str | None) -> dict[str, str]:

@@ -12,7 +12,7 @@ import pytest
 
 from hotfire.lab.network import netns
 from hotfire.lab.programs.network_policy import objects
-from hotfire.lab.programs.network_policy.rules import Cluster, ruleset
+from hotfire.lab.programs.network_policy.rules import ClusterState, ruleset
 from hotfire.lab.programs.network_policy.ruleset import Ruleset, script
 from hotfire.waiting import pause
 from tests.network_policy_oracle import Host, World
@@ -127,7 +127,7 @@ def table(world: World) -> Ruleset:
     policies = [objects.policy(each) for each in world.policies]
     return ruleset(
         "n1",
-        Cluster(
+        ClusterState(
             pods={pod.name: pod for pod in pods if pod},
             namespaces=world.namespaces,
             policies={each.name: each for each in policies},

@@ -56,19 +56,19 @@ class TextChoice(Lenient):
     finish_reason: Finished
 
 
-class Answer(Lenient):
+class AnswerObject(Lenient):
     id: str = Field(min_length=1)
     created: int = Field(gt=0)
     model: str = Field(min_length=1)
     usage: Usage
 
 
-class Chat(Answer):
+class Chat(AnswerObject):
     object: Literal["chat.completion"]
     choices: list[ChatChoice] = Field(min_length=1)
 
 
-class Completion(Answer):
+class Completion(AnswerObject):
     object: Literal["text_completion"]
     choices: list[TextChoice] = Field(min_length=1)
 

@@ -116,9 +116,9 @@ def certify(
     ] = False,
 ) -> int:
     """Verify a platform, break it, measure how it comes back, and report."""
-    from hotfire.cli.certify import Order, carry_out  # noqa: PLC0415 - see the module's docstring
+    from hotfire.cli.certify import CertifyOptions, carry_out  # noqa: PLC0415 - see the module's docstring
 
-    order = Order(
+    order = CertifyOptions(
         target=target, only=tuple(only or ()), level=level, run_dir=run_dir, keep_stack=keep_stack
     )
     return carry_out(order)

@@ -16,7 +16,7 @@ from hotfire.requirement import Level, Requirement, split_prose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class CatalogueEntry:
     """One requirement and the file that decides it, paths relative to the root.
 
     ``steps`` are the cases of a check, or the actions and probes of a fault, each with what it
@@ -32,7 +32,7 @@ class Entry:
     limits: tuple[tuple[str, str], ...] = ()
 
 
-def entries(root: Path) -> list[Entry]:
+def entries(root: Path) -> list[CatalogueEntry]:
     """Return every check and fault below a root, ordered by kind, area and id.
 
     Raises:
@@ -43,7 +43,7 @@ def entries(root: Path) -> list[Entry]:
     return sorted([*checks, *faults], key=lambda e: (e.kind, e.area, e.requirement.id))
 
 
-def refuse_unknown(words: Iterable[str], known: Iterable[Entry]) -> None:
+def refuse_unknown(words: Iterable[str], known: Iterable[CatalogueEntry]) -> None:
     """Refuse a word that is neither an id nor an area, before anything is brought up for it.
 
     Raises:
@@ -57,7 +57,7 @@ def refuse_unknown(words: Iterable[str], known: Iterable[Entry]) -> None:
             raise ProfileError(f"no requirement or area {word!r}; {hint}")
 
 
-def _check(path: Path, root: Path) -> Entry:
+def _check(path: Path, root: Path) -> CatalogueEntry:
     relative = path.relative_to(root)
     try:
         module = ast.parse(path.read_text(encoding="utf-8"))
@@ -65,7 +65,7 @@ def _check(path: Path, root: Path) -> Entry:
     except (SyntaxError, ValueError, TypeError, KeyError) as error:
         raise ProfileError(f"{relative}: cannot read its requirement: {error}") from error
     twin = Path("tests") / "defects" / path.name.removeprefix("test_")
-    return Entry(
+    return CatalogueEntry(
         requirement=claim,
         kind="check",
         area=path.parent.name,
@@ -134,7 +134,7 @@ def _first_line(text: str | None) -> str:
     return (text or "").strip().partition("\n")[0]
 
 
-def _fault(path: Path, root: Path) -> Entry:
+def _fault(path: Path, root: Path) -> CatalogueEntry:
     relative = path.relative_to(root)
     try:
         document = yaml_text.read(path.read_text(encoding="utf-8"))
@@ -151,7 +151,7 @@ def _fault(path: Path, root: Path) -> Entry:
     except (StopIteration, KeyError, TypeError, ValueError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise ProfileError(f"{relative}: cannot read its extensions: {reason}") from error
-    return Entry(
+    return CatalogueEntry(
         requirement=claim,
         kind="fault",
         area=path.parent.name,

@@ -31,7 +31,7 @@ _NEVER_BEGAN = {4, 5}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class CertifyOptions:
     """What the operator asked for."""
 
     target: Path | None = None
@@ -41,7 +41,7 @@ class Order:
     keep_stack: bool = False
 
 
-def carry_out(order: Order) -> int:
+def carry_out(order: CertifyOptions) -> int:
     """Run everything asked for, report, and return the exit code of the statement.
 
     Raises:
@@ -85,7 +85,7 @@ def _look_after(
     run: RunDirectory,
     status: int | None,
     profile: TargetProfile,
-    order: Order,
+    order: CertifyOptions,
     lab_logs: LabLogs,
     say: Say,
 ) -> None:
@@ -95,7 +95,7 @@ def _look_after(
         _heal(run, profile, order, say)
 
 
-def _heal(run: RunDirectory, profile: TargetProfile, order: Order, say: Say) -> None:
+def _heal(run: RunDirectory, profile: TargetProfile, order: CertifyOptions, say: Say) -> None:
     """Undo whatever a run that was in trouble has left.
 
     Raises:
@@ -113,7 +113,7 @@ def _why_it_ended(status: int | None) -> str:
     return "interrupted by the operator" if status is None else f"pytest ended with {status}"
 
 
-def _create_run(order: Order, profile: TargetProfile, root: Path) -> RunDirectory:
+def _create_run(order: CertifyOptions, profile: TargetProfile, root: Path) -> RunDirectory:
     words = ["hotfire", "certify", *(["--target", str(order.target)] if order.target else [])]
     words += [word for name in order.only for word in ("--only", name)]
     info = RunInfo.begin(
@@ -126,7 +126,7 @@ def _create_run(order: Order, profile: TargetProfile, root: Path) -> RunDirector
     return RunDirectory.create_at(order.run_dir.resolve(), info)
 
 
-def _arguments(order: Order, target: Path, run: RunDirectory, root: Path) -> list[str]:
+def _arguments(order: CertifyOptions, target: Path, run: RunDirectory, root: Path) -> list[str]:
     folders = [name for name in ("suites", "experiments") if (root / name).is_dir()]
     options = ["--target", str(target), "--run-dir", str(run.root), "--level", order.level]
     options += [word for name in order.only for word in ("--only", name)]

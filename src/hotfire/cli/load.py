@@ -16,7 +16,7 @@ from hotfire.cli.child import termination_as_interrupt
 from hotfire.cli.heal import refuse_unreachable
 from hotfire.cli.histories import pack_histories
 from hotfire.cli.load_finding import Finding, document, tell
-from hotfire.cli.load_order import Order, Task, understood
+from hotfire.cli.load_order import LoadOptions, Task, understood
 from hotfire.cli.load_view import LiveView
 from hotfire.cli.project import project_root
 from hotfire.cluster import Cluster
@@ -28,13 +28,13 @@ from hotfire.rundir import RunDirectory, RunInfo
 from hotfire.terminal import Terminal
 from hotfire.traffic.capacity.calibrate import calibrate
 from hotfire.traffic.capacity.knee import Effort, check_searchable, find_knee, knee_trials
-from hotfire.traffic.capacity.trial import Trial
+from hotfire.traffic.capacity.trial import RateTrial
 from hotfire.traffic.record import calibration
 from hotfire.traffic.record.live import Tail
 from hotfire.traffic.runner import launch
 from hotfire.traffic.runner.launch import RunningLoad
 from hotfire.traffic.runner.pods import workers_on_pods
-from hotfire.traffic.wire.reader import PYTHON, kit
+from hotfire.traffic.wire.reader import PYTHON, implementation
 from hotfire.traffic.witnesses import vllm_bench
 from hotfire.traffic.witnesses.vllm_bench import Compared
 from hotfire.traffic.witnesses.witness import Heard, compared
@@ -42,7 +42,7 @@ from hotfire.traffic.workload.plan import NANO, LoadPlan
 from hotfire.verdict import Verdict
 from hotfire.waiting import until
 
-__all__ = ["Order", "carry_out"]
+__all__ = ["LoadOptions", "carry_out"]
 
 _NAME: Final = "load"
 _UNCOMPILED: Final = (
@@ -54,7 +54,7 @@ _CALIBRATION_TTFT: Final = 0.2
 _CALIBRATION_TPOT: Final = 0.02
 
 
-def carry_out(order: Order) -> int:
+def carry_out(order: LoadOptions) -> int:
     """Run the load asked for, tell what users experienced, and return the exit code.
 
     Raises:
@@ -76,14 +76,14 @@ def carry_out(order: Order) -> int:
     return _EXIT_CODES[found.verdict]
 
 
-def _measure(order: Order, task: Task, console: Terminal) -> Finding:
+def _measure(order: LoadOptions, task: Task, console: Terminal) -> Finding:
     if task.profile is not None and task.plan.fleet.at == "elsewhere":
         refuse_unreachable(task.profile)
     run = _create_run(order, task)
     console.print(
         Text(f"loading {task.name} {_planned(task)}; recorded in {run.root}"), soft_wrap=True
     )
-    if task.plan.client == "reactor" and kit(task.plan.client) is PYTHON:
+    if task.plan.client == "reactor" and implementation(task.plan.client) is PYTHON:
         console.print(Text(_UNCOMPILED), soft_wrap=True)
     if task.witness and task.profile and task.profile.prometheus_url:
         console.print(Text("waiting for Prometheus to scrape the engines, before and after"))
@@ -98,7 +98,7 @@ def _measure(order: Order, task: Task, console: Terminal) -> Finding:
 
 
 def _found(
-    order: Order,
+    order: LoadOptions,
     task: Task,
     run: RunDirectory,
     load: RunningLoad,
@@ -191,7 +191,7 @@ def _follow(load: RunningLoad, console: Terminal) -> bool:
     return False
 
 
-def _create_run(order: Order, task: Task) -> RunDirectory:
+def _create_run(order: LoadOptions, task: Task) -> RunDirectory:
     info = RunInfo.begin(
         command=("hotfire", "load"), target_name=task.name, tool_version=version("hotfire")
     )
@@ -237,7 +237,7 @@ def _short(path: Path) -> str:
     return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
 
 
-def _find_rate(order: Order, task: Task, console: Terminal) -> int:
+def _find_rate(order: LoadOptions, task: Task, console: Terminal) -> int:
     if task.budgets is None:
         raise ProfileError("--find-rate needs a budget: --budget ttft_p95_seconds=1, or a target")
     check_searchable(task.plan, task.budgets)
@@ -251,7 +251,7 @@ def _find_rate(order: Order, task: Task, console: Terminal) -> int:
         network_namespace=task.network_namespace,
     )
 
-    def tell_trial(trial: Trial) -> None:
+    def tell_trial(trial: RateTrial) -> None:
         line = f"{trial.rate_per_second:8.4g}/s  {trial.verdict:<13} {trial.reason}"
         console.print(Text(line), soft_wrap=True)
 

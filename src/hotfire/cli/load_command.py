@@ -91,6 +91,6 @@ def load(  # noqa: PLR0913 - one parameter is one option
     Exit codes: 0 every budget kept, 1 one broken, 2 inconclusive, 254 bad arguments, 255 failed.
     """
     given = dict(locals())
-    from hotfire.cli.load import Order, carry_out  # noqa: PLC0415 - see the package's docstring
+    from hotfire.cli.load import LoadOptions, carry_out  # noqa: PLC0415 - see the package's docstring
 
-    return carry_out(Order(**given))
+    return carry_out(LoadOptions(**given))

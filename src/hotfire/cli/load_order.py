@@ -44,7 +44,7 @@ _NOT_SEARCHED: Final = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class LoadOptions:
     """The options of ``hotfire load``, one by one."""
 
     target: Path | None = None
@@ -94,7 +94,7 @@ class Task:
     """None: the target was named by options alone."""
 
 
-def understood(order: Order) -> Task:
+def understood(order: LoadOptions) -> Task:
     """Return what to do.
 
     Raises:
@@ -130,7 +130,7 @@ def understood(order: Order) -> Task:
     )
 
 
-def _check_search(order: Order) -> None:
+def _check_search(order: LoadOptions) -> None:
     for field, why in _NOT_SEARCHED.items() if order.find_rate else ():
         given = getattr(order, field)
         if given is not None and given is not False:
@@ -160,7 +160,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _profile(order: Order, written: dict[str, Any]) -> TargetProfile | None:
+def _profile(order: LoadOptions, written: dict[str, Any]) -> TargetProfile | None:
     if order.calibrate:
         return None
     if "url" in written and order.target is None and order.url is None:
@@ -177,7 +177,7 @@ def _profile(order: Order, written: dict[str, Any]) -> TargetProfile | None:
     return TargetProfile.read(path)
 
 
-def _plan(order: Order, written: dict[str, Any], profile: TargetProfile | None) -> LoadPlan:
+def _plan(order: LoadOptions, written: dict[str, Any], profile: TargetProfile | None) -> LoadPlan:
     changes = {"duration_seconds": _SECONDS} | written | _changes(order)
     if profile is not None:
         plan = rated_plan(profile, **changes)
@@ -189,7 +189,7 @@ def _plan(order: Order, written: dict[str, Any], profile: TargetProfile | None) 
     return LoadPlan.model_validate(named | changes | asked)
 
 
-def _changes(order: Order) -> dict[str, Any]:
+def _changes(order: LoadOptions) -> dict[str, Any]:
     """Return the plan's fields that options name."""
     fields: dict[str, Any] = {
         "rate_per_second": order.rate,
@@ -237,7 +237,7 @@ def _steps(text: str) -> Iterator[dict[str, float]]:
             ) from error
 
 
-def _budgets(order: Order, profile: TargetProfile | None) -> Budgets | None:
+def _budgets(order: LoadOptions, profile: TargetProfile | None) -> Budgets | None:
     found: dict[str, Any] = profile.budgets.model_dump() if profile else {}
     for text in order.budget or ():
         name, given, limit = text.partition("=")
@@ -254,7 +254,7 @@ def _budgets(order: Order, profile: TargetProfile | None) -> Budgets | None:
         raise ProfileError(f"--budget: {_explained(error)}") from error
 
 
-def _witness(order: Order, profile: TargetProfile | None, plan: LoadPlan) -> Witness | None:
+def _witness(order: LoadOptions, profile: TargetProfile | None, plan: LoadPlan) -> Witness | None:
     if order.metrics is not None:
         return engine_at(_page(order.metrics), ca_file=plan.ca_file)
     if profile is not None and profile.prometheus_url:

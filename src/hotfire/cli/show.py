@@ -7,7 +7,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from hotfire.cli.catalogue import Entry, entries
+from hotfire.cli.catalogue import CatalogueEntry, entries
 from hotfire.cli.project import project_root
 from hotfire.errors import ProfileError
 from hotfire.terminal import Terminal
@@ -36,7 +36,7 @@ def listed_as_json() -> str:
     return json.dumps([_facts(entry) for entry in entries(project_root())], indent=2)
 
 
-def _facts(entry: Entry) -> dict[str, Any]:
+def _facts(entry: CatalogueEntry) -> dict[str, Any]:
     claim = entry.requirement
     return {
         "id": claim.id,
@@ -73,7 +73,7 @@ def explained(id_: str) -> None:
         console.print(Text(line), soft_wrap=line not in {claim.statement, claim.rationale})
 
 
-def _lines(entry: Entry) -> list[str]:
+def _lines(entry: CatalogueEntry) -> list[str]:
     claim = entry.requirement
     features = ", ".join(sorted(claim.features))
     facts = {
@@ -99,7 +99,7 @@ def _lines(entry: Entry) -> list[str]:
     ]
 
 
-def _proof(entry: Entry) -> str:
+def _proof(entry: CatalogueEntry) -> str:
     if entry.kind == "fault":
         return "judged against its budgets from the recorded history"
     if entry.requirement.unprovable:

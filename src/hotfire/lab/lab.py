@@ -32,7 +32,7 @@ from hotfire.lab.machine.machines import Rack
 from hotfire.lab.network import fabric
 from hotfire.lab.shape import topology_file
 from hotfire.lab.shape.progress import Progress
-from hotfire.lab.shape.state import Ports, Record, State, cache_home, state_home
+from hotfire.lab.shape.state import LabRecord, Ports, State, cache_home, state_home
 from hotfire.lab.shape.topology import Topology
 
 # A member of the control plane that is slow for a moment loses its clients to the others.
@@ -145,7 +145,7 @@ class Lab:
     def _record(self, topology: Topology, *, complete: bool) -> None:
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         self.state.write(
-            Record(
+            LabRecord(
                 checkout=str(self.project),
                 started_at=now,
                 complete=complete,
@@ -167,7 +167,7 @@ class Lab:
         changed = replace(self._own_record(), topology=topology_file.document(topology))
         self.state.write(changed)
 
-    def _own_record(self) -> Record:
+    def _own_record(self) -> LabRecord:
         record = self.state.read()
         if record is None or not record.complete:
             raise LabError("no lab is up; `hotfire lab up` starts one")
@@ -332,6 +332,6 @@ def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
     pool.shutdown()
 
 
-def standing(record: Record) -> Topology:
+def standing(record: LabRecord) -> Topology:
     """Return the topology a record describes."""
     return topology_file.parse(record.topology)

@@ -45,12 +45,12 @@ def break_(
 ) -> None:
     """Break a part of the lab, prove it, and let it mend itself when the time is over."""
     from hotfire.lab.handles import breaking, names, records  # noqa: PLC0415
-    from hotfire.lab.handles.plan import Order  # noqa: PLC0415
+    from hotfire.lab.handles.plan import BreakOptions  # noqa: PLC0415
 
     lab = own_lab()
     refuse_anothers(lab)
     found = names.find(_handles(lab), handle)
-    order = Order(
+    order = BreakOptions(
         how=names.way(found, how),
         for_seconds=records.granted(for_seconds),
         amount=amount,

@@ -19,7 +19,7 @@ from hotfire.agent import kubelet
 from hotfire.agent.host import Host, OperationError
 from hotfire.lab.gpu.gpu_device import HEALTH, LIVE, LIVE_FILE, scan, xids
 from hotfire.lab.gpu.gpu_load import Holder, Meter, holders, loads, of_devices
-from hotfire.lab.gpu.gpu_metrics import Sample, render
+from hotfire.lab.gpu.gpu_metrics import GpuSample, render
 
 PORT = 9400
 _SECONDS = 1.0
@@ -45,7 +45,7 @@ class Collector:
             self._energy_millijoules[gpu] += found[gpu].power_watts * 1000 * _SECONDS
         faults = xids(self._host.path(str(HEALTH)))
         samples = [
-            Sample(
+            GpuSample(
                 device=device,
                 load=found[device.uuid],
                 gpu=found[device.gpu],
@@ -64,7 +64,7 @@ class Collector:
             self._held = holders(kubelet.pod_resources(self._host))
         return self._held
 
-    def _publish(self, samples: Iterable[Sample]) -> None:
+    def _publish(self, samples: Iterable[GpuSample]) -> None:
         """Leave each device's state where `nvidia-smi` finds it."""
         for sample in samples:
             directory = self._host.path(str(LIVE / sample.device.uuid))
@@ -74,7 +74,7 @@ class Collector:
             unfinished.rename(directory / LIVE_FILE)
 
 
-def _state(sample: Sample) -> dict[str, object]:
+def _state(sample: GpuSample) -> dict[str, object]:
     return {
         "utilization_percent": sample.load.utilization_percent,
         "memory_copy_percent": sample.load.memory_copy_percent,

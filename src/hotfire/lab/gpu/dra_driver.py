@@ -39,7 +39,7 @@ Document = dict[str, Any]
 _log = logging.getLogger("dra-driver")
 
 
-class Cluster(Protocol):
+class ApiServer(Protocol):
     """Where the documents are; an absent one is None."""
 
     def call(self, method: str, path: str, body: Document | None = None) -> Document | None: ...
@@ -137,7 +137,7 @@ def _edits(device: GpuDevice) -> Document:
 class Driver:
     """What the kubelet calls, and what keeps the ResourceSlice true."""
 
-    def __init__(self, cluster: Cluster, node: str, devices: Collection[GpuDevice]) -> None:
+    def __init__(self, cluster: ApiServer, node: str, devices: Collection[GpuDevice]) -> None:
         self._cluster = cluster
         self._node = node
         self._devices = {name_of(device): device for device in devices}

@@ -15,7 +15,7 @@ _REMAP_FAILED = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class GpuSample:
     """One device at one moment; ``gpu`` is the load of the whole GPU that a MIG instance is of."""
 
     device: GpuDevice
@@ -39,7 +39,7 @@ class Sample:
         return self.device.memory_mebibytes - self.load.memory_used_mebibytes
 
 
-Value = Callable[[Sample], float | None]
+Value = Callable[[GpuSample], float | None]
 # name: type, help, value; None is no series.
 METRICS: dict[str, tuple[str, str, Value]] = {
     "DCGM_FI_DEV_SM_CLOCK": (
@@ -110,7 +110,7 @@ METRICS: dict[str, tuple[str, str, Value]] = {
 }
 
 
-def render(samples: Iterable[Sample], node: str) -> str:
+def render(samples: Iterable[GpuSample], node: str) -> str:
     """Return all metrics of a node; GPUs in MIG mode show as their instances."""
     shown = [sample for sample in samples if sample.device.mig or not sample.device.mig_enabled]
     return "".join(
@@ -120,7 +120,7 @@ def render(samples: Iterable[Sample], node: str) -> str:
     )
 
 
-def _series(name: str, value: Value, samples: Iterable[Sample], node: str) -> Iterator[str]:
+def _series(name: str, value: Value, samples: Iterable[GpuSample], node: str) -> Iterator[str]:
     """Yield a line for each device, or for each container that shares it."""
     for sample in samples:
         number = value(sample)

@@ -8,8 +8,8 @@ from hotfire.errors import FaultNotInjected, HotfireError, ProfileError
 from hotfire.lab.handles import agents, facts, mending, plan, power, proofs, warden
 from hotfire.lab.handles.case import Case
 from hotfire.lab.handles.names import Handle, Kind
-from hotfire.lab.handles.plan import Order
-from hotfire.lab.handles.records import ALL, Broken, Entry, Records, boot_seconds, slug
+from hotfire.lab.handles.plan import BreakOptions
+from hotfire.lab.handles.records import ALL, Broken, MachineEntry, Records, boot_seconds, slug
 from hotfire.lab.lab import Lab
 from hotfire.lab.shape.topology import Topology
 
@@ -27,7 +27,7 @@ class Done:
     proof: list[str]
 
 
-def break_(lab: Lab, handle: Handle, order: Order) -> Done:
+def break_(lab: Lab, handle: Handle, order: BreakOptions) -> Done:
     """Break a handle and prove it; it mends itself in time, whatever happens to this process.
 
     Raises:
@@ -86,7 +86,7 @@ def lasting(records: Records, broken: Broken, for_seconds: float) -> Broken:
     return lasts
 
 
-def _written(lab: Lab, topology: Topology, handle: Handle, order: Order) -> Case:
+def _written(lab: Lab, topology: Topology, handle: Handle, order: BreakOptions) -> Case:
     """Put the record on disk, the first one with how everything is before; a warden lives then."""
     records, entries = of_lab(lab), _entries(topology, handle, order)
     _require_power(lab, handle, entries)
@@ -115,10 +115,10 @@ def _written(lab: Lab, topology: Topology, handle: Handle, order: Order) -> Case
     )
 
 
-def _entries(topology: Topology, handle: Handle, order: Order) -> list[Entry]:
+def _entries(topology: Topology, handle: Handle, order: BreakOptions) -> list[MachineEntry]:
     token = secrets.token_hex(2)
     return [
-        Entry(
+        MachineEntry(
             machine=action.machine,
             id=f"{slug(handle.name)[:30]}-{token}-{number}",
             op=action.op,
@@ -128,7 +128,7 @@ def _entries(topology: Topology, handle: Handle, order: Order) -> list[Entry]:
     ]
 
 
-def _require_power(lab: Lab, handle: Handle, entries: list[Entry]) -> None:
+def _require_power(lab: Lab, handle: Handle, entries: list[MachineEntry]) -> None:
     needed = {entry.machine for entry in entries} | ({handle.machine} - {""})
     if off := [name for name in sorted(needed) if lab.rack.pid(name) is None]:
         raise ProfileError(f"{handle.name} cannot be broken: {', '.join(off)} is off")

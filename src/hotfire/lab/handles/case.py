@@ -5,7 +5,7 @@ from typing import Any
 
 from hotfire.lab.handles import agents, facts
 from hotfire.lab.handles.names import Handle
-from hotfire.lab.handles.plan import Order
+from hotfire.lab.handles.plan import BreakOptions
 from hotfire.lab.handles.records import Broken
 from hotfire.lab.lab import Lab
 from hotfire.lab.shape.topology import Topology
@@ -18,7 +18,7 @@ class Case:
     lab: Lab
     topology: Topology
     handle: Handle
-    order: Order
+    order: BreakOptions
     broken: Broken
     before: facts.Facts
 

@@ -9,7 +9,7 @@ from time import monotonic
 
 from hotfire.errors import HarnessError, HotfireError, RollbackFailed
 from hotfire.lab.handles import agents, facts, power, returned
-from hotfire.lab.handles.records import ALL, Broken, Entry, Records, due, ended_by_boot
+from hotfire.lab.handles.records import ALL, Broken, MachineEntry, Records, due, ended_by_boot
 from hotfire.lab.lab import Lab
 from hotfire.lab.shape.topology import Topology
 from hotfire.waiting import until
@@ -163,7 +163,7 @@ def _await_same(lab: Lab, topology: Topology, records: Records, broken: Broken) 
     return len(wanted)
 
 
-def _healed(lab: Lab, entry: Entry) -> bool:
+def _healed(lab: Lab, entry: MachineEntry) -> bool:
     known = agents.ask(lab.rack, entry.machine, "list")
     if entry.id not in {one["id"] for one in known if one["state"] != "healed"}:
         return True  # It was never armed, or its time is over.

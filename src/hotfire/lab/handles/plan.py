@@ -33,7 +33,7 @@ AMOUNTS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class BreakOptions:
     """How a handle is to be broken, and for how long."""
 
     how: str
@@ -60,7 +60,7 @@ def link_of(topology: Topology, handle: Handle) -> Link:
     )
 
 
-def actions(topology: Topology, handle: Handle, order: Order) -> list[Action]:
+def actions(topology: Topology, handle: Handle, order: BreakOptions) -> list[Action]:
     """Return what to do, in that order; it is undone in the opposite one.
 
     Raises:
@@ -92,14 +92,14 @@ def actions(topology: Topology, handle: Handle, order: Order) -> list[Action]:
             return [_service(handle, order)]
 
 
-def words(order: Order) -> str:
+def words(order: BreakOptions) -> str:
     """Return how something is broken, with its amount."""
     if order.how not in AMOUNTS:
         return order.how
     return f"{order.how} {amount(order):g}{AMOUNTS[order.how].unit}"
 
 
-def amount(order: Order) -> float:
+def amount(order: BreakOptions) -> float:
     """Return how much of it: a ratio, seconds, bits or bytes per second."""
     return AMOUNTS[order.how].usual if order.amount is None else order.amount
 
@@ -119,7 +119,7 @@ def machines(topology: Topology, handle: Handle) -> list[str]:
             return [handle.machine]
 
 
-def _check_amount(order: Order) -> None:
+def _check_amount(order: BreakOptions) -> None:
     if order.amount is None:
         return
     if order.how not in AMOUNTS:
@@ -132,7 +132,7 @@ def _check_amount(order: Order) -> None:
         )
 
 
-def _link(link: Link, order: Order) -> list[Action]:
+def _link(link: Link, order: BreakOptions) -> list[Action]:
     node, router = link.machine.name, link.router.name
     if order.how == "silent":
         return [_silence(node, link=link.uplink)]
@@ -157,7 +157,7 @@ def _link(link: Link, order: Order) -> list[Action]:
     ]
 
 
-def _service(handle: Handle, order: Order) -> Action:
+def _service(handle: Handle, order: BreakOptions) -> Action:
     if order.how in {"slow", "corrupt"}:
         args: dict[str, Any] = {"mode": order.how}
         if order.how == "slow":

@@ -19,7 +19,7 @@ ALL = "all handles"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class MachineEntry:
     """One undo entry that an agent keeps inside its machine."""
 
     machine: str
@@ -41,7 +41,7 @@ class Broken:
     """Seconds on the boot-time clock."""
     machines: list[str]
     """Those whose state is compared when it is mended."""
-    entries: list[Entry]
+    entries: list[MachineEntry]
     powerless: str = ""
     """The machine that was switched off."""
     problem: str = ""
@@ -160,7 +160,7 @@ class Records:
         """
         try:
             document = json.loads(path.read_bytes())
-            entries = [Entry(**one) for one in document["entries"]]
+            entries = [MachineEntry(**one) for one in document["entries"]]
             return Broken(**{**document, "entries": entries})
         except FileNotFoundError:
             return None

@@ -24,7 +24,7 @@ def blueprints(
 ) -> list[Blueprint]:
     """Return every machine; ``relays`` are the open sockets that the client serves."""
     python, pki = Path(sys.base_prefix), state.pki
-    lent = worker.Lent(
+    lent = worker.HostPaths(
         binaries=parts.binaries,
         add_ons=state.add_ons,
         python=python,
@@ -32,7 +32,7 @@ def blueprints(
         tool=Path(sysconfig.get_path("purelib")),
         source=_SOURCE,
     )
-    carried = control_plane.Lent(binaries=parts.binaries, python=python)
+    carried = control_plane.HostPaths(binaries=parts.binaries, python=python)
     return [
         *(
             control_plane.blueprint(topology, member, pki / member.name, carried)

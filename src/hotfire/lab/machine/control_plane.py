@@ -30,14 +30,14 @@ _METRICS_TLS = (f"--tls-cert-file={PKI}/api.crt", f"--tls-private-key-file={PKI}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lent:
+class HostPaths:
     """Where the host keeps what a member carries."""
 
     binaries: Path
     python: Path
 
 
-def blueprint(topology: Topology, machine: Machine, directory: Path, lent: Lent) -> Blueprint:
+def blueprint(topology: Topology, machine: Machine, directory: Path, lent: HostPaths) -> Blueprint:
     """Return a member; ``directory`` holds its certificates and kubeconfigs."""
     return Blueprint(
         machine=machine,

@@ -26,7 +26,7 @@ _PLACES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lent:
+class HostPaths:
     """Where the host keeps what workers carry."""
 
     binaries: Path
@@ -37,7 +37,9 @@ class Lent:
     source: Path
 
 
-def blueprint(topology: Topology, machine: Machine, pki_directory: Path, lent: Lent) -> Blueprint:
+def blueprint(
+    topology: Topology, machine: Machine, pki_directory: Path, lent: HostPaths
+) -> Blueprint:
     """Return a worker; ``pki_directory`` holds its kubeconfigs and certificates."""
     devices = topology.sharing(machine).devices(machine.gpus)
     return Blueprint(
@@ -80,10 +82,10 @@ def blueprint(topology: Topology, machine: Machine, pki_directory: Path, lent: L
     )
 
 
-def lent_to(spec: Spec) -> Lent:
+def lent_to(spec: Spec) -> HostPaths:
     """Return what a worker that was switched on with this specification carries."""
     sources = {bind["target"]: Path(bind["source"]) for bind in spec["binds"]}
-    return Lent(**{name: sources[place] for name, place in _PLACES.items()})
+    return HostPaths(**{name: sources[place] for name, place in _PLACES.items()})
 
 
 def node_labels(topology: Topology, machine: Machine) -> dict[str, str]:

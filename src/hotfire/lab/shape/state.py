@@ -34,7 +34,7 @@ class Ports:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class LabRecord:
     """Which lab stands here."""
 
     checkout: str
@@ -60,15 +60,15 @@ class State:
         self.handles_log = self.handles / "handles.log"
         self._record = home / "lab.json"
 
-    def read(self) -> Record | None:
+    def read(self) -> LabRecord | None:
         """Return the record of the lab that stands or half stands; None: there is none."""
         try:
             document = json.loads(self._record.read_text())
         except (OSError, ValueError):
             return None
-        return Record(**{**document, "ports": Ports(**document["ports"])})
+        return LabRecord(**{**document, "ports": Ports(**document["ports"])})
 
-    def write(self, record: Record) -> None:
+    def write(self, record: LabRecord) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
         self.home.chmod(0o700)
         unfinished = self._record.with_suffix(".new")

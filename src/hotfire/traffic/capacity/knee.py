@@ -12,7 +12,7 @@ from pathlib import Path
 from hotfire.errors import InstrumentError, ProfileError
 from hotfire.measure.history import Request
 from hotfire.profile import Budgets
-from hotfire.traffic.capacity.trial import Trial, judged, limits_of_rate, trial_seconds
+from hotfire.traffic.capacity.trial import RateTrial, judged, limits_of_rate, trial_seconds
 from hotfire.traffic.runner.launch import MARGIN_SECONDS, running
 from hotfire.traffic.workload.plan import LoadPlan
 from hotfire.verdict import Verdict
@@ -45,7 +45,7 @@ class Knee:
     """Highest rate that held; 0 if none did."""
     broken_at_per_second: float | None
     """Lowest rate that broke a budget; None if none did, and the knee lies higher."""
-    trials: tuple[Trial, ...]
+    trials: tuple[RateTrial, ...]
     ended: str
     """Why the search ended."""
 
@@ -67,12 +67,12 @@ class Knee:
         return f"{'; '.join(parts) or 'nothing was found'}; {self.ended}"
 
 
-def best(trials: Sequence[Trial]) -> Trial | None:
+def best(trials: Sequence[RateTrial]) -> RateTrial | None:
     """Return the trial with the highest rate."""
     return max(trials, key=lambda trial: trial.rate_per_second, default=None)
 
 
-def worst(trials: Sequence[Trial]) -> Trial | None:
+def worst(trials: Sequence[RateTrial]) -> RateTrial | None:
     """Return the trial with the lowest rate."""
     return min(trials, key=lambda trial: trial.rate_per_second, default=None)
 
@@ -83,9 +83,9 @@ Measure = Callable[[float, int], Iterable[Request]]
 
 def search(
     measure: Measure, budgets: Budgets, *, first_per_second: float, effort: Effort = Effort()
-) -> Generator[Trial, None, Knee]:
+) -> Generator[RateTrial, None, Knee]:
     """Yield each trial; return the knee."""
-    trials: list[Trial] = []
+    trials: list[RateTrial] = []
     rate: float | None = min(first_per_second, effort.most_per_second)
     ended = ""
     while rate is not None:
@@ -107,7 +107,7 @@ def search(
 
 def decided(
     measure: Measure, rate_per_second: float, budgets: Budgets
-) -> Generator[Trial, None, Trial]:
+) -> Generator[RateTrial, None, RateTrial]:
     """Yield the trials at one rate, longer ones while chance may be at work; return the last."""
     trial = judged(rate_per_second, measure(rate_per_second, 1), budgets)
     yield trial
@@ -119,7 +119,7 @@ def decided(
     return trial
 
 
-def following(trials: Sequence[Trial], effort: Effort) -> tuple[float | None, str]:
+def following(trials: Sequence[RateTrial], effort: Effort) -> tuple[float | None, str]:
     """Return the next rate to try, or None and why there is none."""
     last = trials[-1]
     if last.verdict is Verdict.INCONCLUSIVE:
@@ -146,7 +146,7 @@ def following(trials: Sequence[Trial], effort: Effort) -> tuple[float | None, st
 
 
 def _higher(
-    last: Trial, trials: Sequence[Trial], most_per_second: float
+    last: RateTrial, trials: Sequence[RateTrial], most_per_second: float
 ) -> tuple[float | None, str]:
     if last.rate_per_second >= most_per_second or len(trials) > DOUBLINGS:
         return None, f"the knee is above {last.rate_per_second:.4g}/s, the highest rate tried"
@@ -174,7 +174,7 @@ def knee_trials(
     *,
     effort: Effort = Effort(),
     network_namespace: str | None = None,
-) -> Generator[Trial, None, Knee]:
+) -> Generator[RateTrial, None, Knee]:
     """Search with real loads, from the plan's rate; each leaves ``knee-NN.jsonl`` in the folder.
 
     Raises:
@@ -217,7 +217,7 @@ def rows_of(plan: LoadPlan, history: Path, *, network_namespace: str | None) -> 
 
 
 def find_knee(
-    trials: Generator[Trial, None, Knee], progress: Callable[[Trial], None] = lambda _: None
+    trials: Generator[RateTrial, None, Knee], progress: Callable[[RateTrial], None] = lambda _: None
 ) -> Knee:
     """Return the knee that the trials lead to; ``progress`` hears of each."""
     while True:

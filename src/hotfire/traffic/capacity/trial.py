@@ -22,7 +22,7 @@ PERCENTILES = {f"{name}_p{q}_seconds": (name, q) for name in LATENCIES for q in 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
+class RateTrial:
     """One rate, tried for a while."""
 
     rate_per_second: float
@@ -40,7 +40,7 @@ class Trial:
         return self.verdict is Verdict.PASSED
 
 
-def judged(rate_per_second: float, rows: Iterable[Request], budgets: Budgets) -> Trial:
+def judged(rate_per_second: float, rows: Iterable[Request], budgets: Budgets) -> RateTrial:
     """Return the trial of these rows, those of the warmup not counted."""
     steady = Account.of(row for row in rows if row.phase != "warmup")
     results = judged_budgets(steady, budgets)
@@ -49,7 +49,7 @@ def judged(rate_per_second: float, rows: Iterable[Request], budgets: Budgets) ->
     sure = [confidence(steady, result) for result in decisive]
     # All budgets have to hold: the least sure counts. One broken is enough: the surest counts.
     held = verdict is Verdict.PASSED
-    return Trial(
+    return RateTrial(
         rate_per_second=rate_per_second,
         requests=steady.scheduled,
         results=tuple(results),

@@ -27,7 +27,7 @@ from hotfire.measure.history import Request
 from hotfire.traffic.process import bus, join
 from hotfire.traffic.process.alone import Alone
 from hotfire.traffic.process.master import Master
-from hotfire.traffic.process.pump import TURN_SECONDS, Shift
+from hotfire.traffic.process.pump import TURN_SECONDS, TimeSlice
 from hotfire.traffic.process.seal import REMEDY, VARIABLE, given_token, load_token
 from hotfire.traffic.process.worker import Worker
 from hotfire.traffic.record.files import Files
@@ -111,7 +111,7 @@ class Process:
 
     def fire_all(self, requests: Iterator[Request]) -> None:
         """Tell Locust of requests, for its statistics and its web page; others get their turn."""
-        shift = Shift()
+        shift = TimeSlice()
         for request in requests:
             if not request.censored:
                 end = request.end_ns or request.sched_ns
@@ -126,7 +126,7 @@ class Process:
             # Not before: nothing may be in hand when another greenlet ends the process.
             if shift.over:
                 gevent.sleep(TURN_SECONDS)
-                shift = Shift()
+                shift = TimeSlice()
 
 
 def require_token(who: str) -> None:

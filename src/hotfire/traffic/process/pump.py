@@ -77,14 +77,14 @@ class OpenPump:
 
     def run(self) -> bool:
         """Submit what is due; return whether the plan came to its end."""
-        session, shift = self._session, Shift()
+        session, shift = self._session, TimeSlice()
         due_ns, ahead_ns = session.t0_ns, session.ahead_ns
         for arrival in self._arrivals:
             due_ns = session.t0_ns + arrival.offset_ns
             if shift.over or due_ns - ahead_ns > time.monotonic_ns():
                 # Not at each moment that is due, but for many of them at a time.
                 wait_until(session, due_ns - ahead_ns // 2)
-                shift = Shift()
+                shift = TimeSlice()
             if session.stopped_ns is not None:
                 self._waiting.append(arrival)
                 return False
@@ -97,13 +97,13 @@ class OpenPump:
 
     def unsent(self, stopped_ns: int) -> Iterator[Arrival]:
         """Return, and count, what was due before the stop and not submitted any more."""
-        shift = Shift()
+        shift = TimeSlice()
         for arrival in chain(self._waiting, self._arrivals):
             if self._session.t0_ns + arrival.offset_ns > stopped_ns:
                 return
             if shift.over:
                 gevent.sleep(TURN_SECONDS)
-                shift = Shift()
+                shift = TimeSlice()
             self.unsent_count += 1
             yield arrival
 
@@ -168,7 +168,7 @@ def wait_until(session: Paced, due_ns: int) -> None:
             return
 
 
-class Shift:
+class TimeSlice:
     """The time for which this greenlet may work before others get their turn."""
 
     def __init__(self) -> None:

@@ -8,11 +8,11 @@ from typing import Self
 
 from pydantic import ValidationError
 
-from hotfire.traffic.record.files import Record
-from hotfire.traffic.wire.reader import kit
+from hotfire.traffic.record.files import JsonFile
+from hotfire.traffic.wire.reader import implementation
 
 
-class Host(Record):
+class Host(JsonFile):
     """What makes two machines the same instrument."""
 
     node: str
@@ -32,11 +32,11 @@ class Host(Record):
             processor=_processor(),
             kernel=platform.release(),
             python=platform.python_version(),
-            reader=kit("reactor").name,
+            reader=implementation("reactor").name,
         )
 
 
-class Error(Record):
+class Error(JsonFile):
     """Measured less true, over many requests; seconds."""
 
     mean_seconds: float
@@ -47,7 +47,7 @@ class Error(Record):
     """Of the error's size."""
 
 
-class Calibration(Record):
+class Calibration(JsonFile):
     """The instrument against an engine whose times are known."""
 
     host: Host

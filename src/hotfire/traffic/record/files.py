@@ -10,7 +10,7 @@ from hotfire import json_text
 from hotfire.measure.history import Request, to_row
 
 
-class Record(BaseModel):
+class JsonFile(BaseModel):
     """A small JSON file that one process writes once and another reads."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
@@ -22,7 +22,7 @@ class Record(BaseModel):
         partial.replace(path)
 
 
-class ClockAnchor(Record):
+class ClockAnchor(JsonFile):
     """The same moment on both clocks of the load process."""
 
     epoch_ns: int
@@ -31,7 +31,7 @@ class ClockAnchor(Record):
     """How far the epoch clock had moved against the monotonic one at the end."""
 
 
-class Worker(Record):
+class Worker(JsonFile):
     """One process of a distributed load, as its master knows it."""
 
     worker: int
@@ -48,7 +48,7 @@ class Worker(Record):
     """How far its clock moved against the master's from the start to the end of the load."""
 
 
-class Started(Record):
+class Started(JsonFile):
     """Written when the first arrival is about to be due."""
 
     t0_ns: int
@@ -61,7 +61,7 @@ class Started(Record):
     """The processes of a distributed load."""
 
 
-class Measured(Record):
+class Measured(JsonFile):
     """What the load generator measured of itself."""
 
     dispatched: int
@@ -90,7 +90,7 @@ class Measured(Record):
     """What read the streams: compiled code, Python or geventhttpclient."""
 
 
-class Present(Record):
+class Present(JsonFile):
     """Written every second while the load runs, gone at its end: what it knows of its fitness."""
 
     measured: Measured
@@ -102,7 +102,7 @@ class Present(Record):
     """Those that fell silent or left early."""
 
 
-class Ended(Record):
+class Ended(JsonFile):
     """Written last, when every row is on disk; without it the load was killed."""
 
     planned_until_stop: int

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from hotfire.errors import InstrumentError
 from hotfire.traffic.record.calibration import Calibration, remembered
-from hotfire.traffic.record.files import Ended, Measured, Present, Record
+from hotfire.traffic.record.files import Ended, JsonFile, Measured, Present
 from hotfire.traffic.workload.plan import GateLimits
 
 TPOT_SHARE = 0.05
 
 
-class GateResult(Record):
+class GateResult(JsonFile):
     """One gate: what was measured against its limit."""
 
     name: str
@@ -22,7 +22,7 @@ class GateResult(Record):
     reason: str
 
 
-class Instrument(Record):
+class Instrument(JsonFile):
     """Every gate of one load, as written to ``<id>.instrument.json``."""
 
     gates: tuple[GateResult, ...]

@@ -30,7 +30,7 @@ LESSONS = 8
 SERVED_BY = (b"x-served-by", b"x-inference-pod")
 
 
-class Answer:
+class AnswerParser:
     """What one response has shown so far; stamps are the monotonic times given to ``feed``."""
 
     __slots__ = (

@@ -9,7 +9,7 @@ from enum import Enum
 from socket import AF_INET, AF_INET6, IPPROTO_TCP, MSG_PEEK, SO_ERROR, SOCK_STREAM, SOL_SOCKET
 from socket import TCP_NODELAY as NO_DELAY
 
-from hotfire.traffic.wire.answer import Answer
+from hotfire.traffic.wire.answer import AnswerParser
 from hotfire.traffic.wire.exchange import Exchange
 from hotfire.traffic.wire.reader import CHUNK_BYTES, TIMES, TIMES_BYTES
 from hotfire.traffic.wire.tls import Session
@@ -38,7 +38,7 @@ class Connection:
         address: Address,
         others: tuple[Address, ...],
         *,
-        exchange: Exchange[Answer],
+        exchange: Exchange[AnswerParser],
         attempt_ns: int,
     ) -> None:
         self.socket = RawSocket(AF_INET6 if ":" in address[0] else AF_INET, SOCK_STREAM)
@@ -46,7 +46,7 @@ class Connection:
         self.socket.setsockopt(IPPROTO_TCP, NO_DELAY, 1)
         self.socket.setsockopt(SOL_SOCKET, TIMES, 1)
         self.fd = self.socket.fileno()
-        self.exchange: Exchange[Answer] | None = exchange
+        self.exchange: Exchange[AnswerParser] | None = exchange
         self.others = others
         self.attempt_ns = attempt_ns
         self.stage = Stage.CONNECTING

@@ -71,7 +71,7 @@ class SecurePool(Alive, SSLConnectionPool):
 class Reading(HTTPSocketPoolResponse):
     """One answer; the library reads it, and this keeps what the row needs."""
 
-    def __init__(self, exchange: "Exchange[Told]", sock: Any, pool: ConnectionPool) -> None:  # noqa: ANN401
+    def __init__(self, exchange: "Exchange[AnswerState]", sock: Any, pool: ConnectionPool) -> None:  # noqa: ANN401
         self._told = exchange.answer
         super().__init__(sock, pool=pool, method="POST")
 
@@ -82,7 +82,7 @@ class Reading(HTTPSocketPoolResponse):
         super().feed(data)
 
 
-class Told:
+class AnswerState:
     """What an answer has shown so far; the counterpart of ``answer.Answer``."""
 
     def __init__(self) -> None:
@@ -122,7 +122,7 @@ class Fallback:
             freed=freed,
         )
         self._pool = pool(plan, addresses[0])
-        self._running: dict[Any, Exchange[Told]] = {}
+        self._running: dict[Any, Exchange[AnswerState]] = {}
         self._abandoned = False
         self.submitted = self.in_flight = 0
         self.measured = Measurements("geventhttpclient")
@@ -178,7 +178,7 @@ class Fallback:
         """Bring one order to its row."""
         now = time.monotonic_ns()
         self.measured.lateness_us.append(max(0, now - order.sched_ns) // 1000)
-        exchange = Exchange(order, now, Told())
+        exchange = Exchange(order, now, AnswerState())
         if self._abandoned:
             self._report(exchange, (None, ""), None, censored=True)
             return
@@ -199,7 +199,7 @@ class Fallback:
 
     def _report(
         self,
-        exchange: Exchange[Told],
+        exchange: Exchange[AnswerState],
         outcome: Outcome,
         end_ns: int | None,
         *,
@@ -208,7 +208,7 @@ class Fallback:
         self._rows.report(exchange, outcome, end_ns, censored=censored)
         self._rows.write()
 
-    def _exchange(self, exchange: Exchange[Told]) -> Outcome:
+    def _exchange(self, exchange: Exchange[AnswerState]) -> Outcome:
         """Send one request and read its answer; return what became of it."""
         try:
             sock = self._pool.get_socket()
@@ -228,7 +228,7 @@ class Fallback:
         except (HTTPParseError, OSError) as error:
             return broken(exchange, error)
 
-    def _read(self, told: Told, reading: Reading) -> Outcome:
+    def _read(self, told: AnswerState, reading: Reading) -> Outcome:
         told.headers_ns = time.monotonic_ns()
         told.status = int(reading.status_code)
         names = ("x-served-by", "x-inference-pod")
@@ -246,7 +246,7 @@ class Fallback:
         kind = str(reading.get("content-type", "")).lower()
         return told.said.outcome(content_type=kind, start=told.body)
 
-    def _events(self, told: Told, reading: Reading) -> None:
+    def _events(self, told: AnswerState, reading: Reading) -> None:
         events = Parser()
         while line := reading.readline(b"\n"):
             now = time.monotonic_ns()
@@ -271,7 +271,7 @@ def pool(plan: LoadPlan, address: tuple[str, int]) -> ConnectionPool:
     return connections
 
 
-def broken(exchange: Exchange[Told], error: Exception) -> Outcome:
+def broken(exchange: Exchange[AnswerState], error: Exception) -> Outcome:
     """Return the class of an answer that could not be read to its end."""
     told, now = exchange.answer, time.monotonic_ns()
     if isinstance(error, OSError):

@@ -14,12 +14,12 @@ from errno import EINPROGRESS
 from hotfire.answer.transcript import Outcome
 from hotfire.measure.history import FailureClass, Request
 from hotfire.traffic.wire import tls
-from hotfire.traffic.wire.answer import Answer
+from hotfire.traffic.wire.answer import AnswerParser
 from hotfire.traffic.wire.clock import NANO, Anchor
 from hotfire.traffic.wire.connection import Address, Connection, Stage
 from hotfire.traffic.wire.exchange import Exchange, Freed, Rows, cut, limit, overdue
 from hotfire.traffic.wire.orders import Order, Orders
-from hotfire.traffic.wire.reader import READ, Missed, arrived, kit
+from hotfire.traffic.wire.reader import READ, Missed, arrived, implementation
 from hotfire.traffic.wire.surroundings import clock_offset_ns
 from hotfire.traffic.workload.plan import LoadPlan
 from hotfire.traffic.workload.request import Requests
@@ -80,9 +80,9 @@ class Reactor:
         self._orders = Orders(requests, look_ns=SWEEP_NS + TICK_NS)
         self._connections: dict[int, Connection] = {}
         self._idle: list[Connection] = []
-        self._again: deque[tuple[Exchange[Answer], tuple[Address, ...]]] = deque()
+        self._again: deque[tuple[Exchange[AnswerParser], tuple[Address, ...]]] = deque()
         self._epoll.register(self._orders.wake, READ)
-        self._kit = kit(plan.client)
+        self._kit = implementation(plan.client)
         self.measured = Measurements(self._kit.name)
         self._reader = self._kit.reader(self._epoll, tick_ns=TICK_NS, lazy=plan.mode == "open")
         self._reader.epoch_ns = clock_offset_ns()
@@ -213,8 +213,8 @@ class Reactor:
         else:
             self._connect(exchange, self._addresses)
 
-    def _answer(self) -> Answer:
-        return Answer(streamed=self.plan.stream, gaps=self._kit.gaps())
+    def _answer(self) -> AnswerParser:
+        return AnswerParser(streamed=self.plan.stream, gaps=self._kit.gaps())
 
     # Connections.
 
@@ -227,7 +227,7 @@ class Reactor:
             self._drop(connection)
         return None
 
-    def _connect(self, exchange: Exchange[Answer], addresses: tuple[Address, ...]) -> None:
+    def _connect(self, exchange: Exchange[AnswerParser], addresses: tuple[Address, ...]) -> None:
         now = time.monotonic_ns()
         address, others = addresses[0], addresses[1:]
         connection = Connection(address, others, exchange=exchange, attempt_ns=now)
@@ -284,7 +284,7 @@ class Reactor:
             connection.unsent = connection.tls.shake()
             self._transmit(connection)
 
-    def _on_open(self, connection: Connection, exchange: Exchange[Answer]) -> None:
+    def _on_open(self, connection: Connection, exchange: Exchange[AnswerParser]) -> None:
         connection.stage = Stage.OPEN
         connection.plain = connection.tls is None
         exchange.shaking = False
@@ -293,7 +293,7 @@ class Reactor:
 
     # Sending and receiving.
 
-    def _send(self, connection: Connection, exchange: Exchange[Answer]) -> None:
+    def _send(self, connection: Connection, exchange: Exchange[AnswerParser]) -> None:
         exchange.send_ns = time.monotonic_ns()
         connection.queue(exchange.order.data)
         self._follow(connection, exchange.answer, exchange.send_ns)
@@ -341,7 +341,7 @@ class Reactor:
             else:
                 self._follow(connection, answer, now)
 
-    def _follow(self, connection: Connection, answer: Answer, now: int) -> None:
+    def _follow(self, connection: Connection, answer: AnswerParser, now: int) -> None:
         """Leave what comes from now on to the reader, unless it is encrypted."""
         if connection.plain:
             self._reader.attach(connection.socket, answer.said.gaps, answer.plain, now)

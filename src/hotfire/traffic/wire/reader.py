@@ -187,7 +187,7 @@ def arrived(reader: Reader, told: list[tuple[int, int, bytes]], floor_ns: int) -
     return reader.stamp(seconds * NANO + nanoseconds, floor_ns)
 
 
-class Kit(NamedTuple):
+class Implementation(NamedTuple):
     """One of the two, by name."""
 
     name: str
@@ -196,16 +196,16 @@ class Kit(NamedTuple):
     """Takes the epoll object, ``tick_ns`` of its timer, and whether it is ``lazy``."""
 
 
-PYTHON = Kit("python", PythonGaps, PythonReader)
-COMPILED: Kit | None = None
+PYTHON = Implementation("python", PythonGaps, PythonReader)
+COMPILED: Implementation | None = None
 try:
     from hotfire.traffic.wire import _reader
 except ImportError:
     pass
 else:
-    COMPILED = Kit("compiled", _reader.Gaps, _reader.Reader)
+    COMPILED = Implementation("compiled", _reader.Gaps, _reader.Reader)
 
 
-def kit(client: str) -> Kit:
+def implementation(client: str) -> Implementation:
     """Return what a plan's ``client`` asks for; "reactor" takes the faster one that is there."""
     return COMPILED if COMPILED and client == "reactor" else PYTHON

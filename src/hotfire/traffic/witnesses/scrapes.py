@@ -8,7 +8,7 @@ from typing import Final
 
 from hotfire.errors import HarnessError
 from hotfire.measure.crosscheck import TTFT
-from hotfire.prometheus import Prometheus, Sample, ScrapeTarget
+from hotfire.prometheus import Prometheus, ScrapeTarget, SeriesValue
 from hotfire.waiting import until
 
 _LOOK_BACK_SECONDS: Final = 300.0
@@ -44,7 +44,7 @@ class Scrapes:
         limit += _SLACK_SECONDS
         give_up = time.monotonic() + limit
 
-        def looked() -> tuple[list[Sample]] | None:
+        def looked() -> tuple[list[SeriesValue]] | None:
             """Return the stamps once they are new or it is too late for them, else nothing."""
             stamps = self._stamps()
             fresh = bool(stamps) and min(one.value for one in stamps) >= began
@@ -69,7 +69,7 @@ class Scrapes:
 
     # Parts
 
-    def _stamps(self) -> list[Sample]:
+    def _stamps(self) -> list[SeriesValue]:
         return self._server.query(f"timestamp({TTFT}_count)")
 
     def _interval_listed(self) -> float | None:
@@ -108,7 +108,7 @@ class Scrapes:
         )
 
     def _overdue(
-        self, late: Sequence[Sample], limit_seconds: float, interval_seconds: float | None
+        self, late: Sequence[SeriesValue], limit_seconds: float, interval_seconds: float | None
     ) -> str:
         names = ", ".join(sorted({one.labels.get("instance", "?") for one in late}))
         every = f"every {interval_seconds:g} s" if interval_seconds else "at no known interval"

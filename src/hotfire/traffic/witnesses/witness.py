@@ -13,7 +13,7 @@ from hotfire.measure.history import Request
 from hotfire.metrics import Metrics, Sample
 from hotfire.profile import TargetProfile
 from hotfire.prometheus import Prometheus
-from hotfire.prometheus import Sample as Scraped
+from hotfire.prometheus import SeriesValue as Scraped
 from hotfire.traffic.runner.launch import RunningLoad
 from hotfire.traffic.wire import tls
 from hotfire.traffic.witnesses.scrapes import Scrapes

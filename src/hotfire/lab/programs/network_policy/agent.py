@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from . import objects, watch
 from .objects import Name
-from .rules import Cluster, ruleset
+from .rules import ClusterState, ruleset
 from .ruleset import TABLE, Ruleset, script
 
 PATHS = {
@@ -151,12 +151,12 @@ class Agent:
             _log.info(_told(wanted), 1000 * (time.monotonic() - started))
         self._installed = wanted
 
-    def _cluster(self) -> Cluster:
+    def _cluster(self) -> ClusterState:
         pods = dict(self._known["pods"])
         for name, born in self._born.items():
             if name in pods:
                 pods[name] = pods[name]._replace(addresses=(born.address,))
-        return Cluster(pods, self._known["namespaces"], self._known["policies"])
+        return ClusterState(pods, self._known["namespaces"], self._known["policies"])
 
     def _answer(self) -> None:
         """Tell who waits for a new pod; once the API has its address, the node's word is over."""

@@ -23,7 +23,7 @@ from .ruleset import Ruleset, Set
 _LONGEST_NAME = 100
 
 
-class Cluster(NamedTuple):
+class ClusterState(NamedTuple):
     """All that is known of the cluster; ``namespaces`` are labels by name."""
 
     pods: Mapping[Name, Pod]
@@ -34,7 +34,7 @@ class Cluster(NamedTuple):
 class _Drawing:
     """A table in the making."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: ClusterState) -> None:
         self.cluster = cluster
         self.counters: set[str] = set()
         self.sets: dict[str, Set] = {}
@@ -91,7 +91,7 @@ class _Drawing:
         )
 
 
-def ruleset(node: str, cluster: Cluster) -> Ruleset:
+def ruleset(node: str, cluster: ClusterState) -> Ruleset:
     """Return the table for the pods of one node; pods no policy selects are not in it."""
     drawing = _Drawing(cluster)
     from_pods: dict[str, str] = {}
