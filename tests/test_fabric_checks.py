@@ -9,7 +9,7 @@ from ipaddress import ip_network
 import pytest
 
 from fixtures import datagrams
-from hotfire.chaos.agent_client import BfdSession
+from hotfire.chaos.agent_answers import BfdSession
 from hotfire.chaos.fabric import BgpSession, Crossing
 from hotfire.cluster import Node
 from suites.cluster import test_gpus_left_after_a_rack_cover_the_demand as left_over

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from fixtures.fabric import NO_UPLINK, Fabric
 from hotfire import Evidence, Level, TargetProfile, requirement
-from hotfire.chaos.agent_client import BfdSession
+from hotfire.chaos.agent_answers import BfdSession
 from hotfire.cluster import Node
 from hotfire.errors import HarnessError
 

@@ -12,7 +12,8 @@ from itertools import pairwise
 
 from fixtures.stack import Stack
 from hotfire import Evidence, Level, TargetProfile, requirement
-from hotfire.chaos.agent_client import AgentClient, ContainerUse
+from hotfire.chaos.agent_answers import ContainerUse
+from hotfire.chaos.agent_client import AgentClient
 from hotfire.cluster import Cluster, Document, Pod, quantity
 from hotfire.errors import HarnessError
 from hotfire.measure.percentiles import percentile

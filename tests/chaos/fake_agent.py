@@ -3,7 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
-from hotfire.chaos.agent_client import AgentClient, AgentEntry
+from hotfire.chaos.agent_answers import AgentEntry
+from hotfire.chaos.agent_client import AgentClient
 from hotfire.chaos.before import Before
 from hotfire.chaos.plan import Plan, World
 from hotfire.chaos.sighting import Scene, Sighting, SightingWord

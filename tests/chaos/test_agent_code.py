@@ -10,7 +10,8 @@ import pytest
 
 import hotfire.agent
 from hotfire.agent import start
-from hotfire.chaos.agent_client import AgentClient, code_digest, manifests
+from hotfire.chaos.agent_client import AgentClient
+from hotfire.chaos.agent_pods import code_digest, manifests
 from hotfire.cluster import Cluster
 from hotfire.errors import ProfileError
 from hotfire.profile import Images, TargetProfile

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hotfire.chaos.agent_client import code_digest
+from hotfire.chaos.agent_pods import code_digest
 from hotfire.chaos.blast import resolve
 from hotfire.chaos.plan import Plan, World
 from hotfire.chaos.sighting import SightingWord

@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from hotfire.chaos.agent_client import AgentClient, AgentEntry, Observed
+from hotfire.chaos.agent_answers import AgentEntry, Observed
+from hotfire.chaos.agent_client import AgentClient
 from hotfire.chaos.before import observed
 from hotfire.chaos.plan import World
 from hotfire.chaos.sighting import Scene

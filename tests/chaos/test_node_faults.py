@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from hotfire.chaos.agent_client import code_digest
+from hotfire.chaos.agent_pods import code_digest
 from hotfire.chaos.plan import Plan, World
 from hotfire.chaos.sightings.node_ready import NodeReady
 from hotfire.chaos.sightings.node_unknown import NodeUnknown

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hotfire.chaos.agent_client import Observed
+from hotfire.chaos.agent_answers import Observed
 from hotfire.chaos.sightings.memory_ran_out import device_is_full
 from hotfire.errors import FaultNotInjected
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hotfire.chaos import lease
-from hotfire.chaos.agent_client import manifests
+from hotfire.chaos.agent_pods import manifests
 from hotfire.chaos.lease import RunLease
 from hotfire.chaos.tenure import refuse_occupied, tenure
 from hotfire.cluster import Cluster, Estate

@@ -1,6 +1,7 @@
 """The undo is on this disk and in the cluster before anything may be broken."""
 
 import fcntl
+import json
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -210,3 +211,17 @@ def test_what_the_disk_does_not_take_as_healed_is_removed_from_the_cluster_all_t
         journal.mark(entry(), State.HEALED)
 
     assert undo.copies(cluster, SYSTEM).entries == []
+
+
+def test_what_another_version_healed_itself_is_nobodys_trouble(path: Path) -> None:
+    other = [
+        {"id": "u-8", "state": "armed", "target": {"pod": "engine-1"}},
+        {"id": "u-9", "state": "armed", "target": {"pod": "engine-2"}},
+        {"id": "u-8", "state": "healed", "target": {"pod": "engine-1"}},
+    ]
+    path.parent.mkdir()
+    path.write_text("".join(json.dumps(one) + "\n" for one in other))
+
+    found = undo.read(path)
+
+    assert [one.where for one in found.unreadable] == [f"{path}:2"]

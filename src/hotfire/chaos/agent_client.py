@@ -1,144 +1,31 @@
 """The node agent as the runner sees it: deploying it, and asking it through the API server."""
 
-import inspect
 import json
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Final, TypeVar
+from collections.abc import Mapping
+from typing import Final
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
-
-import hotfire.agent
-from hotfire.agent import start
 from hotfire.agent.entries import HEALED
-from hotfire.cluster import Cluster, Document, Estate, Pod
+from hotfire.chaos.agent_answers import (
+    AgentEntry,
+    ContainerUse,
+    CpuState,
+    DeviceGrant,
+    EngineAnswer,
+    Gpu,
+    LinkState,
+    ProcessState,
+    read,
+)
+from hotfire.chaos.agent_pods import LABELS, NAME, code_digest, manifests, program
+from hotfire.cluster import Cluster, Estate, Pod
 from hotfire.errors import ClusterError, FaultNotInjected, HarnessError, StackNotReady
 from hotfire.profile import TargetProfile
 from hotfire.waiting import until
 
-NAME: Final = "hotfire-agent"
-_LABELS: Final = {"app.kubernetes.io/name": NAME}
 _LABELLED: Final = f"app.kubernetes.io/name={NAME}"
-CODE_PATH: Final = "/opt/agent"
-"""Where the agent's code lies in a pod of ours."""
-_STATE: Final = "/var/lib/hotfire-agent"
 _CALL_SECONDS: Final = 40.0
 # An engine that serves writes a token in a fraction of it; what stands still does not at all.
 _TOKEN_SECONDS: Final = 4.0
-_FOLDER: Final = Path(inspect.getfile(hotfire.agent)).parent
-T = TypeVar("T")
-
-
-class Answer(BaseModel):
-    """What an agent says; fields this version does not know are left alone."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class BfdSession(Answer):
-    """One BFD session of a node."""
-
-    neighbour: str
-    interface: str
-    state: str
-    since: str
-    """When it came into this state, in the words of the node's own clock."""
-    timeout_seconds: float
-    """Time in which the node finds the path dead."""
-
-
-class LinkState(Answer):
-    """A link as its node sees it."""
-
-    link: str
-    carrier: bool
-    received_packets: int
-    sent_packets: int
-    carrier_changes: int
-    """How often the carrier came or went since the link is there."""
-    drops: dict[str, int]
-    """Packets our rules dropped, by direction; empty while none are installed."""
-    bfd: tuple[BfdSession, ...] | None
-    """None: the node runs no BIRD that answers."""
-
-
-class Observed(Answer):
-    """What a fault on a node told about itself; None where it has not (yet) said so."""
-
-    oom: bool | None = None
-    """Whether the kernel killed a process of the filled cgroup."""
-    oom_kills_before: int | None = None
-    oom_kills: int | None = None
-    filled_bytes: int | None = None
-    free_bytes: int | None = None
-    """Free memory of the filled GPU."""
-    total_bytes: int | None = None
-    exit_code: int | None = None
-    said: str = ""
-    healed_because: str = ""
-
-
-class AgentEntry(Answer):
-    """An undo entry on a node."""
-
-    id: str
-    op: str
-    state: str
-    observed: Observed = Observed()
-
-
-class DeviceGrant(Answer):
-    """Devices the kubelet gave to one container."""
-
-    namespace: str
-    pod: str
-    container: str
-    resource: str
-    device_ids: tuple[str, ...]
-
-
-class ContainerUse(Answer):
-    """What a container uses at one moment of its node's clock."""
-
-    working_set_bytes: int
-    processor_ns: int
-    """Processor time since it started."""
-    at_ns: int
-
-
-class ProcessState(Answer):
-    """A process that a fault was aimed at."""
-
-    pid: int
-    state: str
-    """The kernel's letter (T: it stands still); empty: it is gone."""
-
-
-class EngineAnswer(Answer):
-    """What an engine said to one request for one token."""
-
-    status: int | None
-    """Of HTTP; None: no answer in time."""
-    wrote: bool
-    """Whether a token came."""
-    said: str = ""
-
-
-class CpuState(Answer):
-    """What a container may use of its node's CPUs."""
-
-    limit: str
-    """Quota and period in microseconds, as the kernel writes them."""
-    periods: int
-    throttled_periods: int
-    """In which it had used up its quota and had to wait."""
-
-
-class Gpu(Answer):
-    """One GPU of a node, as `nvidia-smi` tells."""
-
-    index: str
-    uuid: str
 
 
 class AgentClient:
@@ -351,7 +238,7 @@ class AgentClient:
             self._namespace,
             pod.name,
             container="agent",
-            argv=[*_program(), "call", request],
+            argv=[*program(), "call", request],
             within_seconds=_CALL_SECONDS,
             repeatable=repeatable,
         )
@@ -395,7 +282,7 @@ class AgentClient:
             return None
 
     def _pods(self) -> list[Pod]:
-        return self._cluster.pods(self._namespace, _LABELS)
+        return self._cluster.pods(self._namespace, LABELS)
 
     def _pod(self, node: str) -> Pod:
         # Not all of them: a cluster may have thousands of nodes.
@@ -422,111 +309,5 @@ class AgentClient:
         return "; ".join(pods) or "no pod was created; see the DaemonSet's events"
 
 
-def manifests(profile: TargetProfile, *, run_id: str, fence: int = 0) -> list[Document]:
-    """Return namespace, code and DaemonSet of the agent, which takes no order older than fence."""
-    labels = {"hotfire.dev/run": run_id}
-    namespace = {
-        "name": profile.system_namespace,
-        "labels": {**labels, "pod-security.kubernetes.io/enforce": "privileged"},
-    }
-    place = {"name": NAME, "namespace": profile.system_namespace, "labels": _LABELS | labels}
-    template = {"metadata": {"labels": _LABELS}, "spec": _pod_spec(profile, fence)}
-    return [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": namespace},
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": place, "data": dict(_code())},
-        {
-            "apiVersion": "apps/v1",
-            "kind": "DaemonSet",
-            "metadata": place,
-            "spec": {
-                "selector": {"matchLabels": _LABELS},
-                # Every node at once: the agents serve nobody whom a slow roll-out would protect.
-                "updateStrategy": {"rollingUpdate": {"maxUnavailable": "100%"}},
-                "template": template,
-            },
-        },
-    ]
-
-
-def _pod_spec(profile: TargetProfile, fence: int) -> Document:
-    # Requests equal limits: a Guaranteed pod is the kernel's last choice when memory runs out.
-    # A CUDA context alone takes several hundred MiB of host memory.
-    memory = "128Mi" if profile.accelerator.memory == "host-cgroup" else "1Gi"
-    amounts = {"cpu": "250m", "memory": memory}
-    # Apart from those of other targets: an agent undoes whatever an earlier one left in its folder.
-    state = f"{_STATE}/{profile.system_namespace}"
-    return {
-        "hostNetwork": True,
-        "hostPID": True,
-        "enableServiceLinks": False,
-        "automountServiceAccountToken": False,
-        "tolerations": list(profile.agent.tolerations),
-        "terminationGracePeriodSeconds": 30,
-        "containers": [
-            {
-                "name": "agent",
-                "image": profile.images.python,
-                "command": [*_program(), "serve", "--code", code_digest()],
-                "args": ["--fence", str(fence)],
-                "env": [
-                    {"name": "PYTHONPATH", "value": CODE_PATH},
-                    {"name": "PYTHONUNBUFFERED", "value": "1"},
-                ],
-                "securityContext": {"privileged": True, "runAsUser": 0},
-                "resources": {"requests": amounts, "limits": amounts},
-                # What it says when it refuses to start is then read from the pod.
-                "terminationMessagePolicy": "FallbackToLogsOnError",
-                "volumeMounts": [
-                    mounted_code(),
-                    {"name": "state", "mountPath": _STATE},
-                ],
-            }
-        ],
-        "volumes": [
-            code_volume(),
-            {"name": "state", "hostPath": {"path": state, "type": "DirectoryOrCreate"}},
-        ],
-    }
-
-
-def mounted_code() -> Document:
-    """Return where a container of ours finds the agent's code."""
-    return {"name": "code", "mountPath": CODE_PATH}
-
-
-def code_volume() -> Document:
-    """Return the agent's code as a volume of a pod."""
-    files = [{"key": key, "path": f"hotfire/agent/{key}"} for key, _ in _code()]
-    return {"name": "code", "configMap": {"name": NAME, "items": files}}
-
-
-def code_digest() -> str:
-    """Return the SHA-256 of the agent's code as this hotfire has it."""
-    return start.digest(_FOLDER)
-
-
-def _program() -> list[str]:
-    """Return the words that start the agent's program, in a pod of ours, if it is that code."""
-    return ["python3", "-c", inspect.getsource(start), CODE_PATH, code_digest()]
-
-
-def _code() -> Iterator[tuple[str, str]]:
-    """Yield name and text of each of the agent's modules."""
-    for path in sorted(_FOLDER.glob("*.py")):
-        yield path.name, path.read_text(encoding="utf-8")
-
-
 def _waiting(pod: Pod) -> str:
     return ",".join(one.waiting_reason for one in pod.containers if one.waiting_reason)
-
-
-def read(shape: type[T], answer: object) -> T:
-    """Return an agent's answer in the shape that it should have.
-
-    Raises:
-        HarnessError: it has another one.
-    """
-    try:
-        return TypeAdapter(shape).validate_python(answer)
-    except ValidationError as error:
-        raise HarnessError(f"the agent's answer is not a {shape}: {error}") from error

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from hotfire.chaos.agent_client import AgentClient, Answer, read
+from hotfire.chaos.agent_answers import Answer, read
+from hotfire.chaos.agent_client import AgentClient
 
 
 class BgpSession(Answer):

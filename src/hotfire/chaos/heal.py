@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from hotfire.chaos import janitor, lease, undo
-from hotfire.chaos.agent_client import AgentClient, AgentEntry
+from hotfire.chaos.agent_answers import AgentEntry
+from hotfire.chaos.agent_client import AgentClient
 from hotfire.chaos.lease import RunLease
 from hotfire.chaos.plan import World, ready_engines
 from hotfire.chaos.step import step_of

@@ -7,7 +7,7 @@ objects by name: a Role would have to be put into namespaces that are not ours.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from hotfire.chaos.agent_client import CODE_PATH, code_digest, code_volume, mounted_code
+from hotfire.chaos.agent_pods import CODE_PATH, code_digest, code_volume, mounted_code
 from hotfire.chaos.plan import World
 from hotfire.cluster import Cluster, Document, Estate
 from hotfire.errors import HarnessError

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from hotfire.chaos.agent_client import AgentClient, Answer, read
+from hotfire.chaos.agent_answers import Answer, read
+from hotfire.chaos.agent_client import AgentClient
 from hotfire.chaos.written import Target
 from hotfire.cluster import Cluster
 from hotfire.errors import HarnessError

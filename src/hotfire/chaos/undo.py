@@ -1,6 +1,7 @@
 """The write-ahead undo journal: on this disk and in the cluster, before anything is broken."""
 
 import fcntl
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -148,22 +149,37 @@ def append(path: Path, entry: UndoEntry) -> None:
 def read(path: Path) -> Found:
     """Return what each line of a journal says; nothing when there is none.
 
-    A last line without its end is left out: its writer died before anything was fired by it.
+    A last line without its end is left out: its writer died before anything was fired by it. So is
+    what another version wrote, in a shape of its own, once that says that it is healed.
     """
-    entries, unreadable = [], []
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
         return Found(entries=[], unreadable=[])
     except OSError as error:
         return Found(entries=[], unreadable=[Unreadable(where=str(path), why=str(error))])
+    entries, unreadable, over = [], [], set()
     for number, line in enumerate(lines, start=1):
         try:
             entries += [UndoEntry.model_validate_json(line)] if line.strip() else []
         except ValidationError as error:
+            id_, state = _said(line)
+            over |= {id_} if state == State.HEALED else set()
             if number < len(lines):
-                unreadable.append(Unreadable(where=f"{path}:{number}", why=_first(error)))
-    return Found(entries=entries, unreadable=unreadable)
+                unreadable.append((id_, Unreadable(where=f"{path}:{number}", why=_first(error))))
+    # Another version's fault that it healed itself is nobody's trouble any more.
+    left = [record for id_, record in unreadable if not id_ or id_ not in over]
+    return Found(entries=entries, unreadable=left)
+
+
+def _said(line: bytes) -> tuple[str, str]:
+    """Return id and state of an entry in a shape that is not ours; empty where it has none."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return "", ""
+    found = found if isinstance(found, dict) else {}
+    return str(found.get("id") or ""), str(found.get("state") or "")
 
 
 def still_open(entries: Iterable[UndoEntry]) -> list[UndoEntry]:

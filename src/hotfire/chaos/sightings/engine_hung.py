@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from pydantic import JsonValue
 
-from hotfire.chaos.agent_client import EngineAnswer
+from hotfire.chaos.agent_answers import EngineAnswer
 from hotfire.chaos.plan import Plan, World
 from hotfire.chaos.sighting import Scene, Sighting, SightingWord, all_of
 from hotfire.chaos.written import Target

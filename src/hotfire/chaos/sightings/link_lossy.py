@@ -2,7 +2,7 @@
 
 from typing import Final, Literal
 
-from hotfire.chaos.agent_client import LinkState
+from hotfire.chaos.agent_answers import LinkState
 from hotfire.chaos.sighting import EachTarget, Scene, Sighting
 from hotfire.chaos.targets.uplink_of_engine_node import all_up
 from hotfire.chaos.written import Target

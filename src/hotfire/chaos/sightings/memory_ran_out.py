@@ -3,7 +3,7 @@
 from typing import ClassVar, Final, Literal
 
 from hotfire.agent import cuda
-from hotfire.chaos.agent_client import Observed
+from hotfire.chaos.agent_answers import Observed
 from hotfire.chaos.before import logged_since
 from hotfire.chaos.sighting import Scene, Sighting, SightingWord, all_of
 from hotfire.chaos.written import Target

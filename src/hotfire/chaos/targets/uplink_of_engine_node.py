@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from hotfire.chaos.agent_client import BfdSession
+from hotfire.chaos.agent_answers import BfdSession
 from hotfire.chaos.aim import TargetWord, plan_engines
 from hotfire.chaos.plan import Plan, World, resolve_again
 from hotfire.chaos.written import Target
