@@ -21,6 +21,9 @@ def machine_services(machine: Machine) -> tuple[Service, ...]:
             name="bird",
             argv=("bird", "-f", "-c", fabric.BIRD_CONFIG, "-s", fabric.BIRD_SOCKET),
             nice=-10,
+            # A data centre's BFD does not wait behind its engines: on shared cores they, and what
+            # else the host does, would hold it up for longer than its detection time.
+            realtime=True,
         ),
         Service(name="prometheus-node-exporter", argv=_node_exporter(machine), env=_EXPORTER_ENV),
         Service(name="prometheus-bird-exporter", argv=_bird_exporter(machine), env=_EXPORTER_ENV),

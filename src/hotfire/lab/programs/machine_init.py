@@ -237,6 +237,7 @@ class Service:
     def __init__(self, spec: ServiceSpec) -> None:
         self.name, self.argv, self.env = spec["name"], spec["argv"], spec["env"]
         self.log, self.nice = spec["log"], spec.get("nice", 0)
+        self.realtime = spec.get("realtime", False)
         self.fds = set(spec.get("fds", ()))
         self.pid, self.start_at, self.wanted = 0, 0.0, True
 
@@ -270,6 +271,11 @@ class Service:
                 close_quietly(descriptor)
         if self.nice:
             os.nice(self.nice)
+        if self.realtime:
+            try:
+                os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+            except OSError:
+                pass  # Its cgroup has no such time to give: then its niceness has to do.
         os.execve(find_program(self.argv[0], self.env["PATH"]), self.argv, self.env)
 
     def tend(self, now: float) -> None:

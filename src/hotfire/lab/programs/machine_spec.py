@@ -19,6 +19,7 @@ class ServiceSpec(TypedDict):
     env: dict[str, str]
     log: str
     nice: int
+    realtime: bool
     fds: list[int]
     on_demand: bool
 

@@ -22,6 +22,8 @@ class Service:
     argv: tuple[str, ...]
     env: dict[str, str] = field(default_factory=lambda: dict(BASE_ENV))
     nice: int = 0
+    realtime: bool = False
+    """Whether it runs before anything else on the host, where the host permits."""
     fds: tuple[int, ...] = ()
     on_demand: bool = False
     """Started when somebody releases it, not with the machine."""
@@ -36,6 +38,7 @@ class Service:
             "argv": list(self.argv),
             "env": self.env,
             "nice": self.nice,
+            "realtime": self.realtime,
             "fds": list(self.fds),
             "on_demand": self.on_demand,
             "log": self.log,
