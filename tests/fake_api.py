@@ -29,6 +29,7 @@ KINDS = {
         "Secret": True,
         "Service": True,
         "Node": False,
+        "ServiceAccount": True,
         "Event": True,
     },
     "apps/v1": {"DaemonSet": True, "Deployment": True},

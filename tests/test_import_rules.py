@@ -14,8 +14,8 @@ _TOP = " ".join(f"hotfire.{name}" for name in hotfire.__all__)
 _PURE = "hotfire.answer hotfire.measure hotfire.idle_times hotfire.metrics hotfire.errors"
 _RUN = "hotfire.outcome hotfire.profile hotfire.requirement hotfire.rundir hotfire.verdict"
 _FIXTURES = (
-    "fixtures hotfire.chaos.agent_client hotfire.chaos.fabric hotfire.cluster "
-    "hotfire.prometheus hotfire.waiting hotfire.traffic.runner.launch "
+    "fixtures hotfire.chaos.agent_answers hotfire.chaos.agent_client hotfire.chaos.fabric "
+    "hotfire.cluster hotfire.prometheus hotfire.waiting hotfire.traffic.runner.launch "
     "hotfire.traffic.witnesses.witness hotfire.traffic.workload"
 )
 # A name is allowed with all that lies below it; the standard library always is.

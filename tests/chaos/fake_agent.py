@@ -16,7 +16,9 @@ from tests.chaos.test_undo import entry
 LINK = Target(
     kind="link", name="engine-1", namespace="hotfire-stack", uid="u", node="n1", link="up1"
 )
-UP = {"neighbour": "10.0.1.0", "interface": "up1", "state": "Up"}
+UP = {
+    "neighbour": "10.0.1.0", "interface": "up1", "state": "Up", "since": "", "timeout_seconds": 0.3,
+}  # fmt: skip
 WHOLE = {
     "link": "up1", "carrier": True, "received_packets": 1, "sent_packets": 1,
     "carrier_changes": 2, "drops": {}, "bfd": [UP],

@@ -67,7 +67,7 @@ def stand(tmp_path: Path) -> Iterator[Stand]:
     # Slow enough that a busy machine's jitter is no trend of its own.
     with serving(api) as address, running_engine("--ttft-seconds", "0.3") as engine:
         profile = profile_for(tmp_path, address, gateway=engine.url)
-        load = profile.load.model_copy(update={"rate_per_second": 30, "max_tokens": 4})
+        load = profile.load.model_copy(update={"rate_per_second": 40, "max_tokens": 4})
         profile = profile.model_copy(update={"load": load})
         controller.start()
         world = world_for(connect(address), profile)
