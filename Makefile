@@ -1,8 +1,9 @@
 # Thin on purpose: each target sets up the environment and calls one command.
 PY := .venv/bin/python
 # They wait more than they compute: a core takes several. Tests of a file share processes, so each
-# worker begins with whole files.
-QUICK := $(PY) -m pytest tests -m "not lab" -q -n $$((4 * $$(nproc))) --maxprocesses 16 --dist worksteal
+# worker begins with whole files. What measures time has the machine to itself.
+QUICK := $(PY) -m pytest tests -q
+SIDE_BY_SIDE := -m "not lab and not alone" -n $$((4 * $$(nproc))) --maxprocesses 16 --dist worksteal
 
 # Many tests start programs of ours, and each start would compile all of them anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -21,7 +22,8 @@ prove: .venv/.ready  ## Each check on its broken twin, each fault by its sham, o
 # The lab's parts first: with them come BIRD and nftables, without which some quick tests are skipped.
 test: .venv/.ready | tests/__pycache__  ## The tests of the tool: the quick ones, then those that need the lab.
 	$(PY) -m hotfire lab build
-	$(QUICK)
+	$(QUICK) $(SIDE_BY_SIDE)
+	$(QUICK) -m "alone and not lab"
 	$(PY) -m pytest tests/lab -m "lab and not add_on" -v
 	$(PY) -m pytest tests/topologies -m lab -v
 
@@ -33,7 +35,8 @@ test-devices: .venv/.ready  ## Those that fill a real NVIDIA GPU; it must be idl
 	$(PY) -m pytest tests/devices -m device -v
 
 check: static | tests/__pycache__  ## Format, lint, types, layers, quick tests.
-	$(QUICK)
+	$(QUICK) $(SIDE_BY_SIDE)
+	$(QUICK) -m "alone and not lab"
 
 # On a fresh checkout each worker would compile every test for itself.
 tests/__pycache__: | .venv/.ready
