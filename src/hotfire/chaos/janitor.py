@@ -130,7 +130,7 @@ def _pod_spec(profile: TargetProfile) -> Document:
                 ],
                 "readinessProbe": {
                     "exec": {"command": ["python3", "-c", fresh]},
-                    "periodSeconds": 2,
+                    "periodSeconds": 3,
                     "timeoutSeconds": 10,
                 },
                 "resources": {"requests": amounts, "limits": amounts},
