@@ -57,7 +57,7 @@ class LoadVerdict(BaseModel):
 
 def head(run: RunDirectory, found: Sequence[Outcome]) -> Head:
     """Return the head of a run's page; requirements go before a load."""
-    info, load = judged(run), None if found else load_verdict(run)
+    info, load = judged(run, found), None if found else load_verdict(run)
     if load is None:
         return Head(
             title=title(info, found),

@@ -61,7 +61,7 @@ class Area:
 
     def count(self, word: str) -> int:
         """Return how many have a verdict, or were left out."""
-        return sum(_word(one) == word for one in self.outcomes)
+        return sum(one.word == word for one in self.outcomes)
 
     @property
     def told(self) -> str:
@@ -76,10 +76,6 @@ def areas(found: Iterable[Outcome]) -> list[Area]:
         by_name.setdefault(one.first.area or "run", []).append(one)
     made = [Area(name=name, outcomes=tuple(rows)) for name, rows in by_name.items()]
     return sorted(made, key=lambda area: (-area.outcomes[0].verdict.weight, area.name))
-
-
-def _word(outcome: Outcome) -> str:
-    return "left out" if outcome.skipped else str(outcome.verdict)
 
 
 def render(run: RunDirectory) -> str:
@@ -98,7 +94,7 @@ def render(run: RunDirectory) -> str:
         certificate=certificate(found),
         outcomes=found,
         areas=areas(found),
-        words=[word for word in _VERDICTS if any(_word(one) == word for one in found)],
+        words=[word for word in _VERDICTS if any(one.word == word for one in found)],
         sections=sections,
         others=others,
         faults=[section for section in sections if section.is_fault],

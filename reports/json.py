@@ -14,8 +14,8 @@ SUFFIX = ".json"
 
 def render(run: RunDirectory) -> str:
     """Return run.json, one object per requirement with its cases, the loads, the fault events."""
-    info = judged(run)
     found = outcomes(run.results())
+    info = judged(run, found)
     document = {
         "run": info.model_dump(mode="json"),
         "headline": head(run, found).headline,

@@ -40,6 +40,11 @@ class Outcome:
         return all(case.skipped_by_operator for case in self.cases)
 
     @property
+    def word(self) -> str:
+        """What it came to, for a reader: its verdict, or that the operator left it out."""
+        return "left out" if self.skipped else self.verdict.value
+
+    @property
     def settled(self) -> bool:
         """Whether nobody has to look at it: it passed, does not apply, or was left out."""
         return self.skipped or self.verdict in {Verdict.PASSED, Verdict.NOT_APPLICABLE}
@@ -80,13 +85,14 @@ def statement(results: Iterable[Result], *, planned: Iterable[str] = ()) -> Conf
     return found
 
 
-def judged(run: RunDirectory) -> RunInfo:
+def judged(run: RunDirectory, found: Iterable[Outcome]) -> RunInfo:
     """Return a run's facts with the statement that its results add up to, if it was judged at all.
 
     What a run once said of itself is never believed against its own results.
     """
     info = run.info()
-    if info.conformance is None or not (results := run.results()):
+    results = [case for outcome in found for case in outcome.cases]
+    if info.conformance is None or not results:
         return info
     return info.model_copy(update={"conformance": statement(results, planned=run.planned())})
 

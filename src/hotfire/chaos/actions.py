@@ -5,6 +5,7 @@ The file says in words what that is; these carry it out.
 
 from hotfire.chaos import before, heal, janitor
 from hotfire.chaos.armed import Shot
+from hotfire.chaos.plan import names
 from hotfire.chaos.step import step_of
 from hotfire.errors import RollbackFailed
 from hotfire.waiting import pause
@@ -31,12 +32,12 @@ def inject() -> str:
             # The window opens when the first order was given.
             first = fired
             told = {
-                "target": ", ".join(map(str, shot.plan.targets)),
+                "target": names(shot.plan.targets),
                 before.KEY: there.model_dump(),
             }
             shot.tell("injected", source=fired.source, at_ns=fired.at_ns, **told, **fired.data)
         shot.fired(entry)
-    return f"fired at {', '.join(map(str, shot.plan.targets))}"
+    return f"fired at {names(shot.plan.targets)}"
 
 
 def hold() -> str:

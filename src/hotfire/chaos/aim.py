@@ -3,14 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 
-from hotfire.chaos.plan import (
-    Plan,
-    World,
-    engines,
-    names,
-    pod_target,
-    resolve_again,
-)
+from hotfire.chaos.plan import Plan, World, engines, names, pod_target, resolve_again
 from hotfire.chaos.reach import shown_reachable
 from hotfire.chaos.words import Word
 from hotfire.chaos.written import Target
@@ -98,16 +91,25 @@ def plan_engines(
 
 
 def plan_beside_engines(
-    world: World, experiment: str, targets: Sequence[Target], *, at_most: int = 1
+    world: World,
+    experiment: str,
+    targets: Sequence[Target],
+    *,
+    at_most: int = 1,
+    all_survive: bool = False,
 ) -> Plan:
-    """Return a plan that hits no engine: every Ready one is a bystander, none has to come back."""
+    """Return a plan that hits no engine: every Ready one is a bystander, none has to come back.
+
+    With ``all_survive`` each of them has to be left Ready for it to be fired.
+    """
     pods = engines(world.cluster, world.profile)
+    bystanders = tuple(pod_target(pod, world.profile) for pod in pods if pod.serving)
     return Plan(
         experiment=experiment,
         at_most=at_most,
-        survivors=0,
+        survivors=len(bystanders) if all_survive else 0,
         targets=tuple(targets),
-        bystanders=tuple(pod_target(pod, world.profile) for pod in pods if pod.serving),
+        bystanders=bystanders,
         before=tuple(pod.uid for pod in pods),
     )
 

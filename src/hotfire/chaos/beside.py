@@ -5,7 +5,7 @@ as the process that fires; the kernel ends it with that.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -32,7 +32,7 @@ class _Beside:
     """The loads of this process, by the entry of the fault that started them."""
 
     starter: Starter | None = None
-    running: dict[str, tuple[AbstractContextManager[Load], Load]] = field(default_factory=dict)
+    running: dict[str, tuple[ExitStack, Load]] = field(default_factory=dict)
 
 
 _BESIDE = _Beside()
@@ -51,8 +51,8 @@ def start(world: World, entry_id: str, name: str, changes: dict[str, Any]) -> Lo
     """
     if _BESIDE.starter is None:
         raise HarnessError("this process cannot start loads; keep hotfire.experiment.control")
-    held = _BESIDE.starter(world, name, changes)
-    load = held.__enter__()
+    held = ExitStack()
+    load = held.enter_context(_BESIDE.starter(world, name, changes))
     _BESIDE.running[entry_id] = held, load
     return load
 
@@ -68,5 +68,5 @@ def end(entry_id: str) -> bool:
     found = _BESIDE.running.pop(entry_id, None)
     if found is None:
         return False
-    found[0].__exit__(None, None, None)
+    found[0].close()
     return True

@@ -7,6 +7,7 @@ objects by name: a Role would have to be put into namespaces that are not ours.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from hotfire.chaos import lease
 from hotfire.chaos.agent_pods import CODE_PATH, code_digest, code_volume, mounted_code
 from hotfire.chaos.plan import World
 from hotfire.cluster import Cluster, Document, Estate
@@ -101,7 +102,7 @@ def _reading() -> list[Rule]:
         {
             "apiGroups": ["coordination.k8s.io"],
             "resources": ["leases"],
-            "resourceNames": ["hotfire-run"],
+            "resourceNames": [lease.NAME],
             "verbs": ["get"],
         },
     ]

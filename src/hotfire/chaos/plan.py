@@ -1,5 +1,6 @@
 """Whom a fault will hit, whom it must not, and the world that both are looked up in."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pydantic import Field
@@ -102,6 +103,6 @@ def resolve_again(cluster: Cluster, target: Target) -> Pod:
     return pod
 
 
-def names(targets: tuple[Target, ...] | list[Target]) -> str:
+def names(targets: Iterable[Target]) -> str:
     """Return targets in words."""
     return ", ".join(map(str, targets))

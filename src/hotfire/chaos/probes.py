@@ -4,6 +4,7 @@ import time
 from typing import Final
 
 from hotfire.chaos.armed import Shot, tell
+from hotfire.chaos.plan import names
 from hotfire.chaos.sighting import Sighting, SightingWord
 from hotfire.errors import FaultNotInjected, HarnessError
 from hotfire.measure import bands, history, recovery
@@ -83,7 +84,7 @@ def _looked_for(shot: Shot, word: SightingWord, *, over: bool) -> tuple[bool, st
     found = of_target(
         is_so,
         within_seconds=word.within_seconds(shot.profile, over=over),
-        what=f"{word} of {', '.join(map(str, shot.plan.targets))}",
+        what=f"{word} of {names(shot.plan.targets)}",
         excused_seconds=shot.cluster.silent_seconds,
     )
     last = looks[-1]

@@ -31,6 +31,11 @@ class CatalogueEntry:
     steps: tuple[tuple[str, str], ...]
     limits: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def names(self) -> frozenset[str]:
+        """What an operator may call it by: its id or its area, in lower case."""
+        return frozenset({self.requirement.id.casefold(), self.area.casefold()})
+
 
 def entries(root: Path) -> list[CatalogueEntry]:
     """Return every check and fault below a root, ordered by kind, area and id.
@@ -49,7 +54,7 @@ def refuse_unknown(words: Iterable[str], known: Iterable[CatalogueEntry]) -> Non
     Raises:
         ProfileError: it is neither; the message offers what comes closest.
     """
-    names = {n.casefold() for entry in known for n in (entry.requirement.id, entry.area)}
+    names = {name for entry in known for name in entry.names}
     for word in words:
         if word.casefold() not in names:
             near = difflib.get_close_matches(word.casefold(), names, n=1)

@@ -60,7 +60,8 @@ def carry_out(only: Sequence[str]) -> int:
     root, console = project_root(), Terminal(highlight=False)
     found = entries(root)
     refuse_unknown(only, found)
-    chosen = [one for one in found if not only or _is_meant(one, only)]
+    words = {word.casefold() for word in only}
+    chosen = [one for one in found if not words or one.names & words]
     if not (root / _CHECKS).exists():
         raise ProfileError(f"no {_CHECKS} in {root}: twins and shams lie in a checkout")
     console.print(Text(f"proving {len(chosen)} checks and faults on the lab"))
@@ -72,11 +73,6 @@ def carry_out(only: Sequence[str]) -> int:
         console.print(Text(f"{one.id}: {one.why or 'nothing was shown'}", style="bold red"))
     console.print(Text(f"{len(proofs) - len(weak)} of {len(proofs)} are proven"))
     return 1 if weak else 0
-
-
-def _is_meant(entry: CatalogueEntry, only: Iterable[str]) -> bool:
-    names = {entry.requirement.id.casefold(), entry.area.casefold()}
-    return any(word.casefold() in names for word in only)
 
 
 def _case(entry: CatalogueEntry) -> str:

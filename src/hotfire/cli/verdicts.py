@@ -49,7 +49,6 @@ def print_verdicts(info: RunInfo, results: Iterable[Result]) -> None:
 
 def _row(outcome: Outcome) -> list[Text]:
     first = outcome.first
-    word = "left out" if outcome.skipped else outcome.verdict.value
     said = "" if outcome.verdict is Verdict.PASSED else outcome.decisive.reason
     cells = [Text(cell) for cell in (first.level, first.id, first.statement, said)]
-    return [Text(word, style="dim" if outcome.skipped else STYLES[outcome.verdict]), *cells]
+    return [Text(outcome.word, style="dim" if outcome.skipped else STYLES[outcome.verdict]), *cells]

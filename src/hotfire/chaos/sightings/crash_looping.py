@@ -2,7 +2,7 @@
 
 from typing import Final, Literal
 
-from hotfire.chaos.sighting import Scene, Sighting, SightingWord, all_of
+from hotfire.chaos.sighting import EachTarget, Scene, Sighting
 from hotfire.chaos.sightings.engine_restarted import restarts_since
 from hotfire.chaos.written import Target
 from hotfire.profile import TargetProfile
@@ -13,7 +13,7 @@ _BACK_OFF: Final = "CrashLoopBackOff"
 _SECONDS: Final = 90.0
 
 
-class CrashLooping(SightingWord):
+class CrashLooping(EachTarget):
     """Three restarts, one of them since the fault, and the kubelet's own word for it.
 
     Restarts of before count as well: the kubelet backs off for the longer, so that three more might
@@ -22,22 +22,18 @@ class CrashLooping(SightingWord):
 
     word: Literal["crash-looping"] = "crash-looping"
 
-    def look(self, scene: Scene) -> Sighting:
-        """Return whether every target's does."""
-        return all_of(_seen(scene, target) for target in scene.plan.targets)
+    def look_at(self, scene: Scene, target: Target) -> Sighting:
+        """Return whether it is so of one target."""
+        count = restarts_since(scene, target)
+        if count is None:
+            return Sighting("no", f"{target} was replaced, so that it crashes no more")
+        pod = scene.world.cluster.pod(target.namespace, target.name)
+        container = pod.container(scene.world.profile.engine.container) if pod else None
+        total, waits = (container.restarts, container.waiting_reason) if container else (0, "")
+        words = f"kubelet: {total} restarts, {count} of them since, waiting: {waits or 'no'}"
+        looping = total >= _LEAST_RESTARTS and count > 0 and waits == _BACK_OFF
+        return Sighting.of(looping, words)
 
     def within_seconds(self, profile: TargetProfile, *, over: bool) -> float:
         """Return the time that three restarts take, if that is longer."""
         return max(_SECONDS, super().within_seconds(profile, over=over))
-
-
-def _seen(scene: Scene, target: Target) -> Sighting:
-    count = restarts_since(scene, target)
-    if count is None:
-        return Sighting("no", f"{target} was replaced, so that it crashes no more")
-    pod = scene.world.cluster.pod(target.namespace, target.name)
-    container = pod.container(scene.world.profile.engine.container) if pod else None
-    total, waits = (container.restarts, container.waiting_reason) if container else (0, "")
-    words = f"kubelet: {total} restarts, {count} of them since, waiting: {waits or 'no'}"
-    looping = total >= _LEAST_RESTARTS and count > 0 and waits == _BACK_OFF
-    return Sighting.of(looping, words)

@@ -6,12 +6,12 @@ from typing import Literal
 from pydantic import JsonValue
 
 from hotfire.chaos.plan import Plan, World
-from hotfire.chaos.sighting import Scene, Sighting, SightingWord, all_of
+from hotfire.chaos.sighting import EachTarget, Scene, Sighting
 from hotfire.chaos.sightings.devices_withdrawn import devices, devices_before, noted_devices
 from hotfire.chaos.written import Target
 
 
-class DevicesOffered(SightingWord):
+class DevicesOffered(EachTarget):
     """As many are allocatable on each target's node."""
 
     word: Literal["devices-offered"] = "devices-offered"
@@ -20,12 +20,8 @@ class DevicesOffered(SightingWord):
         """Return how many each node offered before."""
         return noted_devices(world, plan)
 
-    def look(self, scene: Scene) -> Sighting:
-        """Return whether they are."""
-        return all_of(_seen(scene, target) for target in scene.plan.targets)
-
-
-def _seen(scene: Scene, target: Target) -> Sighting:
-    before, now = devices_before(scene, target.node), devices(scene.world, target.node)
-    words = f"API server: {target.node} offers {now} accelerators, before {before}"
-    return Sighting.of(now >= before, words)
+    def look_at(self, scene: Scene, target: Target) -> Sighting:
+        """Return whether it is so of one target."""
+        before, now = devices_before(scene, target.node), devices(scene.world, target.node)
+        words = f"API server: {target.node} offers {now} accelerators, before {before}"
+        return Sighting.of(now >= before, words)

@@ -6,13 +6,13 @@ from typing import Literal
 from pydantic import JsonValue
 
 from hotfire.chaos.plan import Plan, World
-from hotfire.chaos.sighting import Scene, Sighting, SightingWord, all_of
+from hotfire.chaos.sighting import EachTarget, Scene, Sighting
 from hotfire.chaos.written import Target
 from hotfire.cluster import Node, quantity
 from hotfire.errors import HarnessError
 
 
-class DevicesWithdrawn(SightingWord):
+class DevicesWithdrawn(EachTarget):
     """Fewer are allocatable on each target's node."""
 
     word: Literal["devices-withdrawn"] = "devices-withdrawn"
@@ -21,9 +21,11 @@ class DevicesWithdrawn(SightingWord):
         """Return how many each node offered before."""
         return noted_devices(world, plan)
 
-    def look(self, scene: Scene) -> Sighting:
-        """Return whether they are."""
-        return all_of(_seen(scene, target) for target in scene.plan.targets)
+    def look_at(self, scene: Scene, target: Target) -> Sighting:
+        """Return whether it is so of one target."""
+        before, now = devices_before(scene, target.node), devices(scene.world, target.node)
+        words = f"API server: {target.node} offers {now} accelerators, before {before}"
+        return Sighting.of(now < before, words)
 
 
 def noted_devices(world: World, plan: Plan) -> dict[str, JsonValue]:
@@ -51,9 +53,3 @@ def devices(world: World, name: str) -> int:
     return int(
         quantity(Node.parse(document).allocatable.get(world.profile.accelerator.resource, "0"))
     )
-
-
-def _seen(scene: Scene, target: Target) -> Sighting:
-    before, now = devices_before(scene, target.node), devices(scene.world, target.node)
-    words = f"API server: {target.node} offers {now} accelerators, before {before}"
-    return Sighting.of(now < before, words)

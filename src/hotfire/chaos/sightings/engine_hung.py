@@ -7,14 +7,14 @@ from pydantic import JsonValue
 
 from hotfire.chaos.agent_answers import EngineAnswer
 from hotfire.chaos.plan import Plan, World
-from hotfire.chaos.sighting import Scene, Sighting, SightingWord, all_of
+from hotfire.chaos.sighting import EachTarget, Scene, Sighting
 from hotfire.chaos.written import Target
 from hotfire.errors import HarnessError
 
 _STOPPED: Final = "T"
 
 
-class EngineHung(SightingWord):
+class EngineHung(EachTarget):
     """State T by the kernel's word, and no progress by the engine's.
 
     One token is asked for, since an engine that is stuck may go on saying that it is healthy and
@@ -36,20 +36,16 @@ class EngineHung(SightingWord):
                 raise HarnessError(f"{target} wrote no token before the fault: {said}")
         return {"wrote": [target.uid for target in plan.targets]}
 
-    def look(self, scene: Scene) -> Sighting:
-        """Return whether every target hangs."""
-        return all_of(_seen(scene, target) for target in scene.plan.targets)
-
-
-def _seen(scene: Scene, target: Target) -> Sighting:
-    found = scene.world.agent.process_states(target.node, scene.entry_of(target.uid).id)
-    told = ", ".join(f"{one.pid} {one.state or 'gone'}" for one in found) or "none"
-    if not found or any(one.state != _STOPPED for one in found):
-        return Sighting("no", f"agent on {target.node}: processes {told}")
-    answer = _asked(scene.world, target)
-    said = "a token" if answer.wrote else answer.said or f"HTTP {answer.status}"
-    words = f"agent on {target.node}: processes {told}; asked for a token it says: {said}"
-    return Sighting.of(not answer.wrote, words)
+    def look_at(self, scene: Scene, target: Target) -> Sighting:
+        """Return whether it is so of one target."""
+        found = scene.world.agent.process_states(target.node, scene.entry_of(target.uid).id)
+        told = ", ".join(f"{one.pid} {one.state or 'gone'}" for one in found) or "none"
+        if not found or any(one.state != _STOPPED for one in found):
+            return Sighting("no", f"agent on {target.node}: processes {told}")
+        answer = _asked(scene.world, target)
+        said = "a token" if answer.wrote else answer.said or f"HTTP {answer.status}"
+        words = f"agent on {target.node}: processes {told}; asked for a token it says: {said}"
+        return Sighting.of(not answer.wrote, words)
 
 
 def _asked(world: World, target: Target) -> EngineAnswer:

@@ -7,14 +7,14 @@ from pydantic import JsonValue
 
 from hotfire.chaos.agent_answers import CpuState
 from hotfire.chaos.plan import Plan, World
-from hotfire.chaos.sighting import Scene, Sighting, SightingWord, all_of
+from hotfire.chaos.sighting import EachTarget, Scene, Sighting
 from hotfire.chaos.written import Target
 from hotfire.errors import HarnessError
 
 _LEAST_PERIODS: Final = 5
 
 
-class EngineThrottled(SightingWord):
+class EngineThrottled(EachTarget):
     """The kernel made it wait in most periods since the fault, by its counters."""
 
     word: Literal["engine-throttled"] = "engine-throttled"
@@ -23,9 +23,17 @@ class EngineThrottled(SightingWord):
         """Return each target's limit and counters before."""
         return noted_cpus(world, plan)
 
-    def look(self, scene: Scene) -> Sighting:
-        """Return whether every target waits."""
-        return all_of(_seen(scene, target) for target in scene.plan.targets)
+    def look_at(self, scene: Scene, target: Target) -> Sighting:
+        """Return whether it is so of one target."""
+        before, now = cpu_before(scene, target), cpu(scene.world, target)
+        periods = now.periods - before.periods
+        waited = now.throttled_periods - before.throttled_periods
+        words = (
+            f"kernel of {target.node}: limit {now.limit}, before {before.limit};"
+            f" {target.name} waited in {waited} of {periods} periods"
+        )
+        most = periods >= _LEAST_PERIODS and 2 * waited > periods
+        return Sighting.of(now.limit != before.limit and most, words)
 
 
 def noted_cpus(world: World, plan: Plan) -> dict[str, JsonValue]:
@@ -48,15 +56,3 @@ def cpu_before(scene: Scene, target: Target) -> CpuState:
 def cpu(world: World, target: Target) -> CpuState:
     """Return how a target stands with its CPU quota now."""
     return world.agent.cpu_state(target.node, pod_uid=target.uid, container_id=target.container_id)
-
-
-def _seen(scene: Scene, target: Target) -> Sighting:
-    before, now = cpu_before(scene, target), cpu(scene.world, target)
-    periods = now.periods - before.periods
-    waited = now.throttled_periods - before.throttled_periods
-    words = (
-        f"kernel of {target.node}: limit {now.limit}, before {before.limit}; {target.name} waited"
-        f" in {waited} of {periods} periods"
-    )
-    most = periods >= _LEAST_PERIODS and 2 * waited > periods
-    return Sighting.of(now.limit != before.limit and most, words)

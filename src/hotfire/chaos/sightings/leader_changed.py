@@ -6,7 +6,7 @@ from typing import Final, Literal
 from pydantic import JsonValue
 
 from hotfire.chaos.plan import Plan, World
-from hotfire.chaos.sighting import Scene, Sighting, SightingWord, all_of
+from hotfire.chaos.sighting import EachTarget, Scene, Sighting
 from hotfire.chaos.steps.lease_take import TAKER
 from hotfire.chaos.targets.leader import LEASES, holder
 from hotfire.chaos.written import Target
@@ -18,7 +18,7 @@ from hotfire.profile import TargetProfile
 _SECONDS: Final = 45.0
 
 
-class LeaderChanged(SightingWord):
+class LeaderChanged(EachTarget):
     """The holder's identity is another one, and not our own."""
 
     word: Literal["leader-changed"] = "leader-changed"
@@ -27,9 +27,15 @@ class LeaderChanged(SightingWord):
         """Return who leads before."""
         return {"leaders": {one.uid: holder(_lease(world, one)) for one in plan.targets}}
 
-    def look(self, scene: Scene) -> Sighting:
-        """Return whether it is so of every target."""
-        return all_of(_seen(scene, target) for target in scene.plan.targets)
+    def look_at(self, scene: Scene, target: Target) -> Sighting:
+        """Return whether it is so of one target."""
+        noted = scene.before.noted.get("leaders")
+        before = str(noted.get(target.uid, "")) if isinstance(noted, dict) else ""
+        if not before:
+            raise HarnessError(f"nobody noted the leader of {target} before the fault")
+        now = holder(_lease(scene.world, target))
+        words = f"API server: {target.name} was led by {before}, now by {now or 'nobody'}"
+        return Sighting.of(now not in {"", before, TAKER}, words)
 
     def within_seconds(self, profile: TargetProfile, *, over: bool) -> float:
         """Return the time until another one may take it, if that is longer."""
@@ -41,13 +47,3 @@ def _lease(world: World, target: Target) -> Document:
     if found is None:
         raise HarnessError(f"{target} is gone")
     return found
-
-
-def _seen(scene: Scene, target: Target) -> Sighting:
-    noted = scene.before.noted.get("leaders")
-    before = str(noted.get(target.uid, "")) if isinstance(noted, dict) else ""
-    if not before:
-        raise HarnessError(f"nobody noted the leader of {target} before the fault")
-    now = holder(_lease(scene.world, target))
-    words = f"API server: {target.name} was led by {before}, now by {now or 'nobody'}"
-    return Sighting.of(now not in {"", before, TAKER}, words)

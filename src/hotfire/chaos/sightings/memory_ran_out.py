@@ -5,7 +5,7 @@ from typing import ClassVar, Final, Literal
 from hotfire.agent import cuda
 from hotfire.chaos.agent_answers import Observed
 from hotfire.chaos.before import logged_since
-from hotfire.chaos.sighting import Scene, Sighting, SightingWord, all_of
+from hotfire.chaos.sighting import EachTarget, Scene, Sighting
 from hotfire.chaos.written import Target
 from hotfire.cluster import Container
 from hotfire.errors import FaultNotInjected
@@ -14,17 +14,17 @@ _FULL_DEVICE_FREE_BYTES: Final = 64 << 20
 _KILLED: Final = 137
 
 
-class MemoryRanOut(SightingWord):
+class MemoryRanOut(EachTarget):
     """Out of memory, by the word of who took it and of who lost it."""
 
     word: Literal["memory-ran-out"] = "memory-ran-out"
     reads_log: ClassVar[bool] = True
 
-    def look(self, scene: Scene) -> Sighting:
-        """Return whether every target did."""
+    def look_at(self, scene: Scene, target: Target) -> Sighting:
+        """Return whether one target did."""
         on_host = scene.world.profile.accelerator.memory == "host-cgroup"
         look = _killed_by_kernel if on_host else _refused_by_device
-        return all_of(look(scene, target) for target in scene.plan.targets)
+        return look(scene, target)
 
 
 def device_is_full(observed: Observed) -> bool:

@@ -3,7 +3,7 @@
 from typing import Final, Literal
 
 from hotfire.chaos.plan import engines
-from hotfire.chaos.sighting import Scene, Sighting, SightingWord, all_of
+from hotfire.chaos.sighting import EachTarget, Scene, Sighting, all_of
 from hotfire.chaos.written import Target
 from hotfire.cluster import Document, Pod
 from hotfire.profile import TargetProfile
@@ -12,14 +12,21 @@ _GRACE_SECONDS: Final = 75.0
 """Kubernetes calls a node Unknown 50 s after its last word, at the next look every 5 s."""
 
 
-class NodeUnknown(SightingWord):
+class NodeUnknown(EachTarget):
     """Ready is Unknown by the control plane's word; its engines answer another node's agent."""
 
     word: Literal["node-unknown"] = "node-unknown"
 
-    def look(self, scene: Scene) -> Sighting:
-        """Return whether it is so of every target."""
-        return all_of(_seen(scene, target) for target in scene.plan.targets)
+    def look_at(self, scene: Scene, target: Target) -> Sighting:
+        """Return whether it is so of one target."""
+        world = scene.world
+        status = ready_condition(world.cluster.get("Node", None, target.node))
+        if status != "Unknown":
+            return Sighting("no", f"API server: Ready of {target.node} is {status or 'not there'}")
+        there = [pod for pod in engines(world.cluster, world.profile) if pod.node == target.node]
+        if not there:
+            return Sighting("no", f"no engine pod is on {target.node} any more")
+        return all_of(_answers(scene, pod) for pod in there)
 
     def within_seconds(self, profile: TargetProfile, *, over: bool) -> float:
         """Return the time in which the control plane notices, if that is longer."""
@@ -30,17 +37,6 @@ def ready_condition(node: Document | None) -> str:
     """Return the status of a node's Ready condition; empty: there is none."""
     conditions = ((node or {}).get("status") or {}).get("conditions") or ()
     return next((str(one["status"]) for one in conditions if one["type"] == "Ready"), "")
-
-
-def _seen(scene: Scene, target: Target) -> Sighting:
-    world = scene.world
-    status = ready_condition(world.cluster.get("Node", None, target.node))
-    if status != "Unknown":
-        return Sighting("no", f"API server: Ready of {target.node} is {status or 'not there'}")
-    there = [pod for pod in engines(world.cluster, world.profile) if pod.node == target.node]
-    if not there:
-        return Sighting("no", f"no engine pod is on {target.node} any more")
-    return all_of(_answers(scene, pod) for pod in there)
 
 
 def _answers(scene: Scene, pod: Pod) -> Sighting:

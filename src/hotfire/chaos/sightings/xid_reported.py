@@ -2,8 +2,7 @@
 
 from typing import Final, Literal
 
-from hotfire.chaos.plan import World
-from hotfire.chaos.sighting import Scene, Sighting, SightingWord, all_of
+from hotfire.chaos.sighting import EachTarget, Scene, Sighting
 from hotfire.chaos.targets.engine_devices import device_of
 from hotfire.chaos.written import Target
 from hotfire.errors import HarnessError
@@ -15,22 +14,20 @@ _SERIES: Final = "DCGM_FI_DEV_XID_ERRORS"
 _SECONDS: Final = 30.0
 
 
-class XidReported(SightingWord):
+class XidReported(EachTarget):
     """The exporter's series of that GPU tells the code."""
 
     word: Literal["xid-reported"] = "xid-reported"
     xid: int
     """NVIDIA's code of the error."""
 
-    def look(self, scene: Scene) -> Sighting:
-        """Return whether it is told of every target's GPU."""
-        return all_of(self._seen(scene.world, target) for target in scene.plan.targets)
-
     def within_seconds(self, profile: TargetProfile, *, over: bool) -> float:
         """Return the time until it was scraped, if that is longer."""
         return max(_SECONDS, super().within_seconds(profile, over=over))
 
-    def _seen(self, world: World, target: Target) -> Sighting:
+    def look_at(self, scene: Scene, target: Target) -> Sighting:
+        """Return whether it is told of one target's GPU."""
+        world = scene.world
         gpu = device_of(world, target).partition("::")[0]
         url = world.profile.prometheus_url
         if url is None:

@@ -2,8 +2,8 @@
 
 from typing import Final, Literal
 
-from hotfire.chaos.aim import TargetWord, spared_engines
-from hotfire.chaos.plan import Plan, World, engines, names, pod_target
+from hotfire.chaos.aim import TargetWord, plan_beside_engines, spared_engines
+from hotfire.chaos.plan import Plan, World, names
 from hotfire.chaos.written import Target
 from hotfire.cluster import Document
 from hotfire.errors import HarnessError
@@ -20,16 +20,7 @@ class Component(TargetWord):
 
     def resolve(self, world: World, experiment: str) -> Plan:
         """Return that workload as the target, and every Ready engine as a bystander."""
-        profile = world.profile
-        pods = engines(world.cluster, profile)
-        ready = [pod for pod in pods if pod.serving]
-        return Plan(
-            experiment=experiment,
-            survivors=len(ready),
-            targets=(self._target(world),),
-            bystanders=tuple(pod_target(pod, profile) for pod in ready),
-            before=tuple(pod.uid for pod in pods),
-        )
+        return plan_beside_engines(world, experiment, [self._target(world)], all_survive=True)
 
     def spared(self, world: World, plan: Plan) -> str:
         """Return which engines go on serving: all of them."""

@@ -2,8 +2,8 @@
 
 from typing import Literal
 
-from hotfire.chaos.aim import TargetWord, spared_engines, still_serving
-from hotfire.chaos.plan import Plan, World, engines, names, pod_target
+from hotfire.chaos.aim import TargetWord, plan_beside_engines, spared_engines, still_serving
+from hotfire.chaos.plan import Plan, World, engines, names, ready_engines
 from hotfire.chaos.written import Target
 from hotfire.errors import HarnessError
 
@@ -16,21 +16,14 @@ class EveryNode(TargetWord):
     def resolve(self, world: World, experiment: str) -> Plan:
         """Return all nodes as targets, and all engines as those who must stay."""
         nodes = sorted(set(world.agent.nodes()))
-        pods = engines(world.cluster, world.profile)
-        ready = [pod for pod in pods if pod.serving]
+        ready = ready_engines(world)
         if not (nodes and ready):
             raise HarnessError(
                 f"{experiment} needs nodes with an agent and a Ready engine;"
-                f" there are {len(nodes)} and {len(ready)}"
+                f" there are {len(nodes)} and {ready}"
             )
-        return Plan(
-            experiment=experiment,
-            at_most=len(nodes),
-            survivors=len(ready),
-            targets=tuple(Target(kind="node", name=n, uid=n, node=n) for n in nodes),
-            bystanders=tuple(pod_target(pod, world.profile) for pod in ready),
-            before=tuple(pod.uid for pod in pods),
-        )
+        hit = [Target(kind="node", name=n, uid=n, node=n) for n in nodes]
+        return plan_beside_engines(world, experiment, hit, at_most=len(hit), all_survive=True)
 
     def spared(self, world: World, plan: Plan) -> str:
         """Return that all engines are left, and how they are reached."""

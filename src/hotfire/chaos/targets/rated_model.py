@@ -2,8 +2,8 @@
 
 from typing import Literal
 
-from hotfire.chaos.aim import TargetWord
-from hotfire.chaos.plan import Plan, World, engines, names, pod_target
+from hotfire.chaos.aim import TargetWord, plan_beside_engines
+from hotfire.chaos.plan import Plan, World, names
 from hotfire.chaos.written import Target
 from hotfire.errors import HarnessError
 
@@ -15,17 +15,10 @@ class RatedModel(TargetWord):
 
     def resolve(self, world: World, experiment: str) -> Plan:
         """Return the model as the target, and every Ready engine as a bystander."""
-        profile = world.profile
-        pods = engines(world.cluster, profile)
-        ready = [pod for pod in pods if pod.serving]
-        return Plan(
-            experiment=experiment,
-            survivors=len(ready),
-            targets=(Target(kind="load", name=profile.engine.model),),
-            bystanders=tuple(pod_target(pod, profile) for pod in ready),
-            before=tuple(pod.uid for pod in pods),
-            ready=len(ready),
-        )
+        model = Target(kind="load", name=world.profile.engine.model)
+        found = plan_beside_engines(world, experiment, [model], all_survive=True)
+        # A load may cost an engine after all.
+        return found.model_copy(update={"ready": len(found.bystanders)})
 
     def spared(self, world: World, plan: Plan) -> str:
         """Return the engines: nothing is taken away from them."""

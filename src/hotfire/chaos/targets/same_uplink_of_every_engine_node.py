@@ -5,7 +5,7 @@ from typing import Literal
 
 from hotfire.chaos.aim import TargetWord
 from hotfire.chaos.plan import Plan, World, engines, pod_target, resolve_again
-from hotfire.chaos.targets.uplink_of_engine_node import kept_uplinks
+from hotfire.chaos.targets.uplink_of_engine_node import first_uplink, kept_uplinks
 from hotfire.chaos.together import side_by_side
 from hotfire.cluster import Pod
 from hotfire.errors import HarnessError
@@ -20,11 +20,9 @@ class SameUplinkOfEveryEngineNode(TargetWord):
 
     def resolve(self, world: World, experiment: str) -> Plan:
         """Return that link of each node, on account of its first Ready engine."""
-        uplinks = world.profile.fabric.uplinks
-        if len(uplinks) <= self.survivors:
-            raise HarnessError(f"{experiment} needs {self.survivors + 1} links in fabric.uplinks")
+        link = first_uplink(world, experiment, survivors=self.survivors)
         found = first_engines(world, experiment)
-        hit = [pod_target(pod, world.profile, kind="link", link=uplinks[0]) for pod in found]
+        hit = [pod_target(pod, world.profile, kind="link", link=link) for pod in found]
         return Plan(
             experiment=experiment, at_most=len(hit), survivors=self.survivors, targets=tuple(hit)
         )

@@ -19,10 +19,8 @@ class UplinkOfEngineNode(TargetWord):
 
     def resolve(self, world: World, experiment: str) -> Plan:
         """Return that link as the target."""
-        uplinks = world.profile.fabric.uplinks
-        if len(uplinks) <= self.survivors:
-            raise HarnessError(f"{experiment} needs {self.survivors + 1} links in fabric.uplinks")
-        found = plan_engines(world, experiment, count=1, survivors=0, kind="link", link=uplinks[0])
+        link = first_uplink(world, experiment, survivors=self.survivors)
+        found = plan_engines(world, experiment, count=1, survivors=0, kind="link", link=link)
         # Nobody's engine is hit, so none has to come back.
         return found.model_copy(update={"survivors": self.survivors, "ready": 0})
 
@@ -34,6 +32,18 @@ class UplinkOfEngineNode(TargetWord):
         """Make sure that the engine still runs there."""
         for target in plan.targets:
             resolve_again(world.cluster, target)
+
+
+def first_uplink(world: World, experiment: str, *, survivors: int) -> str:
+    """Return the link that is hit.
+
+    Raises:
+        HarnessError: fewer are declared than must be left beside it.
+    """
+    uplinks = world.profile.fabric.uplinks
+    if len(uplinks) <= survivors:
+        raise HarnessError(f"{experiment} needs {survivors + 1} links in fabric.uplinks")
+    return uplinks[0]
 
 
 def kept_uplinks(world: World, target: Target, survivors: int) -> str:
