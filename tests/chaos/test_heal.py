@@ -10,8 +10,10 @@ from hotfire.chaos import undo
 from hotfire.chaos.agent_client import AgentClient
 from hotfire.chaos.heal import heal, open_entries
 from hotfire.chaos.lease import RunLease
+from hotfire.chaos.plan import World
+from hotfire.chaos.steps.pod_kill import PodKill
 from hotfire.chaos.tenure import JOURNAL
-from hotfire.chaos.undo import Undo
+from hotfire.chaos.undo import Undo, UndoEntry
 from hotfire.cluster import OWNER_LABEL, RUN_LABEL, Cluster, Estate
 from hotfire.errors import HarnessError, ProfileError, RollbackFailed
 from hotfire.profile import TargetProfile
@@ -305,3 +307,24 @@ def refusal(cluster: Cluster) -> str:
 def namespace(name: str, *, labels: dict[str, str]) -> Document:
     metadata = {"name": name, "labels": labels}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+
+
+def test_nobody_waits_for_engines_before_everything_is_undone(
+    profile: TargetProfile, api: FakeApi, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready, ended = platform.pod("engine-1")["status"]["conditions"][0], []
+    ready["status"] = "False"
+
+    def end(_step: PodKill, _world: World, entry: UndoEntry, *, within_seconds: float) -> str:
+        ended.append(entry.id)
+        ready["status"] = str(len(ended) == 2)
+        return "undone"
+
+    monkeypatch.setattr(PodKill, "end", end)
+    waits = profile.waits.model_copy(update={"pod_ready_seconds": 0.5})
+    for name in ("u-1", "u-2"):
+        api.put(undo.config_map(entry(name), SYSTEM))
+
+    done = heal(profile.model_copy(update={"waits": waits}), now=False)
+
+    assert [one.verified for one in done] == [True, True]

@@ -35,25 +35,28 @@ class Healed:
 
 def end_all(world: World, entries: Sequence[UndoEntry]) -> list[Healed]:
     """Undo each step, the last one first; nobody waits for what the target must repair itself."""
-    limit = world.profile.waits.healing_seconds
-    return [_attempt(entry, partial(_end, world, entry, limit)) for entry in reversed(entries)]
+    return _ended(world, list(reversed(entries)), world.profile.waits.healing_seconds)
 
 
 def heal_entries(world: World, entries: Sequence[UndoEntry], *, within_seconds: float) -> Healed:
     """Undo all of one fault and prove it, the last step first; never raises for what is left."""
-    done = [heal_entry(world, one, within_seconds=within_seconds) for one in reversed(entries)]
+    done = heal_all(world, list(reversed(entries)), within_seconds=within_seconds)
     worst = next((one for one in done if not one.verified), done[0])
     left = [one for one in done if one.verified == worst.verified]
     return replace(worst, detail="; ".join(dict.fromkeys(one.detail for one in left)))
 
 
-def heal_entry(world: World, entry: UndoEntry, *, within_seconds: float | None = None) -> Healed:
-    """Undo one entry and prove it; never raises for what could not be undone.
+def heal_all(
+    world: World, entries: Sequence[UndoEntry], *, within_seconds: float | None = None
+) -> list[Healed]:
+    """Undo entries in this order and prove each; never raises for what could not be undone.
 
-    The default deadline is the time a pod may take to get Ready, for a fault may have cost one.
+    All of them are undone before anybody waits for engines: those that one has cost may need the
+    end of another. The default deadline is the time a pod may take to get Ready.
     """
     limit = within_seconds or world.profile.waits.pod_ready_seconds
-    return _attempt(entry, lambda: _end_and_await(world, entry, limit))
+    ended = _ended(world, entries, limit)
+    return [_awaited(world, entry, one, limit) for entry, one in zip(entries, ended, strict=True)]
 
 
 def leaves_nothing(entry: UndoEntry) -> bool:
@@ -63,16 +66,37 @@ def leaves_nothing(entry: UndoEntry) -> bool:
     return False
 
 
+def _ended(world: World, entries: Sequence[UndoEntry], within_seconds: float) -> list[Healed]:
+    return [_attempt(entry, partial(_end, world, entry, within_seconds)) for entry in entries]
+
+
+def _awaited(world: World, entry: UndoEntry, ended: Healed, within_seconds: float) -> Healed:
+    """Wait for the engines of an entry that was undone; return what became of it."""
+    wanted = entry.undo.ready
+    if not (ended.verified and wanted):
+        return ended
+
+    def wait() -> str:
+        until(
+            lambda: ready_engines(world) >= wanted,
+            within_seconds=within_seconds,
+            what=f"{wanted} Ready engine pods in {world.profile.namespace}",
+            poll_seconds=1.0,
+            excused_seconds=world.cluster.silent_seconds,
+        )
+        return f"{ended.detail}; {wanted} engine pods are Ready"
+
+    return _attempt(entry, wait)
+
+
 def _attempt(entry: UndoEntry, undo_it: Callable[[], str]) -> Healed:
     try:
         detail, verified = undo_it(), True
     except HarnessError as error:
         detail, verified = str(error), False
     except Exception as error:  # noqa: BLE001 - an edited entry must not keep others from being undone
-        detail, verified = (
-            f"its undo {entry.undo} stumbles ({type(error).__name__}: {error})",
-            False,
-        )
+        detail = f"its undo {entry.undo} stumbles ({type(error).__name__}: {error})"
+        verified = False
     return Healed(entry_id=entry.id, fault=entry.fault, verified=verified, detail=detail)
 
 
@@ -82,21 +106,6 @@ def _end(world: World, entry: UndoEntry, within_seconds: float) -> str:
     except ValueError as error:
         raise HarnessError(f"{error}; use the version of run {entry.run_id}") from error
     return step.end(world, entry, within_seconds=within_seconds)
-
-
-def _end_and_await(world: World, entry: UndoEntry, within_seconds: float) -> str:
-    undone = _end(world, entry, within_seconds)
-    wanted = entry.undo.ready
-    if not wanted:
-        return undone
-    until(
-        lambda: ready_engines(world) >= wanted,
-        within_seconds=within_seconds,
-        what=f"{wanted} Ready engine pods in {world.profile.namespace}",
-        poll_seconds=1.0,
-        excused_seconds=world.cluster.silent_seconds,
-    )
-    return f"{undone}; {wanted} engine pods are Ready"
 
 
 def open_entries(
@@ -197,7 +206,8 @@ def _heal_faults(world: World, runs: Path | None) -> list[Healed]:
     left = _find(world.cluster, world.profile, runs)
     # A fault of a run that has taken the cluster since is that run's own.
     mine = [entry for entry in left.entries if not token or entry.token <= token]
-    done = [_heal_one(world, entry, runs) for entry in mine]
+    healed = zip(mine, heal_all(world, mine), strict=True)
+    done = [_marked(world, entry, one, runs) for entry, one in healed]
     done += [_unread(record) for record in left.unreadable]
     return done + [one for node in world.agent.nodes() for one in _heal_node(world, node)]
 
@@ -224,8 +234,7 @@ def _unread(record: Unreadable) -> Healed:
     return Healed(entry_id=record.where, fault="unknown", verified=False, detail=str(record))
 
 
-def _heal_one(world: World, entry: UndoEntry, runs: Path | None) -> Healed:
-    healed = heal_entry(world, entry)
+def _marked(world: World, entry: UndoEntry, healed: Healed, runs: Path | None) -> Healed:
     if not healed.verified:
         return healed
     try:

@@ -1,10 +1,11 @@
 """The end of a run: what it left in the cluster is healed and removed, or told with its remedy."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from hotfire.chaos import heal, janitor, lease
+from hotfire.chaos.heal import Healed
 from hotfire.chaos.plan import World
 from hotfire.chaos.undo import State, UndoEntry, UndoJournal
 from hotfire.closing import Closing
@@ -110,10 +111,7 @@ class Sweep:
 
     def _clear(self, left: Remains) -> None:
         with Closing() as closing:
-            for entry in self.journal.open():
-                with closing.step(f"{entry.fault} healed"):
-                    self._heal(entry)
-                    self.journal.mark(entry, State.HEALED)
+            self._clear_faults(closing)
             with closing.step("the agents removed"):
                 if self.world.agent.run_id() == self.run_id:
                     self.world.agent.remove()
@@ -128,18 +126,26 @@ class Sweep:
                 with closing.step("the system namespace deleted"):
                     self.belongings.close()
 
-    def _heal(self, entry: UndoEntry) -> None:
-        """Undo a fault.
+    def _clear_faults(self, closing: Closing) -> None:
+        entries, done = self.journal.open(), list[Healed]()
+        with closing.step("the faults undone"):
+            done = self._heal(entries)
+        # Where that broke down, nothing is marked.
+        for entry, healed in zip(entries, done, strict=False):
+            with closing.step(f"{entry.fault} healed"):
+                if not healed.verified:
+                    raise HarnessError(healed.detail)
+                self.journal.mark(entry, State.HEALED)
 
-        Raises:
-            HarnessError: it could not be proven undone.
-        """
+    def _heal(self, entries: Sequence[UndoEntry]) -> list[Healed]:
+        """Undo what was not undone yet, and return what became of each."""
         cluster, profile = self.world.cluster, self.world.profile
-        if heal.leaves_nothing(entry) and not cluster.has_namespace(profile.namespace):
-            # Nothing was left behind, and the engines that should come back were removed with
-            # everything else of the stack.
-            return
-        limit = profile.waits.healing_seconds
-        healed = heal.heal_entry(self.world, entry, within_seconds=limit)
-        if not healed.verified:
-            raise HarnessError(healed.detail)
+        if not cluster.has_namespace(profile.namespace):
+            # The engines that should come back were removed with everything else of the stack.
+            entries = [
+                entry.model_copy(update={"undo": entry.undo.model_copy(update={"ready": 0})})
+                if heal.leaves_nothing(entry)
+                else entry
+                for entry in entries
+            ]
+        return heal.heal_all(self.world, entries, within_seconds=profile.waits.healing_seconds)
