@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hotfire.agent import processes
 from hotfire.agent.entries import Entries
 from hotfire.agent.host import Host, OperationError
 from hotfire.agent.operations import Operations
@@ -31,6 +32,8 @@ class PodCgroup:
         path = self.path / container_id
         path.mkdir()
         process = subprocess.Popen(argv)
+        # A process shows no words until its program is loaded.
+        until(lambda: processes.words(process.pid) == argv, within_seconds=10, what="its words")
         (path / "cgroup.procs").write_text(str(process.pid))
         self.started.append((path, process))
         return process
