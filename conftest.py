@@ -5,6 +5,7 @@ pytest_plugins = [
     "fixtures.target",
     "fixtures.stack",
     "fixtures.traffic",
+    "fixtures.campaign",
     "fixtures.scratch",
     "fixtures.accelerators",
     "fixtures.own_backends",

@@ -1,6 +1,5 @@
 """Every experiment below this folder: each breaks the target and judges what users saw of it."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,16 +10,20 @@ from hotfire.chaos.plan import World
 from hotfire.cluster import Cluster
 from hotfire.errors import HarnessError
 from hotfire.evidence import Evidence
-from hotfire.experiment import Experiment, Stage, conduct
+from hotfire.experiment import Campaign, Experiment, Stage, conduct
 from hotfire.profile import TargetProfile
 from hotfire.requirement import requirement
 from hotfire.rundir import RunDirectory
-from hotfire.traffic.runner.launch import RunningLoad
 from hotfire.verdict import Verdict
 
+ORDER = (
+    "pods", "engine", "gpu", "network", "gateway", "dependencies", "storage", "load", "canary",
+    "node", "control-plane",
+)  # fmt: skip
+"""Areas from narrow to wide: what may cost a node, or the API, comes last."""
 
-def case(path: Path) -> object:
-    experiment = Experiment.load(path)
+
+def case(experiment: Experiment, number: int) -> object:
     fault = experiment.fault
     mark = requirement(
         fault.id,
@@ -31,7 +34,8 @@ def case(path: Path) -> object:
         cncf=fault.cncf,
         scope=fault.scope,
     )
-    return pytest.param(experiment, marks=mark, id=path.stem)
+    name = experiment.path.stem + (f"-r{number}" if number > 1 else "")
+    return pytest.param(experiment, marks=mark, id=name)
 
 
 @pytest.fixture
@@ -44,21 +48,32 @@ def stage(
     return Stage(world=world, run=run, lease=lease)
 
 
-@pytest.mark.parametrize(
-    "experiment", [case(path) for path in sorted(Path(__file__).parent.glob("*/*.yaml"))]
-)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every fault in each round; a round is whole before the next one begins."""
+    found = sorted(map(Experiment.load, Path(__file__).parent.glob("*/*.yaml")), key=_order)
+    rounds = range(1, metafunc.config.getoption("--repeat") + 1)
+    metafunc.parametrize("experiment", [case(one, number) for number in rounds for one in found])
+
+
+def _order(experiment: Experiment) -> tuple[int, str]:
+    return ORDER.index(experiment.area), experiment.id
+
+
 def test_target_withstands(
     experiment: Experiment,
     stage: Stage,
-    load: Callable[..., RunningLoad],
+    campaign: Campaign,
     evidence: Evidence,
     request: pytest.FixtureRequest,
 ) -> None:
     if request.config.getoption("--sham"):
         experiment = experiment.sham(stage.run.path("shams"))
-    judgement = conduct(
-        experiment, stage, load=lambda name: load(name=name), observer=evidence.record
-    )
+    if (name := stage.run.unused_name(experiment.id)) != experiment.id:
+        # Another round, or the first one was cut short.
+        experiment = experiment.named(stage.run.path("rounds"), name)
+        evidence.record("record", name)
+    judgement = conduct(experiment, stage, load=campaign.part, observer=evidence.record)
+    campaign.rest(judgement)
     if judgement.stop:
         # A target left broken is never fed the next fault.
         request.session.shouldstop = f"{experiment.id}: {judgement.reason}"

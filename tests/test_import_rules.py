@@ -30,7 +30,8 @@ ALLOWED = {
     "hotfire.shown hotfire.yaml_text hotfire.traffic.record hotfire.traffic.witnesses.vllm_bench",
     # `engine.scripted` is the text of a program that they send into a pod.
     "fixtures": f"pytest yaml {_TOP} {_PURE} {_RUN} {_FIXTURES} hotfire.chaos hotfire.closing "
-    "hotfire.errors hotfire.lab.kubectl_of_standing_lab hotfire.patience hotfire.traffic.runner "
+    "hotfire.errors hotfire.experiment hotfire.lab.kubectl_of_standing_lab hotfire.patience "
+    "hotfire.traffic.runner "
     "hotfire.engine.scripted",
     # These run where nothing is installed.
     "src/hotfire/agent": "hotfire.agent",

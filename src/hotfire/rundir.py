@@ -308,6 +308,10 @@ class RunDirectory:
         """Keep which cases are about to run, so that a run cut short cannot pass for a whole."""
         self.write_text("plan.json", dump(nodeids))
 
+    def events_as_written(self) -> list[Event]:
+        """Return timeline.jsonl in the order of writing, which grows at its end only."""
+        return list(_records(self.path("timeline.jsonl"), Event))
+
     def planned(self) -> list[str]:
         """Return the cases that were about to run; empty when it never came to that."""
         path = self.path("plan.json")
@@ -318,11 +322,11 @@ class RunDirectory:
         except ValidationError as error:
             raise HistoryError(f"{path} is no list of cases") from error
 
-    def replace_results(self, results: list[Result]) -> None:
-        """Replace results.jsonl, as a re-judgement does; the former one stays beside it."""
+    def replace_results(self, results: list[Result], *, before: str = "judge") -> None:
+        """Replace results.jsonl before something that adds to it; the former stays beside it."""
         current = self.path("results.jsonl")
         if current.exists():
-            current.replace(self.path("results.before-judge.jsonl"))
+            current.replace(self.path(f"results.before-{before}.jsonl"))
         self.write_text("results.jsonl", "".join(r.model_dump_json() + "\n" for r in results))
 
     def write_text(self, name: str, text: str) -> Path:
@@ -343,6 +347,14 @@ class RunDirectory:
     def history_path(self, name: str) -> Path:
         """Return where the requests of one load are recorded: history/<name>.jsonl."""
         return self._below("history", f"{name}.jsonl")
+
+    def unused_name(self, name: str) -> str:
+        """Return a name of which no load is recorded yet: this one, or with a number after it."""
+        number, found = 1, name
+        while self.history_path(found).exists():
+            number += 1
+            found = f"{name}-r{number}"
+        return found
 
     def journal_path(self, name: str) -> Path:
         """Return where Chaos Toolkit's journal of one experiment lies: journals/<name>.json."""

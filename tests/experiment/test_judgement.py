@@ -190,6 +190,27 @@ def test_errors_beyond_the_budget_fail_although_users_recovered_in_time() -> Non
     assert "error_ratio" in judgement.reason
 
 
+def test_a_hold_that_users_were_served_well_in_is_the_next_fault_s_baseline() -> None:
+    cleared_ns = T0 + HEALED * SECOND
+
+    assert judge(record()).quiet_since_ns == cleared_ns
+    # What a fault cost meanwhile is no matter once users are served as before.
+    costly = judge(record(requests=rows(bad=range(61, 66))))
+    assert (costly.verdict, costly.quiet_since_ns) == (Verdict.FAILED, cleared_ns)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"instrument_trouble": "the load was late"},
+        {"requests": rows(until=90)},
+        {"requests": rows(bad=range(61, 180))},
+    ],
+)
+def test_what_was_not_shown_to_be_quiet_is_nobody_s_baseline(changes: dict[str, object]) -> None:
+    assert judge(record(**changes)).quiet_since_ns is None
+
+
 def test_a_history_that_ends_too_early_is_inconclusive() -> None:
     judgement = judge(record(requests=rows(until=90)))
 

@@ -94,7 +94,7 @@ def _keep_traceback(error: BaseException) -> str:
 
 
 @app.command()
-def certify(
+def certify(  # noqa: PLR0913 - a command has as many parameters as options
     *,
     target: Target = None,
     only: Annotated[
@@ -118,9 +118,24 @@ def certify(
     keep_stack: Annotated[
         bool, typer.Option("--keep-stack", help="Leave the reference stack running afterwards.")
     ] = False,
-) -> int:
+    repeat: Annotated[
+        int,
+        typer.Option(
+            min=1, max=1000, metavar="N",
+            help="Fire every fault N times, round by round; the worst verdict of each counts.",
+        ),
+    ] = 1,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            help="Go on with a run that was cut short, as it was ordered: what has no verdict yet,"
+            " or an inconclusive one. RUN is its folder, its name or `latest`.",
+        ),
+    ] = None,
+) -> int:  # fmt: skip
     """Verify a platform, break it, measure how it comes back, and report."""
-    from hotfire.cli.certify import CertifyOptions, carry_out  # noqa: PLC0415 - see the module's docstring
+    from hotfire.cli.certify import CertifyOptions, carry_out, go_on  # noqa: PLC0415 - see the module's docstring
 
     order = CertifyOptions(
         target=target,
@@ -129,8 +144,9 @@ def certify(
         level=level,
         run_dir=run_dir,
         keep_stack=keep_stack,
+        repeat=repeat,
     )
-    return carry_out(order)
+    return carry_out(order) if resume is None else go_on(resume, order)
 
 
 app.command()(load)

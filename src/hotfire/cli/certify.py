@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Self
 
 from rich.text import Text
 
@@ -13,7 +14,7 @@ from hotfire.cli.heal import Say, heal_leftovers, refuse_leftovers, target_or_la
 from hotfire.cli.histories import pack_histories
 from hotfire.cli.lab_logs import LabLogs
 from hotfire.cli.progress import Progress
-from hotfire.cli.project import document_names, project_root
+from hotfire.cli.project import document_names, find_run, of_a_run, project_root
 from hotfire.cli.report import write_reports
 from hotfire.cli.verdicts import print_verdicts
 from hotfire.errors import HarnessError, ProfileError
@@ -22,13 +23,15 @@ from hotfire.profile import TargetProfile
 from hotfire.requirement import Scope
 from hotfire.rundir import Result, RunDirectory, RunInfo
 from hotfire.terminal import Terminal
-from hotfire.verdict import EXIT_CODES, Conformance
+from hotfire.verdict import EXIT_CODES, Conformance, Verdict
 
 # pytest's own, and 1 and 6 of the plugin. It stops itself when a target stays broken.
 _JUDGED = {0, 1, 6}
 _STOPPED = 2
 _PYTEST = ["-p", "hotfire.pytest_plugin", "-p", "no:cacheprovider", "--verbose", "--color=no"]
 _NEVER_BEGAN = {4, 5}
+_COMMAND = ["hotfire", "certify"]
+_LEVEL = "should"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +41,72 @@ class CertifyOptions:
     target: Path | None = None
     only: tuple[str, ...] = ()
     scope: str = Scope.CORE.value
-    level: str = "should"
+    level: str = _LEVEL
     run_dir: Path | None = None
     keep_stack: bool = False
+    repeat: int = 1
+
+    def words(self) -> list[str]:
+        """Return the options as somebody would type them, but where to record."""
+        found = ["--target", str(self.target)] if self.target else []
+        found += ["--scope", self.scope] if self.scope != Scope.CORE else []
+        found += ["--level", self.level] if self.level != _LEVEL else []
+        found += ["--repeat", str(self.repeat)] if self.repeat != 1 else []
+        return found + [word for name in self.only for word in ("--only", name)]
+
+    @classmethod
+    def of(cls, info: RunInfo) -> Self:
+        """Return what a recorded run was ordered to do.
+
+        Raises:
+            ProfileError: it was not ordered by ``hotfire certify``.
+        """
+        words = list(info.command)
+        if words[:2] != _COMMAND:
+            raise ProfileError(f"--resume: {info.run_id} was begun by `{' '.join(words)}`, not by"
+                               " `hotfire certify`; begin a new run")  # fmt: skip
+        said = list(zip(words[2::2], words[3::2], strict=False))
+        one = dict(said)
+        return cls(
+            target=Path(one["--target"]) if "--target" in one else None,
+            scope=one.get("--scope", Scope.CORE.value),
+            level=one.get("--level", _LEVEL),
+            repeat=int(one.get("--repeat", 1)),
+            only=tuple(value for word, value in said if word == "--only"),
+        )
 
 
-def carry_out(order: CertifyOptions) -> int:
+def go_on(name: str, given: CertifyOptions) -> int:
+    """Carry out what a run that was cut short has left, as it was ordered.
+
+    Verdicts that it reached stand; what is inconclusive is run again.
+
+    Raises:
+        ProfileError: there is no such run, it is not one of ours, or options are given.
+        HarnessError: pytest itself broke down.
+    """
+    if given != CertifyOptions():
+        raise ProfileError("--resume goes on as the run was ordered; give no other option")
+    run = find_run(name)
+    with of_a_run(run.root):
+        order, planned = CertifyOptions.of(run.info()), set(run.planned())
+        done = [one for one in run.results() if _stands(one)]
+    if planned and planned <= {one.nodeid for one in done}:
+        raise ProfileError(
+            f"--resume: nothing is left to do in {run.root}; `hotfire report` shows it"
+        )
+    run.replace_results(done, before="resume")
+    run.update_info(finished_at=None, conformance=None, notes=())
+    return carry_out(order, resumed=run)
+
+
+def _stands(result: Result) -> bool:
+    return result.skipped_by_operator or (
+        result.kind != "run" and result.verdict is not Verdict.INCONCLUSIVE
+    )
+
+
+def carry_out(order: CertifyOptions, *, resumed: RunDirectory | None = None) -> int:
     """Run everything asked for, report, and return the exit code of the statement.
 
     Raises:
@@ -61,9 +124,9 @@ def carry_out(order: CertifyOptions) -> int:
         target = target_or_lab(order.target, say)
         profile = TargetProfile.read(target)
         refuse_leftovers(profile, say)
-        run = _create_run(order, profile, root)
+        run = resumed or _create_run(order, profile, root)
         console.print(Text(f"certifying {profile.name}; recorded in {run.root}"))
-        arguments = _arguments(order, target, run, root)
+        arguments = [*_arguments(order, target, run, root), *(["--resume"] if resumed else [])]
         child = Child.start(arguments, root=root, log=run.log_path("pytest.log"))
         progress = Progress(run, console)
         lab_logs = LabLogs(run, profile)
@@ -116,11 +179,10 @@ def _why_it_ended(status: int | None) -> str:
 
 
 def _create_run(order: CertifyOptions, profile: TargetProfile, root: Path) -> RunDirectory:
-    words = ["hotfire", "certify", *(["--target", str(order.target)] if order.target else [])]
-    words += ["--scope", order.scope] if order.scope != Scope.CORE else []
-    words += [word for name in order.only for word in ("--only", name)]
     info = RunInfo.begin(
-        command=tuple(words), target_name=profile.name, tool_version=version("hotfire")
+        command=(*_COMMAND, *order.words()),
+        target_name=profile.name,
+        tool_version=version("hotfire"),
     )
     if order.run_dir is None:
         return RunDirectory.create(root / "runs", info)
@@ -133,7 +195,7 @@ def _arguments(order: CertifyOptions, target: Path, run: RunDirectory, root: Pat
     folders = [name for name in ("suites", "experiments") if (root / name).is_dir()]
     options = ["--target", str(target), "--run-dir", str(run.root), "--level", order.level]
     options += [word for name in order.only for word in ("--only", name)]
-    options += ["--scope", order.scope]
+    options += ["--scope", order.scope, "--repeat", str(order.repeat)]
     options += ["--keep-stack"] if order.keep_stack else []
     return [*folders, *_PYTEST, *options]
 

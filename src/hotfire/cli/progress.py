@@ -60,7 +60,7 @@ class Progress:
     def _new_events(self) -> list[Event]:
         if not self._has_grown("timeline.jsonl"):
             return []
-        return self._news("events", self._run.events())
+        return self._news("events", self._run.events_as_written())
 
     def _has_grown(self, name: str) -> bool:
         path = self._run.path(name)

@@ -1,6 +1,7 @@
 """The verdict table at the end of a run."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
 from rich.table import Table
 from rich.text import Text
@@ -11,6 +12,11 @@ from hotfire.terminal import Terminal
 from hotfire.verdict import Conformance, Verdict
 
 _LOG_WIDTH = 120
+_SPREAD = {
+    "recovered_from_clearing_seconds": "recovered after s",
+    "error_ratio": "error ratio",
+    "longest_stall_seconds": "longest stall s",
+}
 STYLES = {
     Verdict.PASSED: "green",
     Verdict.FAILED: "bold red",
@@ -41,10 +47,34 @@ def print_verdicts(info: RunInfo, results: Iterable[Result]) -> None:
     for row in rows:
         table.add_row(*(row if has_reasons else row[:-1]))
     console.print(table)
+    for line in rounds(found):
+        console.print(Text(line), soft_wrap=True)
     style = _STATED[info.conformance] if info.conformance else ""
     console.print(Text(f"\n{headline(info, found)}", style=style))
     for note in info.notes:
         console.print(Text(f"  {note}"))
+
+
+def rounds(found: Iterable[Outcome]) -> Iterator[str]:
+    """Yield how the rounds of each fault came out, with the spread of what users felt."""
+    for outcome in found:
+        cases = [case for case in outcome.cases if not case.skipped_by_operator]
+        if outcome.first.kind != "fault" or len(cases) < 2:
+            continue
+        verdicts = Counter(case.verdict for case in cases)
+        told = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common())
+        spreads = [
+            f"{label} {least:.4g} to {most:.4g}"
+            for name, label in _SPREAD.items()
+            if (values := _figures(cases, name))
+            for least, most in [(min(values), max(values))]
+        ]
+        yield "; ".join([f"{outcome.first.id} in {len(cases)} rounds: {told}", *spreads])
+
+
+def _figures(cases: Iterable[Result], name: str) -> list[float]:
+    values = [case.figures.get(name) for case in cases]
+    return [value for value in values if isinstance(value, int | float)]
 
 
 def _row(outcome: Outcome) -> list[Text]:

@@ -1,17 +1,20 @@
 """Experiments: reading their files, running them in a process of their own, judging the record."""
 
+from hotfire.experiment.campaign import Campaign
 from hotfire.experiment.conduct import Stage, conduct
 from hotfire.experiment.document import Experiment
 from hotfire.experiment.judgement import Facts, Judgement, Record, judge
 from hotfire.experiment.record import judge_recorded, judge_run
-from hotfire.experiment.trial import Trial
+from hotfire.experiment.trial import Traffic, Trial
 
 __all__ = [
+    "Campaign",
     "Experiment",
     "Facts",
     "Judgement",
     "Record",
     "Stage",
+    "Traffic",
     "Trial",
     "conduct",
     "judge",

@@ -1,6 +1,7 @@
 """The life of a fault, from the plan to the verdict: the one algorithm, whoever asks for it."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,9 +10,8 @@ from hotfire.chaos.lease import RunLease
 from hotfire.chaos.plan import World
 from hotfire.experiment.document import Experiment
 from hotfire.experiment.judgement import Judgement
-from hotfire.experiment.trial import Trial
+from hotfire.experiment.trial import Traffic, Trial
 from hotfire.rundir import RunDirectory
-from hotfire.traffic.runner.launch import RunningLoad
 
 Observer = Callable[[str, Any], object]
 """Hears what happens, by a name and a value that JSON can hold."""
@@ -42,7 +42,7 @@ def conduct(
     experiment: Experiment,
     stage: Stage,
     *,
-    load: Callable[[str], RunningLoad],
+    load: Callable[[str], AbstractContextManager[Traffic]],
     observer: Observer,
 ) -> Judgement:
     """Fire a fault at a target under load, heal it, watch users recover, and judge.
@@ -50,14 +50,14 @@ def conduct(
     Args:
         experiment: What is done.
         stage: Where, and under whose Lease.
-        load: Starts the rated load by the name of its history.
+        load: The rated load by the name of its history; it is entered and left within.
         observer: Hears the plan, the proofs and the figures.
 
     Raises:
         HarnessError: it could not be carried through; what was broken is healed.
     """
-    with stage.arm(experiment, observer) as trial:
-        traffic = load(experiment.id)
+    # Left in the other order: what was broken is healed before anything else is put in order.
+    with load(experiment.id) as traffic, stage.arm(experiment, observer) as trial:
         trial.await_baseline(traffic)
         trial.fire()
         observer("healed", trial.heal().detail)

@@ -1,5 +1,6 @@
 """An experiment file: Chaos Toolkit's format, with our facts in its ``extensions``."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeAlias
@@ -19,6 +20,7 @@ Document: TypeAlias = dict[str, Any]
 OUR_MODULES = ("hotfire.chaos.actions", "hotfire.chaos.probes", "hotfire.experiment.control")
 TOOK_EFFECT = "fault-took-effect"
 IS_HEALED = "fault-is-healed"
+_ROUND = re.compile(r"-r\d+$")
 _SHAM = [{"word": "nothing"}]
 
 
@@ -65,9 +67,16 @@ class Experiment:
 
         Its verdict must be inconclusive: whatever else it says, its proof proves nothing.
         """
+        return self._rewritten(folder, steps=_SHAM)
+
+    def named(self, folder: Path, name: str) -> Self:
+        """Return this experiment recorded under another name: its id and a number of a round."""
+        return self._rewritten(folder / name, id=name)
+
+    def _rewritten(self, folder: Path, **changes: object) -> Self:
         block = next(one for one in self.document["extensions"] if one["name"] == "hotfire")
         others = [one for one in self.document["extensions"] if one is not block]
-        document = self.document | {"extensions": [*others, block | {"steps": _SHAM}]}
+        document = self.document | {"extensions": [*others, block | changes]}
         path = folder / self.area / self.path.name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
@@ -90,7 +99,7 @@ class Experiment:
 
     def budgets(self, profile: TargetProfile) -> Budgets:
         """Return the experiment's budgets with what the profile says differently."""
-        changes = profile.fault_budgets.get(self.id)
+        changes = profile.fault_budgets.get(_ROUND.sub("", self.id))
         if changes is None:
             return self.fault.budgets
         named = {name: getattr(changes, name) for name in changes.model_fields_set}

@@ -1,5 +1,6 @@
 """The verdict on an experiment: a pure function of its record, to be repeated offline at will."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -140,6 +141,10 @@ class Judgement:
     stop: bool = False
     """The target is broken, or was hit beyond the plan: feed it no further fault."""
     figures: Figures
+    before: Before | None = None
+    """What users were served before the fault; None: no fault was injected."""
+    quiet_since_ns: int | None = None
+    """From when on they were shown to be served so again, for the length of a hold (epoch)."""
     budgets: tuple[BudgetResult, ...] = ()
     """Every budget against what was measured, recovery first; none without a fault window."""
 
@@ -152,18 +157,29 @@ def judge(record: Record) -> Judgement:
     exceeded, passed.
     """
     recovery = record.recovery()
-    figures, budgets = _figures(record, recovery), _budgets(record, recovery)
+    budgets = _budgets(record, recovery)
     broken = record.injected_ns is not None and record.cleared_ns is None
-    for verdict, reason, stop in _reasons(record, budgets):
-        return Judgement(
-            verdict=verdict,
-            reason=reason,
-            stop=stop or broken or _not_back(recovery),
-            figures=figures,
-            budgets=budgets,
-        )
-    kept = "every budget was kept"
-    return Judgement(verdict=Verdict.PASSED, reason=kept, figures=figures, budgets=budgets)
+    kept = (Verdict.PASSED, "every budget was kept", False)
+    verdict, reason, stop = next(_reasons(record, budgets), kept)
+    return Judgement(
+        verdict=verdict,
+        reason=reason,
+        stop=verdict is not Verdict.PASSED and (stop or broken or _not_back(recovery)),
+        figures=_figures(record, recovery),
+        budgets=budgets,
+        before=recovery.looks.before if recovery else None,
+        quiet_since_ns=_quiet_since(record, recovery, verdict),
+    )
+
+
+def _quiet_since(record: Record, recovery: Recovery | None, verdict: Verdict) -> int | None:
+    """Return from when on the load may be the next fault's baseline; None: it may not."""
+    took = recovery.recovered_from_clearing_seconds if recovery else None
+    if verdict is Verdict.INCONCLUSIVE or took is None or record.cleared_ns is None:
+        return None
+    if recovery is None or not recovery.hold or any(one.worse for one in recovery.hold):
+        return None
+    return record.cleared_ns + math.ceil(took * _SECOND_NS)
 
 
 def _reasons(

@@ -21,11 +21,12 @@ from hotfire.traffic.record.gates import Instrument
 from hotfire.traffic.witnesses.witness import compared_between, unheard
 
 _SUFFIX = ".facts.json"
+_PRESSURE = ".pressure.jsonl"
 
 
 def pressure_path(run: RunDirectory, experiment: str) -> Path:
     """Return where the pressure on the target's machine is kept."""
-    return run.path(f"journals/{experiment}.pressure.jsonl")
+    return run.path(f"journals/{experiment}{_PRESSURE}")
 
 
 def write_facts(run: RunDirectory, facts: Facts) -> None:
@@ -68,14 +69,15 @@ def read_record(run: RunDirectory, experiment: str) -> Record:
         facts = Facts.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise HistoryError(f"{path}: no facts of an experiment: {error}") from error
+    rows = _requests(run, experiment)
     return Record(
         facts=facts,
         journal=_journal(run, experiment),
-        requests=_requests(run, experiment),
+        requests=rows,
         events=run.events(),
         instrument_trouble=_instrument_trouble(run, experiment),
         quiet=quiet_before(run, experiment),
-        pressure=pressure.read(pressure_path(run, experiment)),
+        pressure=_pressure(run, experiment, rows),
     )
 
 
@@ -95,6 +97,17 @@ def quiet_before(run: RunDirectory, experiment: str) -> list[list[Request]]:
             # One that cannot be read is told where it is judged itself.
             found.append([row for row in _requests(run, name) if row.sched_ns < at_ns])
     return found
+
+
+def _pressure(run: RunDirectory, experiment: str, rows: list[Request]) -> list[tuple[int, float]]:
+    """Return how long a CPU was waited for, also in what an earlier fault left as the baseline."""
+    own = pressure.read(pressure_path(run, experiment))
+    if not own or not rows:
+        return own
+    paths = sorted(run.path("journals").glob(f"*{_PRESSURE}"))
+    samples = sorted(one for path in paths for one in pressure.read(path))
+    first_ns, last_ns = min(row.sched_ns for row in rows), max(own)[0]
+    return [one for one in samples if first_ns <= one[0] <= last_ns]
 
 
 def judge_recorded(run: RunDirectory, experiment: str) -> Judgement:

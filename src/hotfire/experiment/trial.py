@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Final, Literal, Self
+from typing import Final, Literal, Protocol, Self
 
 from hotfire.chaos import heal, janitor
 from hotfire.chaos.armed import Armed, tell
@@ -36,7 +36,6 @@ from hotfire.experiment.record import (
 from hotfire.measure.history import Request
 from hotfire.measure.recovery import settled
 from hotfire.rundir import RunDirectory
-from hotfire.traffic.runner.launch import RunningLoad
 from hotfire.traffic.witnesses.witness import unheard
 from hotfire.waiting import until
 
@@ -45,6 +44,26 @@ _NANO: Final = 1e-9
 _POLL_SECONDS: Final = 3.0
 # Beyond recovery and hold: the width of windows, and requests that are slow to end.
 _SLACK_SECONDS: Final = 30.0
+
+
+class Traffic(Protocol):
+    """A load under which faults are fired: one of its own, or part of a longer one."""
+
+    @property
+    def log(self) -> Path:
+        """What the load process said."""
+
+    def wait_started(self) -> None:
+        """Wait until requests are sent."""
+
+    def alive(self) -> bool:
+        """Return whether they still are."""
+
+    def rows(self) -> list[Request]:
+        """Return what has ended so far, numbered from 0."""
+
+    def stop(self) -> object:
+        """Close the record of it."""
 
 
 class Trial:
@@ -130,15 +149,17 @@ class Trial:
         if error is None and self._open():
             raise RollbackFailed(f"{self.experiment.id} is not healed; run `hotfire heal`")
 
-    def await_baseline(self, load: RunningLoad) -> None:
+    def await_baseline(self, load: Traffic) -> None:
         """Let the load run until it makes a baseline; whether that is steady is judged later.
 
         Raises:
             HarnessError: the load died, or does not bring the requests in three times the time.
         """
         measurement = self.world.profile.measurement
-        self.tell("baseline-start", source="driver", kind="phase")
         load.wait_started()
+        begun = min((row.sched_ns for row in load.rows()), default=None)
+        tell(self.run, "baseline-start", source="driver", experiment=self.experiment.id,
+             kind="phase", at_ns=begun)  # fmt: skip
 
         def enough() -> bool:
             self._require_alive(load)
@@ -180,7 +201,7 @@ class Trial:
                 self.tell("verified-healed", source="driver", data={"detail": done.detail})
         return done
 
-    def await_recovery(self, load: RunningLoad) -> None:
+    def await_recovery(self, load: Traffic) -> None:
         """Keep the load going until users recovered and stayed so, or the time for it is over."""
         if self._live([]).cleared_ns is None:
             return
@@ -314,7 +335,7 @@ class Trial:
             if self._open():
                 self.heal()
 
-    def _require_alive(self, load: RunningLoad) -> None:
+    def _require_alive(self, load: Traffic) -> None:
         if self._killed.is_set():
             raise HarnessError("the kill switch was used: the run's Lease was deleted or taken")
         if not load.alive():

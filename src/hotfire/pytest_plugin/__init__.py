@@ -3,6 +3,7 @@
 Items below suites/ and experiments/ are cases of a requirement; every other item is left alone.
 """
 
+import argparse
 import difflib
 from collections.abc import Generator
 from pathlib import Path
@@ -24,6 +25,7 @@ from hotfire.pytest_plugin.recorder import (
     cases,
 )
 from hotfire.pytest_plugin.session import (
+    earlier_results,
     run_directory,
     target_profile,
     worker_input,
@@ -43,6 +45,8 @@ _WORDS = {
     Verdict.NOT_APPLICABLE: ("n", {"blue": True}),
 }
 
+
+_MOST_ROUNDS = 1000
 
 KNOWN = pytest.StashKey[int]()
 """How many requirements and faults were collected, before anything was left out."""
@@ -71,7 +75,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="replace each fault's steps by nothing: every verdict must then be inconclusive",
     )
+    group.addoption(
+        "--repeat",
+        type=_rounds,
+        default=1,
+        metavar="N",
+        help="fire every fault N times, round by round; the worst verdict of each counts",
+    )
+    group.addoption(
+        "--resume",
+        action="store_true",
+        help="go on with the run of --run-dir: what has a verdict there is not run again",
+    )
     group.addoption("--keep-stack", action="store_true", help="leave the reference stack running")
+
+
+def _rounds(text: str) -> int:
+    """Return a number of rounds."""
+    if not (text.isdecimal() and 1 <= int(text) <= _MOST_ROUNDS):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number of rounds from 1 to {_MOST_ROUNDS}"
+        )
+    return int(text)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -167,6 +192,8 @@ def _select(config: pytest.Config, items: list[pytest.Item]) -> None:
     if dropped := [item for item in items if not is_wanted(item)]:
         config.hook.pytest_deselected(items=dropped)
         items[:] = [item for item in items if is_wanted(item)]
+    if done := {result.nodeid for result in earlier_results(config)}:
+        items[:] = [item for item in items if item.nodeid not in done]
 
 
 def _beyond_core(item: pytest.Item) -> bool:

@@ -9,7 +9,7 @@ import pytest
 
 from hotfire.pytest_plugin.blame import BLAME, said
 from hotfire.pytest_plugin.case import UNIT_FOLDERS, Case
-from hotfire.pytest_plugin.session import RUN, run_directory
+from hotfire.pytest_plugin.session import RUN, earlier_results, run_directory
 from hotfire.requirement import Scope
 from hotfire.rundir import Event, Result
 from hotfire.shown import shown
@@ -139,7 +139,8 @@ class Recorder:
             session.exitstatus = _EXIT_STATUS[statement] or int(self._others_failed)
 
     def _stated(self) -> Conformance:
-        results = self._results.values()
+        earlier = {one.nodeid: one for one in earlier_results(self._config)}
+        results = (earlier | self._results).values()
         return conformance((r.level, r.verdict, r.skipped_by_operator) for r in results)
 
     def _unfinished(self, session: pytest.Session) -> Iterator[Result]:

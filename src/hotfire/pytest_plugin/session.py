@@ -10,7 +10,7 @@ from hotfire.errors import LabError, ProfileError
 from hotfire.evidence import redact
 from hotfire.profile import TargetProfile
 from hotfire.pytest_plugin.case import UNIT_FOLDERS
-from hotfire.rundir import RunDirectory, RunInfo, dump
+from hotfire.rundir import Result, RunDirectory, RunInfo, dump
 
 RUN = pytest.StashKey[RunDirectory]()
 _PROFILE = pytest.StashKey[TargetProfile]()
@@ -67,7 +67,13 @@ def write_plan(config: pytest.Config, nodeids: list[str]) -> None:
     """Write what the run is about to do, and to whom, before its first case."""
     run = run_directory(config)
     run.write_text("target.json", dump(redact(target_profile(config).model_dump(mode="json"))))
-    run.write_plan(nodeids)
+    earlier = run.planned() if config.getoption("resume") else []
+    run.write_plan(list(dict.fromkeys([*earlier, *nodeids])))
+
+
+def earlier_results(config: pytest.Config) -> list[Result]:
+    """Return what the run that is gone on with has found so far."""
+    return run_directory(config).results() if config.getoption("resume") else []
 
 
 def worker_input(config: pytest.Config) -> dict[str, str]:

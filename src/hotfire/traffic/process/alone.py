@@ -8,7 +8,7 @@ from gevent.lock import RLock
 
 from hotfire.measure.history import Request
 from hotfire.traffic.process.session import PRESENT_SECONDS, Session
-from hotfire.traffic.record.files import Files, HistoryWriter, Started
+from hotfire.traffic.record.files import Files, HistoryWriter, Started, append_spell
 from hotfire.traffic.record.fitness import clock
 from hotfire.traffic.wire.reactor import Anchor
 from hotfire.traffic.workload.plan import NANO, LoadPlan
@@ -46,7 +46,10 @@ class Alone:
 
     def _tell(self) -> None:
         while not self._written:
-            self.session.present().write(self.files.present)
+            present = self.session.present()
+            present.write(self.files.present)
+            if present.spell:
+                append_spell(self.files.fitness, present.spell)
             gevent.sleep(PRESENT_SECONDS)
 
     def stop(self) -> None:

@@ -13,7 +13,7 @@ from hotfire.errors import InstrumentError
 from hotfire.traffic.process import messages as say
 from hotfire.traffic.process.member import Member
 from hotfire.traffic.process.session import PRESENT_SECONDS
-from hotfire.traffic.record.files import Ended, Files, HistoryWriter, Present, Started
+from hotfire.traffic.record.files import Ended, Files, HistoryWriter, Present, Started, append_spell
 from hotfire.traffic.record.fitness import clock, resolve, worst
 from hotfire.traffic.wire.reactor import Anchor
 from hotfire.traffic.workload.plan import NANO, LoadPlan, arrivals_of
@@ -227,6 +227,8 @@ class Master:
     def _on_present(self, msg: Any, **_: object) -> None:  # noqa: ANN401 - Locust's
         if member := self._members.get(msg.node_id):
             member.present = Present.model_validate(msg.data)
+            if member.present.spell:
+                append_spell(self._files.fitness, member.present.spell)
 
     def _on_ended(self, msg: Any, **_: object) -> None:  # noqa: ANN401 - Locust's
         if member := self._members.get(msg.node_id):

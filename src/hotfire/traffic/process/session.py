@@ -12,7 +12,8 @@ from gevent.threadpool import ThreadPool
 
 from hotfire.measure.history import Request
 from hotfire.traffic.process.pump import WHOLE, ClosedPump, OpenPump, Pump, Share
-from hotfire.traffic.record.files import Ended, Present
+from hotfire.traffic.record import gates
+from hotfire.traffic.record.files import Ended, Present, Spell
 from hotfire.traffic.record.fitness import Fitness, clock, resolve
 from hotfire.traffic.wire.fallback import Fallback
 from hotfire.traffic.wire.orders import Order
@@ -43,6 +44,7 @@ class Session:
     ) -> None:
         self.plan, self.keep, self.anchor, self.t0_ns, self.share = plan, keep, anchor, t0_ns, share
         self.reported: deque[Request] = deque()
+        self._told_ns, self._told_samples = t0_ns, (0, 0)
         self.received = self.censored = self.not_sent = self.dispatched = 0
         self.stopped_ns: int | None = None
         self.ended = Event()
@@ -140,7 +142,25 @@ class Session:
         measured = self.fitness.measured(
             self.reactor.measured, dispatched=self.dispatched, last=RECENT
         )
-        return Present(measured=measured, not_sent=self.not_sent)
+        return Present(measured=measured, not_sent=self.not_sent, spell=self._spell())
+
+    def _spell(self) -> Spell:
+        """Return how fit this process was since this was asked last."""
+        own = self.reactor.measured
+        samples = len(own.lag_us), len(own.lateness_us)
+        lags, late = self._told_samples
+        lag_us, lateness_us = own.lag_us[lags : samples[0]], own.lateness_us[late : samples[1]]
+        begun_ns, self._told_ns = self._told_ns, time.monotonic_ns()
+        self._told_samples = samples
+        return Spell(
+            from_ns=self.anchor.stamp(begun_ns),
+            to_ns=self.anchor.stamp(self._told_ns),
+            worker=self.share.worker,
+            measured=self.fitness.lately(own.reader, lag_us, lateness_us),
+            lags=len(lag_us),
+            lags_beyond=gates.beyond(lag_us, gates.lag_limit(self.plan.gates)),
+            lateness_beyond=gates.beyond(lateness_us, self.plan.gates.lateness_p99_seconds),
+        )
 
     def end(self) -> Ended:
         """Return the record that says all rows are there."""

@@ -90,6 +90,27 @@ class Measured(JsonFile):
     """What read the streams: compiled code, Python or geventhttpclient."""
 
 
+class Spell(JsonFile):
+    """One line of ``<id>.fitness.jsonl``: how fit a process of the load was for a second or so.
+
+    By these lines a part of a long load is judged by itself: what was wrong an hour before is no
+    trouble of a measurement that came after it.
+    """
+
+    from_ns: int
+    to_ns: int
+    """Epoch, by the clock of the rows' stamps."""
+    worker: int
+    measured: Measured
+    """In this time alone."""
+    lags: int
+    """Samples of the timer's lag."""
+    lags_beyond: int
+    """Those among them beyond the gate's limit."""
+    lateness_beyond: int
+    """Requests among ``measured.dispatched`` that were sent later than the gate allows."""
+
+
 class Present(JsonFile):
     """Written every second while the load runs, gone at its end: what it knows of its fitness."""
 
@@ -100,6 +121,8 @@ class Present(JsonFile):
     """Requests that the client held back."""
     lost_workers: tuple[str, ...] = ()
     """Those that fell silent or left early."""
+    spell: Spell | None = None
+    """The time since the one before, as its worker tells its master."""
 
 
 class Ended(JsonFile):
@@ -150,6 +173,11 @@ class Files:
         return self.history.with_suffix(".live.json")
 
     @property
+    def fitness(self) -> Path:
+        """Written by the load process while it runs: a ``Spell`` a line."""
+        return self.history.with_suffix(".fitness.jsonl")
+
+    @property
     def ended(self) -> Path:
         """Written by the load process at its end."""
         return self.history.with_suffix(".end.json")
@@ -163,6 +191,21 @@ class Files:
     def crosscheck(self) -> Path:
         """The engines' own account against the client's."""
         return self.history.with_suffix(".crosscheck.json")
+
+
+def append_spell(path: Path, spell: Spell) -> None:
+    """Add a line about the last second."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(spell.model_dump_json() + "\n")
+
+
+def spells(path: Path) -> list[Spell]:
+    """Return what a load told of itself so far; the last line may be half written."""
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except OSError:
+        return []
+    return [Spell.model_validate_json(line) for line in lines]
 
 
 def line(request: Request) -> bytes:

@@ -9,15 +9,16 @@ import socket
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from hotfire.measure.percentiles import percentile
 from hotfire.traffic.record.files import ClockAnchor, Measured
 from hotfire.traffic.wire.reactor import Anchor, Measurements
-from hotfire.traffic.wire.surroundings import Surroundings
+from hotfire.traffic.wire.surroundings import Disturbance, Surroundings
 from hotfire.traffic.workload.plan import LoadPlan
 
 PR_SET_PDEATHSIG = 1
+Micros: TypeAlias = Sequence[int]
 
 
 @dataclass(slots=True)
@@ -27,6 +28,7 @@ class Fitness:
     nice: int
     realtime: bool
     gc_pauses: list[float]
+    """The longest, and the longest lately."""
     surroundings: Surroundings = field(default_factory=Surroundings)
 
     @classmethod
@@ -36,8 +38,41 @@ class Fitness:
 
     def measured(self, of_reactor: Measurements, *, dispatched: int, last: int = 0) -> Measured:
         """Return the figures of the gates; lag and lateness only of the ``last`` if there are."""
-        lag = seconds(of_reactor.lag_us[-last:])
-        lateness = seconds(of_reactor.lateness_us[-last:])
+        return self._figures(
+            of_reactor.reader,
+            of_reactor.lag_us[-last:],
+            of_reactor.lateness_us[-last:],
+            dispatched=dispatched,
+            cpu_ratio=self.surroundings.busiest.ratio,
+            gc_pause_max_seconds=self.gc_pauses[0],
+            disturbance=self.surroundings.disturbance(),
+        )
+
+    def lately(self, reader: str, lag_us: Micros, lateness_us: Micros) -> Measured:
+        """Return the figures since this was asked last, with the samples that came since."""
+        pause, self.gc_pauses[1] = self.gc_pauses[1], 0.0
+        return self._figures(
+            reader,
+            lag_us,
+            lateness_us,
+            dispatched=len(lateness_us),
+            cpu_ratio=self.surroundings.busiest.latest,
+            gc_pause_max_seconds=pause,
+            disturbance=self.surroundings.lately(),
+        )
+
+    def _figures(  # noqa: PLR0913 - a record has these parts, most by name
+        self,
+        reader: str,
+        lag_us: Micros,
+        lateness_us: Micros,
+        *,
+        dispatched: int,
+        cpu_ratio: float,
+        gc_pause_max_seconds: float,
+        disturbance: Disturbance,
+    ) -> Measured:
+        lag, lateness = seconds(lag_us), seconds(lateness_us)
         return Measured(
             dispatched=dispatched,
             lag_p50_seconds=percentile(lag, 50),
@@ -46,12 +81,12 @@ class Fitness:
             lateness_p50_seconds=percentile(lateness, 50),
             lateness_p99_seconds=percentile(lateness, 99),
             lateness_max_seconds=max(lateness),
-            cpu_ratio=self.surroundings.busiest.ratio,
-            gc_pause_max_seconds=max(self.gc_pauses),
+            cpu_ratio=cpu_ratio,
+            gc_pause_max_seconds=gc_pause_max_seconds,
             nice=self.nice,
             realtime=self.realtime,
-            reader=of_reactor.reader,
-            **asdict(self.surroundings.disturbance()),
+            reader=reader,
+            **asdict(disturbance),
         )
 
 
@@ -106,14 +141,15 @@ def watch_gc() -> list[float]:
     """Keep the start-up's objects out of collections, and the longest pauses in a list."""
     gc.collect()
     gc.freeze()
-    pauses = [0.0]
+    pauses = [0.0, 0.0]
     begun = [0.0]
 
     def note(phase: str, _info: dict[str, int]) -> None:
         if phase == "start":
             begun[0] = time.perf_counter()
         else:
-            pauses[0] = max(pauses[0], time.perf_counter() - begun[0])
+            took = time.perf_counter() - begun[0]
+            pauses[:] = [max(longest, took) for longest in pauses]
 
     gc.callbacks.append(note)
     return pauses

@@ -1,7 +1,7 @@
 """Was the load generator fit to measure? A tripped gate makes a run inconclusive, never failed."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from hotfire.errors import InstrumentError
@@ -43,11 +43,11 @@ def judge(ended: Ended, limits: GateLimits, *, rows: int, unsound: str = "") -> 
     return [
         *_of_process(measured, limits, not_sent=ended.not_sent),
         _at_least("achieved_ratio", achieved, limits.achieved_ratio),
-        _at_most(
+        at_most(
             "clock_drift_seconds", abs(ended.anchor.drift_ns) * 1e-9, limits.clock_drift_seconds
         ),
-        _equal("rows_accounted_for", accounted, planned),
-        _equal("rows_recorded", rows, planned, instead=unsound),
+        equal("rows_accounted_for", accounted, planned),
+        equal("rows_recorded", rows, planned, instead=unsound),
         *([_none_lost(ended.lost_workers)] if ended.workers or ended.lost_workers else []),
     ]
 
@@ -58,18 +58,28 @@ def so_far(present: Present, limits: GateLimits) -> list[GateResult]:
     return [*found, _none_lost(present.lost_workers)]
 
 
+def lag_limit(limits: GateLimits) -> float:
+    """Return how late (seconds) the timer of a process may be in one of a hundred samples."""
+    return max(limits.lag_p99_seconds, TPOT_SHARE * (limits.tpot_budget_seconds or 0.0))
+
+
+def beyond(samples_us: Iterable[int], limit_seconds: float) -> int:
+    """Return how many samples are beyond a limit."""
+    limit_us = limit_seconds * 1e6
+    return sum(1 for sample in samples_us if sample > limit_us)
+
+
 def _of_process(measured: Measured, limits: GateLimits, *, not_sent: int) -> Iterator[GateResult]:
-    lag_limit = max(limits.lag_p99_seconds, TPOT_SHARE * (limits.tpot_budget_seconds or 0.0))
-    yield _at_most("lag_p99_seconds", measured.lag_p99_seconds, lag_limit)
-    yield _at_most(
+    yield at_most("lag_p99_seconds", measured.lag_p99_seconds, lag_limit(limits))
+    yield at_most(
         "lateness_p99_seconds", measured.lateness_p99_seconds, limits.lateness_p99_seconds
     )
-    yield _at_most("cpu_ratio", measured.cpu_ratio, limits.cpu_ratio)
-    yield _at_most("gc_pause_max_seconds", measured.gc_pause_max_seconds, limits.gc_pause_seconds)
-    yield from _if_told("throttled_seconds", measured.throttled_seconds, limits.throttled_seconds)
-    yield from _if_told("steal_ratio", measured.steal_ratio, limits.steal_ratio)
-    yield _at_most("clock_step_seconds", measured.clock_step_seconds, limits.clock_step_seconds)
-    yield _at_most("held_back_by_client_cap", not_sent, 0)
+    yield at_most("cpu_ratio", measured.cpu_ratio, limits.cpu_ratio)
+    yield at_most("gc_pause_max_seconds", measured.gc_pause_max_seconds, limits.gc_pause_seconds)
+    yield from if_told("throttled_seconds", measured.throttled_seconds, limits.throttled_seconds)
+    yield from if_told("steal_ratio", measured.steal_ratio, limits.steal_ratio)
+    yield at_most("clock_step_seconds", measured.clock_step_seconds, limits.clock_step_seconds)
+    yield at_most("held_back_by_client_cap", not_sent, 0)
 
 
 def dead(reason: str) -> GateResult:
@@ -98,15 +108,16 @@ def _gate(name: str, measured: float, limit: float, *, holds: bool, reason: str)
     return GateResult(name=name, measured=measured, limit=limit, holds=holds, reason=reason)
 
 
-def _at_most(name: str, measured: float, limit: float) -> GateResult:
+def at_most(name: str, measured: float, limit: float) -> GateResult:
+    """Return a gate that holds up to a limit; what is not known does not hold."""
     holds = not math.isnan(measured) and measured <= limit
     return _gate(name, measured, limit, holds=holds, reason=f"{name} {measured:.4g} of {limit:g}")
 
 
-def _if_told(name: str, measured: float | None, limit: float) -> Iterator[GateResult]:
+def if_told(name: str, measured: float | None, limit: float) -> Iterator[GateResult]:
     """Yield the gate of a figure that not every machine tells; lag and CPU see its harm too."""
     if measured is not None:
-        yield _at_most(name, measured, limit)
+        yield at_most(name, measured, limit)
 
 
 def _at_least(name: str, measured: float, limit: float) -> GateResult:
@@ -119,6 +130,7 @@ def _none_lost(names: Sequence[str]) -> GateResult:
     return _gate("workers_lost", len(names), 0, holds=not names, reason=reason)
 
 
-def _equal(name: str, measured: int, limit: int, *, instead: str = "") -> GateResult:
+def equal(name: str, measured: int, limit: int, *, instead: str = "") -> GateResult:
+    """Return a gate that holds where two counts agree; ``instead`` tells why one is missing."""
     reason = f"{name}: {instead}" if instead else f"{name} {measured}, planned {limit}"
     return _gate(name, measured, limit, holds=measured == limit and not instead, reason=reason)

@@ -82,13 +82,18 @@ class RunningLoad:
             raise InstrumentError(f"the load did not start; {self._log_tail()}") from error
 
     @property
-    def t0_ns(self) -> int:
-        """Epoch time of the plan's offset 0; waits for the start if it has to."""
+    def started(self) -> Started:
+        """What the load process wrote at its start; waits for it if it has to."""
         if self._started is None:
             self.wait_started()
         if self._started is None:
             raise InstrumentError("the load did not start")
-        return self._started.t0_ns
+        return self._started
+
+    @property
+    def t0_ns(self) -> int:
+        """Epoch time of the plan's offset 0; waits for the start if it has to."""
+        return self.started.t0_ns
 
     def alive(self) -> bool:
         """Return whether the process still runs."""

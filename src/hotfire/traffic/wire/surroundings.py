@@ -2,9 +2,9 @@
 
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 _NANO: Final = 1e-9
@@ -15,10 +15,13 @@ _STEAL: Final = 7
 _BRACKET_NS: Final = 50_000
 """Longest time between two readings of one clock that makes the reading between them exact."""
 
+Counters: TypeAlias = tuple[tuple[int, int] | None, tuple[int, int] | None]
+"""How often and how long (ns) we were held back, and the machine's stolen and whole ticks."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disturbance:
-    """What happened since the load began; None: this machine does not tell."""
+    """What happened since a moment; None: this machine does not tell."""
 
     throttled_count: int | None
     throttled_seconds: float | None
@@ -103,6 +106,8 @@ class Busiest:
     """
 
     ratio: float = 0.0
+    latest: float = 0.0
+    """Of the last five seconds alone."""
     marks: deque[tuple[int, int]] = field(default_factory=deque)
     """Time and CPU time since the beginning of the window, both in ns."""
 
@@ -118,7 +123,8 @@ class Busiest:
     def take(self) -> None:
         """Count the window as it is, however short."""
         (begun_ns, used_ns), (now_ns, cpu_ns) = self.marks[0], self.marks[-1]
-        self.ratio = max(self.ratio, (cpu_ns - used_ns) / max(1, now_ns - begun_ns))
+        self.latest = (cpu_ns - used_ns) / max(1, now_ns - begun_ns)
+        self.ratio = max(self.ratio, self.latest)
 
 
 @dataclass(slots=True)
@@ -128,8 +134,10 @@ class Surroundings:
     groups: list[Path] = field(default_factory=cpu_groups)
     begun: tuple[int, int] | None = None
     ticks: tuple[int, int] | None = None
+    asked: Counters | None = None
     offset_ns: int = 0
     step_ns: int = 0
+    latest_step_ns: int = 0
     looked_ns: int = 0
     busiest: Busiest = field(default_factory=Busiest)
 
@@ -159,18 +167,31 @@ class Surroundings:
 
     def _compare_clocks(self) -> None:
         offset_ns = clock_offset_ns()
-        self.step_ns = max(self.step_ns, abs(offset_ns - self.offset_ns))
+        step_ns = abs(offset_ns - self.offset_ns)
+        self.step_ns = max(self.step_ns, step_ns)
+        self.latest_step_ns = max(self.latest_step_ns, step_ns)
         self.offset_ns = offset_ns
 
     def disturbance(self) -> Disturbance:
         """Return what happened until now."""
         self._compare_clocks()
-        now, ticks = throttled(self.groups), cpu_ticks()
+        return self._since((self.begun, self.ticks), (throttled(self.groups), cpu_ticks()))
+
+    def lately(self) -> Disturbance:
+        """Return what happened since this was asked last, or since the load began."""
+        self._compare_clocks()
+        now = throttled(self.groups), cpu_ticks()
+        found = self._since(self.asked or (self.begun, self.ticks), now)
+        step_ns, self.asked, self.latest_step_ns = self.latest_step_ns, now, 0
+        return replace(found, clock_step_seconds=step_ns * _NANO)
+
+    def _since(self, begun: Counters, now: Counters) -> Disturbance:
         count = seconds = steal = None
-        if now and self.begun:
-            count, seconds = now[0] - self.begun[0], (now[1] - self.begun[1]) * _NANO
-        if ticks and self.ticks:
-            steal = (ticks[0] - self.ticks[0]) / max(1, ticks[1] - self.ticks[1])
+        (held_before, ticks_before), (held, ticks) = begun, now
+        if held and held_before:
+            count, seconds = held[0] - held_before[0], (held[1] - held_before[1]) * _NANO
+        if ticks and ticks_before:
+            steal = (ticks[0] - ticks_before[0]) / max(1, ticks[1] - ticks_before[1])
         return Disturbance(
             throttled_count=count,
             throttled_seconds=seconds,

@@ -1,0 +1,158 @@
+"""Several faults under one load: each rests on what the one before left, if that is shown."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hotfire.chaos.tenure import tenure
+from hotfire.experiment import Campaign, Experiment, Judgement, Stage, conduct, judge_run
+from hotfire.measure import history
+from hotfire.measure.comparison import Before
+from hotfire.measure.history import Request
+from hotfire.profile import TargetProfile
+from hotfire.rundir import RunDirectory
+from hotfire.traffic.runner.launch import RunningLoad
+from hotfire.traffic.runner.rated import rated_load
+from hotfire.verdict import Verdict
+from hotfire.waiting import until
+from tests.chaos.platform import profile_for, run_directory
+from tests.engine_process import running_engine
+from tests.experiment.test_trial import KILL, UNFIT, Stand
+from tests.experiment.test_trial import stand as stand  # noqa: PLC0414 - a fixture
+
+
+@contextmanager
+def campaigning(run: RunDirectory, profile: TargetProfile) -> Iterator[tuple[Campaign, list[str]]]:
+    """Run a campaign; the names of the loads that it started are noted."""
+    names: list[str] = []
+
+    def start(name: str) -> AbstractContextManager[RunningLoad]:
+        names.append(name)
+        return rated_load(profile, run, name, cluster=None)  # type: ignore[arg-type]
+
+    with Campaign(run, profile, start) as campaign:
+        yield campaign, names
+
+
+@pytest.fixture
+def profile(tmp_path: Path) -> Iterator[TargetProfile]:
+    with running_engine("--ttft-seconds", "0.1") as engine:
+        found = profile_for(tmp_path, "http://127.0.0.1:1", gateway=engine.url)
+        load = found.load.model_copy(update={"rate_per_second": 40, "max_tokens": 4})
+        yield found.model_copy(update={"load": load})
+
+
+def judgement(rows: list[Request], profile: TargetProfile, **changes: object) -> Judgement:
+    """Return a fault that was passed, with the rows as what was before it."""
+    fields: dict[str, object] = {
+        "verdict": Verdict.PASSED,
+        "reason": "",
+        "figures": {},
+        "before": Before.of(rows, profile.budgets, profile.measurement),
+        "quiet_since_ns": rows[len(rows) // 2].sched_ns,
+    }
+    return Judgement(**fields | changes)  # type: ignore[arg-type]
+
+
+def enough(part: object, count: int = 60) -> list[Request]:
+    until(lambda: len(part.rows()) >= count, within_seconds=60, what=f"{count} rows")  # type: ignore[attr-defined]
+    return part.rows()  # type: ignore[attr-defined, no-any-return]
+
+
+def test_two_faults_share_a_load_and_the_second_needs_no_baseline_of_its_own(stand: Stand) -> None:
+    kill = Experiment.load(KILL)
+    again = kill.named(stand.run.path("rounds"), "FLT-POD-001-r2")
+    tenant = tenure(stand.world.cluster, stand.profile, stand.run, on_lost=lambda: None)
+    with tenant as lease, campaigning(stand.run, stand.profile) as (one, names):
+        stage = Stage(world=stand.world, run=stand.run, lease=lease)
+        found = []
+        for experiment in (kill, again):
+            found.append(conduct(experiment, stage, load=one.part, observer=lambda *_: None))
+            one.rest(found[-1])
+
+    assert names == ["campaign"]
+    assert all(
+        judged.verdict is Verdict.PASSED or any(word in judged.reason for word in UNFIT)
+        for judged in found
+    ), [judged.reason for judged in found]
+    assert set(judge_run(stand.run)) == {kill.id, again.id}
+    begun = {
+        one.experiment: one.at_ns for one in stand.run.events() if one.what == "baseline-start"
+    }
+    first = {one: history.load(stand.run.history_path(one))[0].sched_ns for one in begun if one}
+    assert begun[again.id] == first[again.id]
+    if found[0].quiet_since_ns is not None:
+        assert first[again.id] >= found[0].quiet_since_ns
+
+
+def test_what_a_fault_left_is_the_next_one_s_baseline(
+    tmp_path: Path, profile: TargetProfile
+) -> None:
+    run = run_directory(tmp_path)
+    with campaigning(run, profile) as (campaign, _):
+        with campaign.part("FLT-A") as part:
+            rows = enough(part)
+        campaign.rest(judgement(rows, profile))
+        with campaign.part("FLT-B") as part:
+            enough(part)
+
+    first = history.load(run.history_path("FLT-B"))[0]
+    assert first.sched_ns == min(
+        row.sched_ns for row in rows if row.sched_ns >= rows[len(rows) // 2].sched_ns
+    )
+
+
+def test_a_fault_that_left_no_hold_gives_the_next_one_nothing(
+    tmp_path: Path, profile: TargetProfile
+) -> None:
+    run = run_directory(tmp_path)
+    with campaigning(run, profile) as (campaign, _):
+        with campaign.part("FLT-A") as part:
+            rows = enough(part)
+        campaign.rest(judgement(rows, profile, quiet_since_ns=None))
+        with campaign.part("FLT-B") as part:
+            enough(part, 5)
+
+    last = max(row.sched_ns for row in rows)
+    assert history.load(run.history_path("FLT-B"))[0].sched_ns > last
+
+
+def test_small_steps_do_not_add_up_to_a_new_normal(tmp_path: Path, profile: TargetProfile) -> None:
+    own = profile.measurement.model_copy(update={"band_floor_seconds": 0.001})
+    profile = profile.model_copy(update={"measurement": own})
+    run = run_directory(tmp_path)
+    with campaigning(run, profile) as (campaign, _):
+        with campaign.part("FLT-A") as part:
+            rows = enough(part, 150)
+        first = Before.of(list(map(sooner, rows)), profile.budgets, own)
+        since_ns = min(row.sched_ns for row in rows)
+        campaign.rest(judgement(rows, profile, before=first, quiet_since_ns=since_ns))
+        with campaign.part("FLT-B") as part:
+            enough(part, 5)
+
+    assert "moved-from-first-baseline" in [one.what for one in run.events()]
+    last = max(row.sched_ns for row in rows)
+    assert history.load(run.history_path("FLT-B"))[0].sched_ns > last
+
+
+def sooner(row: Request) -> Request:
+    """Return an answer whose first token came ten times as soon."""
+    assert row.first_ns is not None
+    first_ns = row.sched_ns + (row.first_ns - row.sched_ns) // 10
+    return replace(row, first_ns=first_ns, first_output_ns=first_ns)
+
+
+def test_a_load_that_died_is_followed_by_another(tmp_path: Path, profile: TargetProfile) -> None:
+    run = run_directory(tmp_path)
+    with campaigning(run, profile) as (campaign, names):
+        with campaign.part("FLT-A") as part:
+            rows = enough(part, 5)
+            part._load.kill()
+        campaign.rest(judgement(rows, profile))
+        with campaign.part("FLT-B") as part:
+            enough(part, 5)
+
+    assert names == ["campaign", "campaign-r2"]
