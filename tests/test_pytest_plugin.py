@@ -543,3 +543,48 @@ def test_run_that_stops_itself_says_why(project: pytest.Pytester) -> None:
     ]
     assert recording.info().notes == ("the target stays broken",)
     assert recording.info().conformance is Conformance.INCONCLUSIVE
+
+
+def test_run_that_is_gone_on_with_keeps_its_verdicts_and_takes_the_rest(
+    project: pytest.Pytester, tmp_path: Path
+) -> None:
+    add_check(project, f"def test_a(evidence):\n{SEEN}\ndef test_b(evidence):\n{SEEN}")
+    run(project, "suites", "--run-dir", str(tmp_path / "mine"))
+    mine = RunDirectory.open(tmp_path / "mine")
+    first, second = mine.results()
+    mine.replace_results([first], before="resume")
+
+    outcome = run(project, "suites", "--run-dir", str(tmp_path / "mine"), "--resume")
+
+    assert outcome.ret == 0
+    assert [one.case for one in mine.results()] == ["test_a", "test_b"]
+    assert mine.results()[0] == first
+    assert mine.planned() == [first.nodeid, second.nodeid]
+    assert mine.info().conformance is Conformance.CONFORMANT
+
+
+def test_verdict_of_before_counts_in_a_run_that_is_gone_on_with(
+    project: pytest.Pytester, tmp_path: Path
+) -> None:
+    add_check(
+        project, f"def test_a(evidence):\n{SEEN}    assert False\ndef test_b(evidence):\n{SEEN}"
+    )
+    run(project, "suites", "--run-dir", str(tmp_path / "mine"))
+    mine = RunDirectory.open(tmp_path / "mine")
+    mine.replace_results(mine.results()[:1], before="resume")
+
+    outcome = run(project, "suites", "--run-dir", str(tmp_path / "mine"), "--resume")
+
+    assert outcome.ret == 1
+    assert mine.info().conformance is Conformance.NONCONFORMANT
+
+
+@pytest.mark.parametrize("rounds", ["0", "x", "1001"])
+def test_number_of_rounds_is_refused_where_it_is_none(
+    project: pytest.Pytester, rounds: str
+) -> None:
+    add_check(project, "def test_a(): pass")
+
+    outcome = run(project, "suites", "--repeat", rounds)
+
+    assert outcome.ret == pytest.ExitCode.USAGE_ERROR
