@@ -12,7 +12,7 @@ from plotly.subplots import make_subplots
 from hotfire.measure.bands import Bands
 from hotfire.measure.history import Request
 from hotfire.measure.percentiles import percentile
-from hotfire.measure.slo import longest_stall_seconds, ttft_seconds
+from hotfire.measure.request_times import longest_stall_seconds, ttft_seconds
 from hotfire.rundir import Event
 from reports._words import seconds as words
 

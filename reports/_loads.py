@@ -12,8 +12,9 @@ from pydantic import TypeAdapter, ValidationError
 from hotfire.measure.bands import Bands
 from hotfire.measure.crosscheck import CrossCheck
 from hotfire.measure.history import Request, is_whole, load, once, stream
+from hotfire.measure.latency import Latency
 from hotfire.measure.percentiles import SAMPLE_FLOORS
-from hotfire.measure.slo import Latency, Summary, summarise
+from hotfire.measure.slo import Summary, summarise
 from hotfire.profile import Budgets, Measurement
 from hotfire.rundir import Event, RunDirectory
 from hotfire.traffic.record.calibration import Calibration

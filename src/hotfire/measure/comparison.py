@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hotfire.measure.bands import BATCH_REQUESTS, GOODPUT_FACTOR, Bands
-from hotfire.measure.columns import Columns, Seconds
+from hotfire.measure.columns import Columns
 from hotfire.measure.history import Request
+from hotfire.measure.latency import Seconds
 from hotfire.measure.variation import Values, Variation, least_failures, power_of_failures
 from hotfire.profile import Budgets, Measurement
 

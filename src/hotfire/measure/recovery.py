@@ -8,11 +8,12 @@ from statistics import NormalDist
 import numpy as np
 
 from hotfire.measure.bands import Bands
-from hotfire.measure.columns import Columns, Seconds
+from hotfire.measure.columns import Columns
 from hotfire.measure.comparison import SLOW_WINDOW_SHARE, Before, Control, Figure, Shift, Stretch
 from hotfire.measure.equivalence import Equivalence, equivalence
 from hotfire.measure.history import Request
-from hotfire.measure.slo import NANO, Latency, longest_stall_seconds
+from hotfire.measure.latency import Latency, Seconds
+from hotfire.measure.request_times import NANO, longest_stall_seconds
 from hotfire.profile import Measurement
 from hotfire.verdict import Verdict
 
