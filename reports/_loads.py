@@ -20,7 +20,7 @@ from hotfire.rundir import Event, RunDirectory
 from hotfire.traffic.record.calibration import Calibration
 from hotfire.traffic.record.gates import GateResult
 from hotfire.traffic.witnesses.vllm_bench import Compared
-from reports._lanes import figure
+from reports._figure import figure
 from reports._words import counted, number, plain, seconds
 from reports._words import figure as shown
 
