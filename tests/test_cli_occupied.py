@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hotfire import cli
-from hotfire.chaos import lease
+from hotfire.chaos import holders
 from hotfire.chaos.lease import RunLease
 from hotfire.cli import project
 from tests.chaos.platform import NAMESPACE, SYSTEM, profile_for
@@ -80,7 +80,7 @@ def test_a_run_that_is_alive(
     with held:
         assert cli.run([command, "--target", target]) == code
 
-        found = lease.holder(cluster, SYSTEM)
+        found = holders.holder(cluster, SYSTEM)
         assert found
         assert found.run_id == "a"
     told = capsys.readouterr().err
