@@ -22,7 +22,7 @@ from hotfire.measure.history import FailureClass, Request, to_row
 from hotfire.measure.recovery import recover
 from hotfire.measure.slo import Account
 from hotfire.profile import PRESETS, Measurement
-from reports._lanes import figure
+from reports._figure import figure
 
 T0_NS = 1_800_000_000 * 10**9
 RATE_PER_SECOND = 100

@@ -1,4 +1,4 @@
-"""What a load looked like over time: one figure per history, its lanes on one time axis."""
+"""The lanes of a load's figure: what each shows of the requests and events, and its axis."""
 
 import math
 from collections import Counter
@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from hotfire.measure.bands import Bands
 from hotfire.measure.history import Request
 from hotfire.measure.percentiles import percentile
-from hotfire.measure.slo import longest_stall_seconds, ttft_seconds
+from hotfire.measure.request_times import longest_stall_seconds, ttft_seconds
 from hotfire.rundir import Event
 from reports._words import seconds as words
 
@@ -24,17 +23,16 @@ _FASTEST_SECONDS = 1e-3
 # The least from which a p95 is more than the largest value.
 _P95_REQUESTS = 20
 # Mid tones: they read on a light and on a dark page, and on paper.
-_BLUE, _GREEN, _RED, _GREY, _PURPLE = "#3b82f6", "#2da44e", "#e5534b", "#8b949e", "#a371f7"
+_BLUE, GREEN, RED, GREY, _PURPLE = "#3b82f6", "#2da44e", "#e5534b", "#8b949e", "#a371f7"
 # One for each class: a key of ten must not use a colour twice.
 _CLASS_COLOURS = (
-    *(_RED, "#f0883e", "#d4a72c", "#a371f7", "#db61a2", "#768390", "#3b82f6", "#3aa6a0"),
+    *(RED, "#f0883e", "#d4a72c", "#a371f7", "#db61a2", "#768390", "#3b82f6", "#3aa6a0"),
     *("#9c7a4d", "#7d9c2e", "#6272e4", "#b0413e", "#4fa3d9", "#c77dba", "#5f8f6b", "#b8860b"),
     *("#8a6fae", "#2f8f9d"),
 )
 _LANE_PIXELS = {"flat": 70, "tall": 125}
-_GAP_PIXELS, _MARK_PIXELS, _FOOT_PIXELS, _LEFT_PIXELS = 34, 15, 46, 58
 # Labels must not overlap on a narrow page either.
-_NARROW_PIXELS, _LETTER_PIXELS = 620, 6.6
+NARROW_PIXELS, LETTER_PIXELS = 620, 6.6
 # Paper is 0.7 times as high, its letters are not smaller.
 _LINE_PIXELS = 20
 
@@ -61,12 +59,12 @@ class Lane:
     @property
     def heading(self) -> list[str]:
         """Title and key, in as many lines as a narrow page needs."""
-        lines, width = [f"<b>{self.title}</b>"], len(self.title) * _LETTER_PIXELS
+        lines, width = [f"<b>{self.title}</b>"], len(self.title) * LETTER_PIXELS
         for name, colour in self.key:
             mark = f"<span style='color:{colour}'>■</span> {name}"
             # Three spaces before it, the mark and one after it.
-            needed = (len(name) + 5) * _LETTER_PIXELS
-            if width + needed > _NARROW_PIXELS:
+            needed = (len(name) + 5) * LETTER_PIXELS
+            if width + needed > NARROW_PIXELS:
                 lines, width = [*lines, mark], needed
             else:
                 lines[-1], width = f"{lines[-1]}   {mark}", width + needed
@@ -78,155 +76,22 @@ class Lane:
         return _LINE_PIXELS * (len(self.heading) - 1)
 
 
-def window(events: Iterable[Event]) -> tuple[int, int] | None:
-    """Return the fault window, proven start to proven end in nanoseconds, if both were seen."""
-    stamps = {event.what: event.at_ns for event in events if event.kind == "fault"}
-    if "took-effect" not in stamps or "verified-healed" not in stamps:
-        return None
-    return stamps["took-effect"], stamps["verified-healed"]
-
-
-def figure(
+def lanes_of(
     requests: Sequence[Request],
-    events: Sequence[Event],
+    events: Iterable[Event],
     *,
-    bands: Bands | None = None,
-    recovered_ns: int | None = None,
-) -> go.Figure:
-    """Return arrivals, errors, TTFT, longest gaps and ready endpoints over seconds.
-
-    Second 0 is the fault's proven start, or the first arrival where there was no fault. A request
-    stands at its scheduled arrival, except that a completion stands where it ended. ``bands`` is
-    what counted as before; ``recovered_ns`` is when it was so again.
-    """
-    fault = window(events)
-    first_ns = min(request.sched_ns for request in requests)
-    last_ns = max(max(request.end_ns or 0, request.sched_ns) for request in requests)
-    origin_ns = fault[0] if fault else first_ns
-    span = (_seconds(first_ns, origin_ns), _seconds(last_ns, origin_ns))
-    lanes = [
+    origin_ns: int,
+    span: Point,
+    bands: Bands | None,
+) -> list[Lane]:
+    """Return the lanes from the topmost down; second 0 is ``origin_ns``."""
+    return [
         _throughput(requests, origin_ns),
         _errors(requests, origin_ns),
         _ttft(requests, origin_ns, bands),
         _gaps(requests, origin_ns),
         *_ready(events, origin_ns, span),
     ]
-    marks = list(_marks(events, origin_ns, recovered_ns))
-    drawn = _strips(lanes, marks, span)
-    _shade(drawn, marks)
-    origin = "the fault took effect" if fault else "the first arrival"
-    drawn.update_xaxes(title_text=f"seconds since {origin}", row=len(lanes), col=1)
-    return drawn
-
-
-def _strips(lanes: Sequence[Lane], marks: Sequence[tuple[float, str]], span: Point) -> go.Figure:
-    rows = _rows_of_labels(marks, span)
-    places, inner = _places(lanes)
-    above = 20 + lanes[0].room
-    top = above + 10 + _MARK_PIXELS * (max(rows, default=-1) + 1)
-    drawn = make_subplots(rows=len(lanes), shared_xaxes=True)
-    for row, (lane, place) in enumerate(zip(lanes, places, strict=True), start=1):
-        drawn.add_traces(lane.traces, rows=row, cols=1)
-        domain = [1 - (place + lane.pixels) / inner, 1 - place / inner]
-        drawn.update_yaxes(**lane.axis, domain=domain, row=row, col=1)
-        _entitle(drawn, lane, row)
-    for (at, word), place in zip(marks, rows, strict=True):
-        drawn.add_annotation(
-            x=at, xref="x", y=1, yref="paper", yshift=above + _MARK_PIXELS * place,
-            text=f"<span style='color:{_colour(word)}'>{word}</span>", font={"size": 11},
-            showarrow=False, xanchor="left", yanchor="bottom", xshift=-3,
-        )  # fmt: skip
-    margin = {"l": _LEFT_PIXELS, "r": 12, "t": top, "b": _FOOT_PIXELS}
-    drawn.update_layout(
-        height=inner + top + _FOOT_PIXELS,
-        margin=margin,
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": _GREY, "size": 12, "family": "system-ui, sans-serif"},
-        barmode="stack",
-        bargap=0,
-        hovermode="closest",
-        showlegend=False,
-        dragmode="zoom",
-    )
-    pad = 0.01 * (span[1] - span[0])
-    drawn.update_xaxes(
-        range=[span[0] - pad, span[1] + pad],
-        gridcolor="rgba(128,128,128,.18)",
-        zeroline=False,
-        title_standoff=6,
-    )
-    drawn.update_yaxes(gridcolor="rgba(128,128,128,.18)", zeroline=False, fixedrange=True)
-    return drawn
-
-
-def _places(lanes: Sequence[Lane]) -> tuple[list[int], int]:
-    """Return how many pixels below the first lane's top each begins, and where the last ends."""
-    places, end = [0], lanes[0].pixels
-    for lane in lanes[1:]:
-        places.append(end + _GAP_PIXELS + lane.room)
-        end = places[-1] + lane.pixels
-    return places, end
-
-
-def _entitle(drawn: go.Figure, lane: Lane, row: int) -> None:
-    """Write title and key of a lane above it, where no line of the figure runs."""
-    domain = {"xref": "x domain", "yref": "y domain", "row": row, "col": 1, "showarrow": False}
-    drawn.add_annotation(
-        **domain, x=0, y=1, xanchor="left", yanchor="bottom", yshift=2,
-        text="<br>".join(lane.heading), align="left", font={"size": 12},
-    )  # fmt: skip
-    if lane.empty:
-        drawn.add_annotation(**domain, x=0.5, y=0.5, text=lane.empty, font={"size": 12})
-    if lane.limit is not None:
-        value, _ = lane.limit
-        line = {"color": _GREY, "width": 1, "dash": "dash"}
-        drawn.add_hline(y=value, row=row, col=1, line=line, opacity=0.9)
-
-
-def _marks(
-    events: Iterable[Event], origin_ns: int, recovered_ns: int | None
-) -> Iterator[tuple[float, str]]:
-    """Yield what is marked across all lanes, in the order of time."""
-    shown = {"injected": "injected", "took-effect": "took effect", "verified-healed": "over"}
-    stamps = {shown[e.what]: e.at_ns for e in events if e.kind == "fault" and e.what in shown}
-    if recovered_ns is not None:
-        stamps["served as before"] = recovered_ns
-    for word, stamp in sorted(stamps.items(), key=lambda item: item[1]):
-        yield _seconds(stamp, origin_ns), word
-
-
-def _rows_of_labels(marks: Sequence[tuple[float, str]], span: Point) -> list[int]:
-    """Return a row for each label so that none covers another; row 0 is the lowest."""
-    per_second = _NARROW_PIXELS / max(span[1] - span[0], 1e-9)
-    rows: list[int] = []
-    # A label must also clear the lines of the later ones, so the last stands lowest.
-    starts: list[float] = []
-    for at, word in reversed(marks):
-        end = at * per_second + len(word) * _LETTER_PIXELS + 6
-        row = 0
-        while row < len(starts) and end > starts[row]:
-            row += 1
-        starts[row : row + 1] = [at * per_second]
-        rows.append(row)
-    return rows[::-1]
-
-
-def _shade(drawn: go.Figure, marks: Sequence[tuple[float, str]]) -> None:
-    stamps = {word: at for at, word in marks}
-    if "took effect" in stamps and "over" in stamps:
-        drawn.add_vrect(
-            x0=stamps["took effect"], x1=stamps["over"], fillcolor=_RED, opacity=0.13,
-            line_width=0, row="all", col=1,
-        )  # fmt: skip
-    for word, at in stamps.items():
-        dash = "solid" if word == "injected" else "dot"
-        line = {"color": _colour(word), "width": 1.2, "dash": dash}
-        drawn.add_vline(x=at, line=line, row="all", col=1)
-
-
-def _colour(mark: str) -> str:
-    return _GREEN if mark == "served as before" else _RED
 
 
 def _throughput(requests: Sequence[Request], origin_ns: int) -> Lane:
@@ -234,10 +99,10 @@ def _throughput(requests: Sequence[Request], origin_ns: int) -> Lane:
     completes = _per_second((r.end_ns for r in requests if r.complete), origin_ns)
     return Lane(
         title="Requests per second",
-        key=(("arrivals", _GREY), ("completes", _GREEN)),
+        key=(("arrivals", GREY), ("completes", GREEN)),
         traces=(
-            _line("arrivals", _filled(arrivals), _GREY, shape="hvh"),
-            _line("completes", _filled(completes), _GREEN, shape="hvh"),
+            _line("arrivals", _filled(arrivals), GREY, shape="hvh"),
+            _line("completes", _filled(completes), GREEN, shape="hvh"),
         ),
         axis=_counts_axis(max([*arrivals.values(), *completes.values()], default=0)),
     )
@@ -259,7 +124,7 @@ def _errors(requests: Iterable[Request], origin_ns: int) -> Lane:
     return Lane(
         title="Errors per second",
         key=tuple(key),
-        traces=tuple(bars) or (_bars("errors", [], [], _RED),),
+        traces=tuple(bars) or (_bars("errors", [], [], RED),),
         tall=False,
         empty="" if bars else "none",
         axis=_counts_axis(max(highest.values(), default=1)),
@@ -274,16 +139,16 @@ def _bars(name: str, x: list[float], y: list[int], colour: str) -> go.Bar:
 
 def _ttft(requests: Iterable[Request], origin_ns: int, bands: Bands | None) -> Lane:
     points = [
-        (_seconds(request.sched_ns, origin_ns), ttft)
+        (seconds_since(request.sched_ns, origin_ns), ttft)
         for request in requests
         if (ttft := ttft_seconds(request)) is not None
     ]
     limit = bands.ttft_p95_seconds if bands else None
     width = _bin_seconds(points)
-    key = [("each request", _BLUE), (f"p95 of {width} s", _RED)]
+    key = [("each request", _BLUE), (f"p95 of {width} s", RED)]
     if limit is not None:
-        key.append((f"p95 up to {words(limit)} counts as before (dashed)", _GREY))
-    p95 = _line("TTFT p95", list(_p95(points, width)), _RED, shape="hv")
+        key.append((f"p95 up to {words(limit)} counts as before (dashed)", GREY))
+    p95 = _line("TTFT p95", list(_p95(points, width)), RED, shape="hv")
     return Lane(
         title="TTFT",
         key=tuple(key),
@@ -295,7 +160,7 @@ def _ttft(requests: Iterable[Request], origin_ns: int, bands: Bands | None) -> L
 
 def _gaps(requests: Iterable[Request], origin_ns: int) -> Lane:
     points = [
-        (_seconds(request.sched_ns, origin_ns), gap)
+        (seconds_since(request.sched_ns, origin_ns), gap)
         for request in requests
         if (gap := longest_stall_seconds(request)) is not None
     ]
@@ -309,7 +174,7 @@ def _gaps(requests: Iterable[Request], origin_ns: int) -> Lane:
 
 def _ready(events: Iterable[Event], origin_ns: int, span: Point) -> Iterator[Lane]:
     points = [
-        (_seconds(event.at_ns, origin_ns), float(ready))
+        (seconds_since(event.at_ns, origin_ns), float(ready))
         for event in events
         if event.kind == "watch"
         and event.what == "ready-endpoints"
@@ -429,5 +294,5 @@ def _thinned(points: Sequence[Point]) -> list[Point]:
     return [max(points[a:b], key=lambda point: point[1]) for a, b in pairwise(borders)]
 
 
-def _seconds(stamp_ns: int, origin_ns: int) -> float:
+def seconds_since(stamp_ns: int, origin_ns: int) -> float:
     return (stamp_ns - origin_ns) * 1e-9

@@ -12,14 +12,15 @@ from pydantic import TypeAdapter, ValidationError
 from hotfire.measure.bands import Bands
 from hotfire.measure.crosscheck import CrossCheck
 from hotfire.measure.history import Request, is_whole, load, once, stream
+from hotfire.measure.latency import Latency
 from hotfire.measure.percentiles import SAMPLE_FLOORS
-from hotfire.measure.slo import Latency, Summary, summarise
+from hotfire.measure.slo import Summary, summarise
 from hotfire.profile import Budgets, Measurement
 from hotfire.rundir import Event, RunDirectory
 from hotfire.traffic.record.calibration import Calibration
 from hotfire.traffic.record.gates import GateResult
 from hotfire.traffic.witnesses.vllm_bench import Compared
-from reports._lanes import figure
+from reports._figure import figure
 from reports._words import counted, number, plain, seconds
 from reports._words import figure as shown
 

@@ -15,8 +15,8 @@ from hotfire.rundir import BudgetRow, Event, Result, RunDirectory
 from hotfire.shown import shown
 from reports import _words
 from reports._certificate import certificate
+from reports._figure import window
 from reports._head import head
-from reports._lanes import window
 from reports._loads import Load, loads, other_loads, percentiles
 
 SUFFIX = ".html"

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from hotfire.measure.history import Request, checked
+from hotfire.traffic.wire.clock import Anchor
 from hotfire.traffic.wire.orders import Order
-from hotfire.traffic.wire.reactor import Anchor, Reactor
+from hotfire.traffic.wire.reactor import Reactor
 from hotfire.traffic.wire.surroundings import clock_offset_ns
 from hotfire.traffic.workload.plan import LoadPlan
 from hotfire.waiting import pause
@@ -90,7 +91,7 @@ def test_a_small_step_of_the_clock_puts_no_token_before_its_headers(
     client, _ = listener.accept()
     reactor.turn()
     client.recv(65_536)
-    (connection,) = reactor._connections.values()
+    (connection,) = reactor._connections
     exchange = connection.exchange
     assert exchange is not None
     # Headers that come while the loop waits are later than the beginning of that wait.

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from hotfire import cli
-from hotfire.chaos import lease
+from hotfire.chaos import holders
 from hotfire.chaos.lease import RunLease
 from hotfire.cli import project
+from hotfire.cluster import namespaces
 from tests.chaos.platform import NAMESPACE, SYSTEM, profile_for
 from tests.fake_api import FakeApi, connect, serving
 
@@ -72,7 +73,7 @@ def test_a_run_that_is_alive(
     target: str, address: str, capsys: pytest.CaptureFixture[str], command: str, code: int
 ) -> None:
     cluster = connect(address)
-    cluster.create_namespace(SYSTEM, run_id="a")
+    namespaces.create(cluster, SYSTEM, run_id="a")
     held = RunLease(
         cluster, SYSTEM, run_id="a", lease_seconds=60, on_lost=lambda: None, target="team-a"
     )
@@ -80,7 +81,7 @@ def test_a_run_that_is_alive(
     with held:
         assert cli.run([command, "--target", target]) == code
 
-        found = lease.holder(cluster, SYSTEM)
+        found = holders.holder(cluster, SYSTEM)
         assert found
         assert found.run_id == "a"
     told = capsys.readouterr().err

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from hotfire.cluster import Cluster, Pod, quantity, serving_endpoints
+from hotfire.cluster import Cluster, Pod, namespaces, quantity, serving_endpoints
 from hotfire.errors import ClusterError, Conflict, ProfileError
 from tests.fake_api import Document, FakeApi, connect, serving
 
@@ -107,12 +107,12 @@ def test_of_two_who_replace_what_both_have_read_one_is_refused(cluster: Cluster)
 
 @pytest.mark.parametrize("uid", [None, "the uid of its predecessor"])
 def test_a_namespace_is_deleted_by_its_uid_only(cluster: Cluster, uid: str | None) -> None:
-    made = cluster.create_namespace("load", run_id="r")
+    made = namespaces.create(cluster, "load", run_id="r")
 
-    assert not cluster.delete_namespace("load", uid=uid)
+    assert not namespaces.delete(cluster, "load", uid=uid)
     assert cluster.has_namespace("load")
 
-    assert cluster.delete_namespace("load", uid=made["metadata"]["uid"])
+    assert namespaces.delete(cluster, "load", uid=made["metadata"]["uid"])
     assert not cluster.has_namespace("load")
 
 
@@ -257,7 +257,7 @@ def test_a_namespace_that_is_ending_is_awaited_before_it_is_made_anew(
     assert not cluster.has_namespace("load")
     threading.Timer(0.5, cluster.delete, ("Namespace", None, "load")).start()
 
-    cluster.create_namespace("load", run_id="r")
+    namespaces.create(cluster, "load", run_id="r")
 
     assert cluster.has_namespace("load")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.stack import deploy
+from fixtures.deployment import deploy
 from hotfire.cluster import OWNER_LABEL, RUN_LABEL, Cluster, Estate
 from hotfire.cluster.estate import MADE_LABEL
 from hotfire.errors import HarnessError, ProfileError

@@ -1,4 +1,4 @@
-"""Each folder imports only what is meant for it, read from the syntax of its files."""
+"""Each folder imports only what is meant for it, and no file has grown beyond one idea."""
 
 import ast
 import sys
@@ -38,6 +38,12 @@ ALLOWED = {
     "src/hotfire/engine": "",
     "src/hotfire/lab/programs": "hotfire.lab.programs",
 }
+MOST_LINES = 350
+# The text of one program for a bare pod; and what is still to be split, by its lines.
+LONGER = {
+    "src/hotfire/engine/scripted.py": 1102,
+    "src/hotfire/profile.py": 524,
+}
 OUTSIDE = {"bench", "experiments", "fixtures", "reports", "suites", "tests"}
 
 
@@ -74,3 +80,19 @@ def test_the_package_imports_no_folder_beside_it() -> None:
 
     assert len(files) > 100
     assert {(file, name) for file, name in found if name.partition(".")[0] in OUTSIDE} == set()
+
+
+def test_no_file_is_longer_than_an_idea_takes() -> None:
+    folders = ("src", "fixtures", "reports", "suites", "experiments")
+    root = project_root()
+    lines = {
+        str(path.relative_to(root)): len(path.read_bytes().splitlines())
+        for folder in folders
+        for path in (root / folder).rglob("*.py")
+    }
+
+    assert len(lines) > 500
+    assert {
+        file: count for file, count in lines.items() if count > LONGER.get(file, MOST_LINES)
+    } == {}
+    assert {file for file in LONGER if lines.get(file, 0) <= MOST_LINES} == set()

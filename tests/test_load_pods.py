@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hotfire.cluster import RUN_LABEL
+from hotfire.cluster import RUN_LABEL, namespaces
 from hotfire.errors import HarnessError
 from hotfire.profile import LoadPods, TargetProfile
 from hotfire.traffic.runner.pods import LABELS, NAME, job, led_from_here, workers_on_pods
@@ -113,7 +113,7 @@ def test_the_rated_load_has_its_pods_as_long_as_it_lasts(
     with serving(api) as address:
         cluster = connect(address)
         if agents_are_there:
-            cluster.create_namespace(profile.system_namespace, run_id="r")
+            namespaces.create(cluster, profile.system_namespace, run_id="r")
         before = api.names("namespaces")
         with rated_load(profile, run, "L", cluster=cluster) as load:
             job = cluster.get("Job", profile.system_namespace, NAME, api_version="batch/v1")
@@ -136,7 +136,7 @@ def test_no_pod_of_a_load_is_left_to_join_the_next(tmp_path: Path) -> None:
     profile = profile.model_copy(update={"waits": waits})
     with serving(api) as address:
         cluster = connect(address)
-        cluster.create_namespace(profile.system_namespace, run_id="r")
+        namespaces.create(cluster, profile.system_namespace, run_id="r")
         with (
             pytest.raises(HarnessError, match="the load's pods gone"),
             workers_on_pods(plan, profile=profile, cluster=cluster, run_id="r"),

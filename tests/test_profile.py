@@ -44,6 +44,16 @@ def test_own_namespace_is_the_only_one_allowed_by_default(write: Write) -> None:
     assert profile.allowed_namespaces == ["serving"]
 
 
+def test_namespace_of_a_stack_of_ours_may_always_be_touched(write: Write) -> None:
+    fields = "namespace: serving\nallowed_namespaces: [gateways]\n"
+
+    ours = TargetProfile.read(write(MINIMAL + fields))
+    foreign = TargetProfile.read(write(MINIMAL + fields + "stack: {deploy: false}\n"))
+
+    assert ours.allowed_namespaces == ["gateways", "serving"]
+    assert foreign.allowed_namespaces == ["gateways"]
+
+
 @pytest.mark.parametrize(
     "fields",
     [

@@ -12,8 +12,9 @@ import pytest
 
 from hotfire.measure.history import FailureClass, Request, checked
 from hotfire.traffic.wire.answer import AnswerParser
+from hotfire.traffic.wire.clock import Anchor
 from hotfire.traffic.wire.orders import Order
-from hotfire.traffic.wire.reactor import Anchor, Reactor
+from hotfire.traffic.wire.reactor import Reactor
 from hotfire.traffic.workload.plan import LoadPlan
 from hotfire.waiting import until
 from tests.engine_process import DEADLINE_SECONDS, EngineProcess

@@ -16,6 +16,7 @@ from hotfire.measure.bands import Bands
 from hotfire.measure.comparison import Before
 from hotfire.measure.history import FailureClass, Request
 from hotfire.measure.recovery import Recovery
+from hotfire.measure.search import wilson_lower
 from hotfire.profile import Budgets, Measurement
 from hotfire.verdict import Verdict
 
@@ -78,13 +79,13 @@ def test_wilson_agrees_with_scipy(successes: int, trials: int) -> None:
     successes = min(successes, trials)
     interval = scipy.stats.binomtest(successes, trials).proportion_ci(0.95, method="wilson")
 
-    assert recovery.wilson_lower(successes, trials) == pytest.approx(interval.low, abs=1e-12)
+    assert wilson_lower(successes, trials) == pytest.approx(interval.low, abs=1e-12)
 
 
 def test_a_window_without_failures_holds_though_its_wilson_bound_is_below_the_budget() -> None:
     rows = history(30)[:100]
 
-    assert recovery.wilson_lower(100, 100) < 0.99
+    assert wilson_lower(100, 100) < 0.99
     assert bands().violations(rows) == []
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hotfire.measure.history import FailureClass
-from reports._lanes import figure
+from reports._figure import figure
 from tests.sample_run import requests
 
 NARROW_PIXELS = 620

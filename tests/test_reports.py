@@ -18,7 +18,7 @@ from hotfire.measure.history import to_row
 from hotfire.rundir import Result, RunDirectory, RunInfo
 from hotfire.traffic.record.calibration import Calibration, Error, Host
 from hotfire.verdict import Verdict
-from reports._lanes import figure, window
+from reports._figure import figure, window
 from reports._words import figure as shown
 from reports._words import portable
 from tests.sample_run import FAULT, INSTRUMENT, requests, result, write_sample_run

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from hotfire.chaos.lease import RunLease
-from hotfire.cluster import Cluster
+from hotfire.cluster import Cluster, namespaces
 from hotfire.rundir import Result, RunDirectory
 from hotfire.verdict import Conformance, Verdict
 from tests.chaos.platform import SYSTEM, profile_for
@@ -88,7 +88,7 @@ def test_a_session_beside_another_touches_nothing(
     pytester: pytest.Pytester, address: str, api: FakeApi
 ) -> None:
     cluster: Cluster = connect(address)
-    cluster.create_namespace(SYSTEM, run_id="a")
+    namespaces.create(cluster, SYSTEM, run_id="a")
     with RunLease(cluster, SYSTEM, run_id="a", lease_seconds=60, on_lost=lambda: None):
         before = set(api.objects)
         found = run(pytester, address)

@@ -14,6 +14,12 @@ from hotfire.measure import budgets as judging
 from hotfire.measure import slo
 from hotfire.measure.history import FailureClass, Request
 from hotfire.measure.percentiles import percentile
+from hotfire.measure.request_times import (
+    e2e_seconds,
+    longest_stall_seconds,
+    tpot_seconds,
+    ttft_seconds,
+)
 from hotfire.measure.streamed import TOGETHER_US
 from hotfire.profile import Budgets
 from hotfire.verdict import Verdict
@@ -116,11 +122,11 @@ def test_every_latency_is_a_difference_of_true_times(made: tuple[Request, list[i
     request, times = made
     sent = (request.send_ns or 0) - T0
 
-    assert slo.ttft_seconds(request) == pytest.approx(times[0] / 1e9)
-    assert slo.ttft_seconds(request, since="sent") == pytest.approx((times[0] - sent) / 1e9)
-    assert slo.tpot_seconds(request) == pytest.approx(np.diff(times).mean() / 1e9)
-    assert slo.longest_stall_seconds(request) == pytest.approx(np.diff(times).max() / 1e9)
-    assert slo.e2e_seconds(request) == pytest.approx(times[-1] / 1e9)
+    assert ttft_seconds(request) == pytest.approx(times[0] / 1e9)
+    assert ttft_seconds(request, since="sent") == pytest.approx((times[0] - sent) / 1e9)
+    assert tpot_seconds(request) == pytest.approx(np.diff(times).mean() / 1e9)
+    assert longest_stall_seconds(request) == pytest.approx(np.diff(times).max() / 1e9)
+    assert e2e_seconds(request) == pytest.approx(times[-1] / 1e9)
 
 
 @given(st.lists(streams(), min_size=1, max_size=8))
@@ -146,17 +152,17 @@ def test_goodput_is_a_rate_over_every_scheduled_request(good: list[bool]) -> Non
 def test_measures_of_one_request() -> None:
     request = served(0, ttft=0.2, tpot=0.02, n_out=11)
 
-    assert slo.ttft_seconds(request) == pytest.approx(0.2)
-    assert slo.ttft_seconds(request, since="sent") == pytest.approx(0.199)
-    assert slo.tpot_seconds(request) == pytest.approx(0.02)
-    assert slo.e2e_seconds(request) == pytest.approx(0.4)
-    assert slo.longest_stall_seconds(request) == pytest.approx(0.02)
+    assert ttft_seconds(request) == pytest.approx(0.2)
+    assert ttft_seconds(request, since="sent") == pytest.approx(0.199)
+    assert tpot_seconds(request) == pytest.approx(0.02)
+    assert e2e_seconds(request) == pytest.approx(0.4)
+    assert longest_stall_seconds(request) == pytest.approx(0.02)
 
 
 def test_tpot_needs_the_targets_own_count() -> None:
     request = Request(seq=0, sched_ns=T0, first_ns=T0 + 1, last_ns=T0 + 5, gaps_us=(1, 2, 3))
 
-    assert slo.tpot_seconds(request) is None
+    assert tpot_seconds(request) is None
 
 
 def test_tpot_survives_several_tokens_in_the_first_chunk() -> None:
@@ -170,7 +176,7 @@ def test_tpot_survives_several_tokens_in_the_first_chunk() -> None:
         gaps_us=(4_000_000,),
     )
 
-    assert slo.tpot_seconds(request) == pytest.approx(1.0)
+    assert tpot_seconds(request) == pytest.approx(1.0)
 
 
 def test_the_silence_before_a_stream_is_given_up_is_a_stall() -> None:
@@ -183,12 +189,12 @@ def test_the_silence_before_a_stream_is_given_up_is_a_stall() -> None:
         error_class=FailureClass.STALL_TIMEOUT,
     )
 
-    assert slo.longest_stall_seconds(request) == pytest.approx(5.0)
+    assert longest_stall_seconds(request) == pytest.approx(5.0)
 
 
 def test_stamps_that_contradict_each_other_are_refused() -> None:
     with pytest.raises(HistoryError):
-        slo.ttft_seconds(Request(seq=0, sched_ns=T0, first_ns=T0 - S))
+        ttft_seconds(Request(seq=0, sched_ns=T0, first_ns=T0 - S))
 
 
 def test_summary_counts_every_request_once() -> None:

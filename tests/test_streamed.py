@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hotfire.measure.budgets import BudgetResult, judge_budgets
 from hotfire.measure.columns import Columns, p95
 from hotfire.measure.history import CONTRADICTED, Request
-from hotfire.measure.slo import how_streamed, is_streamed, summarise, tpot_seconds
+from hotfire.measure.request_times import how_streamed, tpot_seconds
+from hotfire.measure.slo import Account, summarise
 from hotfire.measure.streamed import CHUNKS_A_STEP, TOGETHER_US, Streamed
 from hotfire.profile import Budgets
 from hotfire.verdict import Verdict
@@ -112,7 +113,7 @@ def test_as_many_as_a_p95_allows_may_be_unseen(buffered: int, verdict: Verdict) 
     rows = [answer(seq, gaps_us) for seq, gaps_us in enumerate(pauses)]
 
     assert judged(rows)["tpot_p95_seconds"].verdict is verdict
-    assert is_streamed(rows) is (Streamed.YES if buffered == 5 else Streamed.NO)
+    assert Account.of(rows).streamed is (Streamed.YES if buffered == 5 else Streamed.NO)
 
 
 def test_what_nobody_saw_is_not_good_and_has_no_figure() -> None:

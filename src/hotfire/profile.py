@@ -384,7 +384,8 @@ class TargetProfile(Section):
     system_namespace: str = "hotfire-system"
     """Namespace of the node agent, the undo copies and the lease."""
     allowed_namespaces: list[str] = []
-    """Namespaces that faults may touch; default: namespace only."""
+    """Namespaces that faults may touch; default: namespace only. That of a stack which hotfire
+    deploys itself is always one of them."""
     gateway: Gateway
     """How requests reach the platform."""
     accelerator: Accelerator = Accelerator()
@@ -442,10 +443,16 @@ class TargetProfile(Section):
     @model_validator(mode="before")
     @classmethod
     def _allow_own_namespace(cls, value: object) -> object:
-        if isinstance(value, dict) and not value.get("allowed_namespaces"):
-            own = value.get("namespace", cls.model_fields["namespace"].default)
-            return {**value, "allowed_namespaces": [own]}
-        return value
+        if not (isinstance(value, dict) and isinstance(value.get("allowed_namespaces", []), list)):
+            return value
+        own = value.get("namespace", cls.model_fields["namespace"].default)
+        named, stack = value.get("allowed_namespaces", []), value.get("stack")
+        foreign = isinstance(stack, dict) and stack.get("deploy") is False
+        return (
+            value
+            if named and (foreign or own in named)
+            else {**value, "allowed_namespaces": [*named, own]}
+        )
 
     @model_validator(mode="after")
     def _apart(self) -> Self:

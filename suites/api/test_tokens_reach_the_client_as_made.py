@@ -15,7 +15,7 @@ from fixtures.own_backends import StartBackends, scripted_engine
 from fixtures.scratch import Scratch
 from hotfire import Evidence, Level, TargetProfile, requirement
 from hotfire.errors import HarnessError
-from hotfire.measure.slo import how_streamed
+from hotfire.measure.request_times import how_streamed
 from hotfire.measure.streamed import OBSERVED_RATIO, Streamed
 from hotfire.traffic.runner.launch import RunningLoad
 

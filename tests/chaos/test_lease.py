@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from hotfire.chaos import lease
+from hotfire.chaos import holders
 from hotfire.chaos.lease import RunLease
 from hotfire.chaos.runner import has_ended, runner_identity
 from hotfire.cluster import OWNER_LABEL, Cluster
@@ -30,7 +30,7 @@ def of_another_machine(api: FakeApi) -> None:
 
 
 def lease_object(api: FakeApi) -> Document:
-    return api.objects["coordination.k8s.io/v1", "leases", SYSTEM, lease.NAME]
+    return api.objects["coordination.k8s.io/v1", "leases", SYSTEM, holders.NAME]
 
 
 def system_namespace(name: str) -> Document:
@@ -71,7 +71,7 @@ def test_of_two_that_take_over_at_once_one_is_refused(cluster: Cluster, api: Fak
     with pytest.raises(HarnessError, match="begin again"):
         hold(cluster, "two").__enter__()
 
-    held = lease.holder(cluster, SYSTEM)
+    held = holders.holder(cluster, SYSTEM)
     first.__exit__()
     assert held
     assert held.run_id == "one"
@@ -81,7 +81,7 @@ def test_leaving_gives_the_cluster_back(cluster: Cluster) -> None:
     with hold(cluster, "one"):
         pass
 
-    assert lease.holder(cluster, SYSTEM) is None
+    assert holders.holder(cluster, SYSTEM) is None
 
 
 def test_a_dead_run_does_not_keep_the_cluster(cluster: Cluster, api: FakeApi) -> None:
@@ -91,7 +91,7 @@ def test_a_dead_run_does_not_keep_the_cluster(cluster: Cluster, api: FakeApi) ->
     of_another_machine(api)
 
     with hold(cluster, "two"):
-        found = lease.holder(cluster, SYSTEM)
+        found = holders.holder(cluster, SYSTEM)
 
     assert found
     assert (found.run_id, found.transitions) == ("two", 1)
@@ -106,21 +106,21 @@ def test_a_clock_that_goes_wrong_makes_nobody_dead_or_alive(
     crash(dead)
     of_another_machine(api)
     lease_object(api)["spec"]["renewTime"] = stamp
-    held = lease.holder(cluster, SYSTEM)
+    held = holders.holder(cluster, SYSTEM)
     assert held
 
     began = time.monotonic()
-    assert not lease.is_alive(cluster, held)
+    assert not holders.is_alive(cluster, held)
     assert time.monotonic() - began >= 1
 
 
 def test_a_run_of_another_machine_that_renews_is_alive(cluster: Cluster, api: FakeApi) -> None:
     with hold(cluster, "one", seconds=4):
         of_another_machine(api)
-        held = lease.holder(cluster, SYSTEM)
+        held = holders.holder(cluster, SYSTEM)
         assert held
 
-        assert lease.is_alive(cluster, held)
+        assert holders.is_alive(cluster, held)
 
 
 def test_a_live_run_of_another_target_in_this_cluster_is_not_joined(
@@ -132,7 +132,7 @@ def test_a_live_run_of_another_target_in_this_cluster_is_not_joined(
     with other, pytest.raises(HarnessError, match=r"run b \(.*\) holds this cluster; wait"):
         hold(cluster, "one").__enter__()
 
-    assert lease.holder(cluster, SYSTEM) is None
+    assert holders.holder(cluster, SYSTEM) is None
 
 
 def test_a_lease_of_our_name_in_a_namespace_of_anybody_keeps_no_run_away(
@@ -165,14 +165,14 @@ def test_the_dead_lease_of_another_target_neither_hinders_nor_goes(
     dead = RunLease(cluster, "team-b", run_id="b", lease_seconds=1, on_lost=lambda: None)
     dead.__enter__()
     crash(dead)
-    api.objects["coordination.k8s.io/v1", "leases", "team-b", lease.NAME]["metadata"][
+    api.objects["coordination.k8s.io/v1", "leases", "team-b", holders.NAME]["metadata"][
         "annotations"
     ] = {}
 
     with hold(cluster, "one"):
         pass
 
-    assert lease.holder(cluster, "team-b")
+    assert holders.holder(cluster, "team-b")
 
 
 def test_each_holder_has_a_greater_token_even_when_the_lease_was_deleted(
@@ -181,7 +181,7 @@ def test_each_holder_has_a_greater_token_even_when_the_lease_was_deleted(
     with hold(cluster, "one") as first:
         pass
     with hold(cluster, "two") as second:
-        lease.release(cluster, SYSTEM)
+        holders.release(cluster, SYSTEM)
         with hold(cluster, "three") as third:
             pass
 
@@ -192,7 +192,7 @@ def test_deleting_the_lease_stops_its_runner(cluster: Cluster) -> None:
     lost = threading.Event()
 
     with hold(cluster, "one", lost) as held:
-        lease.release(cluster, SYSTEM)
+        holders.release(cluster, SYSTEM)
 
         assert lost.wait(10)
         with pytest.raises(HarnessError, match="run one lost its Lease"):
@@ -203,12 +203,12 @@ def test_whoever_lost_the_lease_leaves_that_of_its_successor(cluster: Cluster) -
     lost = threading.Event()
 
     with hold(cluster, "one", lost):
-        lease.release(cluster, SYSTEM)
+        holders.release(cluster, SYSTEM)
         second = hold(cluster, "two")
         second.__enter__()
         assert lost.wait(10)
 
-    held = lease.holder(cluster, SYSTEM)
+    held = holders.holder(cluster, SYSTEM)
     second.__exit__()
     assert held
     assert held.run_id == "two"
@@ -232,7 +232,7 @@ def test_a_label_that_somebody_puts_on_it_is_no_loss(cluster: Cluster) -> None:
 
     with hold(cluster, "one", lost, seconds=4):
         labels = {"metadata": {"labels": {"seen-by": "backup"}}}
-        cluster.patch("Lease", SYSTEM, lease.NAME, labels, api_version="coordination.k8s.io/v1")
+        cluster.patch("Lease", SYSTEM, holders.NAME, labels, api_version="coordination.k8s.io/v1")
 
         assert not lost.wait(5)
 
@@ -240,12 +240,12 @@ def test_a_label_that_somebody_puts_on_it_is_no_loss(cluster: Cluster) -> None:
 def test_a_renewal_never_brings_back_a_deleted_lease(cluster: Cluster) -> None:
     held = hold(cluster, "one")
     with held:
-        lease.release(cluster, SYSTEM)
+        holders.release(cluster, SYSTEM)
 
         with pytest.raises(HarnessError, match="404"):
             held._renew()
 
-        assert lease.holder(cluster, SYSTEM) is None
+        assert holders.holder(cluster, SYSTEM) is None
 
 
 def test_a_runner_that_ended_here_is_dead_even_before_it_is_collected() -> None:

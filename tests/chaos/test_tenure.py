@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hotfire.chaos import lease
+from hotfire.chaos import holders
 from hotfire.chaos.agent_pods import manifests
 from hotfire.chaos.lease import RunLease
 from hotfire.chaos.tenure import refuse_occupied, tenure
@@ -50,7 +50,7 @@ def test_whoever_lost_the_cluster_leaves_its_namespace_to_the_next(
     cluster: Cluster, profile: TargetProfile, tmp_path: Path
 ) -> None:
     with tenure(cluster, profile, run_directory(tmp_path), on_lost=nothing) as held:
-        lease.release(cluster, SYSTEM)
+        holders.release(cluster, SYSTEM)
         after = RunLease(cluster, SYSTEM, run_id="b", lease_seconds=60, on_lost=nothing)
         with after:
             until(lambda: held.lost, within_seconds=10, what="the loss noticed")

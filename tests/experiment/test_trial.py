@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hotfire.chaos import lease, probes, undo
+from hotfire.chaos import holders, probes, undo
 from hotfire.chaos.armed import VARIABLE
 from hotfire.chaos.blast import prove, resolve
 from hotfire.chaos.lease import RunLease
@@ -89,7 +89,7 @@ def test_a_killed_engine_is_proven_healed_and_judged_from_the_record_alone(stand
     assert [what for what in stand.whats() if what in story] == story
     assert "engine-1" not in stand.api.names("pods")
     assert undo.copies(stand.world.cluster, SYSTEM).entries == []
-    assert lease.holder(stand.world.cluster, SYSTEM) is None
+    assert holders.holder(stand.world.cluster, SYSTEM) is None
     assert judge_run(stand.run) == {"FLT-POD-001": judgement}
     assert "before the fault" in load.files.crosscheck.read_text()
     # A busy machine may trip a gate of the load or hide what is to be seen; the target is never
@@ -130,7 +130,7 @@ def test_engine_that_is_seen_to_stay_away_is_told_as_not_healed(
 
 def test_the_kill_switch_ends_the_fault_and_leaves_nothing_open(stand: Stand) -> None:
     with stand.trial() as trial:
-        lease.release(stand.world.cluster, SYSTEM)
+        holders.release(stand.world.cluster, SYSTEM)
         until(lambda: "kill-switch" in stand.whats(), within_seconds=10, what="the kill switch")
 
     assert undo.copies(stand.world.cluster, SYSTEM).entries == []
@@ -144,12 +144,12 @@ def test_a_run_that_loses_its_lease_to_another_ends_its_fault_and_heals(stand: S
         tenure(cluster, stand.profile, stand.run, on_lost=lambda: None) as held,
         stand.trial(held) as trial,
     ):
-        lease.release(cluster, SYSTEM)
+        holders.release(cluster, SYSTEM)
         next_run = RunLease(cluster, SYSTEM, run_id="b", lease_seconds=60, on_lost=lambda: None)
         with next_run:
             until(lambda: "kill-switch" in stand.whats(), within_seconds=10, what="the loss")
             with pytest.raises(HarnessError, match=r"lost the cluster: it is held by run b"):
-                lease.require_held(cluster, SYSTEM, run_id=stand.run.info().run_id)
+                holders.require_held(cluster, SYSTEM, run_id=stand.run.info().run_id)
 
     assert undo.copies(cluster, SYSTEM).entries == []
     assert trial.judge().verdict is Verdict.INCONCLUSIVE

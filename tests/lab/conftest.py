@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fixtures.stack import Stack, deploy, labelled, remove, render
+from fixtures.deployment import deploy, labelled, remove, render
+from fixtures.stack import Stack
 from hotfire.cluster import Cluster, Estate
 from hotfire.lab import ensure_up
 from hotfire.lab.lab import Lab

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from hotfire.chaos.agent_client import AgentClient
+from hotfire.cluster import namespaces
 from hotfire.lab.shape.checkout import project_root
 from hotfire.waiting import until
 from tests.world import World
@@ -70,7 +71,7 @@ def heal(world: World, target: Path) -> str:
     name = world.profile.system_namespace
     found = world.cluster.get("Namespace", None, name)
     assert found is not None
-    world.cluster.delete_namespace(name, uid=found["metadata"]["uid"])
+    namespaces.delete(world.cluster, name, uid=found["metadata"]["uid"])
     until(
         lambda: world.cluster.get("Namespace", None, name) is None,
         within_seconds=60,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from hotfire.cluster import Cluster, Document
+from hotfire.cluster import Cluster, Document, namespaces
 from hotfire.errors import LabError
 from hotfire.lab.cluster.pool_process import Limits, PoolProcess
 from hotfire.lab.lab import Lab
@@ -24,9 +24,9 @@ NAMESPACE = "pool-test"
 def cluster(lab: Lab) -> Iterator[Cluster]:
     """The lab's cluster with an empty namespace for what wants GPUs."""
     found = Cluster.connect(TargetProfile.read(lab.state.target))
-    made = found.create_namespace(NAMESPACE, run_id="tests")
+    made = namespaces.create(found, NAMESPACE, run_id="tests")
     yield found
-    found.delete_namespace(NAMESPACE, uid=made["metadata"]["uid"], pods_grace_seconds=1)
+    namespaces.delete(found, NAMESPACE, uid=made["metadata"]["uid"], pods_grace_seconds=1)
     until(
         lambda: found.get("Namespace", None, NAMESPACE) is None,
         within_seconds=60,

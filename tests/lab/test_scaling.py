@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from fixtures.stack import render
+from fixtures.deployment import render
 from hotfire.cluster import Document
 from hotfire.lab.lab import Lab
 from hotfire.lab.shape.progress import Progress

@@ -10,7 +10,7 @@ from typing import Final, Literal, Self
 
 from pydantic import ValidationError
 
-from hotfire.chaos import before, lease
+from hotfire.chaos import before, holders
 from hotfire.chaos.agent_client import AgentClient
 from hotfire.chaos.before import Before
 from hotfire.chaos.fault import Fault
@@ -118,7 +118,7 @@ class Shot:
             HarnessError: somebody else has it, or nobody; nothing was fired.
         """
         run_id = self.entries[0].run_id
-        lease.require_held(self.cluster, self.profile.system_namespace, run_id=run_id)
+        holders.require_held(self.cluster, self.profile.system_namespace, run_id=run_id)
 
     def fired(self, entry: UndoEntry) -> None:
         """Write that one step is done to one target."""

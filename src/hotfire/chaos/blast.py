@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from hotfire.chaos import lease, undo
+from hotfire.chaos import holders, undo
 from hotfire.chaos.fault import Fault
 from hotfire.chaos.plan import Plan, World, names
 from hotfire.chaos.together import side_by_side
@@ -89,5 +89,5 @@ def _quiet(world: World, _fault: Fault, plan: Plan) -> str:
     for node, entries in zip(nodes, side_by_side(world.agent.open_entries, nodes), strict=True):
         if entries:
             raise HarnessError(f"node {node} has the open entry {entries[0].id}")
-    held = lease.holder(world.cluster, namespace)
+    held = holders.holder(world.cluster, namespace)
     return f"no open undo entry; the lease is held by {held.run_id if held else 'nobody'}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from hotfire.chaos import janitor, lease, undo
+from hotfire.chaos import holders, janitor, undo
 from hotfire.chaos.agent_answers import AgentEntry
 from hotfire.chaos.agent_client import AgentClient
 from hotfire.chaos.lease import RunLease
@@ -286,16 +286,16 @@ def _on_node(node: str, entry: AgentEntry, problems: list[str]) -> Healed:
 def _stop_runner(
     cluster: Cluster, namespace: str, *, now: bool, say: Callable[[str], None]
 ) -> None:
-    held = lease.holder(cluster, namespace)
+    held = holders.holder(cluster, namespace)
     if held is None:
         return
     if not now:
         say(f"looking whether {held} is alive: {held.lease_seconds} s at most")
-        if lease.is_alive(cluster, held):
+        if holders.is_alive(cluster, held):
             raise HarnessError(f"{held} is alive; wait for it, or end it with `hotfire heal --now`")
-        lease.remove_dead(cluster, held)
+        holders.remove_dead(cluster, held)
     else:
-        lease.release(cluster, namespace)
+        holders.release(cluster, namespace)
 
 
 def _remove_namespaces(world: World, runs: Path | None) -> list[Healed]:

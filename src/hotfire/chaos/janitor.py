@@ -7,7 +7,7 @@ objects by name: a Role would have to be put into namespaces that are not ours.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from hotfire.chaos import lease
+from hotfire.chaos import holders
 from hotfire.chaos.agent_pods import CODE_PATH, code_digest, code_volume, mounted_code
 from hotfire.chaos.plan import World
 from hotfire.cluster import Cluster, Document, Estate
@@ -102,7 +102,7 @@ def _reading() -> list[Rule]:
         {
             "apiGroups": ["coordination.k8s.io"],
             "resources": ["leases"],
-            "resourceNames": [lease.NAME],
+            "resourceNames": [holders.NAME],
             "verbs": ["get"],
         },
     ]

@@ -3,152 +3,29 @@
 import os
 import platform
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Self
 
-from hotfire.chaos.runner import has_ended, is_here, runner_identity
-from hotfire.cluster import OWNER_LABEL, Cluster, Document
-from hotfire.errors import ClusterError, Conflict, Forbidden, HarnessError
-from hotfire.waiting import until
+from hotfire.chaos.holders import (
+    API,
+    CHECK_SECONDS,
+    NAME,
+    RUNNER,
+    WHERE,
+    Holder,
+    boot_seconds,
+    is_alive,
+    read_stamp,
+    require_free,
+)
+from hotfire.chaos.runner import runner_identity
+from hotfire.cluster import Cluster, Document
+from hotfire.errors import ClusterError, Conflict, HarnessError
 
-NAME: Final = "hotfire-run"
-_RUNNER: Final = "hotfire.dev/runner"
-_WHERE: Final = "hotfire.dev/where"
-_API: Final = "coordination.k8s.io/v1"
-# A deleted lease is noticed within this time.
-_CHECK_SECONDS: Final = 2.0
 # Whoever waits to see whether a run is alive sees it renew within this time.
 _RENEW_SECONDS: Final = 10.0
-# As an agent's entry; nobody is watched for longer, whatever a Lease says.
-_LONGEST_SECONDS: Final = 3600
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holder:
-    """Who holds the cluster, as one look at the Lease told it."""
-
-    run_id: str
-    uid: str
-    version: str
-    """Changes with every write to it."""
-    since: datetime
-    """By the holder's own clock, like the next: to be told, never to be compared."""
-    renewed_at: datetime
-    lease_seconds: int
-    transitions: int
-    """How often it went from one run to another."""
-    runner: str
-    where: str
-    """Target and machine, in words."""
-    namespace: str
-    """System namespace of its target."""
-
-    def __str__(self) -> str:
-        """Return whose it is and since when, as a person would say it."""
-        where = f"{self.where}, " if self.where else ""
-        return f"run {self.run_id} ({where}since {self.since:%Y-%m-%d %H:%M:%S} UTC)"
-
-
-def holder(cluster: Cluster, namespace: str) -> Holder | None:
-    """Return who holds the cluster, alive or not; None if nobody does."""
-    found = cluster.get("Lease", namespace, NAME, api_version=_API)
-    return None if found is None else _holder(found)
-
-
-def _holder(found: Document) -> Holder:
-    spec, metadata = found["spec"], found["metadata"]
-    marks = metadata.get("annotations") or {}
-    return Holder(
-        run_id=spec.get("holderIdentity") or "unnamed",
-        uid=metadata["uid"],
-        version=str(metadata["resourceVersion"]),
-        since=_read_stamp(spec.get("acquireTime") or spec.get("renewTime")),
-        renewed_at=_read_stamp(spec.get("renewTime")),
-        lease_seconds=min(int(spec.get("leaseDurationSeconds") or 1), _LONGEST_SECONDS),
-        transitions=int(spec.get("leaseTransitions") or 0),
-        runner=marks.get(_RUNNER, ""),
-        where=marks.get(_WHERE, ""),
-        namespace=metadata["namespace"],
-    )
-
-
-def others(cluster: Cluster, namespace: str) -> list[Holder]:
-    """Return who holds the cluster for targets with another system namespace, alive or not.
-
-    Only namespaces with the mark of a system namespace count, or whoever may write a Lease anywhere
-    could keep every run away. Empty, too, where this may not be read across namespaces.
-    """
-    try:
-        found = cluster.list("Lease", api_version=_API, field_selector=f"metadata.name={NAME}")
-        marked = [one["metadata"] for one in cluster.list("Namespace", selector=OWNER_LABEL)]
-    except Forbidden:
-        return []
-    systems = {one["name"] for one in marked if one["labels"][OWNER_LABEL] == one["name"]}
-    held = [_holder(one) for one in found if one["metadata"]["name"] == NAME]
-    return [one for one in held if one.namespace in systems - {namespace}]
-
-
-def require_free(cluster: Cluster, namespace: str) -> None:
-    """Make sure that no run of another target is alive in this cluster.
-
-    Raises:
-        HarnessError: one is; the message tells whose.
-    """
-    for held in others(cluster, namespace):
-        if is_alive(cluster, held):
-            raise HarnessError(f"{held} holds this cluster; wait for it")
-
-
-def is_alive(cluster: Cluster, held: Holder) -> bool:
-    """Return whether the holder still is: its process is there, or it was seen to renew.
-
-    The clocks of two machines are never compared. A holder of another machine is watched for at
-    most the length of its lease, on this machine's own clock; one that is cut off from the cluster
-    for so long has stopped by itself.
-    """
-    if is_here(held.runner):
-        return not has_ended(held.runner)
-    end = _now() + held.lease_seconds
-
-    def seen() -> str | None:
-        now = holder(cluster, held.namespace)
-        if now is None:
-            return "given back"
-        if (now.run_id, now.renewed_at) != (held.run_id, held.renewed_at):
-            return "renewed"
-        return "silent" if _now() >= end else None
-
-    within = held.lease_seconds + 4 * _CHECK_SECONDS
-    what = f"a sign of life of run {held.run_id}, or none for {held.lease_seconds} s"
-    return until(seen, within_seconds=within, what=what, poll_seconds=1.0) == "renewed"
-
-
-def require_held(cluster: Cluster, namespace: str, *, run_id: str) -> None:
-    """Make sure that a run still holds the cluster.
-
-    Raises:
-        HarnessError: it does not, so that it may not break anything any more.
-    """
-    held = holder(cluster, namespace)
-    if held is None or held.run_id != run_id:
-        raise HarnessError(f"run {run_id} lost the cluster: it is held by {held or 'nobody'}")
-
-
-def release(cluster: Cluster, namespace: str) -> bool:
-    """Delete the lease, whoever holds it: its runner stops and heals. False if there is none."""
-    return cluster.delete("Lease", namespace, NAME, api_version=_API)
-
-
-def remove_dead(cluster: Cluster, held: Holder) -> None:
-    """Delete the lease of a holder that was seen to be dead; one that was written since stays."""
-    with suppress(Conflict):
-        cluster.delete(
-            "Lease", held.namespace, NAME, uid=held.uid, version=held.version, api_version=_API
-        )
 
 
 class RunLease:
@@ -265,7 +142,7 @@ class RunLease:
         with suppress(Conflict):
             return self._cluster.create(fresh)
         if (found := self._get()) is not None:
-            held = _holder(found)
+            held = Holder.parse(found)
             if is_alive(self._cluster, held):
                 way_out = "wait for it, or end it with `hotfire heal --now`"
                 raise HarnessError(f"{held} holds this cluster; {way_out}")
@@ -284,7 +161,7 @@ class RunLease:
             raise
 
     def _keep(self) -> None:
-        while not self._over.wait(min(_CHECK_SECONDS, self._seconds / 4)):
+        while not self._over.wait(min(CHECK_SECONDS, self._seconds / 4)):
             # Faults may cut us off for a while; nodes heal by their own clock meanwhile.
             with suppress(ClusterError):
                 if not self._look():
@@ -293,9 +170,9 @@ class RunLease:
 
     def _count_down(self) -> None:
         """Give up in time, however long a look takes: then others may take it any moment."""
-        limit = self._seconds - min(2 * _CHECK_SECONDS, self._seconds / 4)
-        while not self._over.wait(min(_CHECK_SECONDS, self._seconds / 4) / 2):
-            if _now() >= self._renewed + limit:
+        limit = self._seconds - min(2 * CHECK_SECONDS, self._seconds / 4)
+        while not self._over.wait(min(CHECK_SECONDS, self._seconds / 4) / 2):
+            if boot_seconds() >= self._renewed + limit:
                 self._lose()
                 return
 
@@ -305,7 +182,7 @@ class RunLease:
         if found is None or not self._is_mine(found):
             return False
         self._lease = found
-        if _now() >= self._renewed + min(self._seconds / 4, _RENEW_SECONDS):
+        if boot_seconds() >= self._renewed + min(self._seconds / 4, _RENEW_SECONDS):
             # The next look tells whether whoever changed it took it or only touched it.
             with suppress(Conflict):
                 self._renew()
@@ -313,7 +190,7 @@ class RunLease:
 
     def _renew(self) -> None:
         """Write the time, if the Lease is as it was read: it must not bring back a deleted one."""
-        before, stamp = _now(), _stamp()
+        before, stamp = boot_seconds(), _stamp()
         self._stamps = {self._lease["spec"]["renewTime"], stamp}
         spec = {**self._lease["spec"], "renewTime": stamp}
         self._lease = self._cluster.replace({**self._lease, "spec": spec})
@@ -324,7 +201,7 @@ class RunLease:
         if found is not None and self._is_mine(found):
             uid, version = found["metadata"]["uid"], found["metadata"]["resourceVersion"]
             self._cluster.delete(
-                "Lease", self._namespace, NAME, uid=uid, version=version, api_version=_API
+                "Lease", self._namespace, NAME, uid=uid, version=version, api_version=API
             )
 
     def _lose(self) -> None:
@@ -336,20 +213,20 @@ class RunLease:
             listener()
 
     def _get(self) -> Document | None:
-        return self._cluster.get("Lease", self._namespace, NAME, api_version=_API)
+        return self._cluster.get("Lease", self._namespace, NAME, api_version=API)
 
     def _is_mine(self, found: Document) -> bool:
         """Return whether this Lease is as this run wrote it; nobody else has to write to it."""
-        written = {_read_stamp(stamp) for stamp in self._stamps}
-        held, uid = _holder(found), self._lease["metadata"]["uid"]
+        written = {read_stamp(stamp) for stamp in self._stamps}
+        held, uid = Holder.parse(found), self._lease["metadata"]["uid"]
         return (held.uid, held.run_id) == (uid, self._run_id) and held.renewed_at in written
 
     def _fresh(self, *, transitions: int = 0) -> Document:
         now = _stamp()
-        self._stamps, self._renewed = {now}, _now()
-        marks = {_RUNNER: runner_identity(os.getpid()) or "", _WHERE: self._where}
+        self._stamps, self._renewed = {now}, boot_seconds()
+        marks = {RUNNER: runner_identity(os.getpid()) or "", WHERE: self._where}
         return {
-            "apiVersion": _API,
+            "apiVersion": API,
             "kind": "Lease",
             "metadata": {"name": NAME, "namespace": self._namespace, "annotations": marks},
             "spec": {
@@ -364,12 +241,3 @@ class RunLease:
 
 def _stamp() -> str:
     return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
-
-
-def _read_stamp(text: str | None) -> datetime:
-    return datetime.fromisoformat(text) if text else datetime.fromtimestamp(0, UTC)
-
-
-def _now() -> float:
-    """Return seconds of this machine's own time, that in which it was suspended included."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from hotfire.chaos import heal, janitor, lease
+from hotfire.chaos import heal, holders, janitor
 from hotfire.chaos.heal import Healed
 from hotfire.chaos.plan import World
 from hotfire.chaos.undo import State, UndoEntry, UndoJournal
@@ -105,7 +105,7 @@ class Sweep:
 
     def _require_ours(self, left: Remains) -> None:
         """Make sure that no other run has the cluster, which may use what is left."""
-        held = lease.holder(self.world.cluster, self.world.profile.system_namespace)
+        held = holders.holder(self.world.cluster, self.world.profile.system_namespace)
         if held is not None and held.run_id != self.run_id:
             raise HarnessError(f"{held} has the cluster by now; left is {left}")
 

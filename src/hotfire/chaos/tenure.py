@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from hotfire.chaos.lease import RunLease, holder, is_alive, others, remove_dead
+from hotfire.chaos.holders import holder, is_alive, others, remove_dead
+from hotfire.chaos.lease import RunLease
 from hotfire.cluster import Cluster, Estate, refuse_foreign_system
 from hotfire.errors import ProfileError
 from hotfire.profile import TargetProfile

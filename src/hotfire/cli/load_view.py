@@ -14,8 +14,9 @@ from rich.text import Text
 from hotfire.cli.verdicts import STYLES
 from hotfire.measure.budgets import BudgetResult
 from hotfire.measure.crosscheck import CrossCheck
+from hotfire.measure.latency import Latency
 from hotfire.measure.percentiles import SAMPLE_FLOORS
-from hotfire.measure.slo import Latency, Summary
+from hotfire.measure.slo import Summary
 from hotfire.traffic.record.calibration import Calibration
 from hotfire.traffic.record.files import Files
 from hotfire.traffic.record.gates import GateResult

@@ -1,8 +1,10 @@
 """The only door to Kubernetes; nothing else here imports its client."""
 
-from hotfire.cluster.client import OWNER_LABEL, RUN_LABEL, Cluster, Document, Recorder
+from hotfire.cluster.calls import Document
+from hotfire.cluster.client import Cluster, Recorder
 from hotfire.cluster.estate import Estate, Made, refuse_foreign_system
 from hotfire.cluster.execution import ExecResult
+from hotfire.cluster.marks import OWNER_LABEL, RUN_LABEL
 from hotfire.cluster.node_selection import keys_that_select, selects_node, untolerated
 from hotfire.cluster.objects import (
     Answer,

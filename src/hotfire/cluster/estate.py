@@ -10,7 +10,10 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from hotfire.cluster.client import OWNER_LABEL, RUN_LABEL, Cluster, Document, not_ours
+from hotfire.cluster import namespaces
+from hotfire.cluster.calls import Document
+from hotfire.cluster.client import Cluster
+from hotfire.cluster.marks import OWNER_LABEL, RUN_LABEL, not_ours
 from hotfire.errors import Conflict, ProfileError
 
 MADE_LABEL: Final = "hotfire.dev/made"
@@ -105,8 +108,8 @@ class Estate:
         made = self._announce("Namespace", "v1", name)
         marks = {_NONCE: made.nonce}
         try:
-            created = self._cluster.create_namespace(
-                name, run_id=self._run_id, labels=labels, annotations=marks
+            created = namespaces.create(
+                self._cluster, name, run_id=self._run_id, labels=labels, annotations=marks
             )
         except ProfileError:
             self.forget(made)
@@ -167,7 +170,7 @@ class Estate:
             return False
         uid = str(found["metadata"]["uid"])
         if made.kind == "Namespace":
-            return self._cluster.delete_namespace(made.name, uid=uid, pods_grace_seconds=1)
+            return namespaces.delete(self._cluster, made.name, uid=uid, pods_grace_seconds=1)
         return self._cluster.delete(
             made.kind, None, made.name, uid=uid, api_version=made.api_version
         )

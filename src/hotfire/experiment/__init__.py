@@ -3,7 +3,8 @@
 from hotfire.experiment.campaign import Campaign
 from hotfire.experiment.conduct import Stage, conduct
 from hotfire.experiment.document import Experiment
-from hotfire.experiment.judgement import Facts, Judgement, Record, judge
+from hotfire.experiment.facts import Facts, Record
+from hotfire.experiment.judgement import Judgement, judge
 from hotfire.experiment.record import judge_recorded, judge_run
 from hotfire.experiment.trial import Traffic, Trial
 

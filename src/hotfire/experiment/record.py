@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from hotfire.errors import HistoryError
 from hotfire.experiment import pressure
-from hotfire.experiment.judgement import Facts, Judgement, Record, judge
+from hotfire.experiment.facts import Facts, Record
+from hotfire.experiment.judgement import Judgement, judge
 from hotfire.measure.crosscheck import Agreement, CrossCheck, not_comparable
 from hotfire.measure.history import Request, is_whole, load
 from hotfire.patience import Patience

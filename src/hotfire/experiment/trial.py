@@ -1,14 +1,13 @@
 """One experiment on a target: armed, fired, healed, and watched until users recovered."""
 
 import secrets
-import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Final, Literal, Protocol, Self
 
 from hotfire.chaos import heal, janitor
@@ -23,7 +22,8 @@ from hotfire.chaos.watch import Watch
 from hotfire.chaos.written import Target
 from hotfire.errors import HarnessError, RollbackFailed
 from hotfire.experiment.document import Experiment
-from hotfire.experiment.judgement import Facts, Judgement, Record
+from hotfire.experiment.facts import Facts, Record
+from hotfire.experiment.judgement import Judgement
 from hotfire.experiment.pressure import PressureLog
 from hotfire.experiment.process import ChaosProcess
 from hotfire.experiment.record import (
@@ -33,6 +33,7 @@ from hotfire.experiment.record import (
     quiet_before,
     write_facts,
 )
+from hotfire.experiment.signals import ended_by_signals, uninterrupted
 from hotfire.measure.history import Request
 from hotfire.measure.recovery import settled
 from hotfire.rundir import RunDirectory
@@ -115,11 +116,12 @@ class Trial:
     def __enter__(self) -> Self:
         """Arm: from here on the fault can be undone by anybody, and only now may it be fired."""
         with ExitStack() as stack:
-            stack.enter_context(_ended_by_signals())
+            stack.enter_context(ended_by_signals())
             lease = stack.enter_context(self._lease())
             self._have_janitor()
-            update = {"token": lease.token}
-            self._entries = tuple(one.model_copy(update=update) for one in self._entries)
+            self._entries = tuple(
+                one.model_copy(update={"token": lease.token}) for one in self._entries
+            )
             stack.push(self._heal_at_exit)
             for entry in self._entries:
                 self._journal.arm(entry)
@@ -158,8 +160,7 @@ class Trial:
         measurement = self.world.profile.measurement
         load.wait_started()
         begun = min((row.sched_ns for row in load.rows()), default=None)
-        tell(self.run, "baseline-start", source="driver", experiment=self.experiment.id,
-             kind="phase", at_ns=begun)  # fmt: skip
+        self.tell("baseline-start", source="driver", kind="phase", at_ns=begun)
 
         def enough() -> bool:
             self._require_alive(load)
@@ -181,15 +182,14 @@ class Trial:
     def fire(self) -> None:
         """Run the experiment in its own process, to its end."""
         waits = self.world.profile.waits
-        within_seconds = 2 * waits.pod_ready_seconds + 10 * waits.healing_seconds
-        self._process.run(within_seconds=within_seconds)
+        self._process.run(within_seconds=2 * waits.pod_ready_seconds + 10 * waits.healing_seconds)
 
     def heal(self) -> Healed:
         """Undo what is left of the fault and prove it; safe to repeat, and not to be interrupted.
 
         What could not be proven healed stays an open entry, which stops every later experiment.
         """
-        with _uninterrupted():
+        with uninterrupted():
             limit = self.world.profile.waits.healing_seconds
             done = heal.heal_entries(self.world, self._entries, within_seconds=limit)
             if not done.verified:
@@ -205,10 +205,9 @@ class Trial:
         """Keep the load going until users recovered and stayed so, or the time for it is over."""
         if self._live([]).cleared_ns is None:
             return
-        limit = (
-            self._facts.budgets.recovery_seconds or 0.0
-        ) + self.world.profile.measurement.hold_seconds
-        limit += self.world.profile.measurement.window_seconds + _SLACK_SECONDS
+        own = self.world.profile.measurement
+        limit = (self._facts.budgets.recovery_seconds or 0.0) + own.hold_seconds
+        limit += own.window_seconds + _SLACK_SECONDS
         deadline = time.monotonic() + limit
 
         def decided() -> bool:
@@ -237,10 +236,12 @@ class Trial:
         *,
         source: str,
         kind: Literal["fault", "phase"] = "fault",
+        at_ns: int | None = None,
         data: Mapping[str, object] | None = None,
     ) -> None:
-        """Write one event of this experiment."""
-        tell(self.run, what, source=source, experiment=self.experiment.id, kind=kind, data=data)
+        """Write one event of this experiment, now or as of a moment."""
+        name = self.experiment.id
+        tell(self.run, what, source=source, experiment=name, kind=kind, at_ns=at_ns, data=data)
 
     @property
     def armed_path(self) -> Path:
@@ -348,35 +349,3 @@ class Trial:
 
     def _told(self, what: str) -> bool:
         return self._live([]).event_ns(what) is not None
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Turn SIGTERM into an exception, so that whatever is armed is healed on the way out."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def leave(number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C and SIGTERM off while healing; it has a deadline of its own."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)

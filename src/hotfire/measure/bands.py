@@ -8,9 +8,10 @@ from statistics import linear_regression
 import numpy as np
 from scipy.special import stdtrit
 
-from hotfire.measure.columns import Columns, Flags, Seconds, p95
+from hotfire.measure.columns import Columns, Flags, p95
 from hotfire.measure.history import Request
-from hotfire.measure.slo import NANO, ttft_seconds
+from hotfire.measure.latency import Seconds
+from hotfire.measure.request_times import NANO, ttft_seconds
 from hotfire.measure.variation import inflation
 from hotfire.profile import Budgets, Measurement
 

@@ -8,8 +8,10 @@ import numpy as np
 from scipy.special import bdtrc
 
 from hotfire.measure.history import Request
+from hotfire.measure.latency import Seconds, known
 from hotfire.measure.percentiles import SAMPLE_FLOORS, percentile
-from hotfire.measure.slo import LATENCIES, Account, Seconds, known, ratio
+from hotfire.measure.request_times import LATENCIES
+from hotfire.measure.slo import Account, ratio
 from hotfire.measure.streamed import Streamed
 from hotfire.profile import Budgets
 from hotfire.verdict import Verdict

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hotfire.measure.history import Request
+from hotfire.measure.latency import Seconds
 from hotfire.measure.percentiles import place
-from hotfire.measure.slo import tpot_seconds, ttft_seconds
+from hotfire.measure.request_times import tpot_seconds, ttft_seconds
 
-Seconds = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 
@@ -59,7 +59,7 @@ class Columns:
 
 
 def p95(values: Seconds) -> float | None:
-    """Return the p95 as ``slo.percentile`` has it, NaN left out; None if nothing was measured."""
+    """Return the p95 as ``percentile`` has it, NaN left out; None if nothing was measured."""
     known = values[~np.isnan(values)]
     if not len(known):
         return None

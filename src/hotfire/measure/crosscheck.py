@@ -10,7 +10,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 from hotfire.measure.history import Request
-from hotfire.measure.slo import tpot_seconds, ttft_seconds
+from hotfire.measure.request_times import tpot_seconds, ttft_seconds
 from hotfire.metrics import Metrics, increase
 
 TTFT: Final = "vllm:time_to_first_token_seconds"

@@ -9,7 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hotfire.measure.columns import Columns, Seconds
+from hotfire.measure.columns import Columns
+from hotfire.measure.latency import Seconds
 from hotfire.measure.percentiles import SAMPLE_FLOORS
 
 SAME_FACTOR: Final = 1.25

@@ -1,166 +1,31 @@
-"""What a user experiences, measured from a history. Pure; ``budgets`` judges it.
+"""What the users of a load experienced, measured from its history. Pure; ``budgets`` judges it.
 
-The one place where TTFT, TPOT, longest stall, E2E, complete and goodput are defined.
+The one place where complete, goodput and the other figures of a load are counted.
 """
 
 import math
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hotfire.errors import HistoryError
 from hotfire.measure.history import Request
-from hotfire.measure.percentiles import SAMPLE_FLOORS, place
-from hotfire.measure.streamed import Streamed, overall, pattern
+from hotfire.measure.latency import Latency, Seconds, known
+from hotfire.measure.request_times import (
+    LATENCIES,
+    NANO,
+    figure,
+    how_streamed,
+    longest_stall_seconds,
+    meets,
+    seconds_between,
+    ttft_seconds,
+)
+from hotfire.measure.streamed import Streamed, overall
 from hotfire.profile import Budgets
-
-NANO = 1e-9
-Since = Literal["scheduled", "sent"]
-Seconds = NDArray[np.float64]
-
-
-def ttft_seconds(request: Request, *, since: Since = "scheduled") -> float | None:
-    """Return seconds to the first token; None if none came.
-
-    Counted from the scheduled arrival it is the user's TTFT and keeps any client queueing in, as
-    MLPerf LoadGen does; from the actual send it is the service's.
-    """
-    start = request.sched_ns if since == "scheduled" else request.send_ns
-    return _seconds(start, request.first_ns, request)
-
-
-def tpot_seconds(request: Request) -> float | None:
-    """Return mean seconds per output token after the first; None if that was not seen.
-
-    (last - first output time) / (n - n_first). n is the target's ``usage`` count, never a chunk
-    count. It was not seen if n is unknown, contradicted by what was streamed, or <= n_first, or if
-    tokens came together: see ``how_streamed``.
-
-    Raises:
-        HistoryError: a stamp precedes the one before it.
-    Source: MLPerf LoadGen. GuideLLM's TPOT differs: it includes TTFT.
-    """
-    span = _seconds(request.first_ns, request.last_ns, request)
-    if span is None or request.n_out is None or request.n_out <= request.n_first:
-        return None
-    if not request.usage_believed or _pattern(request) is not Streamed.YES:
-        return None
-    return span / (request.n_out - request.n_first)
-
-
-def how_streamed(request: Request) -> Streamed | None:
-    """Return how the tokens of an answer came, by its row alone; None: nothing tells.
-
-    Nothing tells of an answer that is not complete, of one token, or of one chunk with few. The
-    rule, its source and its limits: ``streamed.pattern``.
-    """
-    return _pattern(request) if request.complete else None
-
-
-def _pattern(request: Request) -> Streamed | None:
-    if request.last_ns is None:
-        return None
-    if request.first_ns is None:
-        return Streamed.NO
-    span_ns = request.last_ns - request.first_ns
-    return pattern(request.gaps_us, span_ns, request.n_out)
-
-
-def is_streamed(requests: Iterable[Request]) -> Streamed | None:
-    """Return how the streams of a load came, taken together; None: nothing tells.
-
-    Unless it is ``YES``, TPOT, chunk gaps and stalls were not observable: no budget of them is
-    kept, whatever was measured.
-    """
-    return _together(Counter(map(how_streamed, requests)))
-
-
-def _together(seen: Counter[Streamed | None]) -> Streamed | None:
-    return overall(seen[Streamed.YES], seen[Streamed.BURSTS], seen[Streamed.NO])
-
-
-def e2e_seconds(request: Request) -> float | None:
-    """Return seconds from scheduled arrival to the last token; None if none came."""
-    return _seconds(request.sched_ns, request.last_ns, request)
-
-
-def longest_stall_seconds(request: Request) -> float | None:
-    """Return the largest pause of a stream after its first token; None if none came.
-
-    For a stream that was cut or given up, the silence before its end counts too.
-    """
-    if request.first_ns is None:
-        return None
-    longest = max(request.gaps_us, default=0) * 1e-6
-    if request.complete:
-        return longest
-    return max(longest, _seconds(request.last_ns, request.end_ns, request) or 0.0)
-
-
-def _seconds(start_ns: int | None, end_ns: int | None, request: Request) -> float | None:
-    if start_ns is None or end_ns is None:
-        return None
-    if end_ns < start_ns - 1_000_000:
-        raise HistoryError(f"request {request.seq}: a stamp precedes the one before it")
-    return max(0, end_ns - start_ns) * NANO
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Latency:
-    """Percentiles of one figure, in seconds; NaN where there are no values."""
-
-    count: int
-    requests: int
-    """Independent requests behind the values: chunk gaps are many, but share their requests."""
-    p50_seconds: float
-    p95_seconds: float
-    p99_seconds: float
-
-    @classmethod
-    def of(
-        cls, values: Sequence[float] | NDArray[np.float64], *, requests: int | None = None
-    ) -> "Latency":
-        """Return the percentiles of some values, each of a request of its own by default."""
-        ordered = np.sort(np.asarray(values, np.float64))
-        p50, p95, p99 = (
-            float(ordered[place(q, len(ordered))]) if len(ordered) else math.nan
-            for q in (50, 95, 99)
-        )
-        return cls(
-            count=len(ordered),
-            requests=len(ordered) if requests is None else requests,
-            p50_seconds=p50,
-            p95_seconds=p95,
-            p99_seconds=p99,
-        )
-
-    @classmethod
-    def of_gaps(cls, gaps_us: "array[int]", *, requests: int) -> "Latency":
-        """Return the percentiles of many pauses in microseconds, whose order is changed.
-
-        There may be ten million of them, so they are neither copied nor sorted as a whole.
-        """
-        seen, count = np.frombuffer(gaps_us, np.int32), len(gaps_us)
-        places = [place(q, count) for q in (50, 95, 99)] if count else []
-        if count:
-            seen.partition(places)
-        p50, p95, p99 = [float(seen[at]) * 1e-6 for at in places] or [math.nan] * 3
-        return cls(
-            count=count, requests=requests, p50_seconds=p50, p95_seconds=p95, p99_seconds=p99
-        )
-
-    def percentiles(self) -> dict[int, float | None]:
-        """Return p50, p95 and p99 in seconds; None below the sample floor, NaN of no values."""
-        return {
-            50: self.p50_seconds,
-            95: self.p95_seconds if self.requests >= SAMPLE_FLOORS[95] else None,
-            99: self.p99_seconds if self.requests >= SAMPLE_FLOORS[99] else None,
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -323,13 +188,13 @@ class Account:
         if kind is Streamed.YES:
             self._gaps_us.extend(request.gaps_us)
         elif kind is not None:
-            whole = _seconds(request.send_ns or request.sched_ns, request.last_ns, request)
+            whole = seconds_between(request.send_ns or request.sched_ns, request.last_ns, request)
             self.longest_unseen_seconds = max(self.longest_unseen_seconds, whole or math.inf)
         served = ttft_seconds(request, since="sent")
         if served is not None:
             self._service_ttft.append(served)
         for name, measure in LATENCIES.items():
-            value = _figure(request, measure)
+            value = figure(request, measure)
             if value is not None:
                 self._latencies[name].append(value)
 
@@ -342,8 +207,13 @@ class Account:
 
     @property
     def streamed(self) -> Streamed | None:
-        """How the tokens of the complete answers came, taken together; see ``is_streamed``."""
-        return _together(self.streams)
+        """How the tokens of the complete answers came, taken together; None: nothing tells.
+
+        Unless it is ``YES``, TPOT, chunk gaps and stalls were not observable: no budget of them is
+        kept, whatever was measured.
+        """
+        seen = self.streams
+        return overall(seen[Streamed.YES], seen[Streamed.BURSTS], seen[Streamed.NO])
 
     @property
     def unobserved(self) -> int:
@@ -401,61 +271,11 @@ class Account:
         )
 
 
-def known(values: Seconds) -> Seconds:
-    """Return the values without those that nobody told."""
-    return values[~np.isnan(values)]
-
-
 def _covered_seconds(span_seconds: float, count: int) -> float:
     """Return the time that arrivals stand for: each with the mean gap after it."""
     return span_seconds * count / (count - 1) if span_seconds else math.nan
 
 
-Measure = Callable[[Request], float | None]
-
-
-def _figure(request: Request, measure: Measure) -> float | None:
-    """Return a figure of a complete request; None if it has none, NaN if nobody told or saw it.
-
-    An answer of one token, or of one step, has no time between tokens; one without usage has, but
-    of how many? One whose tokens came together has too, but nobody saw it.
-    """
-    value = measure(request)
-    if value is not None:
-        return value
-    counted = measure is tpot_seconds and request.usage_believed and request.n_out
-    seen = how_streamed(request) in (Streamed.YES, None)
-    return None if counted and seen else math.nan
-
-
 def ratio(part: float, whole: int) -> float:
     """Return a share of a whole; NaN of nothing."""
     return part / whole if whole else math.nan
-
-
-def meets(request: Request, budgets: Budgets | None) -> bool | None:
-    """Return whether one request is complete and within every latency budget.
-
-    None: it is within those that can be judged, and nobody told the others. For a figure budgeted
-    at p95 and p99 the wider limit counts for a single request.
-    """
-    if not request.complete:
-        return False
-    if budgets is None:
-        return True
-    known = True
-    for name, measure in LATENCIES.items():
-        limits = [getattr(budgets, f"{name}_p{q}_seconds") for q in SAMPLE_FLOORS]
-        given = [limit for limit in limits if limit is not None]
-        value = _figure(request, measure) if given else None
-        if value is not None and value > max(given):
-            return False
-        known = known and (value is None or not math.isnan(value))
-    return True if known else None
-
-
-LATENCIES: dict[str, Measure] = {
-    "ttft": ttft_seconds,
-    "tpot": tpot_seconds,
-    "e2e": e2e_seconds,
-}

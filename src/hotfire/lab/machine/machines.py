@@ -15,7 +15,7 @@ from hotfire.errors import LabError
 from hotfire.lab import programs
 from hotfire.lab.machine import cgroups
 from hotfire.lab.network import netns
-from hotfire.lab.programs.machine_spec import Spec
+from hotfire.lab.programs.machine_spec import CharacterDeviceSpec, Spec
 from hotfire.lab.shape.blueprint import AGENT, AGENT_BINDS, BASE_ENV, CONTROL, Bind, Blueprint
 
 _INIT = programs.path("machine_init.py")
@@ -27,6 +27,25 @@ _FILES = {
     "/etc/group": "root:x:0:\nnogroup:x:65534:\n",
     "/etc/hosts": "127.0.0.1 localhost\n",
     "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
+}
+# name, permissions, major and minor number of the character devices that every machine has.
+_CHARACTER_DEVICES = (
+    ("null", 0o666, 1, 3),
+    ("zero", 0o666, 1, 5),
+    ("full", 0o666, 1, 7),
+    ("random", 0o666, 1, 8),
+    ("urandom", 0o666, 1, 9),
+    ("tty", 0o644, 5, 0),
+    ("kmsg", 0o600, 1, 11),
+    ("fuse", 0o644, 10, 229),
+    ("net/tun", 0o644, 10, 200),
+)
+_DEVICE_LINKS = {
+    "ptmx": "pts/ptmx",
+    "fd": "/proc/self/fd",
+    "stdin": "fd/0",
+    "stdout": "fd/1",
+    "stderr": "fd/2",
 }
 
 
@@ -157,6 +176,8 @@ class Rack:
             "cgroup_version": cgroups.version(),
             "cgroup_controllers": cgroups.controllers(),
             "usr_layers": [str(self._usr_layer), "/usr"],
+            "character_devices": _character_devices(),
+            "device_links": _DEVICE_LINKS,
             "block_devices": self._write_images(blueprint),
             "binds": [bind.spec() for bind in binds.values()],
             "files": _FILES | {"/etc/hostname": machine.name + "\n"} | blueprint.files,
@@ -248,3 +269,10 @@ def _innermost_pid(pid: int) -> int | None:
     except OSError:  # It ended while we looked.
         return None
     return next(int(line.split()[-1]) for line in lines if line.startswith("NSpid:"))
+
+
+def _character_devices() -> list[CharacterDeviceSpec]:
+    return [
+        {"name": name, "permissions": permissions, "major": major, "minor": minor}
+        for name, permissions, major, minor in _CHARACTER_DEVICES
+    ]

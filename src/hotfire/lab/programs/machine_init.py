@@ -38,25 +38,6 @@ LOOP_MAJOR = 7
 RESTART_SECONDS = 1.0
 CONTROL = "/var/lib/hotfire/services"
 PIDS = "/run/hotfire"
-# name, permissions, major and minor number of the character devices that every machine has.
-CHARACTER_DEVICES = (
-    ("null", 0o666, 1, 3),
-    ("zero", 0o666, 1, 5),
-    ("full", 0o666, 1, 7),
-    ("random", 0o666, 1, 8),
-    ("urandom", 0o666, 1, 9),
-    ("tty", 0o644, 5, 0),
-    ("kmsg", 0o600, 1, 11),
-    ("fuse", 0o644, 10, 229),
-    ("net/tun", 0o644, 10, 200),
-)
-DEVICE_LINKS = {
-    "ptmx": "pts/ptmx",
-    "fd": "/proc/self/fd",
-    "stdin": "fd/0",
-    "stdout": "fd/1",
-    "stderr": "fd/2",
-}
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -126,11 +107,13 @@ def make_devices(root: str, spec: Spec) -> None:
     mount("tmpfs", dev, "tmpfs", 0, "mode=755")
     for directory in ("net", "pts", "shm", "mqueue"):
         os.mkdir(f"{dev}/{directory}")
-    for name, permissions, major, minor in CHARACTER_DEVICES:
-        make_device(f"{dev}/{name}", permissions | stat.S_IFCHR, os.makedev(major, minor))
+    for device in spec["character_devices"]:
+        mode = device["permissions"] | stat.S_IFCHR
+        number = os.makedev(device["major"], device["minor"])
+        make_device(f"{dev}/{device['name']}", mode, number)
     mount("devpts", f"{dev}/pts", "devpts", 0, "newinstance,ptmxmode=0666,mode=0620")
     mount("tmpfs", f"{dev}/shm", "tmpfs", 0, "mode=1777")
-    for name, target in DEVICE_LINKS.items():
+    for name, target in spec["device_links"].items():
         os.symlink(target, f"{dev}/{name}")
     for name, image in spec["block_devices"].items():
         os.makedirs(os.path.dirname(f"{dev}/{name}"), exist_ok=True)

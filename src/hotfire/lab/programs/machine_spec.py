@@ -24,6 +24,15 @@ class ServiceSpec(TypedDict):
     on_demand: bool
 
 
+class CharacterDeviceSpec(TypedDict):
+    """One character device, by its name below /dev."""
+
+    name: str
+    permissions: int
+    major: int
+    minor: int
+
+
 class Spec(TypedDict):
     """One machine; all paths but those of services and directories are the host's."""
 
@@ -36,6 +45,9 @@ class Spec(TypedDict):
     cgroup_version: int
     cgroup_controllers: list[str]
     usr_layers: list[str]
+    character_devices: list[CharacterDeviceSpec]
+    device_links: dict[str, str]
+    """Name below /dev, and where it leads."""
     block_devices: dict[str, str]
     """Where below /dev, and which of the host's files is its content."""
     binds: list[BindSpec]

@@ -17,7 +17,7 @@ from hotfire.engine import scripted
 from hotfire.errors import InstrumentError
 from hotfire.measure.history import Request
 from hotfire.measure.percentiles import percentile
-from hotfire.measure.slo import e2e_seconds, tpot_seconds, ttft_seconds
+from hotfire.measure.request_times import e2e_seconds, tpot_seconds, ttft_seconds
 from hotfire.traffic.record.calibration import Calibration, Error, Host
 from hotfire.traffic.runner import launch
 from hotfire.traffic.workload.plan import LoadPlan

@@ -10,7 +10,8 @@ from hotfire.measure.budgets import BudgetResult
 from hotfire.measure.budgets import judged as judged_budgets
 from hotfire.measure.history import Request
 from hotfire.measure.percentiles import SAMPLE_FLOORS
-from hotfire.measure.slo import LATENCIES, Account
+from hotfire.measure.request_times import LATENCIES
+from hotfire.measure.slo import Account
 from hotfire.profile import Budgets
 from hotfire.verdict import Verdict, merge
 

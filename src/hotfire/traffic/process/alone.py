@@ -10,7 +10,7 @@ from hotfire.measure.history import Request
 from hotfire.traffic.process.session import PRESENT_SECONDS, Session
 from hotfire.traffic.record.files import Files, HistoryWriter, Started, append_spell
 from hotfire.traffic.record.fitness import clock
-from hotfire.traffic.wire.reactor import Anchor
+from hotfire.traffic.wire.clock import Anchor
 from hotfire.traffic.workload.plan import NANO, LoadPlan
 
 LEAD_SECONDS = 0.2

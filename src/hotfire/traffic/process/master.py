@@ -15,7 +15,7 @@ from hotfire.traffic.process.member import Member
 from hotfire.traffic.process.session import PRESENT_SECONDS
 from hotfire.traffic.record.files import Ended, Files, HistoryWriter, Present, Started, append_spell
 from hotfire.traffic.record.fitness import clock, resolve, worst
-from hotfire.traffic.wire.reactor import Anchor
+from hotfire.traffic.wire.clock import Anchor
 from hotfire.traffic.workload.plan import NANO, LoadPlan, arrivals_of
 
 PINGS = 25

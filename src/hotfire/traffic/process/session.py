@@ -15,9 +15,10 @@ from hotfire.traffic.process.pump import WHOLE, ClosedPump, OpenPump, Pump, Shar
 from hotfire.traffic.record import gates
 from hotfire.traffic.record.files import Ended, Present, Spell
 from hotfire.traffic.record.fitness import Fitness, clock, resolve
+from hotfire.traffic.wire.clock import Anchor
 from hotfire.traffic.wire.fallback import Fallback
 from hotfire.traffic.wire.orders import Order
-from hotfire.traffic.wire.reactor import Anchor, Reactor
+from hotfire.traffic.wire.reactor import Reactor
 from hotfire.traffic.workload.arrivals import Arrival
 from hotfire.traffic.workload.plan import NANO, LoadPlan
 from hotfire.traffic.workload.secret import Secrets

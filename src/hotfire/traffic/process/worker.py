@@ -17,7 +17,7 @@ from hotfire.traffic.process.alone import taken
 from hotfire.traffic.process.pump import Share
 from hotfire.traffic.process.session import PRESENT_SECONDS, Session
 from hotfire.traffic.record.files import line
-from hotfire.traffic.wire.reactor import Anchor
+from hotfire.traffic.wire.clock import Anchor
 from hotfire.traffic.workload.plan import LoadPlan
 from hotfire.traffic.workload.secret import Secrets
 

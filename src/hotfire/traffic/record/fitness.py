@@ -13,7 +13,8 @@ from typing import Any, TypeAlias
 
 from hotfire.measure.percentiles import percentile
 from hotfire.traffic.record.files import ClockAnchor, Measured
-from hotfire.traffic.wire.reactor import Anchor, Measurements
+from hotfire.traffic.wire.clock import Anchor
+from hotfire.traffic.wire.measurements import Measurements
 from hotfire.traffic.wire.surroundings import Disturbance, Surroundings
 from hotfire.traffic.workload.plan import LoadPlan
 

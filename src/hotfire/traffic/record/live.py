@@ -13,7 +13,7 @@ from typing import Final
 from hotfire.errors import HistoryError
 from hotfire.measure.history import Request, parse_lines
 from hotfire.measure.percentiles import percentile
-from hotfire.measure.slo import tpot_seconds, ttft_seconds
+from hotfire.measure.request_times import tpot_seconds, ttft_seconds
 from hotfire.traffic.record import gates
 from hotfire.traffic.record.files import Files, Present, Started
 from hotfire.traffic.record.gates import GateResult

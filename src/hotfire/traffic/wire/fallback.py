@@ -29,8 +29,8 @@ from hotfire.measure.history import FailureClass, Request
 from hotfire.traffic.wire import tls
 from hotfire.traffic.wire.clock import NANO, Anchor
 from hotfire.traffic.wire.exchange import Exchange, Freed, Rows, cut, overdue
+from hotfire.traffic.wire.measurements import SWEEP_NS, TICK_NS, Measurements
 from hotfire.traffic.wire.orders import Order
-from hotfire.traffic.wire.reactor import SWEEP_NS, TICK_NS, Measurements
 from hotfire.traffic.workload.plan import LoadPlan
 from hotfire.traffic.workload.request import Requests
 

@@ -6,10 +6,7 @@ The loop blocks in epoll alone, in a thread of its own.
 import os
 import select
 import time
-from array import array
-from collections import deque
 from collections.abc import Callable, Sequence
-from errno import EINPROGRESS
 
 from hotfire.answer.transcript import Outcome
 from hotfire.measure.history import FailureClass, Request
@@ -17,37 +14,23 @@ from hotfire.traffic.wire import tls
 from hotfire.traffic.wire.answer import AnswerParser
 from hotfire.traffic.wire.clock import NANO, Anchor
 from hotfire.traffic.wire.connection import Address, Connection, Stage
+from hotfire.traffic.wire.connections import WRITE, Connections
 from hotfire.traffic.wire.exchange import Exchange, Freed, Rows, cut, limit, overdue
+from hotfire.traffic.wire.measurements import SWEEP_NS, TICK_NS, Measurements
 from hotfire.traffic.wire.orders import Order, Orders
 from hotfire.traffic.wire.reader import READ, Missed, arrived, implementation
 from hotfire.traffic.wire.surroundings import clock_offset_ns
 from hotfire.traffic.workload.plan import LoadPlan
 from hotfire.traffic.workload.request import Requests
 
-__all__ = ["NANO", "Anchor", "Reactor"]
-
-WRITE = 4  # EPOLLOUT; gevent takes the name out of ``select``
-TICK_NS = 10_000_000
-SWEEP_NS = 10 * TICK_NS
 AHEAD_NS = 4 * SWEEP_NS
 LOOK_SECONDS = 1.0
-
-
-class Measurements:
-    """What the reactor knows about its own fitness; microseconds."""
-
-    def __init__(self, reader: str) -> None:
-        self.reader = reader
-        self.lag_us = array("L")
-        self.lateness_us = array("L")
 
 
 class Reactor:
     """Sends orders, each at its time, and reports each as one ``Request`` to the sink.
 
-    ``submit``, ``recall`` and ``abandon`` may be called from another thread than ``run``. A new
-    connection goes to the first address that takes it, tried in their order; each has an equal part
-    of the plan's ``connect_seconds``.
+    ``submit``, ``recall`` and ``abandon`` may be called from another thread than ``run``.
     """
 
     def __init__(  # noqa: PLR0913 - all but two by name
@@ -71,26 +54,28 @@ class Reactor:
             requests=requests,
             freed=freed,
         )
-        self._addresses = tuple(addresses)
-        self._attempt_ns = round(plan.connect_seconds * NANO / len(self._addresses))
         self._tls = tls.context(plan.ca_file) if plan.secure else None
         self.in_flight = 0
         self._epoll = (epoll or select.epoll)()
         # The loop looks at its orders after every event, and at each sweep at the latest.
         self._orders = Orders(requests, look_ns=SWEEP_NS + TICK_NS)
-        self._connections: dict[int, Connection] = {}
-        self._idle: list[Connection] = []
-        self._again: deque[tuple[Exchange[AnswerParser], tuple[Address, ...]]] = deque()
         self._epoll.register(self._orders.wake, READ)
         self._kit = implementation(plan.client)
         self.measured = Measurements(self._kit.name)
         self._reader = self._kit.reader(self._epoll, tick_ns=TICK_NS, lazy=plan.mode == "open")
         self._reader.epoch_ns = clock_offset_ns()
+        self._connections = Connections(
+            self._epoll,
+            self._reader,
+            addresses=addresses,
+            connect_seconds=plan.connect_seconds,
+            give_up=self._not_connected,
+        )
         self._sweep_ns = time.monotonic_ns() + SWEEP_NS
         self._look_ns = 0
         limits = (LOOK_SECONDS, plan.ttft_seconds, plan.stall_seconds, plan.deadline_seconds)
         shortest = round(min(one for one in limits if one is not None) * NANO)
-        self._shortest_ns = min(shortest, self._attempt_ns)
+        self._shortest_ns = min(shortest, self._connections.attempt_ns)
         self._abandoned = False
         self._closed = False
 
@@ -149,15 +134,14 @@ class Reactor:
         now = time.monotonic_ns()
         if now >= self._sweep_ns:
             self._sweep(now)
-        while self._again:
-            self._connect(*self._again.popleft())
+        self._connections.connect_again()
         if self._abandoned:
             self._close()
 
     def _on_missed(self, missed: list[Missed]) -> None:
         """Handle what the reader leaves to us."""
         for fd, events, data, number in missed:
-            connection = self._connections.get(fd)
+            connection = self._connections.of(fd)
             if connection is None:
                 if fd == self._orders.wake:
                     os.eventfd_read(fd)
@@ -182,19 +166,19 @@ class Reactor:
         What begins from now on, or goes on, has at least the shortest of all limits.
         """
         self._look_ns = now + self._shortest_ns
-        for connection in list(self._connections.values()):
+        for connection in self._connections:
             exchange = connection.exchange
             if exchange is None:
                 continue
-            trying = connection.stage is Stage.CONNECTING and connection.others
+            next_ns = self._connections.attempt_ends_ns(connection)
             if why := overdue(self.plan, exchange, now):
                 self._finish(connection, why, now)
-            elif trying and now - connection.attempt_ns >= self._attempt_ns:
-                self._try_next(connection, "no answer")
+            elif next_ns is not None and now >= next_ns:
+                self._connections.try_next(connection, "no answer")
             else:
                 soonest, _ = limit(self.plan, exchange)
-                if trying:
-                    soonest = min(soonest, connection.attempt_ns + self._attempt_ns)
+                if next_ns is not None:
+                    soonest = min(soonest, next_ns)
                 self._look_ns = min(self._look_ns, int(soonest))
 
     def _dispatch(self, order: Order) -> None:
@@ -205,62 +189,21 @@ class Reactor:
             self._rows.report(exchange, (FailureClass.NOT_SENT, ""), None)
             return
         self.in_flight += 1
-        connection = self._idle_connection()
+        connection = self._connections.take_idle()
         if connection:
             exchange.reused = True
             connection.exchange = exchange
             self._send(connection, exchange)
         else:
-            self._connect(exchange, self._addresses)
+            self._connections.connect(exchange)
 
     def _answer(self) -> AnswerParser:
         return AnswerParser(streamed=self.plan.stream, gaps=self._kit.gaps())
 
     # Connections.
 
-    def _idle_connection(self) -> Connection | None:
-        """Return the idle connection used last that is still alive."""
-        while self._idle:
-            connection = self._idle.pop()
-            if connection.alive():
-                return connection
-            self._drop(connection)
-        return None
-
-    def _connect(self, exchange: Exchange[AnswerParser], addresses: tuple[Address, ...]) -> None:
-        now = time.monotonic_ns()
-        address, others = addresses[0], addresses[1:]
-        connection = Connection(address, others, exchange=exchange, attempt_ns=now)
-        self._connections[connection.fd] = connection
-        self._watch(connection, WRITE)
-        code = connection.socket.connect_ex(address)
-        if code not in (0, EINPROGRESS):
-            self._try_next(connection, os.strerror(code))
-
-    def _try_next(self, connection: Connection, why: str) -> None:
-        """Give one address up for the next, or the whole exchange if there is none."""
-        exchange = connection.exchange
-        if exchange and connection.others:
-            connection.exchange = None
-            self._drop(connection)
-            self._again.append((exchange, connection.others))
-        else:
-            self._finish(connection, (FailureClass.CONNECT, why), time.monotonic_ns())
-
-    def _watch(self, connection: Connection, interest: int) -> None:
-        if connection.interest == interest:
-            return
-        if connection.interest:
-            self._epoll.modify(connection.fd, interest)
-        else:
-            self._epoll.register(connection.fd, interest)
-        connection.interest = interest
-
-    def _drop(self, connection: Connection) -> None:
-        self._connections.pop(connection.fd, None)
-        self._reader.detach(connection.fd)
-        self._epoll.unregister(connection.fd)
-        connection.socket.close()
+    def _not_connected(self, connection: Connection, why: str) -> None:
+        self._finish(connection, (FailureClass.CONNECT, why), time.monotonic_ns())
 
     def _on_event(self, connection: Connection, events: int) -> None:
         if connection.stage is Stage.CONNECTING:
@@ -268,13 +211,13 @@ class Reactor:
             return
         if connection.unsent and events & WRITE:
             self._transmit(connection)
-        if events & ~WRITE and connection.fd in self._connections:
+        if events & ~WRITE and self._connections.of(connection.fd):
             self._receive(connection)
 
     def _on_connected(self, connection: Connection) -> None:
         exchange = connection.exchange
         if (code := connection.error()) or exchange is None:
-            self._try_next(connection, os.strerror(code))
+            self._connections.try_next(connection, os.strerror(code))
         elif self._tls is None:
             self._on_open(connection, exchange)
         else:
@@ -305,7 +248,7 @@ class Reactor:
         except OSError as error:
             self._lost(connection, error)
             return
-        self._watch(connection, READ | WRITE if connection.unsent else READ)
+        self._connections.watch(connection, READ | WRITE if connection.unsent else READ)
 
     def _arrived(self, connection: Connection, told: list[tuple[int, int, bytes]]) -> int:
         """Return when bytes of this round arrived."""
@@ -332,7 +275,7 @@ class Reactor:
         if not data:
             self._lost(connection, None)
         elif exchange is None:
-            self._forget(connection)  # it sends what nobody asked for
+            self._connections.forget(connection)  # it sends what nobody asked for
         else:
             answer = exchange.answer
             answer.feed(data, now)
@@ -354,16 +297,12 @@ class Reactor:
         if connection.stage is Stage.SHAKING and session.established and exchange:
             self._on_open(connection, exchange)
 
-    def _forget(self, connection: Connection) -> None:
-        self._idle.remove(connection)
-        self._drop(connection)
-
     def _lost(self, connection: Connection, error: OSError | None) -> None:
         """Handle the end of a connection, by FIN (no error) or by an error such as RST."""
         exchange = connection.exchange
         now = time.monotonic_ns()
         if exchange is None:
-            self._forget(connection)
+            self._connections.forget(connection)
         elif error is None and exchange.answer.closed():
             self._finish(connection, exchange.answer.outcome(), now)
         else:
@@ -377,9 +316,9 @@ class Reactor:
             return
         keep = self.plan.connection == "reuse" and not connection.unsent
         if keep and exchange.answer.reusable:
-            self._idle.append(connection)
+            self._connections.keep(connection)
         else:
-            self._drop(connection)
+            self._connections.drop(connection)
         self.in_flight -= 1
         exchange.answer.let_go()
         self._rows.report(exchange, outcome, now)
@@ -391,12 +330,12 @@ class Reactor:
         for order in self._orders.close():
             unsent = Exchange(order, now, self._answer())
             self._rows.report(unsent, (None, ""), None, censored=True)
-        for connection in list(self._connections.values()):
+        for connection in self._connections:
             exchange, connection.exchange = connection.exchange, None
             if exchange:
                 self.in_flight -= 1
                 self._rows.report(exchange, (None, ""), now, censored=True)
-            self._drop(connection)
+            self._connections.drop(connection)
         self._rows.write()
         self._epoll.close()
         self._closed = True

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from hotfire.errors import HarnessError, ProfileError
 from hotfire.measure.history import Request
-from hotfire.measure.slo import Account, Seconds
+from hotfire.measure.latency import Seconds
+from hotfire.measure.slo import Account
 from hotfire.traffic.workload import secret
 from hotfire.traffic.workload.plan import LoadPlan
 from hotfire.traffic.workload.prompts import Lengths

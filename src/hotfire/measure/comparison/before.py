@@ -1,22 +1,18 @@
-"""Is a stretch of requests shown to be served worse than the baseline? Tests with limits. Pure.
-
-"Worse" is said with a declared chance of a false alarm, shared among the tests of one hold. A test
-that could not have found an effect worth finding says nothing either way; `Before.noise` tells.
-"""
+"""What the baseline was like, and tests of whether a stretch of requests is served worse. Pure."""
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import pairwise
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hotfire.measure.bands import BATCH_REQUESTS, GOODPUT_FACTOR, Bands
-from hotfire.measure.columns import Columns, Seconds
+from hotfire.measure.columns import Columns
+from hotfire.measure.comparison.shift import Figure, Shift, Stretch
 from hotfire.measure.history import Request
+from hotfire.measure.latency import Seconds
 from hotfire.measure.variation import Values, Variation, least_failures, power_of_failures
 from hotfire.profile import Budgets, Measurement
 
@@ -29,77 +25,6 @@ _TELLING_WINDOW_SHARE: Final = 0.5
 # How the chance of a false alarm is shared out: failures over the hold, failures in each of its
 # windows together, and one share for each of three figures over the hold and in the first window.
 _HOLD_FAILURES, _WINDOW_FAILURES, _FIGURE = 0.3, 0.1, 0.1
-CONTROL_FALSE_ALARM: Final = 0.05
-"""Of a control, over a hold: it is cheaper to doubt a failure than to blame the innocent."""
-_PRESSURE_FLOOR: Final = 0.05
-"""Rise of the waiting time that explains nothing."""
-
-
-class Figure(StrEnum):
-    """What is compared."""
-
-    FAILURES = "failures"
-    SLOW = "requests not served well"
-    TTFT = "TTFT"
-    TPOT = "TPOT"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shift:
-    """How one figure of a stretch compares with the baseline: seconds, or shares (0-1)."""
-
-    figure: Figure
-    before: float
-    after: float
-    chance: float
-    """How far chance alone carries it, at the declared chance of a false alarm."""
-    limit: float
-    """What it must exceed to be worse: never below chance, nor below the factor."""
-
-    @property
-    def worse(self) -> bool:
-        """Whether it is shown to be worse."""
-        return self.after > self.limit
-
-    def __str__(self) -> str:
-        if math.isinf(self.after):
-            return f"{self.figure} not told any more, {self.before:.4g} s before"
-        if self.figure in (Figure.TTFT, Figure.TPOT):
-            times, chance, limit = (
-                value / self.before for value in (self.after, self.chance, self.limit)
-            )
-            return (
-                f"{self.figure} {self.after:.4g} s, {times:.2f} times what it was"
-                f" (chance {chance:.2f}, limit {limit:.2f})"
-            )
-        return (
-            f"{self.after:.1%} {self.figure}, {self.before:.1%} before"
-            f" (chance {self.chance:.1%}, limit {self.limit:.1%})"
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stretch:
-    """The requests scheduled between two moments."""
-
-    rows: Columns
-    start_ns: int
-    end_ns: int
-
-    @classmethod
-    def cut(cls, rows: Columns, start_ns: int, end_ns: int) -> Self:
-        """Return what was scheduled between two moments, the second left out."""
-        part = rows.part(rows.place(start_ns), rows.place(end_ns))
-        return cls(rows=part, start_ns=start_ns, end_ns=end_ns)
-
-    @classmethod
-    def whole(cls, rows: Columns) -> Self:
-        """Return all of some requests; the last one stands for the mean gap after it."""
-        if not len(rows):
-            return cls(rows=rows, start_ns=0, end_ns=0)
-        first, last = int(rows.sched_ns[0]), int(rows.sched_ns[-1])
-        gap = (last - first) // max(1, len(rows) - 1)
-        return cls(rows=rows, start_ns=first, end_ns=last + gap)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,75 +222,6 @@ class Before:
                 f"{requests} requests in {own.hold_seconds:g} s show {worth:.0%} failures with less"
                 f" than {own.power:.0%} certainty: raise load.rate_per_second or hold_seconds"
             )
-
-
-class Control(Protocol):
-    """What the fault does not touch and that shares the target's machine: it tells its noise."""
-
-    @property
-    def names(self) -> frozenset[str]:
-        """Servers, as ``served_by`` has them, whose answers are the control's."""
-
-    def moved(self, start_ns: int, end_ns: int) -> list[str]:
-        """Return how it was slower between two moments than before, in words; empty: it was not."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ControlGroup:
-    """Servers beside the target."""
-
-    names: frozenset[str]
-    before: Before
-    rows: Columns
-    """All that they served, in scheduled order."""
-
-    def moved(self, start_ns: int, end_ns: int) -> list[str]:
-        """Return how they were slower between two moments than before the fault."""
-        shifts = self.before.over_hold(Stretch.cut(self.rows, start_ns, end_ns))
-        who = ", ".join(sorted(self.names))
-        return [f"{who}: {shift}" for shift in shifts if shift.worse]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MachinePressure:
-    """How long processes of the target's machine waited for a CPU, as a share of the time (0-1).
-
-    Only where the load runs on that machine. Source: Linux, Documentation/accounting/psi.rst.
-    """
-
-    at_ns: NDArray[np.int64]
-    share: Values
-    """Since the sample before."""
-    before: Variation
-    false_alarm: float
-    names: frozenset[str] = frozenset()
-
-    @classmethod
-    def of(
-        cls, samples: Sequence[tuple[int, float]], *, injected_ns: int, false_alarm: float
-    ) -> Self | None:
-        """Return the pressure of (moment, share) samples; None where too few are of before."""
-        ordered = sorted(samples)
-        at_ns = np.array([at for at, _ in ordered], np.int64)
-        share = np.array([each for _, each in ordered], np.float64)
-        variation = Variation.of(share[at_ns < injected_ns])
-        if variation is None:
-            return None
-        return cls(at_ns=at_ns, share=share, before=variation, false_alarm=false_alarm)
-
-    def moved(self, start_ns: int, end_ns: int) -> list[str]:
-        """Return how much longer they waited between two moments than before the fault."""
-        inside = self.share[(self.at_ns >= start_ns) & (self.at_ns < end_ns)]
-        if not len(inside):
-            return []
-        chance = self.before.chance(len(inside), false_alarm=self.false_alarm)
-        after = float(inside.mean())
-        if after - self.before.mean <= max(chance, _PRESSURE_FLOOR):
-            return []
-        return [
-            f"processes of the machine waited for a CPU {after:.0%} of the time,"
-            f" {self.before.mean:.0%} before (chance {self.before.mean + chance:.0%})"
-        ]
 
 
 def _untold(figure: Figure, variation: Variation, rows: Columns) -> Iterator[Shift]:

@@ -1,0 +1,25 @@
+"""What a run leaves behind: its directory, what stands in it, and how that is written."""
+
+from hotfire.rundir.contents import (
+    BudgetRow,
+    ClusterFacts,
+    Event,
+    NodeFacts,
+    Result,
+    RunInfo,
+)
+from hotfire.rundir.directory import RunDirectory
+from hotfire.rundir.files import dump, file_name, write_whole
+
+__all__ = [
+    "BudgetRow",
+    "ClusterFacts",
+    "Event",
+    "NodeFacts",
+    "Result",
+    "RunDirectory",
+    "RunInfo",
+    "dump",
+    "file_name",
+    "write_whole",
+]
