@@ -6,7 +6,8 @@ from hotfire.experiment.document import Experiment
 from hotfire.experiment.facts import Facts, Record
 from hotfire.experiment.judgement import Judgement, judge
 from hotfire.experiment.record import judge_recorded, judge_run
-from hotfire.experiment.trial import Traffic, Trial
+from hotfire.experiment.traffic import Traffic
+from hotfire.experiment.trial import Trial
 
 __all__ = [
     "Campaign",

@@ -10,7 +10,8 @@ from hotfire.chaos.lease import RunLease
 from hotfire.chaos.plan import World
 from hotfire.experiment.document import Experiment
 from hotfire.experiment.judgement import Judgement
-from hotfire.experiment.trial import Traffic, Trial
+from hotfire.experiment.traffic import Traffic
+from hotfire.experiment.trial import Trial
 from hotfire.rundir import RunDirectory
 
 Observer = Callable[[str, Any], object]

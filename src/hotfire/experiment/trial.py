@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Literal, Protocol, Self
+from typing import Final, Literal, Self
 
 from hotfire.chaos import heal, janitor
 from hotfire.chaos.armed import Armed, tell
@@ -34,6 +34,7 @@ from hotfire.experiment.record import (
     write_facts,
 )
 from hotfire.experiment.signals import ended_by_signals, uninterrupted
+from hotfire.experiment.traffic import Traffic
 from hotfire.measure.history import Request
 from hotfire.measure.recovery import settled
 from hotfire.rundir import RunDirectory
@@ -45,26 +46,6 @@ _NANO: Final = 1e-9
 _POLL_SECONDS: Final = 3.0
 # Beyond recovery and hold: the width of windows, and requests that are slow to end.
 _SLACK_SECONDS: Final = 30.0
-
-
-class Traffic(Protocol):
-    """A load under which faults are fired: one of its own, or part of a longer one."""
-
-    @property
-    def log(self) -> Path:
-        """What the load process said."""
-
-    def wait_started(self) -> None:
-        """Wait until requests are sent."""
-
-    def alive(self) -> bool:
-        """Return whether they still are."""
-
-    def rows(self) -> list[Request]:
-        """Return what has ended so far, numbered from 0."""
-
-    def stop(self) -> object:
-        """Close the record of it."""
 
 
 class Trial:
