@@ -21,26 +21,13 @@ from hotfire.traffic.record.calibration import Calibration
 from hotfire.traffic.record.gates import GateResult
 from hotfire.traffic.witnesses.vllm_bench import Compared
 from reports._figure import figure
+from reports._gates import GATES
 from reports._words import counted, number, plain, seconds
 from reports._words import figure as shown
 
 _PLOT = {"displayModeBar": False, "responsive": True}
-_GATES = {
-    "lag_p99_seconds": "reads late, p99",
-    "lateness_p99_seconds": "sends late, p99",
-    "achieved_ratio": "planned requests sent, at least",
-    "cpu_ratio": "CPU of one core",
-    "gc_pause_max_seconds": "longest garbage collection",
-    "throttled_seconds": "held back by a CPU quota",
-    "steal_ratio": "CPU time given to other machines",
-    "clock_drift_seconds": "epoch clock's drift",
-    "clock_step_seconds": "epoch clock's largest jump",
-    "workers_lost": "workers lost",
-    "held_back_by_client_cap": "requests held back",
-    "rows_accounted_for": "requests accounted for",
-    "rows_recorded": "requests recorded",
-    "ended_by_itself": "ended by itself",
-}
+_WHOLE = "campaign"
+"""The load that went on through all faults of a run; each fault shows its part of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,10 +85,23 @@ class Load:
 
 
 def loads(
-    run: RunDirectory, name: str, events: Sequence[Event], recovered_seconds: float | None
+    run: RunDirectory,
+    name: str,
+    events: Sequence[Event],
+    recovered_seconds: float | None,
+    *,
+    others: Sequence[str] = (),
 ) -> list[Load]:
-    """Return the recorded loads of a requirement; ``recovered_seconds`` is since the clearing."""
-    return [_read(run, path, name, events, recovered_seconds) for path in _histories(run, name)]
+    """Return the loads recorded under a name; ``recovered_seconds`` is since the clearing.
+
+    ``others`` are names of other records that may begin with this one, such as further rounds.
+    """
+    longer = [other for other in others if other.startswith(f"{name}-")]
+    return [
+        _read(run, path, name, events, recovered_seconds)
+        for path in _histories(run, name)
+        if not any(path.stem.startswith(other) for other in longer)
+    ]
 
 
 def other_loads(run: RunDirectory, names: Iterable[str]) -> list[Load]:
@@ -111,7 +111,11 @@ def other_loads(run: RunDirectory, names: Iterable[str]) -> list[Load]:
 
 def _unclaimed(run: RunDirectory, names: Iterable[str]) -> list[Path]:
     claimed = {path.stem for name in names for path in _histories(run, name)}
-    return [path for path in _histories(run, "") if path.stem not in claimed]
+    return [
+        path
+        for path in _histories(run, "")
+        if path.stem not in claimed and not path.stem.startswith(_WHOLE)
+    ]
 
 
 def _histories(run: RunDirectory, name: str) -> list[Path]:
@@ -309,7 +313,7 @@ def _gates(found: object) -> Iterator[Gate]:
         return
     for gate in gates:
         yield Gate(
-            name=_GATES.get(gate.name, gate.name),
+            name=GATES.get(gate.name, gate.name),
             measured=shown(gate.name, gate.measured),
             limit=shown(gate.name, gate.limit),
             holds=gate.holds,

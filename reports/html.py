@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from hotfire.measure import parts
 from hotfire.outcome import Outcome, outcomes
 from hotfire.rundir import BudgetRow, Event, Result, RunDirectory
 from hotfire.shown import shown
@@ -21,7 +22,7 @@ from reports._loads import Load, loads, other_loads, percentiles
 
 SUFFIX = ".html"
 # Told elsewhere on the page.
-_TOLD = {"reason"}
+_TOLD = {"reason", *map(parts.figure_name, parts.PARTS)}
 _VERDICTS = ("failed", "inconclusive", "passed", "not-applicable", "left out")
 _FILES = ("results.jsonl", "load.json", "logs/pytest.log", "timeline.jsonl")
 
@@ -45,6 +46,11 @@ class Section:
     def figures(self) -> dict[str, object]:
         """The figures of the case that decided."""
         return figures(self.outcome.decisive)
+
+    @property
+    def spent(self) -> list[tuple[str, float, str]]:
+        """Where the time to recovery went: name, seconds and meaning of each part."""
+        return parts.told(self.outcome.decisive.figures)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +112,7 @@ def render(run: RunDirectory) -> str:
 
 
 def figures(case: Result) -> dict[str, object]:
-    """Return the figures of a case that its reason does not tell already."""
+    """Return the figures of a case that neither its reason nor a drawing tells already."""
     return {name: value for name, value in case.figures.items() if name not in _TOLD}
 
 
@@ -141,14 +147,9 @@ def _seen(value: object) -> object:
 
 
 def _section(run: RunDirectory, outcome: Outcome, events: Iterable[Event]) -> Section | None:
-    name = outcome.first.id
-    mine = [event for event in events if event.experiment in {name, None}]
-    own = [event for event in mine if event.experiment == name and event.kind == "fault"]
-    watched = [event for event in mine if event.kind == "watch"]
-    recovered = outcome.decisive.figures.get("recovered_from_clearing_seconds")
-    recorded = loads(
-        run, name, [*own, *watched], recovered if isinstance(recovered, float) else None
-    )
+    recorded = [load for case in outcome.cases for load in _loads_of(run, case, outcome, events)]
+    name = record_of(outcome.decisive)
+    own = [event for event in events if event.experiment == name and event.kind == "fault"]
     budgets = tuple(row for case in outcome.cases for row in case.budgets)
     if not (recorded or own or budgets):
         return None
@@ -160,6 +161,30 @@ def _section(run: RunDirectory, outcome: Outcome, events: Iterable[Event]) -> Se
         events=tuple(_relative(own)),
         window_seconds=(fault[1] - fault[0]) * 1e-9 if fault else None,
     )
+
+
+def record_of(case: Result) -> str:
+    """Return the name under which a case recorded its loads and events: a further round has one."""
+    return str(case.figures.get("record") or case.id)
+
+
+def _loads_of(
+    run: RunDirectory, case: Result, outcome: Outcome, events: Iterable[Event]
+) -> list[Load]:
+    """Return the loads of a case; where several cases share a record, those of the first."""
+    names = [record_of(one) for one in outcome.cases]
+    name = record_of(case)
+    if names.index(name) != outcome.cases.index(case):
+        return []
+    own = [
+        event
+        for event in events
+        if (event.experiment == name and event.kind in {"fault", "watch"})
+        or (event.experiment is None and event.kind == "watch")
+    ]
+    recovered = case.figures.get("recovered_from_clearing_seconds")
+    seconds = recovered if isinstance(recovered, float) else None
+    return loads(run, name, own, seconds, others=names)
 
 
 def _relative(events: Sequence[Event]) -> list[tuple[str, Event]]:

@@ -349,3 +349,36 @@ def test_trouble_of_the_run_has_its_own_line_in_every_format(name: str, tmp_path
     assert "nobody answered" in text
     assert "RUN" in text
     assert "teardown of stack" in text
+
+
+def fault_run(folder: Path, *rounds: dict[str, float | str]) -> RunDirectory:
+    """Return a run of one fault, once for each set of figures, under one load."""
+    info = RunInfo.begin(command=("pytest",), target_name="acme", tool_version="0")
+    run = RunDirectory.create(folder / "runs", info)
+    for number, figures in enumerate(rounds, start=1):
+        name = str(figures.get("record", "FLT-POD-001"))
+        one = result("FLT-POD-001", Verdict.PASSED, case=f"test_it[{number}]")
+        run.append_result(one.model_copy(update={"figures": figures}))
+        for load in (name, "campaign"):
+            text = "".join(json.dumps(to_row(row)) + "\n" for row in requests())
+            run.history_path(load).write_text(text)
+    return run
+
+
+def test_page_shows_where_the_time_to_recovery_went(tmp_path: Path) -> None:
+    figures: dict[str, float | str] = {
+        "spent_detection_seconds": 1.5, "spent_loading_seconds": 12.5, "error_ratio": 0.0,
+    }  # fmt: skip
+
+    page = rendered("html", fault_run(tmp_path, figures))
+
+    assert "Where the 14 s from the fault to its recovery went" in page
+    assert "until as many endpoints were ready as before" in page
+    assert "spent detection" not in page
+
+
+def test_page_shows_each_round_once_and_the_common_load_not_at_all(tmp_path: Path) -> None:
+    page = rendered("html", fault_run(tmp_path, {"x": 1.0}, {"record": "FLT-POD-001-r2"}))
+
+    loads = re.findall(r"<h[23]>Load ([^<]+)</h[23]>", page)
+    assert loads == ["FLT-POD-001", "FLT-POD-001-r2"]

@@ -78,3 +78,15 @@ def test_engines_behind_no_service_are_counted_by_their_readiness(
         await_told(run, "ready-endpoints", 2)
 
     assert told(run, "ready-endpoints") == [{"ready": 2}, {"ready": 1}]
+
+
+def test_each_start_of_an_engine_is_told_and_those_that_ran_before_are_not(
+    world: World, platform: Platform, run: RunDirectory
+) -> None:
+    container = platform.pod("engine-1")["status"]["containerStatuses"][0]
+    with watching(world, run):
+        await_told(run, "ready-endpoints", 1)
+        container["containerID"] = "containerd://started-anew"
+        await_told(run, "engine-started", 1)
+
+    assert told(run, "engine-started") == [{"pod": "engine-1"}]

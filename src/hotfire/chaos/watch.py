@@ -1,4 +1,4 @@
-"""Watching while a fault lasts: ready endpoints over time, and harm beyond the plan."""
+"""Watching while a fault lasts: ready endpoints, engines that start, and harm beyond the plan."""
 
 import threading
 from typing import Final, Self
@@ -25,6 +25,7 @@ class Watch:
         self._run = run
         self._plan = plan
         self._ready: int | None = None
+        self._running: set[str] | None = None
         self._told: set[tuple[str, str, int]] = set()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watch", daemon=True)
@@ -42,6 +43,7 @@ class Watch:
             try:
                 pods = engines(self._cluster, self._profile)
                 self._note_ready(pods)
+                self._note_started(pods)
                 self._note_beyond(pods)
             except ClusterError:
                 # A gap in this series is honest; the verdict does not rest on it.
@@ -58,6 +60,15 @@ class Watch:
         if ready != self._ready:
             self._ready = ready
             self._tell("ready-endpoints", {"ready": ready})
+
+    def _note_started(self, pods: list[Pod]) -> None:
+        """Write each engine container that runs and did not when we last looked."""
+        found = [(pod, pod.container(self._profile.engine.container)) for pod in pods]
+        running = {one.container_id: pod for pod, one in found if one and one.state == "running"}
+        if self._running is not None:
+            for container_id in running.keys() - self._running:
+                self._tell("engine-started", {"pod": running[container_id].name})
+        self._running = (self._running or set()) | running.keys()
 
     def _note_beyond(self, pods: list[Pod]) -> None:
         """Write each bystander that was restarted, deleted or replaced: nobody aimed at it.

@@ -7,12 +7,14 @@ from typing import Any
 
 from hotfire.experiment.document import IS_HEALED, TOOK_EFFECT
 from hotfire.experiment.facts import Record
+from hotfire.experiment.spent import spent
 from hotfire.measure.budgets import BudgetResult, judge_budgets
 from hotfire.measure.comparison import (
     Before,
     Figure,
 )
 from hotfire.measure.history import Request
+from hotfire.measure.parts import figure_name
 from hotfire.measure.recovery import Recovery
 from hotfire.measure.slo import summarise
 from hotfire.rundir import Event
@@ -181,6 +183,7 @@ def _figures(record: Record, recovery: Recovery | None) -> Figures:
         **_after_to_before(recovery),
         **_same_as_before(recovery),
         **_ready_endpoints(record),
+        **{figure_name(name): seconds for name, seconds in spent(record, recovery).items()},
     }
 
 
