@@ -72,7 +72,8 @@ def test_target_withstands(
         # Another round, or the first one was cut short.
         experiment = experiment.named(stage.run.path("rounds"), name)
         evidence.record("record", name)
-    judgement = conduct(experiment, stage, load=campaign.part, observer=evidence.record)
+    asks = request.config.getoption("--ask")
+    judgement = conduct(experiment, stage, load=campaign.part, observer=evidence.record, asks=asks)
     campaign.rest(judgement)
     if judgement.stop:
         # A target left broken is never fed the next fault.

@@ -212,6 +212,24 @@ def prove(
 
 
 @app.command()
+def gameday(
+    fault: Annotated[
+        str | None, typer.Argument(metavar="[FAULT]", help="Its id; without one all are listed.")
+    ] = None,
+    *,
+    target: Target = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Fire without asking.")] = False,
+) -> int:
+    """Fire one fault by hand: what it would hit is shown, a key fires it, a key ends it."""
+    from hotfire.cli.gameday import carry_out, list_faults  # noqa: PLC0415 - see above
+
+    if fault is None:
+        list_faults(target)
+        return 0
+    return carry_out(fault, target, yes=yes)
+
+
+@app.command()
 def heal(
     *,
     now: Annotated[

@@ -1,7 +1,9 @@
 """``hotfire certify``: one run from the target file to the reports."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Self
@@ -45,6 +47,8 @@ class CertifyOptions:
     run_dir: Path | None = None
     keep_stack: bool = False
     repeat: int = 1
+    asks: bool = False
+    """Whether each fault waits for somebody's word."""
 
     def words(self) -> list[str]:
         """Return the options as somebody would type them, but where to record."""
@@ -106,8 +110,15 @@ def _stands(result: Result) -> bool:
     )
 
 
-def carry_out(order: CertifyOptions, *, resumed: RunDirectory | None = None) -> int:
+def carry_out(
+    order: CertifyOptions,
+    *,
+    resumed: RunDirectory | None = None,
+    beside: Callable[[RunDirectory, Progress], None] = lambda *_: None,
+) -> int:
     """Run everything asked for, report, and return the exit code of the statement.
+
+    ``beside`` is called again and again while it runs; a KeyboardInterrupt of it ends the run.
 
     Raises:
         ProfileError: the target file, an option or a leftover forbids the run.
@@ -130,7 +141,7 @@ def carry_out(order: CertifyOptions, *, resumed: RunDirectory | None = None) -> 
         child = Child.start(arguments, root=root, log=run.log_path("pytest.log"))
         progress = Progress(run, console)
         lab_logs = LabLogs(run, profile)
-        status = _follow(child, progress, lab_logs)
+        status = _follow(child, progress, lab_logs, partial(beside, run, progress))
     if status in _NEVER_BEGAN:
         raise ProfileError(child.complaint())
     stopped_itself = status == _STOPPED and run.info().conformance is not None
@@ -197,15 +208,19 @@ def _arguments(order: CertifyOptions, target: Path, run: RunDirectory, root: Pat
     options += [word for name in order.only for word in ("--only", name)]
     options += ["--scope", order.scope, "--repeat", str(order.repeat)]
     options += ["--keep-stack"] if order.keep_stack else []
+    options += ["--ask"] if order.asks else []
     return [*folders, *_PYTEST, *options]
 
 
-def _follow(child: Child, progress: Progress, lab_logs: LabLogs) -> int | None:
+def _follow(
+    child: Child, progress: Progress, lab_logs: LabLogs, beside: Callable[[], None]
+) -> int | None:
     """Return pytest's exit status; None when the operator ended the run."""
 
     def look() -> None:
         progress.look()
         lab_logs.look()
+        beside()
 
     try:
         with progress:

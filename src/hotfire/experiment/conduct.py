@@ -1,14 +1,15 @@
 """The life of a fault, from the plan to the verdict: the one algorithm, whoever asks for it."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hotfire.chaos.blast import prove, resolve
+from hotfire.chaos.blast import Proof, prove, resolve
 from hotfire.chaos.lease import RunLease
-from hotfire.chaos.plan import World
+from hotfire.chaos.plan import Plan, World
 from hotfire.experiment.document import Experiment
+from hotfire.experiment.gate import await_go
 from hotfire.experiment.judgement import Judgement
 from hotfire.experiment.traffic import Traffic
 from hotfire.experiment.trial import Trial
@@ -32,11 +33,19 @@ class Stage:
         Raises:
             HarnessError: a condition does not hold; nothing was changed.
         """
-        plan = resolve(self.world, experiment.fault)
+        plan, proofs = self.plan(experiment)
         observer("targets", [str(target) for target in plan.targets])
-        proofs = prove(self.world, experiment.fault, plan)
         observer("blast_radius", [proof.model_dump() for proof in proofs])
         return Trial(experiment, self.world, self.run, plan, lease=self.lease)
+
+    def plan(self, experiment: Experiment) -> tuple[Plan, list[Proof]]:
+        """Return whom a fault would hit now, and why nobody else would be.
+
+        Raises:
+            HarnessError: a condition does not hold; nothing was changed.
+        """
+        plan = resolve(self.world, experiment.fault)
+        return plan, prove(self.world, experiment.fault, plan)
 
 
 def conduct(
@@ -45,6 +54,7 @@ def conduct(
     *,
     load: Callable[[str], AbstractContextManager[Traffic]],
     observer: Observer,
+    asks: bool = False,
 ) -> Judgement:
     """Fire a fault at a target under load, heal it, watch users recover, and judge.
 
@@ -53,12 +63,18 @@ def conduct(
         stage: Where, and under whose Lease.
         load: The rated load by the name of its history; it is entered and left within.
         observer: Hears the plan, the proofs and the figures.
+        asks: Whether somebody must give the word first, by ``gate.give_go``.
 
     Raises:
         HarnessError: it could not be carried through; what was broken is healed.
     """
     # Left in the other order: what was broken is healed before anything else is put in order.
-    with load(experiment.id) as traffic, stage.arm(experiment, observer) as trial:
+    with ExitStack() as held:
+        traffic = held.enter_context(load(experiment.id))
+        if asks:
+            await_go(stage.run, stage.world.profile, experiment, *stage.plan(experiment), traffic)
+        # Planned anew: the platform may have changed while somebody thought.
+        trial = held.enter_context(stage.arm(experiment, observer))
         trial.await_baseline(traffic)
         trial.fire()
         observer("healed", trial.heal().detail)

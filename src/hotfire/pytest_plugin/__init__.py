@@ -76,6 +76,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="replace each fault's steps by nothing: every verdict must then be inconclusive",
     )
     group.addoption(
+        "--ask",
+        action="store_true",
+        help="wait for the word of `hotfire gameday` before each fault",
+    )
+    group.addoption(
         "--repeat",
         type=_rounds,
         default=1,

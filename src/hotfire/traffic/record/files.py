@@ -91,7 +91,7 @@ class Measured(JsonFile):
 
 
 class Spell(JsonFile):
-    """One line of ``<id>.fitness.jsonl``: how fit a process of the load was for a second or so.
+    """One line of ``<id>.fitness``, in JSON: how fit a process of the load was for a second or so.
 
     By these lines a part of a long load is judged by itself: what was wrong an hour before is no
     trouble of a measurement that came after it.
@@ -175,7 +175,7 @@ class Files:
     @property
     def fitness(self) -> Path:
         """Written by the load process while it runs: a ``Spell`` a line."""
-        return self.history.with_suffix(".fitness.jsonl")
+        return self.history.with_suffix(".fitness")
 
     @property
     def ended(self) -> Path:
