@@ -57,22 +57,26 @@ class Page:
 class Reader:
     """A client of one base URL; connections are kept between exchanges, up to ``kept_alive``."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one parameter is one bound, or one part of the way
         self,
         base_url: str,
         *,
         deadline_seconds: float,
         wire_bytes: int = WIRE_BYTES,
         trusted: ssl.SSLContext | None = None,
+        server_name: str = "",
         kept_alive: int = 0,
         transport: Transport | None = None,
     ) -> None:
-        """Name the peer; ``trusted`` vouches for an https one, default: the usual authorities."""
+        """Name the peer; ``trusted`` vouches for an https one, default: the usual authorities.
+
+        Its certificate must bear ``server_name``; empty: the host of the URL.
+        """
         self._base_url = base_url
         self._deadline_seconds, self._wire_bytes = deadline_seconds, wire_bytes
         if trusted is None and base_url.startswith("https:"):
             trusted = httpx.create_ssl_context(trust_env=False)
-        self._transport = transport or _Network(trusted, kept_alive)
+        self._transport = transport or _Network(trusted, server_name, kept_alive)
 
     def __enter__(self) -> Self:
         return self
@@ -220,7 +224,8 @@ _SPENDING: ContextVar[_Spending] = ContextVar("_SPENDING")
 class _Network(httpx.BaseTransport):
     """HTTP/1.1 over sockets that keep to the spending of the exchange at hand."""
 
-    def __init__(self, trusted: ssl.SSLContext | None, kept_alive: int) -> None:
+    def __init__(self, trusted: ssl.SSLContext | None, server_name: str, kept_alive: int) -> None:
+        self._named = {"sni_hostname": server_name} if server_name else {}
         self._pool = httpcore.ConnectionPool(
             ssl_context=trusted,
             max_keepalive_connections=kept_alive,
@@ -238,6 +243,7 @@ class _Network(httpx.BaseTransport):
                 ),
                 headers=request.headers.raw,
                 content=request.stream,
+                extensions=self._named,
             )
         )
         return httpx.Response(answer.status, headers=answer.headers, stream=_Body(answer.stream))

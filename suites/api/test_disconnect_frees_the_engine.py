@@ -65,9 +65,8 @@ def use(engine_metrics: EngineMetrics) -> Callable[[], Use]:
 @pytest.fixture
 def leaving(profile: TargetProfile, endpoint: Endpoint) -> Iterator[Endpoint]:
     """A client that closes its connection after a while, whatever has come by then."""
-    with Endpoint(
-        endpoint.base_url, profile.engine.model, deadline_seconds=LEAVE_SECONDS
-    ) as client:
+    del endpoint  # it holds the lease until the end of the case
+    with Endpoint.of(profile, deadline_seconds=LEAVE_SECONDS) as client:
         yield client
 
 

@@ -1,6 +1,7 @@
 """The only door to Kubernetes; nothing else here imports its client."""
 
 from hotfire.cluster.client import OWNER_LABEL, RUN_LABEL, Cluster, Document, Recorder
+from hotfire.cluster.credentials import lend_secrets
 from hotfire.cluster.estate import Estate, Made, refuse_foreign_system
 from hotfire.cluster.execution import ExecResult
 from hotfire.cluster.node_selection import keys_that_select, selects_node, untolerated
@@ -41,6 +42,7 @@ __all__ = [
     "Taint",
     "keys_that_select",
     "labels_in_rules",
+    "lend_secrets",
     "pinned",
     "quantity",
     "refuse_foreign_system",
