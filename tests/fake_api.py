@@ -31,13 +31,14 @@ KINDS = {
         "Node": False,
         "ServiceAccount": True,
         "Event": True,
+        "ResourceQuota": True,
     },
-    "apps/v1": {"DaemonSet": True, "Deployment": True},
+    "apps/v1": {"DaemonSet": True, "Deployment": True, "ReplicaSet": True, "StatefulSet": True},
     "batch/v1": {"Job": True},
     "policy/v1": {"PodDisruptionBudget": True},
     "coordination.k8s.io/v1": {"Lease": True},
     "discovery.k8s.io/v1": {"EndpointSlice": True},
-    "gateway.networking.k8s.io/v1": {"HTTPRoute": True},
+    "gateway.networking.k8s.io/v1": {"Gateway": True, "HTTPRoute": True},
     "inference.networking.k8s.io/v1": {"InferencePool": True},
 }
 
@@ -151,6 +152,10 @@ class _Handler(BaseHTTPRequestHandler):
         ]
         chosen = [one for one in items if _selected(one, self._query("labelSelector"))]
         metadata = {"resourceVersion": str(self.api.told[-1][0])}
+        begin, most = int(self._query("continue") or 0), int(self._query("limit") or len(chosen))
+        if begin + most < len(chosen):
+            metadata["continue"] = str(begin + most)
+        chosen = chosen[begin : begin + most]
         found = {"kind": "List", "apiVersion": version, "metadata": metadata, "items": chosen}
         self._reply(HTTPStatus.OK, found)
 

@@ -94,6 +94,30 @@ def _keep_traceback(error: BaseException) -> str:
 
 
 @app.command()
+def init(
+    *,
+    context: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Context of the kubeconfig.")
+    ] = None,
+    namespace: Annotated[
+        str | None, typer.Option(help="Where the engines are; default: wherever they are.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Default: standard output.")
+    ] = None,
+    kubeconfig: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Default: kubectl's own search.")
+    ] = None,
+) -> int:
+    """Look around in a cluster and write a target file of what is found there."""
+    from hotfire.cli.init import init as look  # noqa: PLC0415 - see the module's docstring
+    from hotfire.discovery.target_file import Origin  # noqa: PLC0415
+
+    place = str(kubeconfig.resolve()) if kubeconfig else None
+    return look(Origin(context=context, kubeconfig=place, namespace=namespace), output)
+
+
+@app.command()
 def certify(
     *,
     target: Target = None,
