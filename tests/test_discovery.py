@@ -82,6 +82,16 @@ def test_an_empty_cluster_gets_the_reference_stack(tmp_path: Path) -> None:
     assert "# guessed: " in line_of(text, "model")
 
 
+def test_without_an_engine_a_gateway_with_an_address_is_a_guess(tmp_path: Path) -> None:
+    api = FakeApi()
+    route(api)
+
+    profile, text = written(api, tmp_path)
+
+    assert profile.gateway.url == "https://10.1.2.3:8443"
+    assert "# guessed: status.addresses of Gateway edge/public" in line_of(text, "url")
+
+
 def test_of_two_candidates_one_is_taken_and_the_other_told(tmp_path: Path) -> None:
     api = foreign_cluster()
     workload(api, "mistral", replicas=1)

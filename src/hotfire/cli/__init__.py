@@ -118,6 +118,26 @@ def init(
 
 
 @app.command()
+def doctor(
+    *,
+    target: Target = None,
+    rbac: Annotated[
+        bool, typer.Option("--rbac", help="Print the Roles that a run needs, for kubectl apply.")
+    ] = False,
+    scope: Annotated[
+        Literal["core", "full"], typer.Option(help="Which requirements it is about.")
+    ] = "core",
+) -> int:
+    """Say what a target lacks, for which requirements and faults, and how to get it.
+
+    Exit codes: 0 nothing is missing, 2 something is, 254 bad arguments or target file.
+    """
+    from hotfire.cli.doctor import doctor as examine  # noqa: PLC0415 - see the module's docstring
+
+    return examine(target, rbac=rbac, scope=scope)
+
+
+@app.command()
 def certify(
     *,
     target: Target = None,

@@ -8,7 +8,7 @@ from hotfire.cluster import Cluster
 from hotfire.discovery.eyes import Eyes
 from hotfire.discovery.hardware import Hardware
 from hotfire.discovery.parts import Parts
-from hotfire.discovery.routes import Ways, ways_to
+from hotfire.discovery.routes import Ways, idle_doors, ways_to
 from hotfire.discovery.said import Said, guess
 from hotfire.discovery.workloads import Workload, candidates, holding
 
@@ -49,7 +49,7 @@ def look_around(cluster: Cluster, namespace: str | None) -> Found:
         holders=tuple(holders),
         engine=engine,
         models=models_of(eyes, engine) if engine else guess((), "no engine was found"),
-        ways=ways_to(eyes, engine) if engine else Ways(),
+        ways=ways_to(eyes, engine) if engine else Ways(doors=tuple(idle_doors(eyes))),
         hardware=Hardware.seen(eyes),
         parts=Parts.seen(eyes),
         quotas=quotas,

@@ -1,7 +1,7 @@
 """How clients get to an engine: Services, InferencePools, HTTPRoutes, Gateways, addresses."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from hotfire.cluster import Document, selects
@@ -75,6 +75,13 @@ def ways_to(eyes: Eyes, workload: Workload) -> Ways:
     )
 
 
+def idle_doors(eyes: Eyes) -> Iterator[Door]:
+    """Yield the URLs of Gateways to which no engine's route leads, so far."""
+    for gateway in eyes.each("Gateway", api_version=GATEWAY_API):
+        for door in _doors(gateway, None, {}):
+            yield replace(door, guessed=True)
+
+
 def _takes(service: Document, labels: Mapping[str, str]) -> bool:
     selector = (service.get("spec") or {}).get("selector")
     return bool(selector) and selects({"matchLabels": selector}, labels)
@@ -112,14 +119,15 @@ def _gateways(eyes: Eyes, route: Document) -> Iterator[Document]:
                 yield found
 
 
-def _doors(gateway: Document, route: Document, rule: Mapping[str, Any]) -> Iterator[Door]:
+def _doors(gateway: Document, route: Document | None, rule: Mapping[str, Any]) -> Iterator[Door]:
     """Yield the URL of each listener that speaks HTTP, on the first address."""
     spec, status = gateway.get("spec") or {}, gateway.get("status") or {}
     address = next((str(one["value"]) for one in status.get("addresses") or ()), None)
     if address is None:
         return
     path, path_where = _base_path(rule)
-    hosts = list((route.get("spec") or {}).get("hostnames") or ())
+    by = f"HTTPRoute {_place(route)}" if route else "no route of an engine"
+    hosts = list(((route or {}).get("spec") or {}).get("hostnames") or ())
     for listener in spec.get("listeners") or ():
         scheme = str(listener["protocol"]).lower()
         if scheme in _PORTS:
@@ -127,10 +135,10 @@ def _doors(gateway: Document, route: Document, rule: Mapping[str, Any]) -> Itera
             yield Door(
                 url=_url(scheme, address, listener["port"]),
                 where=f"status.addresses of Gateway {_place(gateway)}, listener"
-                f" {listener['name']}; HTTPRoute {_place(route)} leads there",
+                f" {listener['name']}; {by} leads there",
                 class_name=str(spec.get("gatewayClassName") or ""),
                 base_path=path,
-                path_where=f"path of HTTPRoute {_place(route)}{path_where}",
+                path_where=f"path of {by}{path_where}",
                 host="" if host.startswith("*") else host,
                 weights=tuple(one.get("weight", 1) for one in rule.get("backendRefs") or ()),
             )

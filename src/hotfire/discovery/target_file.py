@@ -118,7 +118,9 @@ def _engine(found: Found) -> Iterator[str]:
     container = engine.container
     if container.kind in _KINDS:
         yield _line("kind", Said(container.kind, f"image and command of {container.name}"))
-    elif container.kind:
+    elif container.kind is None:
+        yield _line("kind", guess("vllm", f"nothing of {container.name} names its engine"))
+    else:
         yield f"# kind: {container.kind}, which hotfire does not know yet; vllm's names are used"
     yield _line("selector", engine.selector)
     yield _line("container", Said(container.name, f"it holds {engine.held} in each pod"))
