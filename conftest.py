@@ -8,6 +8,7 @@ pytest_plugins = [
     "fixtures.scratch",
     "fixtures.accelerators",
     "fixtures.own_backends",
+    "fixtures.dialects",
     "fixtures.engine_metrics",
     "fixtures.known_streams",
     "fixtures.route_weights",

@@ -340,7 +340,8 @@ def test_metrics_behind_another_port_are_found() -> None:
 
     (line,) = [one for one in found if one.about == "metrics"]
     assert line.mark is Mark.LACKING
-    assert line.seen.endswith("port 8080 of llama-abc-0 has no metrics page, port 9090 has")
+    assert line.seen.endswith("has no metrics page at /metrics, port 9090 has")
+    assert line.remedy == "set engine.metrics_port to 9090"
 
 
 def test_the_flag_that_turns_metrics_on_is_named() -> None:

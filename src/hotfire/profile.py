@@ -45,8 +45,12 @@ class Accelerator(Section):
 class Engine(Section):
     """The inference engine whose pods serve the model."""
 
-    kind: Literal["vllm"] = "vllm"
-    """Which engine's metric names and probe paths apply."""
+    kind: Literal[
+        "vllm", "sglang", "tensorrt-llm", "tgi", "llama-cpp", "lmdeploy", "dynamo", "ray-serve",
+        "generic",
+    ] = "vllm"  # fmt: skip
+    """Which engine's metric names and probe paths apply; generic: any other, of whose metrics
+    nothing is known."""
     model: str = Field(min_length=1)
     """Name under which the model is served."""
     aliases: list[str] = []
@@ -59,6 +63,10 @@ class Engine(Section):
     """Container of the pod that holds the engine; that of the reference stack."""
     port: int = Field(default=8000, gt=0, lt=65536)
     """Port of the engine's HTTP server; vLLM's default."""
+    metrics_port: int | None = Field(default=None, gt=0, lt=65536)
+    """Port of its metrics page; default: what its kind uses, mostly ``port``."""
+    metrics_path: str | None = Field(default=None, pattern="^/[!-~]*$")
+    """Path of its metrics page; default: what its kind uses."""
     context_tokens: int | None = Field(default=None, gt=0)
     """Most tokens of prompt and answer together, as declared; None: what the engine itself tells
     (``max_model_len`` among its models)."""

@@ -5,12 +5,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hotfire.cluster import Cluster
+from hotfire.discovery.containers import ENGINES
 from hotfire.discovery.eyes import Eyes
 from hotfire.discovery.hardware import Hardware
 from hotfire.discovery.parts import Parts
 from hotfire.discovery.routes import Ways, idle_doors, ways_to
 from hotfire.discovery.said import Said, guess
 from hotfire.discovery.workloads import Workload, candidates, holding
+from hotfire.engines.dialect import dialect_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +21,8 @@ class Found:
 
     holders: tuple[Workload, ...]
     engine: Workload | None
+    kind: Said[str]
+    """Of engine, as ``hotfire.engines`` names it."""
     models: Said[tuple[str, ...]]
     """Names under which the engine serves its model; the first is the name, others are aliases."""
     ways: Ways
@@ -48,6 +52,7 @@ def look_around(cluster: Cluster, namespace: str | None) -> Found:
     return Found(
         holders=tuple(holders),
         engine=engine,
+        kind=kind_of(eyes, engine) if engine else guess("vllm", "no engine was found"),
         models=models_of(eyes, engine) if engine else guess((), "no engine was found"),
         ways=ways_to(eyes, engine) if engine else Ways(doors=tuple(idle_doors(eyes))),
         hardware=Hardware.seen(eyes),
@@ -55,6 +60,21 @@ def look_around(cluster: Cluster, namespace: str | None) -> Found:
         quotas=quotas,
         unseen=eyes.unseen,
     )
+
+
+def kind_of(eyes: Eyes, engine: Workload) -> Said[str]:
+    """Return the kind of the engine: as its container says, else as its metrics page does."""
+    container = engine.container
+    if container.kind:
+        return Said(container.kind, f"image and command of {container.name}")
+    pod = next((pod for pod in engine.pods if pod.ready), None)
+    if pod is not None and container.port is not None:
+        page = eyes.page_of(engine.namespace, pod.name, container.port, "/metrics") or ""
+        for kind in ENGINES:
+            running = dialect_of(kind).running
+            if running and running.name in page:
+                return Said(kind, f"{running.name} on /metrics of pod {pod.name}")
+    return guess("generic", f"nothing of {container.name} names its engine")
 
 
 def models_of(eyes: Eyes, engine: Workload) -> Said[tuple[str, ...]]:

@@ -9,9 +9,8 @@ from hotfire.discovery.found import Found
 from hotfire.discovery.parts import in_words
 from hotfire.discovery.routes import Door
 from hotfire.discovery.said import Said, guess
-from hotfire.profile import Engine, Role
+from hotfire.profile import Role
 
-_KINDS: Final = get_args(Engine.model_fields["kind"].annotation)
 _WIDTH: Final = 34
 _OTHER_REFERENCES: Final = "${file:/PATH}, ${secret:NAMESPACE/NAME/KEY}"
 _BUDGETS: Final = "mlperf-llama3.1-8b"
@@ -116,12 +115,7 @@ def _engine(found: Found) -> Iterator[str]:
     if (engine := found.engine) is None:
         return
     container = engine.container
-    if container.kind in _KINDS:
-        yield _line("kind", Said(container.kind, f"image and command of {container.name}"))
-    elif container.kind is None:
-        yield _line("kind", guess("vllm", f"nothing of {container.name} names its engine"))
-    else:
-        yield f"# kind: {container.kind}, which hotfire does not know yet; vllm's names are used"
+    yield _line("kind", found.kind)
     yield _line("selector", engine.selector)
     yield _line("container", Said(container.name, f"it holds {engine.held} in each pod"))
     if container.port:

@@ -1,22 +1,17 @@
 """Whether the engines are those that the target file means, enough of them, and heard."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
 from hotfire.discovery.workloads import Workload, candidates
 from hotfire.doctor.finding import Finding, Mark, fine
 from hotfire.doctor.site import Site
+from hotfire.engines.dialect import dialect_of
+from hotfire.metrics import begins_as_one
 
 _ABOUT: Final = "engine"
 _METRICS: Final = "metrics"
-_BEGINNINGS: Final = ("# HELP", "# TYPE")
 _OTHER_PORTS: Final = (8000, 8080, 8081, 8002, 9000, 9090)
-_FLAGS: Final[Mapping[str, str]] = {
-    "sglang": "start it with --enable-metrics",
-    "llama-cpp": "start it with --metrics",
-    "tensorrt-llm": "set return_perf_metrics: true; its page is /prometheus/metrics",
-}
-"""What turns the page on, by engine; the others have it on."""
 
 
 def engines(site: Site) -> Iterator[Finding]:
@@ -89,23 +84,28 @@ def _metrics(site: Site, engine: Workload) -> Iterator[Finding]:
     pod = next((one for one in engine.pods if one.ready), None)
     if pod is None:
         return
-    port, ids = site.profile.engine.port, site.using("engine_metrics")
+    own, ids = site.profile.engine, site.using("spoken")
+    dialect = dialect_of(own.kind)
+    port = own.metrics_port or dialect.metrics_port or own.port
+    path = own.metrics_path or dialect.metrics_path
 
-    def page(at: int, path: str = "/metrics") -> bool:
+    def page(at: int) -> bool:
         text = site.eyes.page_of(engine.namespace, pod.name, at, path)
-        return text is not None and text.lstrip().startswith(_BEGINNINGS)
+        return text is not None and begins_as_one(text)
 
     if page(port):
-        yield fine(_METRICS, f"/metrics of port {port} begins with # HELP")
+        yield fine(_METRICS, f"{path} of port {port} begins with # HELP")
         return
     others = dict.fromkeys((*engine.container.ports.values(), *_OTHER_PORTS))
     found = next((one for one in others if one != port and page(one)), None)
-    flag = _FLAGS.get(engine.container.kind or "", "serve them there, beside the API")
+    flag = dialect_of(engine.container.kind or own.kind).metrics_flag
     yield Finding(
         mark=Mark.LACKING,
         about=_METRICS,
-        seen=f"port {port} of {pod.name} has no metrics page"
+        seen=f"port {port} of {pod.name} has no metrics page at {path}"
         + (f", port {found} has" if found else ""),
-        remedy=f"set engine.port to {found} if the API is there, too" if found else flag,
+        remedy=f"set engine.metrics_port to {found}"
+        if found
+        else flag or "set engine.kind, metrics_port and metrics_path to its own",
         ids=ids,
     )
