@@ -16,25 +16,23 @@ def context(
     Raises:
         ProfileError: a file is missing or holds something else; the message names the field.
     """
+    files = {"ca_file": ca_file, "client_certificate": client_certificate, "client_key": client_key}
+    for field, path in files.items():
+        if path and not os.access(path, os.R_OK):
+            raise ProfileError(f"{field}: {path} cannot be read; name a PEM file that can")
     try:
         settings = ssl.create_default_context(cafile=ca_file or None)
-    except OSError as error:
-        raise _unusable("ca_file", ca_file, "certificates of authorities", error) from error
+    except ssl.SSLError as error:
+        raise _unusable("ca_file", ca_file, "certificates of authorities") from error
     if client_certificate:
         try:
             # Without a password, which the library would ask the terminal for.
             settings.load_cert_chain(client_certificate, client_key or None, password="")
-        except OSError as error:
-            raise _unusable(
-                "client_key" if client_key and not os.access(client_key, os.R_OK)
-                else "client_certificate",
-                client_key or client_certificate,
-                "a certificate and its key, without a password",
-                error,
-            ) from error  # fmt: skip
+        except ssl.SSLError as error:
+            pair = "a certificate and its key, without a password"
+            raise _unusable("client_certificate", client_certificate, pair) from error
     return settings
 
 
-def _unusable(field: str, path: str, wanted: str, error: OSError) -> ProfileError:
-    why = error.strerror if not isinstance(error, ssl.SSLError) else f"it holds no {wanted}"
-    return ProfileError(f"{field}: {path} cannot be used: {why}; name a PEM file with {wanted}")
+def _unusable(field: str, path: str, wanted: str) -> ProfileError:
+    return ProfileError(f"{field}: {path} holds no {wanted}; name a PEM file that does")
