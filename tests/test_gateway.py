@@ -16,6 +16,8 @@ import yaml
 from hotfire import Endpoint, cli
 from hotfire.access import Access
 from hotfire.cluster import lend_secrets
+from hotfire.doctor.finding import Mark
+from hotfire.doctor.gateway import answers
 from hotfire.errors import ProfileError
 from hotfire.gateway import Gateway
 from hotfire.lab.machine.pki import Authority
@@ -199,6 +201,24 @@ def test_without_one_of_them_nobody_answers(
     assert why in str(reply.error)
 
 
+@pytest.mark.parametrize(
+    ("changes", "remedy"),
+    [
+        ({"ca_file": None}, "set gateway.ca_file to its authority's PEM"),
+        ({"server_name": "other.example.org"}, "set gateway.server_name"),
+        ({"client_certificate": None, "client_key": None}, "set gateway.client_certificate"),
+        ({"bearer_token": None}, "set gateway.bearer_token"),
+    ],
+)
+def test_the_doctor_names_what_is_missing(
+    changes: dict[str, object], remedy: str, target: Path
+) -> None:
+    found = answers(changed(target, **changes))
+
+    assert found.mark is Mark.IMPOSSIBLE
+    assert remedy in found.remedy
+
+
 @pytest.mark.parametrize("client", ["reactor", "geventhttpclient"])
 def test_a_load_is_let_in_and_the_key_is_nowhere_in_its_run(
     client: str, target: Path, seen: Seen, tmp_path: Path, capfd: pytest.CaptureFixture[str]
@@ -227,6 +247,7 @@ def test_a_load_is_let_in_and_the_key_is_nowhere_in_its_run(
         ({"bearer_token": "${file:/no/such}"}, "gateway: ${file:/no/such} cannot be read"),
         ({"bearer_token": KEY}, "gateway.bearer_token: the secret itself has no place here"),
         ({"headers": {"X-Api-Key": KEY}}, "gateway.headers: the value of X-Api-Key would be"),
+        ({"headers": {"Authorization": "hunter2"}}, "the value of Authorization would be a secret"),
         ({"ca_file": "none.pem"}, "ca_file: "),
         ({"ca_file": "client.key"}, "holds no certificates of authorities"),
         ({"client_key": "none.key"}, "client_key: "),
