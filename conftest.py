@@ -9,6 +9,7 @@ pytest_plugins = [
     "fixtures.scratch",
     "fixtures.accelerators",
     "fixtures.own_backends",
+    "fixtures.dialects",
     "fixtures.engine_metrics",
     "fixtures.known_streams",
     "fixtures.route_weights",

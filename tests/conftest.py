@@ -15,7 +15,15 @@ settings.load_profile("patient")
 # other, when nothing else of ours does.
 ALONE = {
     *("agent", "test_arrival_times", "test_calibrate", "test_cli_load", "test_closed_loop"),
-    *("test_distributed", "test_fleet", "test_gates_trip", "test_hidden", "test_live", "test_load"),
+    *(
+        "test_distributed",
+        "test_fleet",
+        "test_gates_trip",
+        "test_gateway",
+        "test_hidden",
+        "test_live",
+        "test_load",
+    ),
     *("test_load_view", "test_long_load", "test_locustfile", "test_placebo", "test_pump"),
     *(
         "test_reactor",

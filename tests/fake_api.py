@@ -31,13 +31,15 @@ KINDS = {
         "Node": False,
         "ServiceAccount": True,
         "Event": True,
+        "ResourceQuota": True,
     },
-    "apps/v1": {"DaemonSet": True, "Deployment": True},
+    "apps/v1": {"DaemonSet": True, "Deployment": True, "ReplicaSet": True, "StatefulSet": True},
     "batch/v1": {"Job": True},
+    "authorization.k8s.io/v1": {"SelfSubjectAccessReview": False},
     "policy/v1": {"PodDisruptionBudget": True},
     "coordination.k8s.io/v1": {"Lease": True},
     "discovery.k8s.io/v1": {"EndpointSlice": True},
-    "gateway.networking.k8s.io/v1": {"HTTPRoute": True},
+    "gateway.networking.k8s.io/v1": {"Gateway": True, "HTTPRoute": True},
     "inference.networking.k8s.io/v1": {"InferencePool": True},
 }
 
@@ -60,6 +62,10 @@ class FakeApi:
         """Each state of each object with its resource version, as a watch tells it."""
         self.says: dict[str, str] = {}
         """What such a refusal says, by the same words."""
+        self.forbidden: set[tuple[str, str]] = set()
+        """Verbs and resources (``pods/exec``) that a review says no to."""
+        self.pages: dict[tuple[str, str, str], str] = {}
+        """What pods serve, by name, port and path."""
         self.requests: list[str] = []
         self.lock = threading.RLock()
         """Held while a request is carried out, as etcd writes one object after the other."""
@@ -134,6 +140,9 @@ class _Handler(BaseHTTPRequestHandler):
         if (found := _discovery(path)) is not None:
             self._reply(HTTPStatus.OK, found)
             return
+        if "/proxy/" in path:
+            self._proxied(path)
+            return
         version, plural, namespace, name = _split(path)
         if self._refused("GET", plural):
             return
@@ -151,6 +160,10 @@ class _Handler(BaseHTTPRequestHandler):
         ]
         chosen = [one for one in items if _selected(one, self._query("labelSelector"))]
         metadata = {"resourceVersion": str(self.api.told[-1][0])}
+        begin, most = int(self._query("continue") or 0), int(self._query("limit") or len(chosen))
+        if begin + most < len(chosen):
+            metadata["continue"] = str(begin + most)
+        chosen = chosen[begin : begin + most]
         found = {"kind": "List", "apiVersion": version, "metadata": metadata, "items": chosen}
         self._reply(HTTPStatus.OK, found)
 
@@ -162,6 +175,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._evict((version, plural, namespace, name), body)
             return
         if self._refused("POST", plural):
+            return
+        if plural.endswith("accessreviews"):
+            self._review(body)
             return
         with self.api.lock:
             if (version, plural, namespace, body["metadata"]["name"]) in self.api.objects:
@@ -206,6 +222,26 @@ class _Handler(BaseHTTPRequestHandler):
                 self._reply(HTTPStatus.OK, new)
             else:
                 self._store(new, version, namespace)
+
+    def _review(self, body: Document) -> None:
+        asked = body["spec"]["resourceAttributes"]
+        resource = "/".join(filter(None, (asked["resource"], asked["subresource"])))
+        allowed = (asked["verb"], resource) not in self.api.forbidden
+        self._reply(HTTPStatus.CREATED, {**body, "status": {"allowed": allowed}})
+
+    def _proxied(self, path: str) -> None:
+        """Answer with a page of a pod, at /api/v1/namespaces/NS/pods/NAME:PORT/proxy/..."""
+        place, _, page = path.partition("/proxy/")
+        name, _, port = place.rpartition("/")[2].partition(":")
+        text = self.api.pages.get((name, port, f"/{page}"))
+        if text is None:
+            self._missing()
+            return
+        data = text.encode()
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
 
     def _evict(self, key: tuple[str, str, str, str], body: Document) -> None:
         options = body["deleteOptions"]

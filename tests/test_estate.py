@@ -9,7 +9,8 @@ from fixtures.deployment import deploy
 from hotfire.cluster import OWNER_LABEL, RUN_LABEL, Cluster, Estate
 from hotfire.cluster.estate import MADE_LABEL
 from hotfire.errors import HarnessError, ProfileError
-from hotfire.profile import Budgets, Engine, Gateway, TargetProfile
+from hotfire.gateway import Gateway
+from hotfire.profile import Budgets, Engine, TargetProfile
 from tests.fake_api import Document, FakeApi, connect, serving
 
 SYSTEM = "hotfire-system"

@@ -11,7 +11,10 @@ import hotfire
 from hotfire.lab.shape.checkout import project_root
 
 _TOP = " ".join(f"hotfire.{name}" for name in hotfire.__all__)
-_PURE = "hotfire.answer hotfire.measure hotfire.idle_times hotfire.metrics hotfire.errors"
+_PURE = (
+    "hotfire.answer hotfire.measure hotfire.idle_times hotfire.metrics hotfire.errors "
+    "hotfire.engines"
+)
 _RUN = "hotfire.outcome hotfire.profile hotfire.requirement hotfire.rundir hotfire.verdict"
 _FIXTURES = (
     "fixtures hotfire.chaos.agent_answers hotfire.chaos.agent_client hotfire.chaos.fabric "

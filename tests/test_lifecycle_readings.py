@@ -22,8 +22,8 @@ from suites.security.test_credentials_live_in_secrets import Text, credential
 
 NEEDS = Needs(propagation_seconds=2.0, stream_seconds=30.0)
 SOUND = Settings(prestop_seconds=5.0, shutdown_timeout_seconds=40.0, grace_seconds=60.0)
-IDLE = dict.fromkeys(GAUGES, 0.0)
-NAMES = {name: name for name in GAUGES}
+NAMES = {what: f"vllm:{what}" for what in GAUGES}
+IDLE = dict.fromkeys(NAMES.values(), 0.0)
 
 
 def test_sound_shutdown_has_no_problem_and_each_shortened_copy_has_one() -> None:
@@ -106,9 +106,9 @@ def page(text: str, content_type: str = "text/plain; version=0.0.4") -> Page:
 
 
 def test_page_with_each_gauge_conforms() -> None:
-    text = "".join(f"# TYPE {name} gauge\n{name}{{engine='0'}} 0\n" for name in GAUGES)
+    text = "".join(f"# TYPE {name} gauge\n{name}{{engine='0'}} 0\n" for name in NAMES.values())
 
-    assert not nonconformity(page(text.replace("'", '"')), GAUGES)
+    assert not nonconformity(page(text.replace("'", '"')), list(NAMES.values()))
 
 
 @pytest.mark.parametrize(
@@ -116,17 +116,17 @@ def test_page_with_each_gauge_conforms() -> None:
     [
         (page("[]", "application/json"), "serves application/json"),
         (page('[{"iter": 1}]'), "no page of metrics"),
-        (page("# TYPE up gauge\nup 1\n"), f"has no {RUNNING}"),
-        (page(f"# TYPE {RUNNING} counter\n{RUNNING} 1\n"), "is no gauge"),
+        (page("# TYPE up gauge\nup 1\n"), f"has no {NAMES[RUNNING]}"),
+        (page(f"# TYPE {NAMES[RUNNING]} counter\n{NAMES[RUNNING]} 1\n"), "is no gauge"),
     ],
 )
 def test_page_that_tells_a_scraper_nothing_does_not_conform(told: Page, problem: str) -> None:
-    assert problem in nonconformity(told, GAUGES)
+    assert problem in nonconformity(told, list(NAMES.values()))
 
 
 def watched(waiting: float, running: float = 32.0) -> dict[str, list[Any]]:
-    one = dict.fromkeys(GAUGES, 0.5) | {WAITING: 0.0}
-    many = IDLE | {RUNNING: running, WAITING: waiting, "open": 40}
+    one = dict.fromkeys(NAMES.values(), 0.5) | {NAMES[WAITING]: 0.0}
+    many = IDLE | {NAMES[RUNNING]: running, NAMES[WAITING]: waiting, "open": 40}
     return {"idle": [IDLE], "one": [one] * 9, "many": [many] * 9, "after": [IDLE, IDLE]}
 
 
@@ -135,7 +135,7 @@ def test_gauges_that_move_stand_nowhere_still() -> None:
 
 
 def test_waiting_gauge_at_zero_under_pressure_stands_still() -> None:
-    assert f"{WAITING} stays at 0" in standstill(watched(0.0), NAMES, 40)
+    assert f"{NAMES[WAITING]} stays at 0" in standstill(watched(0.0), NAMES, 40)
 
 
 def test_nobody_waiting_where_all_run_proves_nothing() -> None:
@@ -144,7 +144,7 @@ def test_nobody_waiting_where_all_run_proves_nothing() -> None:
 
 
 def test_gauge_that_does_not_come_back_is_told() -> None:
-    found = watched(8.0) | {"after": [IDLE, IDLE | {RUNNING: 1.0}]}
+    found = watched(8.0) | {"after": [IDLE, IDLE | {NAMES[RUNNING]: 1.0}]}
 
     assert "after the last answer" in standstill(found, NAMES, 40)
 

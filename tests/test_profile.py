@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from hotfire import yaml_text
 from hotfire.errors import ProfileError
-from hotfire.profile import PRESETS, Section, TargetProfile
+from hotfire.profile import PRESETS, TargetProfile
 
 MINIMAL = """\
 name: acme
@@ -146,7 +146,7 @@ def test_missing_file_is_one_clear_line(tmp_path: Path) -> None:
 def sections(section: type[BaseModel]) -> Iterator[type[BaseModel]]:
     yield section
     for field in section.model_fields.values():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from sections(field.annotation)
 
 

@@ -11,9 +11,10 @@ import pytest
 from hotfire import cli
 from hotfire.errors import ProfileError
 from hotfire.measure.history import Request
+from hotfire.reference import resolved
 from hotfire.traffic.record.files import Ended
 from hotfire.traffic.workload.plan import LoadPlan
-from hotfire.traffic.workload.secret import Secrets, resolved
+from hotfire.traffic.workload.secret import Secrets
 
 SECRET = "sk-0123456789-abcdefghij"
 BEARER = "Bearer ${env:TEST_API_KEY}"

@@ -78,7 +78,7 @@ def test_what_we_have_no_figure_of_is_not_comparable_and_makes_no_doubt() -> Non
         ("stream", {"stream": False}),
         ("connection", {"connection": "fresh"}),
         ("server_name", {"server_name": "llm.example"}),
-        ("headers", {"headers": {"authorization": "Bearer ${env:API_KEY}"}}),
+        ("client_certificate", {"client_certificate": "/etc/client.pem"}),
     ],
 )
 def test_a_load_that_the_other_tool_cannot_send_is_refused(
@@ -146,10 +146,9 @@ def plan(**changes: object) -> LoadPlan:
 
 
 STAND_IN = """
-import argparse, json, sys
-words = sys.argv[1:]
+import json
 def add_cli_args(parser):
-    parser.parse_args = lambda: dict(zip(words, words[1:]))
+    parser.parse_args = lambda words: dict(zip(words, words[1:]))
 def main(told):
     with open(told["--result-filename"], "w") as file:
         json.dump(told, file)

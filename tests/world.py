@@ -129,7 +129,7 @@ class World:
 
     def endpoint(self) -> Endpoint:
         """Return a client of the gateway."""
-        return Endpoint(self.profile.gateway.reachable_url, self.profile.engine.model)
+        return Endpoint.of(self.profile)
 
     def wait_answers(
         self, right: Callable[[Endpoint], bool], *, what: str, within_seconds: float = 30

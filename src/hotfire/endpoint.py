@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
+from hotfire.access import Access
 from hotfire.answer.reading import Reading, read_stream, read_whole, unread
 from hotfire.answer.transcript import NO_OUTPUT, Outcome, foreign_coding
 from hotfire.bounded import Page, Reader, Transport, json_of
 from hotfire.evidence import redact
 from hotfire.measure.history import FailureClass
+from hotfire.profile import TargetProfile
 
 _SERVED_BY = ("x-served-by", "x-inference-pod", "x-backend")
 _KEPT_CHARACTERS = 4000
@@ -87,6 +89,7 @@ class Endpoint:
         model: str,
         *,
         deadline_seconds: float = 30.0,
+        access: Access | None = None,
         record: Recorder | None = None,
         transport: Transport | None = None,
     ) -> None:
@@ -94,12 +97,34 @@ class Endpoint:
 
         ``record`` receives every exchange as a JSON-like mapping.
         """
+        self._access = access or Access()
         self.base_url = base_url.rstrip("/")
         self.model = model
         self.deadline_seconds = deadline_seconds
         self._record = record
         self._pooled = self._reader(transport, kept_alive=8)
         self._fresh = self._reader(transport, kept_alive=0)
+
+    @classmethod
+    def of(
+        cls,
+        profile: TargetProfile,
+        *,
+        deadline_seconds: float | None = None,
+        record: Recorder | None = None,
+    ) -> Self:
+        """Return a client of a target's gateway, with what it wants to see.
+
+        Raises:
+            ProfileError: a secret or a file that the target file names cannot be read.
+        """
+        return cls(
+            profile.gateway.reachable_url + profile.gateway.base_path,
+            profile.engine.model,
+            deadline_seconds=deadline_seconds or profile.load.deadline_seconds,
+            access=Access.to(profile.gateway),
+            record=record,
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -189,7 +214,8 @@ class Endpoint:
     ) -> Reply:
         """Send one request; ``streamed``: how a generation was asked for, None if it is none."""
         started = time.monotonic()
-        sent = {"content-type": "application/json", **(headers or {})}
+        own = {name.lower(): value for name, value in (headers or {}).items()}
+        sent = {"content-type": "application/json", **self._access.headers, **own}
         page = reader.ask(method, path, content=content, headers=sent)
         reply = _Answer(page).reply(seconds=time.monotonic() - started, streamed=streamed)
         if self._record is not None:
@@ -200,6 +226,8 @@ class Endpoint:
         return Reader(
             self.base_url,
             deadline_seconds=self.deadline_seconds,
+            trusted=self._access.trusted,
+            server_name=self._access.server_name,
             kept_alive=kept_alive,
             transport=transport,
         )

@@ -21,7 +21,7 @@ _SECRET_NAME = re.compile(
 )
 # Wider, for what an operator writes himself: a header, or a field of a URL's query.
 _SECRET_PART = re.compile(
-    r"auth(?!or)|cookie|token(?!s)|secret|passw|passphrase|credential|signature|^(key|sig|code)$"
+    r"auth(?!or(?!i[sz]))|cookie|token(?!s)|secret|passw|passphrase|credential|signature|^(key|sig|code)$"
     r"|(api|access|account|client|functions|private|subscription)-?key",
     re.IGNORECASE,
 )

@@ -16,6 +16,7 @@ _SAMPLE = re.compile(
     re.ASCII,
 )
 _LABEL = re.compile(r'\s*+([a-zA-Z_]\w*+)\s*+=\s*+"((?:[^"\\]|\\.)*+)"\s*+(?:,|$)', re.ASCII)
+_BEGINNINGS = ("# HELP", "# TYPE")
 _QUOTED = 80
 _QUOTES = 20
 _ESCAPES = {r"\\": "\\", r"\"": '"', r"\n": "\n"}
@@ -83,6 +84,14 @@ class Metrics:
         """Return the mean observation of a histogram; None without observations."""
         count, total = self.count(histogram, **labels), self.total(f"{histogram}_sum", **labels)
         return total / count if count and total is not None else None
+
+
+def begins_as_one(text: str) -> bool:
+    """Return whether a text begins as a metrics page does.
+
+    Some engines answer with JSON there, or with a page of HTML, and with success.
+    """
+    return text.lstrip().startswith(_BEGINNINGS)
 
 
 def aliases(name: str) -> Iterator[str]:

@@ -3,11 +3,10 @@
 import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
     field_serializer,
@@ -17,94 +16,17 @@ from pydantic import (
 
 from hotfire import text_files, yaml_text
 from hotfire.errors import ProfileError
+from hotfire.gateway import Gateway, split_url
+from hotfire.section import STRICT
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Ratio = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
-def authority(url: str) -> str:
-    """Return a URL that names a gateway and nothing below it, without a slash at its end.
-
-    Raises:
-        ValueError: it is no such URL; the message says what to write.
-    """
-    parts = split_url(url)
-    if "@" in parts.netloc:
-        raise ValueError(
-            "no place for a user name or password, since reports and plans tell it; write it"
-            " without, and name them in the headers of a plan (hotfire load --plan), e.g."
-            ' {"Authorization": "Basic ${env:BASIC_AUTH}"}'
-        )
-    if parts.query or parts.fragment:
-        raise ValueError(
-            "no place for a query, since reports and plans tell it; expected http://host[:port],"
-            " and a key in the headers of a plan (hotfire load --plan), e.g."
-            ' {"X-Api-Key": "${env:API_KEY}"}'
-        )
-    if parts.path.strip("/"):
-        raise ValueError(
-            "expected http://host[:port] or https://host[:port]: drop the path, since hotfire asks"
-            f" for the API's own, such as /v1/chat/completions, at {parts.scheme}://{parts.netloc}"
-        )
-    return url.rstrip("/")
-
-
-def split_url(url: str) -> SplitResult:
-    """Return the parts of an http or https URL.
-
-    Raises:
-        ValueError: it is none, or its port is no port; the message says what to write.
-    """
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise ValueError(
-            f"{_lower(error)}; expected http://host[:port], port 1 to 65535"
-        ) from error
-    sound = parts.scheme in ("http", "https") and parts.hostname and url.isprintable()
-    if not sound or " " in url:
-        raise ValueError("expected http://host[:port] or https://host[:port]")
-    if port == 0:
-        raise ValueError("port 0 is no port; expected http://host[:port], port 1 to 65535")
-    return parts
-
-
-def _lower(error: ValueError) -> str:
-    text = str(error)
-    return text[:1].lower() + text[1:]
-
-
 class Section(BaseModel):
     """A part of the target file: unknown keys are refused, values never change."""
 
-    # An error that quotes what it refuses would show a password.
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
-    )
-
-
-class Gateway(Section):
-    """How requests reach the platform."""
-
-    url: str
-    """What clients call, scheme and authority, e.g. http://10.96.0.80."""
-    host_url: str | None = None
-    """The same gateway as this process reaches it; default: url, most need no detour."""
-    network_namespace: str | None = None
-    """Name under /run/netns in which the load runs; only the lab has one."""
-    class_name: str | None = None
-    """GatewayClass of the gateway; default: unknown, the checks then accept any."""
-
-    @field_validator("url", "host_url")
-    @classmethod
-    def _authority_only(cls, value: str | None) -> str | None:
-        return None if value is None else authority(value)
-
-    @property
-    def reachable_url(self) -> str:
-        """The address this process uses, without a trailing slash."""
-        return (self.host_url or self.url).rstrip("/")
+    model_config = STRICT
 
 
 class Accelerator(Section):
@@ -123,8 +45,12 @@ class Accelerator(Section):
 class Engine(Section):
     """The inference engine whose pods serve the model."""
 
-    kind: Literal["vllm"] = "vllm"
-    """Which engine's metric names and probe paths apply."""
+    kind: Literal[
+        "vllm", "sglang", "tensorrt-llm", "tgi", "llama-cpp", "lmdeploy", "dynamo", "ray-serve",
+        "generic",
+    ] = "vllm"  # fmt: skip
+    """Which engine's metric names and probe paths apply; generic: any other, of whose metrics
+    nothing is known."""
     model: str = Field(min_length=1)
     """Name under which the model is served."""
     aliases: list[str] = []
@@ -137,6 +63,10 @@ class Engine(Section):
     """Container of the pod that holds the engine; that of the reference stack."""
     port: int = Field(default=8000, gt=0, lt=65536)
     """Port of the engine's HTTP server; vLLM's default."""
+    metrics_port: int | None = Field(default=None, gt=0, lt=65536)
+    """Port of its metrics page; default: what its kind uses, mostly ``port``."""
+    metrics_path: str | None = Field(default=None, pattern="^/[!-~]*$")
+    """Path of its metrics page; default: what its kind uses."""
     context_tokens: int | None = Field(default=None, gt=0)
     """Most tokens of prompt and answer together, as declared; None: what the engine itself tells
     (``max_model_len`` among its models)."""
@@ -476,10 +406,10 @@ class TargetProfile(Section):
             profile = cls.model_validate(document)
         except ValidationError as error:
             raise ProfileError(f"{path}: {_explain(error)}") from error
-        if profile.kubeconfig is None:
-            return profile
-        kubeconfig = path.parent / profile.kubeconfig.expanduser()
-        return profile.model_copy(update={"kubeconfig": kubeconfig.resolve()})
+        found: dict[str, object] = {"gateway": profile.gateway.beside(path.parent)}
+        if profile.kubeconfig is not None:
+            found["kubeconfig"] = (path.parent / profile.kubeconfig.expanduser()).resolve()
+        return profile.model_copy(update=found)
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:

@@ -10,9 +10,11 @@ from dataclasses import asdict, dataclass
 
 import pytest
 
+from fixtures.dialects import Spoken
 from fixtures.engine_metrics import EngineMetrics
 from fixtures.stack import CANARY
 from hotfire import Endpoint, Evidence, Level, Reply, TargetProfile, requirement
+from hotfire.engines.dialect import Series
 from hotfire.errors import HarnessError
 from hotfire.waiting import eventually, until
 
@@ -43,21 +45,24 @@ class Use:
 
 
 @pytest.fixture
-def use(engine_metrics: EngineMetrics) -> Callable[[], Use]:
+def use(engine_metrics: EngineMetrics, spoken: Spoken) -> Callable[[], Use]:
     """Ask the engines what they are busy with."""
 
     def asked() -> Use:
         pages = list(engine_metrics().values())
 
-        def total(name: str, **labels: str) -> float | None:
-            told = [value for page in pages if (value := page.total(name, **labels)) is not None]
+        def total(series: Series | None) -> float | None:
+            if series is None:
+                return None
+            totals = [page.total(series.name, **series.labels) for page in pages]
+            told = [value for value in totals if value is not None]
             return sum(told) if pages and len(told) == len(pages) else None
 
-        running = total("vllm:num_requests_running")
+        dialect, counted = spoken.dialect, spoken.series("running")
+        running = total(counted)
         if running is None:
-            raise HarnessError("not every engine tells vllm:num_requests_running")
-        aborted = total("vllm:request_success_total", finished_reason="abort")
-        return Use(running, total("vllm:kv_cache_usage_perc"), aborted)
+            raise HarnessError(f"not every engine tells {counted.name}")
+        return Use(running, total(dialect.kv_use), total(dialect.aborted))
 
     return asked
 
@@ -65,9 +70,8 @@ def use(engine_metrics: EngineMetrics) -> Callable[[], Use]:
 @pytest.fixture
 def leaving(profile: TargetProfile, endpoint: Endpoint) -> Iterator[Endpoint]:
     """A client that closes its connection after a while, whatever has come by then."""
-    with Endpoint(
-        endpoint.base_url, profile.engine.model, deadline_seconds=LEAVE_SECONDS
-    ) as client:
+    del endpoint  # it holds the lease until the end of the case
+    with Endpoint.of(profile, deadline_seconds=LEAVE_SECONDS) as client:
         yield client
 
 

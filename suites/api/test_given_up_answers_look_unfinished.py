@@ -39,11 +39,9 @@ DEADLINE_SECONDS = 60.0
 @pytest.fixture
 def patient(profile: TargetProfile, endpoint: Endpoint, evidence: Evidence) -> Iterator[Endpoint]:
     """A client of the gateway that waits longer than any of these streams takes."""
-    with Endpoint(
-        endpoint.base_url,
-        profile.engine.model,
-        deadline_seconds=DEADLINE_SECONDS,
-        record=evidence.exchange,
+    del endpoint  # it holds the lease until the end of the case
+    with Endpoint.of(
+        profile, deadline_seconds=DEADLINE_SECONDS, record=evidence.exchange
     ) as client:
         yield client
 

@@ -14,6 +14,7 @@ from threading import Event
 
 import pytest
 
+from fixtures.dialects import Spoken
 from fixtures.engine_metrics import ASKER, EngineMetrics
 from fixtures.scratch import Scratch
 from fixtures.stack import Stack
@@ -71,6 +72,7 @@ class Counting:
     """Counts what each engine answers, by its own word."""
 
     engine_metrics: EngineMetrics
+    spoken: Spoken
 
     def totals(self) -> dict[str, float]:
         """Return what each engine has answered so far.
@@ -78,8 +80,8 @@ class Counting:
         Raises:
             HarnessError: one does not tell, or there are fewer than two to spread over.
         """
-        pages = self.engine_metrics().items()
-        told = {name: page.total("vllm:request_success_total") for name, page in pages}
+        pages, counter = self.engine_metrics().items(), self.spoken.name("requests")
+        told = {name: page.total(counter) for name, page in pages}
         known = {name: total for name, total in told.items() if total is not None}
         if len(known) < len(told) or len(known) < 2:
             raise HarnessError(f"two engines that tell what they answered are needed, not {told}")
@@ -106,8 +108,8 @@ def send(endpoint: Endpoint, count: int) -> list[Reply]:
 
 
 @pytest.fixture
-def counting(engine_metrics: EngineMetrics) -> Counting:
-    return Counting(engine_metrics)
+def counting(engine_metrics: EngineMetrics, spoken: Spoken) -> Counting:
+    return Counting(engine_metrics, spoken)
 
 
 def test_each_replica_gets_its_share(

@@ -12,11 +12,12 @@ from dataclasses import replace
 
 import pytest
 
+from fixtures.dialects import Spoken
 from fixtures.stack import CANARY
 from fixtures.within_engines import WithinEngines
 from hotfire import Endpoint, Evidence, Level, Reply, TargetProfile, requirement
 from hotfire.errors import HarnessError
-from hotfire.metrics import Metrics, Sample, increase, parse
+from hotfire.metrics import Metrics, Sample, increase
 from hotfire.prometheus import Prometheus
 from hotfire.waiting import eventually, pause, until
 
@@ -36,21 +37,32 @@ IDLE_SECONDS = 2.0
 COUNTED_WITHIN_SECONDS = 5.0
 # Twice a minute, the longest interval in use.
 SCRAPED_WITHIN_SECONDS = 120.0
-COUNTERS = {
-    "requests": "vllm:request_success_total",
-    "first_tokens": "vllm:time_to_first_token_seconds_count",
-    "prompt_tokens": "vllm:prompt_tokens_total",
-    "generated_tokens": "vllm:generation_tokens_total",
-}
 ENGINES, PROMETHEUS = "engines", "prometheus"
 
+Counters = Mapping[str, str]
+"""The engines' name of each count."""
 Counts = Mapping[str, float | None]
 Witness = Callable[[], Metrics]
 
 
-def grown(before: Metrics, after: Metrics) -> Counts:
+@pytest.fixture
+def counters(spoken: Spoken) -> Counters:
+    """By which names the engines count.
+
+    Raises:
+        HarnessError: engines of this kind do not count all of it.
+    """
+    return {
+        "requests": spoken.name("requests"),
+        "first_tokens": f"{spoken.name('ttft')}_count",
+        "prompt_tokens": spoken.name("prompt_tokens"),
+        "generated_tokens": spoken.name("generated_tokens"),
+    }
+
+
+def grown(before: Metrics, after: Metrics, counters: Counters) -> Counts:
     """Return how much each counter grew, by raw differences; None where it is not there."""
-    return {what: increase(before, after, name) for what, name in COUNTERS.items()}
+    return {what: increase(before, after, name) for what, name in counters.items()}
 
 
 def by_client(replies: list[Reply]) -> Counts:
@@ -68,18 +80,27 @@ def by_client(replies: list[Reply]) -> Counts:
 
 @pytest.fixture
 def witnesses(
-    profile: TargetProfile, within_engines: WithinEngines, prometheus: Prometheus | None
+    profile: TargetProfile,
+    within_engines: WithinEngines,
+    prometheus: Prometheus | None,
+    spoken: Spoken,
+    counters: Counters,
 ) -> dict[str, Witness]:
     """Who counts: the engines themselves and, where the target file names one, Prometheus."""
-    found: dict[str, Witness] = {ENGINES: lambda: told(within_engines)}
+    found: dict[str, Witness] = {ENGINES: lambda: told(within_engines, spoken)}
     if prometheus is not None:
-        found[PROMETHEUS] = lambda: scraped(prometheus, profile)
+        models = "|".join([profile.engine.model, *profile.engine.aliases])
+        label = spoken.dialect.model_label
+        # What knows no models is scraped with whatever else is of its kind.
+        of_model = f'{label}=~"{models}"' if label else ""
+        found[PROMETHEUS] = lambda: scraped(prometheus, counters, of_model)
     return found
 
 
-def told(within_engines: WithinEngines) -> Metrics:
+def told(within_engines: WithinEngines, spoken: Spoken) -> Metrics:
     """Return what the engines themselves count, as one scrape, each series with its pod."""
-    scrapes = {pod: parse(page.text) for pod, page in within_engines.pages().items()}
+    pages = within_engines.pages()
+    scrapes = {pod: spoken.read(pod, page.text) for pod, page in pages.items()}
     samples = tuple(
         replace(sample, labels={**sample.labels, "pod": pod})
         for pod, scrape in scrapes.items()
@@ -88,22 +109,22 @@ def told(within_engines: WithinEngines) -> Metrics:
     return Metrics(samples, damaged=frozenset().union(*(one.damaged for one in scrapes.values())))
 
 
-def scraped(server: Prometheus, profile: TargetProfile) -> Metrics:
+def scraped(server: Prometheus, counters: Counters, of_model: str) -> Metrics:
     """Return what Prometheus has of these counters, scraped after this call."""
-    models = "|".join([profile.engine.model, *profile.engine.aliases])
-    names, began = "|".join(COUNTERS.values()), time.time()
+    names, began = "|".join(counters.values()), time.time()
 
     def fresh() -> bool:
-        stamps = server.query(f'timestamp({COUNTERS["first_tokens"]}{{model_name=~"{models}"}})')
+        stamps = server.query(f"timestamp({counters['first_tokens']}{{{of_model}}})")
         return bool(stamps) and min(one.value for one in stamps) >= began
 
     until(
         fresh,
         within_seconds=SCRAPED_WITHIN_SECONDS,
-        what=f"{server.url} to scrape every engine of {models}",
+        what=f"{server.url} to scrape every engine ({counters['first_tokens']}{{{of_model}}})",
         poll_seconds=0.5,
     )
-    found = server.query(f'{{__name__=~"{names}", model_name=~"{models}"}}')
+    besides = f", {of_model}" if of_model else ""
+    found = server.query(f'{{__name__=~"{names}"{besides}}}')
     samples = [(dict(one.labels), one.value) for one in found]
     return Metrics(
         tuple(
@@ -141,7 +162,11 @@ def ask(endpoint: Endpoint, profile: TargetProfile) -> list[Reply]:
 
 
 def test_every_witness_counts_what_the_client_got(
-    profile: TargetProfile, endpoint: Endpoint, witnesses: dict[str, Witness], evidence: Evidence
+    profile: TargetProfile,
+    endpoint: Endpoint,
+    witnesses: dict[str, Witness],
+    counters: Counters,
+    evidence: Evidence,
 ) -> None:
     first = look(witnesses)
     pause(IDLE_SECONDS, why="a window in which nobody asks anything")
@@ -149,12 +174,12 @@ def test_every_witness_counts_what_the_client_got(
     client = by_client(ask(endpoint, profile))
 
     def engines_counted() -> bool:
-        return grown(before[ENGINES], witnesses[ENGINES]()) == client
+        return grown(before[ENGINES], witnesses[ENGINES](), counters) == client
 
     eventually(engines_counted, within_seconds=COUNTED_WITHIN_SECONDS)
     after = look(witnesses)
-    idle = {name: grown(first[name], before[name]) for name in witnesses}
-    counts = {name: grown(before[name], after[name]) for name in witnesses}
+    idle = {name: grown(first[name], before[name], counters) for name in witnesses}
+    counts = {name: grown(before[name], after[name], counters) for name in witnesses}
     evidence.record("client", client)
     evidence.record("counted", counts)
     evidence.record("counted_while_idle", idle)
@@ -163,7 +188,7 @@ def test_every_witness_counts_what_the_client_got(
     for witness, found in counts.items():
         for what, count in found.items():
             if count is None:
-                raise HarnessError(f"{witness} have no {COUNTERS[what]}; nothing to compare with")
+                raise HarnessError(f"{witness} have no {counters[what]}; nothing to compare with")
             assert count == client[what], (
                 f"{witness} counted {count:g} {what.replace('_', ' ')}, the client got"
                 f" {client[what]:g}"

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fixtures.dialects import Spoken
 from fixtures.within_engines import Page, WithinEngines
 from hotfire import Evidence, Level, Scope, TargetProfile, metrics, requirement
 from hotfire.cluster import Pod
@@ -24,8 +25,8 @@ pytestmark = requirement(
     scope=Scope.CORE,
 )
 
-RUNNING, WAITING = "vllm:num_requests_running", "vllm:num_requests_waiting"
-CACHE = "vllm:kv_cache_usage_perc"
+# As a table of the engine's kind calls them.
+RUNNING, WAITING, CACHE = "running", "waiting", "kv_use"
 GAUGES = (RUNNING, WAITING, CACHE)
 ADAPTERS, WITH_ADAPTERS = "vllm:lora_requests_info", "--enable-lora"
 TEXT_FORMATS = ("text/plain", "application/openmetrics-text")
@@ -41,13 +42,13 @@ SAMPLES = 5
 # Asks the engine it runs beside, and reads its page over and over meanwhile.
 WATCH = """
 import http.client, json, sys, threading, time, urllib.parse, urllib.request
-url, model, count, tokens, *names = sys.argv[1:]
+url, page_url, model, count, tokens, *names = sys.argv[1:]
 host, count = urllib.parse.urlsplit(url).netloc, int(count)
 body = json.dumps({"model": model, "prompt": "Tell me everything.", "max_tokens": int(tokens),
                    "ignore_eos": True})
 open_now, problems, lock = [0], [], threading.Lock()
 def sample():
-    with urllib.request.urlopen(url + "/metrics", timeout=10) as page:
+    with urllib.request.urlopen(page_url, timeout=10) as page:
         lines = page.read().decode().splitlines()
     found = {}
     for name in names:
@@ -112,10 +113,18 @@ def nonconformity(page: Page, wanted: Sequence[str]) -> str:
     return ""
 
 
-def names_in(page: Page) -> dict[str, str]:
+def gauges(spoken: Spoken) -> dict[str, str]:
+    """Return the engines' name of each gauge."""
+    return {what: spoken.name(what) for what in GAUGES}
+
+
+def names_in(page: Page, gauges: Mapping[str, str]) -> dict[str, str]:
     """Return under which name the page has each gauge."""
     there = metrics.parse(page.text).names
-    return {name: next(n for n in (name, *aliases(name)) if n in there) for name in GAUGES}
+    return {
+        what: next(one for one in (name, *aliases(name)) if one in there)
+        for what, name in gauges.items()
+    }
 
 
 def peak(samples: Sequence[Sample], name: str) -> float:
@@ -129,14 +138,15 @@ def at_once(command_lines: str) -> int:
 
 
 def watched(
-    within: WithinEngines, pod: Pod, profile: TargetProfile, names: Mapping[str, str], count: int
+    within: WithinEngines, pod: Pod, model: str, names: Mapping[str, str], count: int
 ) -> dict[str, list[Any]]:
     """Return the samples of an engine that is idle, has one request, many, and none again.
 
     Raises:
         HarnessError: requests were not answered, or it was busy while we asked nothing.
     """
-    words = (within.local_url, profile.engine.model, str(count), str(TOKENS), *names.values())
+    urls = (within.local_url, within.page_url)
+    words = (*urls, model, str(count), str(TOKENS), *names.values())
     found: dict[str, list[Any]] = json.loads(
         within.run(pod, WATCH, *words, within_seconds=WATCHED_SECONDS)
     )
@@ -177,19 +187,20 @@ def standstill(found: Mapping[str, Sequence[Sample]], names: Mapping[str, str], 
 
 
 def test_each_gauge_is_there_and_moves(
-    profile: TargetProfile, within_engines: WithinEngines, evidence: Evidence
+    profile: TargetProfile, within_engines: WithinEngines, spoken: Spoken, evidence: Evidence
 ) -> None:
+    named = gauges(spoken)
     for pod in within_engines.serving():
         page, started_with = within_engines.page(pod), within_engines.command_lines(pod)
-        wanted = [*GAUGES, *([ADAPTERS] if WITH_ADAPTERS in started_with else [])]
+        wanted = [*named.values(), *([ADAPTERS] if WITH_ADAPTERS in started_with else [])]
         problem = nonconformity(page, wanted)
         evidence.record(
             f"page_of_{pod.name}", problem or f"{page.content_type}, {len(wanted)} gauges"
         )
         assert not problem, f"the page of {pod.name} {problem}"
 
-        count, names = at_once(started_with) + BEYOND, names_in(page)
-        found = watched(within_engines, pod, profile, names, count)
+        count, names = at_once(started_with) + BEYOND, names_in(page, named)
+        found = watched(within_engines, pod, profile.engine.model, names, count)
         peaks = {
             when: {name: peak(found[when], name) for name in names.values()}
             for when in ("idle", "one", "many", "after")

@@ -7,7 +7,8 @@ from hotfire.chaos.agent_client import AgentClient
 from hotfire.chaos.fault import Fault
 from hotfire.chaos.plan import World
 from hotfire.cluster import Cluster
-from hotfire.profile import Budgets, Engine, Gateway, Measurement, TargetProfile, Waits
+from hotfire.gateway import Gateway
+from hotfire.profile import Budgets, Engine, Measurement, TargetProfile, Waits
 from hotfire.rundir import RunDirectory, RunInfo
 from tests.fake_api import Document, FakeApi
 

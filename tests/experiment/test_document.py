@@ -10,7 +10,8 @@ import yaml
 from hotfire.chaos import words
 from hotfire.errors import ProfileError
 from hotfire.experiment import Experiment
-from hotfire.profile import Budgets, Engine, Gateway, TargetProfile
+from hotfire.gateway import Gateway
+from hotfire.profile import Budgets, Engine, TargetProfile
 
 EXPERIMENTS = sorted(Path(__file__).parents[2].joinpath("experiments").glob("*/*.yaml"))
 

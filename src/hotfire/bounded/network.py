@@ -22,7 +22,8 @@ _READ_BYTES: Final = 1 << 16
 class Network(httpx.BaseTransport):
     """HTTP/1.1 over sockets that keep to the spending of the exchange at hand."""
 
-    def __init__(self, trusted: ssl.SSLContext | None, kept_alive: int) -> None:
+    def __init__(self, trusted: ssl.SSLContext | None, server_name: str, kept_alive: int) -> None:
+        self._named = {"sni_hostname": server_name} if server_name else {}
         self._pool = httpcore.ConnectionPool(
             ssl_context=trusted,
             max_keepalive_connections=kept_alive,
@@ -40,6 +41,7 @@ class Network(httpx.BaseTransport):
                 ),
                 headers=request.headers.raw,
                 content=request.stream,
+                extensions=self._named,
             )
         )
         return httpx.Response(answer.status, headers=answer.headers, stream=_Body(answer.stream))

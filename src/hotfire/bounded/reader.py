@@ -45,22 +45,26 @@ class Page:
 class Reader:
     """A client of one base URL; connections are kept between exchanges, up to ``kept_alive``."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one parameter is one bound, or one part of the way
         self,
         base_url: str,
         *,
         deadline_seconds: float,
         wire_bytes: int = WIRE_BYTES,
         trusted: ssl.SSLContext | None = None,
+        server_name: str = "",
         kept_alive: int = 0,
         transport: Transport | None = None,
     ) -> None:
-        """Name the peer; ``trusted`` vouches for an https one, default: the usual authorities."""
+        """Name the peer; ``trusted`` vouches for an https one, default: the usual authorities.
+
+        Its certificate must bear ``server_name``; empty: the host of the URL.
+        """
         self._base_url = base_url
         self._deadline_seconds, self._wire_bytes = deadline_seconds, wire_bytes
         if trusted is None and base_url.startswith("https:"):
             trusted = httpx.create_ssl_context(trust_env=False)
-        self._transport = transport or Network(trusted, kept_alive)
+        self._transport = transport or Network(trusted, server_name, kept_alive)
 
     def __enter__(self) -> Self:
         return self

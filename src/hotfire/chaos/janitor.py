@@ -29,7 +29,7 @@ def ensure(world: World, estate: Estate, *, run_id: str, rules: Iterable[Rule]) 
         HarnessError: it does not get ready; then no such fault may be fired.
     """
     profile = world.profile
-    for document in bound(profile, [*_reading(), *rules]):
+    for document in bound(profile, [*reading(), *rules]):
         estate.create(document)
     world.cluster.apply(manifests(profile, run_id=run_id))
     until(
@@ -96,7 +96,7 @@ def manifests(profile: TargetProfile, *, run_id: str) -> list[Document]:
     ]
 
 
-def _reading() -> list[Rule]:
+def reading() -> list[Rule]:
     return [
         {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list"]},
         {

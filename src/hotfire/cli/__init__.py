@@ -94,6 +94,50 @@ def _keep_traceback(error: BaseException) -> str:
 
 
 @app.command()
+def init(
+    *,
+    context: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Context of the kubeconfig.")
+    ] = None,
+    namespace: Annotated[
+        str | None, typer.Option(help="Where the engines are; default: wherever they are.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Default: standard output.")
+    ] = None,
+    kubeconfig: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Default: kubectl's own search.")
+    ] = None,
+) -> int:
+    """Look around in a cluster and write a target file of what is found there."""
+    from hotfire.cli.init import init as look  # noqa: PLC0415 - see the module's docstring
+    from hotfire.discovery.target_file import Origin  # noqa: PLC0415
+
+    place = str(kubeconfig.resolve()) if kubeconfig else None
+    return look(Origin(context=context, kubeconfig=place, namespace=namespace), output)
+
+
+@app.command()
+def doctor(
+    *,
+    target: Target = None,
+    rbac: Annotated[
+        bool, typer.Option("--rbac", help="Print the Roles that a run needs, for kubectl apply.")
+    ] = False,
+    scope: Annotated[
+        Literal["core", "full"], typer.Option(help="Which requirements it is about.")
+    ] = "core",
+) -> int:
+    """Say what a target lacks, for which requirements and faults, and how to get it.
+
+    Exit codes: 0 nothing is missing, 2 something is, 254 bad arguments or target file.
+    """
+    from hotfire.cli.doctor import doctor as examine  # noqa: PLC0415 - see the module's docstring
+
+    return examine(target, rbac=rbac, scope=scope)
+
+
+@app.command()
 def certify(  # noqa: PLR0913 - a command has as many parameters as options
     *,
     target: Target = None,

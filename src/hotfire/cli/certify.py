@@ -19,6 +19,7 @@ from hotfire.cli.progress import Progress
 from hotfire.cli.project import document_names, find_run, of_a_run, project_root
 from hotfire.cli.report import write_reports
 from hotfire.cli.verdicts import print_verdicts
+from hotfire.cli.way_in import open_way_in
 from hotfire.errors import HarnessError, ProfileError
 from hotfire.outcome import statement
 from hotfire.profile import TargetProfile
@@ -133,8 +134,7 @@ def carry_out(
             console.print(Text(line))
 
         target = target_or_lab(order.target, say)
-        profile = TargetProfile.read(target)
-        refuse_leftovers(profile, say)
+        profile = _profile(target, say)
         run = resumed or _create_run(order, profile, root)
         console.print(Text(f"certifying {profile.name}; recorded in {run.root}"))
         arguments = [*_arguments(order, target, run, root), *(["--resume"] if resumed else [])]
@@ -155,6 +155,14 @@ def carry_out(
     if status not in {*_JUDGED, None} and not stopped_itself:
         raise HarnessError(f"pytest ended with status {status}: {child.complaint()}")
     return EXIT_CODES[stated]
+
+
+def _profile(target: Path, say: Say) -> TargetProfile:
+    """Return the target file's profile once nothing forbids the run."""
+    profile = TargetProfile.read(target)
+    refuse_leftovers(profile, say)
+    open_way_in(profile, say)
+    return profile
 
 
 def _look_after(

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 import typer
 from pydantic import ValidationError
 
-from hotfire import text_files
+from hotfire import text_files, tls
+from hotfire.cli.way_in import open_way_in
 from hotfire.errors import ProfileError
 from hotfire.lab import default_target
 from hotfire.patience import Patience
@@ -112,8 +113,10 @@ def understood(order: LoadOptions) -> Task:
     # Refused before anything is recorded: what cannot be read or searched, and plans that send
     # nothing.
     check_schedule(plan.self_contained())
+    if profile is not None:
+        open_way_in(profile, typer.echo)
     if plan.fleet.at == "here":
-        Secrets(plan)
+        _refuse_unreadable(plan)
     elif (profile is None or profile.load.pods is None) and given_token() is None:
         raise ProfileError(f'fleet.at: "elsewhere" needs {VARIABLE}: {REMEDY}')
     namespace = profile.gateway.network_namespace if profile else None
@@ -128,6 +131,12 @@ def understood(order: LoadOptions) -> Task:
         network_namespace=namespace,
         profile=profile,
     )
+
+
+def _refuse_unreadable(plan: LoadPlan) -> None:
+    Secrets(plan)
+    if plan.secure:
+        tls.context(**plan.tls_files)
 
 
 def _check_search(order: LoadOptions) -> None:

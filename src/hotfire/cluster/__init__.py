@@ -2,6 +2,7 @@
 
 from hotfire.cluster.calls import Document
 from hotfire.cluster.client import Cluster, Recorder
+from hotfire.cluster.credentials import lend_secrets
 from hotfire.cluster.estate import Estate, Made, refuse_foreign_system
 from hotfire.cluster.execution import ExecResult
 from hotfire.cluster.marks import OWNER_LABEL, RUN_LABEL
@@ -43,6 +44,7 @@ __all__ = [
     "Taint",
     "keys_that_select",
     "labels_in_rules",
+    "lend_secrets",
     "pinned",
     "quantity",
     "refuse_foreign_system",

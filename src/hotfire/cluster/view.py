@@ -1,7 +1,8 @@
 """What a cluster tells when it is asked; nothing of it is changed."""
 
 import builtins
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from typing import Self
 
 from kubernetes.dynamic.exceptions import DynamicApiError, ResourceNotFoundError
@@ -96,25 +97,49 @@ class ClusterView:
         Raises:
             ClusterError: among others, the cluster does not serve this kind.
         """
-        found: builtins.list[Document] = []
+        found = self.each(
+            kind,
+            namespace,
+            api_version=api_version,
+            selector=selector,
+            field_selector=field_selector,
+        )
+        return builtins.list(found)
+
+    def each(
+        self,
+        kind: str,
+        namespace: str | None = None,
+        *,
+        api_version: str = "v1",
+        selector: str | None = None,
+        field_selector: str | None = None,
+    ) -> Iterator[Document]:
+        """Yield all matching objects: a page of them at a time is in memory.
+
+        Raises:
+            ClusterError: among others, the cluster does not serve this kind.
+        """
         token: str | None = None
 
         def page() -> Document:
-            return plain(
-                self._calls.resource(kind, api_version).get(
-                    namespace=namespace,
-                    label_selector=selector,
-                    field_selector=field_selector,
-                    limit=_PAGE,
-                    _continue=token,
-                )
+            answer = self._calls.resource(kind, api_version).get(
+                namespace=namespace,
+                label_selector=selector,
+                field_selector=field_selector,
+                limit=_PAGE,
+                _continue=token,
+                # As JSON: the library would make an object of each field of each.
+                serialize=False,
             )
+            document: Document = json.loads(answer.data)
+            return document
 
         while True:
             one = self._calls.ask(f"list {kind} in {namespace or 'all namespaces'}", page)
-            found += one.get("items") or []
+            yield from one.get("items") or []
             if not (token := (one.get("metadata") or {}).get("continue")):
-                return found
+                return
 
     def following_pods(self, namespace: str, selector: str | Mapping[str, str] = "") -> Followed:
         """Return every state of the matching pods while it is entered, however short."""
@@ -192,18 +217,26 @@ class ClusterView:
 
     def server_metrics(self) -> str:
         """Return the metrics page of the API server, of one of them if there are several."""
+        return self._calls.ask("read the API server's metrics", lambda: self._page("/metrics"))
 
-        def read() -> str:
-            response = self._calls.api.call_api(
-                "/metrics",
-                "GET",
-                auth_settings=["BearerToken"],
-                _preload_content=False,
-                _return_http_data_only=True,
-            )
-            return bytes(response.data).decode(errors="replace")
+    def page_of_pod(
+        self, namespace: str, pod: str, *, port: int, path: str, within_seconds: float = 3.0
+    ) -> str:
+        """Return a page that a pod serves, asked by way of the API server, once."""
+        proxy = f"/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy{path}"
+        with translated(f"ask {namespace}/{pod} for {path}"):
+            return self._page(proxy, _request_timeout=within_seconds)
 
-        return self._calls.ask("read the API server's metrics", read)
+    def _page(self, path: str, **options: Untyped) -> str:
+        response = self._calls.api.call_api(
+            path,
+            "GET",
+            auth_settings=["BearerToken"],
+            _preload_content=False,
+            _return_http_data_only=True,
+            **options,
+        )
+        return bytes(response.data).decode(errors="replace")
 
     def would_admit(self, document: Document, *, namespace: str) -> Answer:
         """Ask what the server would say to creating this, quotas and defaults included.

@@ -18,7 +18,7 @@ from hotfire.chaos.agent_client import AgentClient
 from hotfire.chaos.armed import VARIABLE
 from hotfire.chaos.plan import World
 from hotfire.chaos.tenure import tenure
-from hotfire.cluster import Cluster
+from hotfire.cluster import Cluster, lend_secrets
 from hotfire.errors import HotfireError
 from hotfire.experiment import Experiment, Stage, Trial
 from hotfire.experiment.loads import load_beside
@@ -96,6 +96,7 @@ def cleanup_control() -> None:
 def _start(experiment: Experiment) -> Standalone:
     profile = TargetProfile.read(_target())
     cluster = Cluster.connect(profile, tell=_LOG.warning)
+    lend_secrets(profile.gateway, cluster)
     run = _run_directory(profile)
     with ExitStack() as held:
         # The trial, which watches it, too, is what there is to stop.

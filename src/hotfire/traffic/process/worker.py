@@ -19,7 +19,7 @@ from hotfire.traffic.process.session import PRESENT_SECONDS, Session
 from hotfire.traffic.record.files import line
 from hotfire.traffic.wire.clock import Anchor
 from hotfire.traffic.workload.plan import LoadPlan
-from hotfire.traffic.workload.secret import Secrets
+from hotfire.traffic.workload.secret import Secrets, with_files_here
 
 DELIVERY_SECONDS = 0.1
 AGAIN_SECONDS = 3.0
@@ -56,7 +56,7 @@ class Worker:
             return
         text = "".join(self._pieces[part] for part in range(piece.parts))
         try:
-            self._plan = LoadPlan.model_validate_json(text)
+            self._plan = with_files_here(LoadPlan.model_validate_json(text))
             Secrets(self._plan)
         except ValidationError as error:
             self._runner.send_message(say.UNABLE, {"reason": f"not the plan it knows: {error}"})

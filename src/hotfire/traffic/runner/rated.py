@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from hotfire.cluster import Cluster
+from hotfire.gateway import Gateway
 from hotfire.profile import TargetProfile
 from hotfire.rundir import RunDirectory
 from hotfire.traffic.runner.launch import RunningLoad, start
@@ -14,11 +16,12 @@ from hotfire.traffic.workload.plan import GateLimits, LoadPlan
 def rated_plan(profile: TargetProfile, **changes: object) -> LoadPlan:
     """Return the load the platform promises to carry, with single fields changed.
 
-    Several workers are pods of the cluster where the target file says how.
+    Several workers are pods of the cluster where the target file says how. Headers come to those
+    that the gateway wants.
     """
     load = profile.load
-    fields = {
-        "url": profile.gateway.url,
+    fields: dict[str, Any] = {
+        **_way_in(profile.gateway),
         "model": profile.engine.model,
         "model_aliases": tuple(profile.engine.aliases),
         "rate_per_second": load.rate_per_second,
@@ -29,8 +32,24 @@ def rated_plan(profile: TargetProfile, **changes: object) -> LoadPlan:
         "workers": load.workers,
         "gates": GateLimits(tpot_budget_seconds=profile.budgets.tpot_p95_seconds),
     }
+    if changes.get("url", profile.gateway.url) != profile.gateway.url:
+        # What this gateway wants to see is no other one's business.
+        fields |= _way_in(Gateway(url=str(changes["url"])))
     plan = LoadPlan.model_validate(fields | changes)
+    shown = {name.lower(): value for name, value in plan.headers.items()}
+    plan = plan.model_copy(update={"headers": fields["headers"] | shown})
     return led_from_here(plan, load.pods) if load.pods and plan.workers > 1 else plan
+
+
+def _way_in(gateway: Gateway) -> dict[str, Any]:
+    """Return the fields of a plan that say how requests reach a gateway."""
+    return {
+        "url": gateway.url,
+        "base_path": gateway.base_path,
+        "headers": gateway.shown_headers,
+        "server_name": gateway.server_name or "",
+        **gateway.tls_files,
+    }
 
 
 @contextmanager

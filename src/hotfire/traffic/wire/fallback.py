@@ -264,7 +264,7 @@ def pool(plan: LoadPlan, address: tuple[str, int]) -> ConnectionPool:
         "size": plan.in_flight_cap + 1,
     }
     if plan.secure:
-        common["ssl_context_factory"] = lambda **_: tls.context(plan.ca_file)
+        common["ssl_context_factory"] = lambda **_: tls.context(plan)
     kind = SecurePool if plan.secure else PlainPool
     connections = kind(host, port, plan.peer_name, port, **common)
     connections.reuse = plan.connection == "reuse"

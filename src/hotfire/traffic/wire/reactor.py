@@ -54,7 +54,7 @@ class Reactor:
             requests=requests,
             freed=freed,
         )
-        self._tls = tls.context(plan.ca_file) if plan.secure else None
+        self._tls = tls.context(plan) if plan.secure else None
         self.in_flight = 0
         self._epoll = (epoll or select.epoll)()
         # The loop looks at its orders after every event, and at each sweep at the latest.

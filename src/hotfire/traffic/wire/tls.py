@@ -2,12 +2,15 @@
 
 import ssl
 
+from hotfire import tls
+from hotfire.traffic.workload.plan import LoadPlan
+
 RECORD_BYTES = 65_536
 
 
-def context(ca_file: str) -> ssl.SSLContext:
-    """Return settings that verify the peer against one file, or the machine's store if empty."""
-    settings = ssl.create_default_context(cafile=ca_file or None)
+def context(plan: LoadPlan) -> ssl.SSLContext:
+    """Return settings that verify the gateway, and show it what it wants to see."""
+    settings = tls.context(**plan.tls_files)
     settings.set_alpn_protocols(["http/1.1"])
     return settings
 

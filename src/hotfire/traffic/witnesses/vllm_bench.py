@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from hotfire.errors import HarnessError, ProfileError
+from hotfire.evidence import redact
 from hotfire.measure.history import Request
 from hotfire.measure.latency import Seconds
 from hotfire.measure.slo import Account
-from hotfire.traffic.workload import secret
+from hotfire.reference import resolved
 from hotfire.traffic.workload.plan import LoadPlan
 from hotfire.traffic.workload.prompts import Lengths
 
@@ -25,15 +26,18 @@ _MARGIN_SECONDS: Final = 180.0
 _BURSTINESS: Final = {"poisson": 1.0, "constant": math.inf}
 _UNKNOWN_TO_IT: Final = (
     *("mode", "steps", "rate_end_per_second", "prompts", "tenants", "stream"),
-    *("connection", "server_name"),
+    *("connection", "server_name", "client_certificate"),
 )
 """Fields of a plan that it cannot follow unless they have their defaults."""
-_PROGRAM: Final = """
-import argparse
+_HEADERS_VARIABLE: Final = "HOTFIRE_BENCH_HEADERS"
+# It takes headers as arguments only, and everybody on the machine can read those of a process.
+_PROGRAM: Final = f"""
+import argparse, json, os, sys
 from vllm.benchmarks.serve import add_cli_args, main
 parser = argparse.ArgumentParser()
 add_cli_args(parser)
-main(parser.parse_args())
+headers = json.loads(os.environ.pop("{_HEADERS_VARIABLE}"))
+main(parser.parse_args(sys.argv[1:] + (["--header", *headers] if headers else [])))
 """
 
 
@@ -107,13 +111,11 @@ def check_comparable(plan: LoadPlan) -> None:
     lengths = {name: getattr(plan, name) for name in ("input_words", "output_tokens")}
     other += [name for name, given in lengths.items() if given and _ends(given) is None]
     other += ["process"] if plan.process == "trace" else []
-    # It takes headers on its command line, which everybody on the machine can read.
-    other += ["headers"] if secret.named(plan) else []
     if other:
         raise ProfileError(
             f"{other[0]}: vllm bench serve cannot send that, only an open load of one rate,"
-            " random words, constant or uniform lengths and no secret; leave it at its default or"
-            " drop --cross-check"
+            " random words, constant or uniform lengths; leave it at its default or drop"
+            " --cross-check"
         )
 
 
@@ -137,6 +139,9 @@ def measure(
     inside = ["nsenter", f"--net=/run/netns/{network_namespace}"] if network_namespace else []
     command = [*inside, sys.executable, "-c", _PROGRAM, *_options(plan, requests, result)]
     environment = {**os.environ, "PYTHONPATH": str(site_packages()), "HF_HUB_OFFLINE": "1"}
+    environment[_HEADERS_VARIABLE] = json.dumps(
+        [f"{name}={resolved(value)}" for name, value in plan.headers.items()]
+    )
     if plan.ca_file:
         environment["SSL_CERT_FILE"] = str(Path(plan.ca_file).resolve())
     try:
@@ -151,11 +156,13 @@ def measure(
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise HarnessError(f"vllm bench serve did not run to its end: {error}") from error
-    (folder / "vllm-bench.log").write_text(done.stdout + done.stderr, encoding="utf-8")
+    # It prints its arguments.
+    log = str(redact(done.stdout + done.stderr))
+    (folder / "vllm-bench.log").write_text(log, encoding="utf-8")
     try:
         found: dict[str, Any] = json.loads(result.read_bytes())
     except (OSError, ValueError) as error:
-        last = (done.stderr.strip().splitlines() or ["nothing"])[-1]
+        last = str(redact((done.stderr.strip().splitlines() or ["nothing"])[-1]))
         raise HarnessError(f"vllm bench serve failed; its last words are: {last}") from error
     return found
 
@@ -165,7 +172,7 @@ def _options(plan: LoadPlan, requests: int, result: Path) -> list[str]:
     tokens_out, tokens_spread = _mean_and_spread(plan.output_tokens, plan.max_tokens)
     options = {
         "backend": "openai",
-        "base-url": plan.url,
+        "base-url": plan.url + plan.base_path,
         "endpoint": PATH,
         "model": plan.model,
         "tokenizer": str(_part("model-*", holding="tokenizer.json", what="model")),
@@ -185,8 +192,7 @@ def _options(plan: LoadPlan, requests: int, result: Path) -> list[str]:
         "result-filename": result.name,
     }
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
-    headers = [f"{name}={value}" for name, value in plan.headers.items()]
-    return [*words, *(["--header", *headers] if headers else []), "--save-result"]
+    return [*words, "--save-result"]
 
 
 def _mean_and_spread(lengths: Lengths | None, otherwise: int) -> tuple[int, float]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
-from hotfire import bounded, causes, metrics
-from hotfire.errors import HarnessError
+from hotfire import bounded, causes, metrics, tls
+from hotfire.errors import HarnessError, ProfileError
 from hotfire.measure.crosscheck import TTFT, CrossCheck, cross_check, not_comparable
 from hotfire.measure.history import Request
 from hotfire.metrics import Metrics, Sample
@@ -15,7 +15,6 @@ from hotfire.profile import TargetProfile
 from hotfire.prometheus import Prometheus
 from hotfire.prometheus import SeriesValue as Scraped
 from hotfire.traffic.runner.launch import RunningLoad
-from hotfire.traffic.wire import tls
 from hotfire.traffic.witnesses.scrapes import Scrapes
 
 
@@ -49,12 +48,12 @@ def engine_at(url: str, *, ca_file: str = "", within_seconds: float = 5.0) -> Wi
 
     def look() -> Heard:
         try:
-            trusted = tls.context(ca_file) if parts.scheme == "https" else None
+            trusted = tls.context(ca_file=ca_file) if parts.scheme == "https" else None
             page = _page(page_url, trusted=trusted, within_seconds=within_seconds)
             if isinstance(page, Silence):
                 return Silence(f"{told} {page.reason}")
             return metrics.parse(page)
-        except (OSError, HarnessError) as error:
+        except (OSError, HarnessError, ProfileError) as error:
             return Silence(f"{told}: {causes.of_error(error)}")
 
     return look

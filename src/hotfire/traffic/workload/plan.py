@@ -18,12 +18,11 @@ from pydantic import (
 from hotfire import text_files
 from hotfire.errors import ProfileError
 from hotfire.evidence import names_a_secret, redact
-from hotfire.profile import authority
+from hotfire.gateway import authority, prefix
+from hotfire.reference import KEPT_OUT, Headers
 from hotfire.traffic.workload import arrivals
 from hotfire.traffic.workload.arrivals import Arrival, Process, Step, Stretch
 from hotfire.traffic.workload.prompts import (
-    SECRETS_KEPT_OUT,
-    Headers,
     Lengths,
     Prompts,
     Spec,
@@ -89,8 +88,14 @@ class LoadPlan(BaseModel):
 
     url: str
     """Gateway, scheme and authority, e.g. http://10.96.0.80 or https://llm.example.org."""
+    base_path: str = ""
+    """Path before ``path``, below which the gateway has the API; empty: none."""
     ca_file: str = ""
     """PEM file of the authorities that may vouch for an https gateway; empty: the machine's."""
+    client_certificate: str = ""
+    """PEM file of the certificate that the gateway is shown; empty: none."""
+    client_key: str = ""
+    """PEM file of its key, without a password; empty: it lies in the certificate's file."""
     server_name: str = ""
     """Name the gateway's certificate must bear; empty: the host of ``url``."""
     client: Literal["reactor", "reactor-python", "geventhttpclient"] = "reactor"
@@ -157,8 +162,8 @@ class LoadPlan(BaseModel):
     extra_body: dict[str, Any] = {"ignore_eos": True}
     """Merged into each request body; vLLM's ignore_eos keeps output lengths steady."""
     headers: Headers = {}
-    """Added to each request; a secret only as ``${env:NAME}`` or ``${file:/PATH}``, since the plan
-    is kept with the run."""
+    """Added to each request; a secret only as ``${env:NAME}``, ``${file:/PATH}`` or
+    ``${secret:NAMESPACE/NAME/KEY}``, a Kubernetes Secret, since the plan is kept with the run."""
     connection: Literal["reuse", "fresh"] = "reuse"
     """Keep-alive as clients do, or a new connection each time, which sees removals sooner."""
     connect_seconds: Seconds = 5.0
@@ -200,19 +205,24 @@ class LoadPlan(BaseModel):
     def _authority_only(cls, value: str) -> str:
         return authority(value)
 
+    @field_validator("base_path")
+    @classmethod
+    def _path_only(cls, value: str) -> str:
+        return prefix(value)
+
     @field_validator("path")
     @classmethod
     def _without_keys(cls, value: str) -> str:
         fields = parse_qsl(urlsplit(value).query, keep_blank_values=True)
         if secret := next((name for name, _ in fields if names_a_secret(name)), None):
-            raise ValueError(f"no place for {secret!r}: {SECRETS_KEPT_OUT}")
+            raise ValueError(f"no place for {secret!r}: {KEPT_OUT}")
         return value
 
     @field_validator("extra_body")
     @classmethod
     def _without_secrets(cls, value: dict[str, Any]) -> dict[str, Any]:
         if redact(value) != value:
-            raise ValueError(f"no place for a secret: {SECRETS_KEPT_OUT}")
+            raise ValueError(f"no place for a secret: {KEPT_OUT}")
         return value
 
     @model_validator(mode="before")
@@ -245,6 +255,12 @@ class LoadPlan(BaseModel):
     def secure(self) -> bool:
         """Whether the gateway is spoken to through TLS."""
         return self.url.startswith("https:")
+
+    @property
+    def tls_files(self) -> dict[str, str]:
+        """The files of a TLS connection by their fields' names; empty where there is none."""
+        fields = ("ca_file", "client_certificate", "client_key")
+        return {name: str(getattr(self, name)) for name in fields}
 
     @property
     def peer_name(self) -> str:

@@ -3,43 +3,17 @@
 import hashlib
 import json
 import math
-import re
 from pathlib import Path
 from struct import Struct
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hotfire import json_text, text_files
 from hotfire.errors import ProfileError
-from hotfire.evidence import names_a_secret, redact
+from hotfire.reference import Headers
 
 Count = Annotated[int, Field(gt=0)]
-
-REFERENCE = re.compile(r"\$\{([^}]*)\}")
-"""Stands for a secret that only the process that sends reads; see ``secret``."""
-SECRETS_KEPT_OUT = (
-    'the plan is kept with the run; name it in headers, e.g. {"Authorization": "Bearer'
-    ' ${env:API_KEY}"}'
-)
-
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-"""A field name of RFC 9110."""
-
-
-def _one_line_each(headers: dict[str, str]) -> dict[str, str]:
-    for name, value in headers.items():
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is no name of a header; write letters, digits and hyphens")
-        if not value.isprintable():
-            raise ValueError(f"the value of {name} is more than one line; write it on one")
-        secret = names_a_secret(name) or redact(value) != value
-        if secret and value and not REFERENCE.search(value):
-            raise ValueError(f"the value of {name} would be a secret: {SECRETS_KEPT_OUT}")
-    return headers
-
-
-Headers = Annotated[dict[str, str], AfterValidator(_one_line_each)]
 
 
 class Spec(BaseModel):

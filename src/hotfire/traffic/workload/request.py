@@ -5,9 +5,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from hotfire.answer.token_clock import Asked
+from hotfire.reference import resolved
 from hotfire.traffic.workload.plan import LoadPlan
 from hotfire.traffic.workload.prompts import Tenant
-from hotfire.traffic.workload.secret import resolved
 from hotfire.traffic.workload.texts import Texts
 
 # ``Requests.bytes`` hides the type's own name from the annotations of its class.
@@ -120,5 +120,6 @@ def head(plan: LoadPlan, tenant: Tenant) -> bytes:
         headers["connection"] = "close"
     own = plan.headers | tenant.headers
     headers |= {name.lower(): resolved(value) for name, value in own.items()}
-    lines = [f"POST {plan.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    first = f"POST {plan.base_path}{plan.path} HTTP/1.1"
+    lines = [first, *(f"{name}: {value}" for name, value in headers.items())]
     return ("\r\n".join(lines) + "\r\ncontent-length: ").encode()

@@ -1,38 +1,30 @@
-"""Secrets in a plan's headers: the plan names them, and only the process that sends reads them.
-
-``${env:NAME}`` stands for an environment variable, ``${file:/PATH}`` for what a file holds. This is
-the one place of a load that reads its environment: what is passed on can be written down.
-"""
+"""What the process that sends knows and the plan does not: secrets, and where files lie here."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
-from hotfire import text_files
-from hotfire.errors import ProfileError
 from hotfire.evidence import keep_secret
 from hotfire.hidden import Hidden
 from hotfire.measure.history import Request
+from hotfire.reference import names_in, read
 from hotfire.traffic.workload.plan import LoadPlan
-from hotfire.traffic.workload.prompts import REFERENCE
 
+FOLDER_VARIABLE: Final = "HOTFIRE_LOAD_FILES"
+"""Environment variable that tells a worker where the plan's files lie on its own machine."""
 _MASK = "***"
-
-
-def resolved(value: str) -> str:
-    """Return a header's value with the secrets that it names.
-
-    Raises:
-        ProfileError: one cannot be read; the message names it.
-    """
-    return REFERENCE.sub(lambda found: _read(found[1]), value)
 
 
 def named(plan: LoadPlan) -> list[str]:
     """Return each reference of the plan's headers, such as ``env:API_KEY``."""
-    headers = [plan.headers, *(tenant.headers for tenant in plan.tenants)]
-    values = [value for some in headers for value in some.values()]
-    return [name for value in values for name in REFERENCE.findall(value)]
+    return names_in(_header_values(plan))
+
+
+def _header_values(plan: LoadPlan) -> Iterator[str]:
+    for headers in (plan.headers, *(tenant.headers for tenant in plan.tenants)):
+        yield from headers.values()
 
 
 def from_environment(name: str) -> str | None:
@@ -43,23 +35,16 @@ def from_environment(name: str) -> str | None:
     return value or None
 
 
-def _read(name: str) -> str:
-    kind, _, where = name.partition(":")
-    if kind not in ("env", "file") or (kind == "file" and not Path(where).is_absolute()):
-        raise _unreadable(name, "write ${env:NAME} or ${file:/PATH}")
-    try:
-        text = os.environ[where] if kind == "env" else text_files.read(Path(where))
-    except (KeyError, OSError, ValueError) as error:
-        why = "no such variable" if kind == "env" else type(error).__name__
-        raise _unreadable(name, f"{why} where the load process runs") from error
-    secret = text.strip()
-    if not secret.isprintable() or not secret:
-        raise _unreadable(name, "it is empty or holds more than one line")
-    return secret
+def with_files_here(plan: LoadPlan) -> LoadPlan:
+    """Return the plan with its TLS files where they lie on this machine: under their fields' names.
 
-
-def _unreadable(name: str, why: str) -> ProfileError:
-    return ProfileError(f"headers: ${{{name}}} cannot be read: {why}")
+    Only a worker that was lent them has them elsewhere than the plan says.
+    """
+    folder = os.environ.get(FOLDER_VARIABLE)
+    if folder is None:
+        return plan
+    lent = {name: str(Path(folder, name)) for name, path in plan.tls_files.items() if path}
+    return plan.model_copy(update=lent)
 
 
 class Secrets:
@@ -70,9 +55,7 @@ class Secrets:
     """
 
     def __init__(self, plan: LoadPlan) -> None:
-        values = list(map(_read, named(plan)))
-        self._hidden = Hidden(values, mask=_MASK)
-        keep_secret(*values)
+        self._hidden = Hidden(map(read, named(plan)), mask=_MASK)
 
     def hidden(self, row: Request) -> Request:
         """Return the row without them."""

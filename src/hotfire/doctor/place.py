@@ -1,0 +1,63 @@
+"""In which namespaces something is asked for, read from the expression that names them."""
+
+import ast
+import re
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Final
+
+from hotfire.doctor.source import Reached
+
+
+class Where(StrEnum):
+    """Which namespaces something is asked for in."""
+
+    PLATFORM = "platform"
+    """Those that the target file lets faults touch."""
+    ANYWHERE = "anywhere"
+    """All of them, or those that a run makes, which nobody can name beforehand."""
+
+
+_PLATFORM: Final = re.compile(
+    r"(^|[._])(profile|stack|engine|engines|victim|target|pod|last|one_more|spared\[0\])\.namespace$"
+)
+
+
+def place_of(one: Reached, node: ast.expr) -> Where:
+    """Return where a namespace is: one of the platform's, else anywhere."""
+    text = ast.unparse(node)
+    if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "self" and one.owner:
+        text = _property(one.owner, node.attr) or text
+    if _PLATFORM.search(text):
+        return Where.PLATFORM
+    sources = list(_values(one, node.id)) if isinstance(node, ast.Name) else []
+    named = sources and all(_PLATFORM.search(ast.unparse(value)) for value in sources)
+    return Where.PLATFORM if named else Where.ANYWHERE
+
+
+def _values(one: Reached, name: str) -> Iterator[ast.expr]:
+    """Yield what a variable of a function may be: what it is set to, or what callers give it."""
+    for node in ast.walk(one.function):
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+            yield node.value
+    places = [argument.arg for argument in one.function.args.args]
+    if name not in places:
+        return
+    place = places.index(name)
+    for node in ast.walk(one.module.tree):
+        called = isinstance(node, ast.Call) and ast.unparse(node.func) == one.function.name
+        if isinstance(node, ast.Call) and called and len(node.args) > place:
+            yield node.args[place]
+
+
+def _property(owner: ast.ClassDef, name: str) -> str:
+    """Return the expression that a property or attribute of a class is; empty if untold."""
+    for method in owner.body:
+        if isinstance(method, ast.FunctionDef) and method.name == name:
+            last = method.body[-1]
+            if isinstance(last, ast.Return) and last.value is not None:
+                return ast.unparse(last.value)
+    for node in ast.walk(owner):
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == f"self.{name}":
+            return ast.unparse(node.value)
+    return ""

@@ -1,0 +1,88 @@
+"""The smallest Roles for what a run needs, as ``kubectl apply`` takes them."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Final
+
+from hotfire.cluster import Document
+from hotfire.doctor.asked import Need
+from hotfire.doctor.place import Where
+from hotfire.profile import TargetProfile
+from hotfire.reference import in_cluster, names_in
+
+NAME: Final = "hotfire"
+NAMESPACE: Final = "hotfire-runner"
+"""Where the account is that the Roles are for."""
+_API: Final = "rbac.authorization.k8s.io"
+_OF_NO_NAMESPACE: Final = frozenset(
+    {"namespaces", "nodes", "persistentvolumes", "priorityclasses", "clusterroles"}
+    | {"clusterrolebindings", "customresourcedefinitions", "gatewayclasses", "deviceclasses"}
+    | {"resourceslices", "servicecidrs", "subjectaccessreviews", "storageclasses"}
+    | {"mutatingadmissionpolicies", "mutatingadmissionpolicybindings"}
+)
+
+
+def everywhere(needs: Iterable[Need]) -> set[Need]:
+    """Return what must hold in the whole cluster: a Role cannot give it, or not beforehand."""
+    return {
+        Need(one.group, one.resource, one.verb)
+        for one in needs
+        if one.where is Where.ANYWHERE or one.resource in _OF_NO_NAMESPACE
+    }
+
+
+def on_platform(needs: Iterable[Need]) -> set[Need]:
+    """Return what must hold in the platform's namespaces only."""
+    some = set(needs)
+    whole = everywhere(some)
+    local = {Need(one.group, one.resource, one.verb) for one in some}
+    return local - whole
+
+
+def roles(needs: Iterable[Need], profile: TargetProfile) -> list[Document]:
+    """Return an account, and what it must be allowed; nothing in it is a wildcard."""
+    some = set(needs)
+    place = {"name": NAME, "namespace": NAMESPACE}
+    documents: list[Document] = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": place},
+        *_bound("", rules_of(everywhere(some))),
+    ]
+    if rules := rules_of(on_platform(some)):
+        for namespace in profile.allowed_namespaces:
+            documents += _bound(namespace, rules)
+    for reference in names_in(profile.gateway.shown_headers.values()):
+        if named := in_cluster(reference):
+            documents += _bound(named[0], [_of_secret(named[1])], name=f"{NAME}-reads-{named[1]}")
+    return documents
+
+
+def rules_of(needs: Iterable[Need]) -> list[Document]:
+    """Return rules; resources of a group that need the same verbs share one."""
+    verbs: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for one in needs:
+        verbs[one.group, one.resource].add(one.verb)
+    alike: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
+    for (group, resource), some in sorted(verbs.items()):
+        alike[group, tuple(sorted(some))].append(resource)
+    return [
+        {"apiGroups": [group], "resources": resources, "verbs": list(some)}
+        for (group, some), resources in sorted(alike.items())
+    ]
+
+
+def _of_secret(name: str) -> Document:
+    return {"apiGroups": [""], "resources": ["secrets"], "resourceNames": [name], "verbs": ["get"]}
+
+
+def _bound(namespace: str, rules: list[Document], *, name: str = NAME) -> list[Document]:
+    """Return a role and its binding; without a namespace, of the whole cluster."""
+    kind = "Role" if namespace else "ClusterRole"
+    metadata = {"name": name} | ({"namespace": namespace} if namespace else {})
+    subject = {"kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE}
+    reference = {"apiGroup": _API, "kind": kind, "name": name}
+    head = {"apiVersion": f"{_API}/v1", "metadata": metadata}
+    return [
+        {**head, "kind": kind, "rules": rules},
+        {**head, "kind": f"{kind}Binding", "roleRef": reference, "subjects": [subject]},
+    ]

@@ -1,0 +1,241 @@
+"""What a check or a fault reaches in the source: functions, read from the syntax, never run.
+
+A function reaches what it names. A method is reached once its name is called and its class is
+named; that is more than ever runs, never less.
+"""
+
+import ast
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+_BY_ITSELF: Final = ("__init__", "__post_init__", "__enter__", "__exit__", "__call__", "__iter__")
+_FIXTURES: Final = "fixtures"
+
+
+@dataclass(frozen=True)
+class Module:
+    """One file."""
+
+    name: str
+    tree: ast.Module
+
+    @cached_property
+    def imports(self) -> Mapping[str, str]:
+        """What each imported name stands for, dotted."""
+        found: dict[str, str] = {}
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                found |= {one.asname or one.name: f"{node.module}.{one.name}" for one in node.names}
+            elif isinstance(node, ast.Import):
+                found |= {one.asname or one.name: one.name for one in node.names}
+        return found
+
+    @cached_property
+    def functions(self) -> Mapping[str, Function]:
+        return {one.name: one for one in self.tree.body if isinstance(one, Function)}
+
+    @cached_property
+    def classes(self) -> Mapping[str, ast.ClassDef]:
+        return {one.name: one for one in self.tree.body if isinstance(one, ast.ClassDef)}
+
+    @cached_property
+    def defined(self) -> frozenset[str]:
+        return frozenset({*self.functions, *self.classes, *self.constants})
+
+    @cached_property
+    def constants(self) -> Mapping[str, ast.expr]:
+        """The value of each name that the module itself assigns."""
+        found: dict[str, ast.expr] = {}
+        for node in self.tree.body:
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                found[node.targets[0].id] = node.value
+            elif (
+                isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value
+            ):
+                found[node.target.id] = node.value
+        return found
+
+
+@dataclass(frozen=True)
+class Reached:
+    """One function that is reached, with its module and its class."""
+
+    module: Module
+    function: Function
+    owner: ast.ClassDef | None = None
+
+
+class Source:
+    """The files of the project; each is read when it is first named."""
+
+    def __init__(self, root: Path, package: Path) -> None:
+        """Take the folder of suites and fixtures, and that of the package ``hotfire``."""
+        self._root, self._package = root, package
+        self._modules: dict[str, Module | None] = {}
+        self._homes: dict[str, tuple[Module, str] | None] = {}
+        self._named: dict[int, frozenset[tuple[str, str]]] = {}
+
+    def module(self, name: str) -> Module | None:
+        """Return the module of a dotted name; None if it is none of the project's."""
+        if name not in self._modules:
+            self._modules[name] = self._read(name)
+        return self._modules[name]
+
+    def _read(self, name: str) -> Module | None:
+        first, *rest = name.split(".")
+        base = self._package if first == self._package.name else self._root / first
+        for path in (base.joinpath(*rest).with_suffix(".py"), base.joinpath(*rest, "__init__.py")):
+            if path.is_file():
+                return Module(name, ast.parse(path.read_bytes()))
+        return None
+
+    @cached_property
+    def fixtures(self) -> Mapping[str, Module]:
+        """The module of each fixture, by the fixture's name."""
+        found: dict[str, Module] = {}
+        for path in sorted((self._root / _FIXTURES).glob("*.py")):
+            module = self.module(f"{_FIXTURES}.{path.stem}")
+            if module is not None:
+                found |= {n: module for n, one in module.functions.items() if _is_fixture(one)}
+        return found
+
+    def names_in(self, node: ast.AST) -> frozenset[tuple[str, str]]:
+        """Return each name that a part of a file names, with the attribute that it asks of it.
+
+        Read once: many checks reach the same functions.
+        """
+        if id(node) not in self._named:
+            self._named[id(node)] = frozenset(_names(node))
+        return self._named[id(node)]
+
+    def home(self, name: str) -> tuple[Module, str] | None:
+        """Return the module in which a dotted name is defined, and its name there."""
+        if name not in self._homes:
+            self._homes[name] = self._home(name)
+        return self._homes[name]
+
+    def _home(self, name: str) -> tuple[Module, str] | None:
+        for _ in range(4):  # a package hands on what its modules define
+            place, _, last = name.rpartition(".")
+            module = self.module(place)
+            if module is None or last in module.defined:
+                return (module, last) if module else None
+            name = module.imports.get(last, "")
+        return None
+
+
+@dataclass
+class Reach:
+    """Everything that some functions reach. ``leaves`` are modules that are not looked into."""
+
+    source: Source
+    leaves: tuple[str, ...]
+    functions: dict[int, Reached] = field(default_factory=dict)
+    fixtures: set[str] = field(default_factory=set)
+    """Names of the fixtures that are asked for, in any way."""
+    called: set[str] = field(default_factory=set)
+    """Names of the methods and attributes that are asked for, of whatever object."""
+    _classes: set[int] = field(default_factory=set)
+    _waiting: dict[str, list[Reached]] = field(default_factory=dict)
+    """Methods of the classes that are reached, whose names nobody has called yet."""
+
+    def add_module(self, module: Module) -> None:
+        """Reach everything in a module."""
+        for function in module.functions.values():
+            self._function(Reached(module, function))
+        for one in module.classes.values():
+            self._class(module, one)
+            for method in _methods(one).values():
+                self._function(Reached(module, method, one))
+
+    def add_fixtures(self, names: Iterable[str]) -> None:
+        """Reach fixtures by their names."""
+        for name in names:
+            self._fixture(name)
+
+    def _fixture(self, name: str) -> None:
+        module = self.source.fixtures.get(name)
+        if module is not None and name not in self.fixtures:
+            self.fixtures.add(name)
+            self._function(Reached(module, module.functions[name]))
+
+    def _function(self, reached: Reached) -> None:
+        if id(reached.function) in self.functions or self._is_leaf(reached.module):
+            return
+        self.functions[id(reached.function)] = reached
+        if not reached.module.name.startswith("hotfire"):
+            for name in _parameters(reached.function):
+                self._fixture(name)
+        self._names(reached.module, reached.function)
+
+    def _names(self, module: Module, node: ast.AST) -> None:
+        for name, attribute in self.source.names_in(node):
+            if attribute:
+                self._call(attribute)
+            if name:
+                self._name(module, name, attribute)
+
+    def _name(self, module: Module, name: str, attribute: str = "") -> None:
+        if name in module.imports:
+            dotted = ".".join(filter(None, (module.imports[name], attribute)))
+            place = self.source.home(dotted) or self.source.home(module.imports[name])
+            if place is None:
+                return
+            module, name = place
+        if self._is_leaf(module):
+            return
+        if name in module.functions:
+            self._function(Reached(module, module.functions[name]))
+        elif name in module.classes:
+            self._class(module, module.classes[name])
+
+    def _class(self, module: Module, node: ast.ClassDef) -> None:
+        if id(node) in self._classes or self._is_leaf(module):
+            return
+        self._classes.add(id(node))
+        for part in (*node.bases, *(one for one in node.body if not isinstance(one, Function))):
+            self._names(module, part)
+        for name, method in _methods(node).items():
+            reached = Reached(module, method, node)
+            if name in _BY_ITSELF or name in self.called:
+                self._function(reached)
+            else:
+                self._waiting.setdefault(name, []).append(reached)
+
+    def _call(self, name: str) -> None:
+        if name in self.called:
+            return
+        self.called.add(name)
+        for reached in self._waiting.pop(name, ()):
+            self._function(reached)
+
+    def _is_leaf(self, module: Module) -> bool:
+        return module.name.startswith(self.leaves)
+
+    def __iter__(self) -> Iterator[Reached]:
+        return iter(self.functions.values())
+
+
+def _names(node: ast.AST) -> Iterator[tuple[str, str]]:
+    for one in ast.walk(node):
+        if isinstance(one, ast.Name):
+            yield one.id, ""
+        elif isinstance(one, ast.Attribute):
+            yield (one.value.id if isinstance(one.value, ast.Name) else ""), one.attr
+
+
+def _methods(node: ast.ClassDef) -> Mapping[str, Function]:
+    return {one.name: one for one in node.body if isinstance(one, Function)}
+
+
+def _parameters(function: Function) -> list[str]:
+    arguments = function.args
+    return [one.arg for one in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+
+
+def _is_fixture(function: Function) -> bool:
+    return any("fixture" in ast.unparse(one) for one in function.decorator_list)

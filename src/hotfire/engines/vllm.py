@@ -1,0 +1,28 @@
+"""vLLM; what llm-d-inference-sim tells, too.
+
+Source: vLLM, v1/metrics/loggers.py
+"""
+
+from typing import Final
+
+from hotfire.engines.dialect import Dialect, Series
+
+DIALECT: Final = Dialect(
+    port=8000,
+    health_path="/health",
+    ready_path="/v1/models",
+    model_label="model_name",
+    running=Series("vllm:num_requests_running"),
+    waiting=Series("vllm:num_requests_waiting"),
+    kv_use=Series("vllm:kv_cache_usage_perc"),
+    ttft=Series("vllm:time_to_first_token_seconds"),
+    tpot=Series("vllm:request_time_per_output_token_seconds"),
+    requests=Series("vllm:request_success_total"),
+    aborted=Series("vllm:request_success_total", {"finished_reason": "abort"}),
+    prompt_tokens=Series("vllm:prompt_tokens_total"),
+    generated_tokens=Series("vllm:generation_tokens_total"),
+    counters_move="per step",
+    progress=Series("vllm:generation_tokens_total"),
+    out_of_memory=("CUDA out of memory", "OutOfMemoryError", "No available memory for the cache"),
+    fixed_length={"ignore_eos": True},
+)

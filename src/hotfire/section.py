@@ -1,0 +1,11 @@
+"""What every part of the target file has in common."""
+
+from typing import Final
+
+from pydantic import ConfigDict
+
+# An error that quotes what it refuses would show a password.
+STRICT: Final = ConfigDict(
+    extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
+)
+"""Unknown keys are refused, values never change."""
