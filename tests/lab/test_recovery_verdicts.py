@@ -21,6 +21,8 @@ from tests.world import World
 pytestmark = pytest.mark.lab
 
 FAULT = "FLT-POD-001"
+OWN_DOUBTS = ("not fit to measure", "steady state", "noisy")
+TRIES = 3
 
 
 def judged(
@@ -58,10 +60,22 @@ def judged(
     return found[0]
 
 
+def doubtful(result: Result) -> bool:
+    """Return whether the machine had other things to do, as it may say of itself."""
+    unsure = result.verdict is Verdict.INCONCLUSIVE
+    return unsure and any(word in result.reason for word in OWN_DOUBTS)
+
+
 def test_a_sound_platform_recovers_and_the_reason_tells_what_chance_explains(
     world: World, scripted_target: Path, tmp_path: Path
 ) -> None:
-    result = judged(scripted_target, tmp_path)
+    # It is never called failed; a busy machine may need another try to be told as sound.
+    for number in range(TRIES):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        result = judged(scripted_target, folder)
+        if not doubtful(result):
+            break
 
     assert result.verdict is Verdict.PASSED, result.reason
     assert isinstance(chance := result.figures["tpot_by_chance_up_to_ratio"], float)

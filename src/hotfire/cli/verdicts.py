@@ -31,28 +31,45 @@ _STATED = {
 
 
 def print_verdicts(info: RunInfo, results: Iterable[Result]) -> None:
-    """Print one row per requirement, worst first, and the statement they add up to."""
+    """Print what somebody must look at, a line for each area, and what all of it adds up to."""
     found = outcomes(results)
     console = Terminal(highlight=False)
     if not console.is_terminal:
         console.width = _LOG_WIDTH
-    rows = [_row(outcome) for outcome in found]
-    has_reasons = any(row[-1] for row in rows)
-    table = Table(box=None, pad_edge=False)
-    for name in ("verdict", "level", "id"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("statement")
-    if has_reasons:
-        table.add_column("because")
-    for row in rows:
-        table.add_row(*(row if has_reasons else row[:-1]))
-    console.print(table)
+    open_ones = [outcome for outcome in found if not outcome.settled]
+    if open_ones:
+        table = Table(box=None, pad_edge=False)
+        for name in ("verdict", "level", "id"):
+            table.add_column(name, no_wrap=True)
+        for name in ("statement", "because"):
+            table.add_column(name)
+        for outcome in open_ones:
+            table.add_row(*_row(outcome))
+        console.print(table)
+    console.print(_areas(found))
     for line in rounds(found):
         console.print(Text(line), soft_wrap=True)
     style = _STATED[info.conformance] if info.conformance else ""
     console.print(Text(f"\n{headline(info, found)}", style=style))
     for note in info.notes:
         console.print(Text(f"  {note}"))
+
+
+def _areas(found: Iterable[Outcome]) -> Table:
+    """Return a line for each area of which something was asked: how many came to what."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    asked = [outcome for outcome in found if not (outcome.skipped or outcome.is_run)]
+    for area in sorted({outcome.first.area for outcome in asked}):
+        mine = [outcome for outcome in asked if outcome.first.area == area]
+        counts = Counter(outcome.verdict for outcome in mine)
+        told = [
+            Text(f"{counts[verdict]} {verdict}", STYLES[verdict])
+            for verdict in STYLES
+            if counts[verdict]
+        ]
+        passed = [o.first.id for o in mine if o.verdict is Verdict.PASSED]
+        table.add_row(Text(area), Text(", ").join(told), Text(" ".join(passed), style="dim"))
+    return table
 
 
 def rounds(found: Iterable[Outcome]) -> Iterator[str]:
@@ -79,6 +96,7 @@ def _figures(cases: Iterable[Result], name: str) -> list[float]:
 
 def _row(outcome: Outcome) -> list[Text]:
     first = outcome.first
-    said = "" if outcome.verdict is Verdict.PASSED else outcome.decisive.reason
-    cells = [Text(cell) for cell in (first.level, first.id, first.statement, said)]
-    return [Text(outcome.word, style="dim" if outcome.skipped else STYLES[outcome.verdict]), *cells]
+    cells = [
+        Text(cell) for cell in (first.level, first.id, first.statement, outcome.decisive.reason)
+    ]
+    return [Text(outcome.word, style=STYLES[outcome.verdict]), *cells]
