@@ -123,7 +123,6 @@ class Operations:
             "service.state": lambda args: services.state(host, args),
             "process.states": lambda args: signals.states(entries.get(_id(args))),
             "engine.ask": ask.engine,
-            "cgroup.state": lambda args: cgroup.state(host, args),
             "cgroup.use": lambda args: cgroup.use(host, args),
             "cgroup.cpu": lambda args: quota.state(host, args),
             "gpu.list": lambda _: cuda.gpus(host),
