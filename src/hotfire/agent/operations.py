@@ -112,7 +112,6 @@ class Operations:
             },
             "link.state": lambda args: link.state(host, args),
             "link.probe": lambda args: probe.frames(host, args),
-            "link.round_trip": lambda args: probe.round_trip(host, args),
             "link.flows": lambda args: flows.crossing(host, args),
             "bgp.sessions": lambda _: bgp.sessions(host),
             "bgp.routes": lambda args: bgp.routes(host, args),
