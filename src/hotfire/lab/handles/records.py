@@ -4,13 +4,13 @@ import contextlib
 import datetime
 import fcntl
 import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from hotfire import whole_files
+from hotfire.agent.entries import boot_seconds
 from hotfire.errors import HarnessError, ProfileError
 
 # The lock for what concerns the first or the last broken handle: which facts are the sound ones.
@@ -188,11 +188,6 @@ def write(path: Path, document: object) -> None:
 def slug(name: str) -> str:
     """Return a handle's name as a file's."""
     return name.replace("/", "-")
-
-
-def boot_seconds() -> float:
-    """Return the time since boot, suspended time included, as the agents count it."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def due(broken: Sequence[Broken]) -> list[Broken]:
