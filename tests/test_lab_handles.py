@@ -4,8 +4,10 @@ import base64
 import fcntl
 import json
 import re
+import resource
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +19,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
+from hotfire.agent.entries import boot_seconds
 from hotfire.errors import FaultNotInjected, HarnessError, LabError, ProfileError
 from hotfire.lab.cluster import logs
 from hotfire.lab.face import tokens
@@ -31,7 +34,6 @@ from hotfire.lab.handles.records import (
     Broken,
     MachineEntry,
     Records,
-    boot_seconds,
     due,
     ended_by_boot,
     granted,
@@ -254,23 +256,33 @@ def test_a_record_that_cannot_be_read_is_told_and_hides_no_other(
         records.get("n2/up1")
 
 
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Let no file of this process get longer than ten bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 def test_a_record_that_the_disk_does_not_take_leaves_the_one_before(records: Records) -> None:
     before = broken("n1/up1", "n1")
     records.write(before)
-    (records.folder / "n1-up1.broken.new").mkdir()
 
-    with pytest.raises(HarnessError, match="was not written"):
+    with full_disk(), pytest.raises(HarnessError, match="was not written"):
         records.write(replace(before, how="another way"))
 
     assert records.get("n1/up1") == before
 
 
 def test_why_a_handle_is_not_mended_is_told_though_the_disk_takes_no_note(records: Records) -> None:
-    (records.folder / "handles.log").mkdir(parents=True)
-    (records.folder / "n1-up1.broken.new").mkdir()
+    records.folder.mkdir(parents=True)
 
-    records.note(broken("n1/up1", "n1"), "not as before")
-    records.log(handle="n1/up1", event="not mended")
+    with full_disk():
+        records.note(broken("n1/up1", "n1"), "not as before")
+        records.log(handle="n1/up1", event="not mended")
 
     assert records.all() == []
 

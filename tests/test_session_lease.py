@@ -29,7 +29,7 @@ def test_first(cluster, lease, evidence):
 def test_second(cluster, evidence):
     evidence.record("x", 1)
 '''
-LOSING = """from hotfire.chaos.lease import release
+LOSING = """from hotfire.chaos.holders import release
     release(cluster, "hotfire-system")
     until(lambda: lease.lost, within_seconds=10, what="the loss noticed")"""
 PLUGINS = ("hotfire.pytest_plugin", "fixtures.target", "fixtures.stack")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from hotfire.access import Access
+from hotfire.answer import served_by
 from hotfire.answer.reading import Reading, read_stream, read_whole, unread
 from hotfire.answer.transcript import NO_OUTPUT, Outcome, foreign_coding
 from hotfire.bounded import Page, Reader, Transport, json_of
@@ -17,7 +18,7 @@ from hotfire.evidence import redact
 from hotfire.measure.history import FailureClass
 from hotfire.profile import TargetProfile
 
-_SERVED_BY = ("x-served-by", "x-inference-pod", "x-backend")
+_SERVED_BY = (*served_by.HEADERS, "x-backend")
 _KEPT_CHARACTERS = 4000
 
 Json = Mapping[str, object]

@@ -27,7 +27,6 @@ ALIASES = {
     "vllm:kv_cache_usage_perc": ("vllm:gpu_cache_usage_perc",),
     "vllm:prefix_cache_queries_total": ("vllm:gpu_prefix_cache_queries_total",),
     "vllm:prefix_cache_hits_total": ("vllm:gpu_prefix_cache_hits_total",),
-    "llm_d_epp_ready_endpoints": ("inference_pool_ready_pods",),
 }
 
 

@@ -94,14 +94,6 @@ def test_the_engine_is_killed_and_the_hog_leaves_by_itself(
     assert observed["oom_kills"] > observed["oom_kills_before"]
 
 
-def test_state_tells_usage_limit_and_kills(agent: Agent, container: Container) -> None:
-    state = agent.call("cgroup.state", pod_uid=POD, container_id=container.id)
-
-    assert state["limit_bytes"] == LIMIT_BYTES
-    assert state["oom_kills"] == 0
-    assert state["processes"] == 1
-
-
 def test_a_container_of_another_pod_is_refused(agent: Agent, container: Container) -> None:
     reply = agent.reply(
         "cgroup.hog", id=ENTRY, ttl_seconds=5, pod_uid="another", container_id=container.id

@@ -66,7 +66,13 @@ def cluster() -> FakeCluster:
 
 @pytest.fixture
 def janitor(cluster: FakeCluster, clock: Clock) -> Janitor:
-    return Janitor(cluster, "system", clock=clock)  # type: ignore[arg-type]
+    return Janitor(
+        cluster,  # type: ignore[arg-type]
+        "system",
+        lease="hotfire-run",
+        label="hotfire.dev/undo",
+        clock=clock,
+    )
 
 
 SCALED_BACK = (

@@ -85,18 +85,6 @@ def find(host: Host, args: dict[str, Any]) -> MemoryCgroup:
     raise OperationError(f"no memory cgroup of container {container[:12]} of pod {pod} here")
 
 
-def state(host: Host, args: dict[str, Any]) -> dict[str, Any]:
-    """Return usage, limit (None: no limit) and OOM kills of a container's memory cgroup."""
-    group = find(host, args)
-    return {
-        "usage_bytes": group.usage_bytes,
-        "limit_bytes": group.limit_bytes,
-        "oom_kills": group.oom_kills,
-        "processes": len(group.processes),
-        "version": 2 if group.unified else 1,
-    }
-
-
 def use(host: Host, args: dict[str, Any]) -> dict[str, Any]:
     """Return what a container uses of memory and processor, and the moment by this node's clock."""
     group = find(host, args)

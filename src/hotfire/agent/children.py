@@ -1,6 +1,5 @@
 """Processes of ours that carry out a fault for as long as it lasts: started, and ended anywhere."""
 
-import ctypes
 import os
 import select
 import signal
@@ -8,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hotfire.agent import processes
+from hotfire.agent import parent, processes
 from hotfire.agent.entries import Entry
 from hotfire.agent.host import OperationError
 
@@ -16,7 +15,6 @@ READY = "ready"
 _PACKAGES = str(Path(__file__).resolve().parents[2])
 _START_SECONDS = 5.0
 _END_SECONDS = 2.0
-_PR_SET_PDEATHSIG = 1
 
 
 class Children:
@@ -61,9 +59,7 @@ class Children:
 
 def live_with(agent_pid: int) -> None:
     """Leave when a signal comes or the agent dies, also while this process is still starting."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    if os.getppid() != agent_pid:
-        raise SystemExit("the agent is gone")
+    parent.end_with(agent_pid, signal.SIGTERM)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
 

@@ -3,6 +3,7 @@
 ICMP carries a number with each probe, so that a lost, doubled or overtaken one is known as such.
 """
 
+import json
 import os
 import select
 import socket
@@ -10,15 +11,16 @@ import statistics
 import struct
 import time
 from dataclasses import dataclass, field
+from ipaddress import IPv4Interface
 from typing import Any
 
-from hotfire.agent import arguments, probe
+from hotfire.agent import arguments, link
 from hotfire.agent.host import Host, OperationError
 
 _REQUEST, _REPLY = 8, 0
 _HEADER = struct.Struct(">BBHHH")
 _MOST, _LONGEST_SECONDS = 5_000, 8.0
-_LAST_SECONDS = 1.0
+_WAIT_SECONDS = 1.0
 _PAYLOAD = bytes(range(64))
 
 
@@ -45,7 +47,7 @@ class Tally:
         self._newest = max(self._newest, number)
 
     def told(self) -> dict[str, Any]:
-        """Return the counts, and the middle of the round trips."""
+        """Return the counts, and the middle of the round trips with both ends of them."""
         trips = list(self.seconds.values())
         return {
             "sent": len(self.sent_at),
@@ -54,18 +56,37 @@ class Tally:
             "overtaken": self.overtaken,
             "damaged": self.damaged,
             "round_trip_seconds": statistics.median(trips) if trips else None,
+            "shortest_seconds": min(trips, default=None),
+            "longest_seconds": max(trips, default=None),
         }
 
 
 def echoes(host: Host, args: dict[str, Any]) -> dict[str, Any]:
-    """Ask the other end of a point-to-point link for ``times`` echoes, evenly in ``seconds``."""
-    arguments.only(args, {"link", "times", "seconds"})
+    """Ask the other end of a point-to-point link for ``times`` echoes, evenly in ``seconds``.
+
+    One that has not come ``wait_seconds`` after the last was sent is lost.
+    """
+    arguments.only(args, {"link", "times", "seconds", "wait_seconds"})
     name = arguments.link(args)
     times = round(arguments.number(args, "times", above=0, at_most=_MOST))
     seconds = arguments.number(args, "seconds", above=0, at_most=_LONGEST_SECONDS)
-    own, other = probe.ends(host, name)
-    with _echo_socket(name, own, other) as wire:
-        return _series(wire, times, seconds).told()
+    wait = arguments.number(
+        {"wait_seconds": _WAIT_SECONDS, **args}, "wait_seconds", above=0, at_most=_LONGEST_SECONDS
+    )
+    with _echo_socket(name, *ends(host, name)) as wire:
+        return _series(wire, times, seconds, wait_seconds=wait).told()
+
+
+def ends(host: Host, name: str) -> tuple[bytes, bytes]:
+    """Return our own address on a link and that of its other end."""
+    link.attributes(host, name)
+    shown = json.loads(host.run(["ip", "-j", "-4", "address", "show", "dev", name]))
+    for row in shown[0]["addr_info"] if shown else []:
+        own = IPv4Interface(f"{row['local']}/{row['prefixlen']}")
+        others = [one for one in own.network.hosts() if one != own.ip]
+        if len(others) == 1:
+            return own.ip.packed, others[0].packed
+    raise OperationError(f"{name} has no /30 or /31 address: its other end is not known")
 
 
 def _echo_socket(name: str, own: bytes, other: bytes) -> socket.socket:
@@ -81,7 +102,7 @@ def _echo_socket(name: str, own: bytes, other: bytes) -> socket.socket:
     return wire
 
 
-def _series(wire: socket.socket, times: int, seconds: float) -> Tally:
+def _series(wire: socket.socket, times: int, seconds: float, *, wait_seconds: float) -> Tally:
     tally, mark, began = Tally(), int.from_bytes(os.urandom(2), "big"), time.monotonic()
     for number in range(times):
         _hear(wire, mark, tally, until=began + seconds * number / times)
@@ -91,7 +112,7 @@ def _series(wire: socket.socket, times: int, seconds: float) -> Tally:
         except OSError:
             # Lost here is lost, too: the queue is full, or the link is down.
             continue
-    deadline = time.monotonic() + _LAST_SECONDS
+    deadline = time.monotonic() + wait_seconds
     while len(tally.seconds) < times and time.monotonic() < deadline:
         _hear(wire, mark, tally, until=min(deadline, time.monotonic() + 0.05))
     # What is doubled or late may still be on its way behind the last answer.

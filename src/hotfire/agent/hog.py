@@ -3,7 +3,6 @@
 It prints one JSON line per observation and dies with the agent that started it.
 """
 
-import ctypes
 import json
 import os
 import signal
@@ -11,12 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hotfire.agent import cuda
+from hotfire.agent import cuda, parent
 from hotfire.agent.cgroup import MemoryCgroup
 from hotfire.agent.host import OperationError
 
 MODULE = "hotfire.agent.hog"
-_PR_SET_PDEATHSIG = 1
 _STEP_BYTES = 1 << 20
 # Near the limit a few pages at a time: the write that brings the kernel to kill the engine must end
 # there soon, or its next pages make this process the second victim while the first still dies.
@@ -30,7 +28,7 @@ def main(argv: list[str]) -> int:
     """Take memory of the named kind until there is none left, or until ended."""
     _, kind, text = argv
     args = json.loads(text)
-    _die_with_parent(args.get("agent_pid", os.getppid()))
+    parent.end_with(args.get("agent_pid", os.getppid()), signal.SIGKILL)
     try:
         if kind == "cgroup":
             fill_cgroup(MemoryCgroup(Path(args["path"]), bool(args["unified"])))
@@ -100,13 +98,6 @@ def _refuse_to_be_the_victim(group: MemoryCgroup) -> None:
 
 def _oom_score_adj(pid: int) -> int:
     return int(Path(f"/proc/{pid}/oom_score_adj").read_text(encoding="ascii"))
-
-
-def _die_with_parent(parent: int) -> None:
-    """End with the agent, also where it was killed while this process was still starting."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        raise SystemExit("the agent is gone")
 
 
 if __name__ == "__main__":

@@ -20,9 +20,7 @@ from hotfire.agent.host import OperationError
 
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _SERVER = "https://kubernetes.default.svc"
-_LEASE = "hotfire-run"
-_SELECTOR = "hotfire.dev/undo=true"
-_ALIVE = Path("/tmp/alive")  # noqa: S108 - its own pod's
+ALIVE = Path("/tmp/alive")  # noqa: S108 - its own pod's
 _ANSWER_SECONDS = 10.0
 _POLL_SECONDS = 2.0
 _LARGEST_BYTES = 16 << 20
@@ -74,8 +72,13 @@ class Api:
 class Janitor:
     """Watches one target's Lease; once that has ended, every open entry is undone."""
 
-    def __init__(self, api: Api, namespace: str, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, api: Api, namespace: str, *, lease: str, label: str, clock: Callable[[], float]
+    ) -> None:
+        """Watch the Lease of that name in ``namespace``, and undo entries with the label."""
         self._api = api
+        self._lease = lease
+        self._selector = urllib.parse.quote(f"{label}=true")
         self._namespace = namespace
         self._clock = clock
         self._seen: tuple[str, str] | None = None
@@ -90,12 +93,12 @@ class Janitor:
         if not self._ended():
             return []
         where = f"/api/v1/namespaces/{self._namespace}/configmaps"
-        found = self._api.get(f"{where}?labelSelector={urllib.parse.quote(_SELECTOR)}") or {}
+        found = self._api.get(f"{where}?labelSelector={self._selector}") or {}
         return [told for copy in found.get("items", []) if (told := self._undone(copy))]
 
     def _ended(self) -> bool:
         """Return whether nobody has renewed the Lease for as long as it lasts, by our own clock."""
-        path = f"/apis/coordination.k8s.io/v1/namespaces/{self._namespace}/leases/{_LEASE}"
+        path = f"/apis/coordination.k8s.io/v1/namespaces/{self._namespace}/leases/{self._lease}"
         lease = self._api.get(path)
         if lease is None:
             return True
@@ -153,13 +156,16 @@ def _name(text: object) -> str:
     return text
 
 
-def main(namespace: str) -> None:
+def main(namespace: str, lease: str, label: str) -> None:
     """Look every two seconds, for as long as the pod lives; its file tells that it can."""
-    janitor, told = Janitor(Api(), _name(namespace), clock=time.monotonic), ""
+    janitor = Janitor(
+        Api(), _name(namespace), lease=_name(lease), label=label, clock=time.monotonic
+    )
+    told = ""
     while True:
         try:
             lines = janitor.turn()
-            _ALIVE.touch()
+            ALIVE.touch()
         except OperationError as error:
             lines = [str(error)]
         said = "\n".join(lines)
@@ -171,4 +177,4 @@ def main(namespace: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -1,11 +1,9 @@
 """What the node finds out by asking the network itself."""
 
-import json
 import os
 import socket
 import struct
 import time
-from ipaddress import IPv4Interface
 from typing import Any
 
 from hotfire.agent import arguments, link
@@ -13,9 +11,7 @@ from hotfire.agent.host import Host, OperationError
 
 # IEEE 802's number for local experiments: nobody answers such a frame.
 EXPERIMENTAL = 0x88B5
-_ARP, _ARP_REQUEST, _ARP_REPLY = 0x0806, 1, 2
 _BROADCAST = b"\xff" * 6
-_ANSWER_SECONDS = 2.0
 _LONGEST_SECONDS, _MOST_FRAMES, _LARGEST_BYTES = 8.0, 1_000_000, 1_500
 _DNS_PORT = 53
 _RCODES = {0: "ok", 2: "server failure", 3: "no such name", 5: "refused"}
@@ -33,23 +29,10 @@ def frames(host: Host, args: dict[str, Any]) -> dict[str, Any]:
     seconds = arguments.number(args, "seconds", above=0, at_most=_LONGEST_SECONDS)
     name = arguments.link(args)
     before = _sent_bytes(host, name)
-    with _packet_socket(name, 0) as wire:
+    with _packet_socket(name) as wire:
         head = _BROADCAST + wire.getsockname()[4] + struct.pack(">H", EXPERIMENTAL)
         done = _send_evenly(wire, head.ljust(size, b"\0"), count, seconds)
     return {**done, "passed_bytes": _sent_bytes(host, name) - before}
-
-
-def round_trip(host: Host, args: dict[str, Any]) -> dict[str, Any]:
-    """Ask the other end of a point-to-point link (/31 or /30) for its address ``times`` times.
-
-    Returns the round trips in seconds; None where no answer came within two seconds.
-    """
-    arguments.only(args, {"link", "times"})
-    name = arguments.link(args)
-    times = round(arguments.number(args, "times", above=0, at_most=20))
-    own, other = ends(host, name)
-    with _packet_socket(name, _ARP) as wire:
-        return {"round_trips_seconds": [_ask(wire, own, other) for _ in range(times)]}
 
 
 def lookup(host: Host, args: dict[str, Any]) -> dict[str, Any]:
@@ -102,40 +85,10 @@ def _send_evenly(wire: socket.socket, frame: bytes, count: int, seconds: float) 
     return {"sent": sent, "seconds": time.monotonic() - began}
 
 
-def _packet_socket(name: str, protocol: int) -> socket.socket:
-    # Bound to one protocol, it is behind the packet filter and sees only what passed it.
+def _packet_socket(name: str) -> socket.socket:
     try:
-        wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(protocol))
-        wire.bind((name, protocol))
+        wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        wire.bind((name, 0))
     except OSError as error:
         raise OperationError(f"no packet socket on {name}: {error}") from error
-    wire.settimeout(_ANSWER_SECONDS)
     return wire
-
-
-def ends(host: Host, name: str) -> tuple[bytes, bytes]:
-    """Return our own address on a link and that of its other end."""
-    link.attributes(host, name)
-    shown = json.loads(host.run(["ip", "-j", "-4", "address", "show", "dev", name]))
-    for row in shown[0]["addr_info"] if shown else []:
-        own = IPv4Interface(f"{row['local']}/{row['prefixlen']}")
-        others = [one for one in own.network.hosts() if one != own.ip]
-        if len(others) == 1:
-            return own.ip.packed, others[0].packed
-    raise OperationError(f"{name} has no /30 or /31 address: its other end is not known")
-
-
-def _ask(wire: socket.socket, own: bytes, other: bytes) -> float | None:
-    mac = wire.getsockname()[4]
-    kind = struct.pack(">HHBBH", 1, 0x0800, 6, 4, _ARP_REQUEST)
-    frame = _BROADCAST + mac + struct.pack(">H", _ARP) + kind + mac + own + bytes(6) + other
-    began = time.monotonic()
-    wire.send(frame)
-    while time.monotonic() - began < _ANSWER_SECONDS:
-        try:
-            answer = wire.recv(128)
-        except TimeoutError:
-            return None
-        if answer[20:22] == struct.pack(">H", _ARP_REPLY) and answer[28:32] == other:
-            return time.monotonic() - began
-    return None

@@ -17,7 +17,7 @@ from hotfire.chaos.agent_answers import (
     read,
 )
 from hotfire.chaos.agent_pods import LABELS, NAME, code_digest, manifests, program
-from hotfire.cluster import Cluster, Estate, Pod
+from hotfire.cluster import RUN_LABEL, Cluster, Estate, Pod
 from hotfire.errors import ClusterError, FaultNotInjected, HarnessError, StackNotReady
 from hotfire.profile import TargetProfile
 from hotfire.waiting import until
@@ -110,7 +110,7 @@ class AgentClient:
         """Return the run that put the agents there; empty where there are none."""
         found = self._cluster.get("DaemonSet", self._namespace, NAME, api_version="apps/v1")
         labels = ((found or {}).get("metadata") or {}).get("labels") or {}
-        return str(labels.get("hotfire.dev/run", ""))
+        return str(labels.get(RUN_LABEL, ""))
 
     def nodes(self) -> list[str]:
         """Return the nodes that have a running agent."""

@@ -7,7 +7,7 @@ from typing import Final
 
 import hotfire.agent
 from hotfire.agent import start
-from hotfire.cluster import Document
+from hotfire.cluster import RUN_LABEL, Document
 from hotfire.profile import TargetProfile
 
 NAME: Final = "hotfire-agent"
@@ -20,7 +20,7 @@ _FOLDER: Final = Path(inspect.getfile(hotfire.agent)).parent
 
 def manifests(profile: TargetProfile, *, run_id: str, fence: int = 0) -> list[Document]:
     """Return namespace, code and DaemonSet of the agent, which takes no order older than fence."""
-    labels = {"hotfire.dev/run": run_id}
+    labels = {RUN_LABEL: run_id}
     namespace = {
         "name": profile.system_namespace,
         "labels": {**labels, "pod-security.kubernetes.io/enforce": "privileged"},

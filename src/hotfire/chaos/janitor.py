@@ -7,10 +7,11 @@ objects by name: a Role would have to be put into namespaces that are not ours.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from hotfire.agent.janitor import ALIVE
 from hotfire.chaos import holders
 from hotfire.chaos.agent_pods import CODE_PATH, code_digest, code_volume, mounted_code
 from hotfire.chaos.plan import World
-from hotfire.cluster import Cluster, Document, Estate
+from hotfire.cluster import RUN_LABEL, UNDO_LABEL, Cluster, Document, Estate
 from hotfire.errors import HarnessError
 from hotfire.profile import TargetProfile
 from hotfire.waiting import until
@@ -83,7 +84,7 @@ def bound(profile: TargetProfile, rules: Sequence[Rule]) -> list[Document]:
 
 def manifests(profile: TargetProfile, *, run_id: str) -> list[Document]:
     """Return its account and its Deployment."""
-    labels = _LABELS | {"hotfire.dev/run": run_id}
+    labels = _LABELS | {RUN_LABEL: run_id}
     place = {"name": NAME, "namespace": profile.system_namespace, "labels": labels}
     spec = {
         "replicas": 1,
@@ -109,9 +110,8 @@ def reading() -> list[Rule]:
 
 
 def _pod_spec(profile: TargetProfile) -> Document:
-    fresh = (
-        f"import os,sys,time; sys.exit(time.time()-os.stat('/tmp/alive').st_mtime>{_FRESH_SECONDS})"
-    )
+    age = f"time.time()-os.stat('{ALIVE}').st_mtime"
+    fresh = f"import os,sys,time; sys.exit({age}>{_FRESH_SECONDS})"
     amounts = {"cpu": "100m", "memory": "64Mi"}
     return {
         "serviceAccountName": NAME,
@@ -122,7 +122,10 @@ def _pod_spec(profile: TargetProfile) -> Document:
             {
                 "name": "janitor",
                 "image": profile.images.python,
-                "command": ["python3", "-m", "hotfire.agent.janitor", profile.system_namespace],
+                "command": [
+                    *("python3", "-m", "hotfire.agent.janitor"),
+                    *(profile.system_namespace, holders.NAME, UNDO_LABEL),
+                ],
                 "env": [
                     {"name": "PYTHONPATH", "value": CODE_PATH},
                     {"name": "PYTHONUNBUFFERED", "value": "1"},

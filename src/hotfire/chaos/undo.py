@@ -13,12 +13,12 @@ from typing import Final
 
 from pydantic import Field, JsonValue, ValidationError
 
+from hotfire import whole_files
 from hotfire.chaos.written import Target, Written
-from hotfire.cluster import Cluster, Document
+from hotfire.cluster import UNDO_LABEL, Cluster, Document
 from hotfire.errors import HarnessError
 from hotfire.waiting import until
 
-UNDO_LABEL: Final = "hotfire.dev/undo"
 _KEY: Final = "entry.json"
 _LOCK_SECONDS: Final = 5.0
 _BLOCK_BYTES: Final = 1 << 16
@@ -141,7 +141,7 @@ def append(path: Path, entry: UndoEntry) -> None:
                 _append_whole(handle, entry.model_dump_json().encode() + b"\n")
         finally:
             os.close(handle)
-        _sync_folder(path.parent)
+        whole_files.sync_folder(path.parent)
     except OSError as error:
         raise HarnessError(f"{path} takes no undo entry ({entry.state}): {error}") from error
 
@@ -287,11 +287,3 @@ def _is_entry(line: bytes) -> bool:
     except ValidationError:
         return False
     return True
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Self
 
 from hotfire.errors import HarnessError
+from hotfire.signals import handled
 
 # Healing may wait for a node agent, taking the stack down for its pods.
 _CLEANUP_SECONDS = 240.0
@@ -95,24 +96,12 @@ def termination_as_interrupt() -> Iterator[None]:
     numbers = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         numbers.append(signal.SIGHUP)
-    with _handling(interrupt, *numbers):
+    with handled(interrupt, *numbers):
         yield
 
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
     """Finish cleaning up whatever the operator presses; it has deadlines of its own."""
-    with _handling(signal.SIG_IGN, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    with handled(signal.SIG_IGN, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         yield
-
-
-@contextmanager
-def _handling(
-    handler: Callable[[int, FrameType | None], None] | signal.Handlers, *numbers: signal.Signals
-) -> Iterator[None]:
-    before = {number: signal.signal(number, handler) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, former in before.items():
-            signal.signal(number, former)

@@ -4,23 +4,19 @@ A runner killed with SIGKILL cannot heal, so what it started must not go on brea
 kernel ends it too, and the undo journal and the leases do the rest.
 """
 
-import ctypes
-import os
 import signal
 import sys
 
 import pytest
 
-_PR_SET_PDEATHSIG = 1
+from hotfire.parent import end_with
 
 
 def main(parent: int, arguments: list[str]) -> int:
     """Run pytest and return its exit status; die at once when the parent is gone."""
     # It may have been inherited as ignored, and is how the parent asks for the cleanup.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
+    if not end_with(parent):
         return int(pytest.ExitCode.INTERRUPTED)
     return int(pytest.main(arguments))
 

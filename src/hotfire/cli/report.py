@@ -5,10 +5,11 @@ from pathlib import Path
 
 import typer
 
+from hotfire import whole_files
 from hotfire.cli.catalogue import entries
 from hotfire.cli.project import FolderFormat, find_run, load_format, of_a_run, project_root
 from hotfire.errors import ProfileError
-from hotfire.rundir import RunDirectory, write_whole
+from hotfire.rundir import RunDirectory
 from hotfire.shown import shown
 
 
@@ -34,7 +35,7 @@ def write_reports(run: RunDirectory, formats: Iterable[str], *, folder: Path) ->
         for file, text in _texts(run, name, folder).items():
             path = folder / file
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, text)
+            whole_files.write(path, text)
             paths.append(path)
     return paths
 

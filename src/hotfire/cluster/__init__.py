@@ -5,7 +5,7 @@ from hotfire.cluster.client import Cluster, Recorder
 from hotfire.cluster.credentials import lend_secrets
 from hotfire.cluster.estate import Estate, Made, refuse_foreign_system
 from hotfire.cluster.execution import ExecResult
-from hotfire.cluster.marks import OWNER_LABEL, RUN_LABEL
+from hotfire.cluster.marks import OWNER_LABEL, RUN_LABEL, UNDO_LABEL
 from hotfire.cluster.node_selection import keys_that_select, selects_node, untolerated
 from hotfire.cluster.objects import (
     Answer,
@@ -29,6 +29,7 @@ from hotfire.cluster.selectors import selects
 __all__ = [
     "OWNER_LABEL",
     "RUN_LABEL",
+    "UNDO_LABEL",
     "Answer",
     "Cluster",
     "Container",

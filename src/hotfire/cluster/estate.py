@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from hotfire.cluster import namespaces
 from hotfire.cluster.calls import Document
 from hotfire.cluster.client import Cluster
-from hotfire.cluster.marks import OWNER_LABEL, RUN_LABEL, not_ours
+from hotfire.cluster.marks import OWNER_LABEL, RUN_LABEL, UNDO_LABEL, not_ours
 from hotfire.errors import Conflict, ProfileError
 
 MADE_LABEL: Final = "hotfire.dev/made"
@@ -215,7 +215,7 @@ class Estate:
         return bool((metadata.get("annotations") or {}).get(_NONCE) == made.nonce)
 
     def _in_use(self) -> bool:
-        undo = self._cluster.list("ConfigMap", self._namespace, selector="hotfire.dev/undo=true")
+        undo = self._cluster.list("ConfigMap", self._namespace, selector=f"{UNDO_LABEL}=true")
         agents = self._cluster.list("DaemonSet", self._namespace, api_version="apps/v1")
         return bool(undo or agents)
 

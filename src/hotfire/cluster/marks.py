@@ -7,6 +7,9 @@ RUN_LABEL = "hotfire.dev/run"
 OWNER_LABEL = "hotfire.dev/owner"
 """On everything we make: the system namespace of the target it was made for."""
 
+UNDO_LABEL = "hotfire.dev/undo"
+"""On the copy of each undo entry."""
+
 
 def is_marked(document: Document, owner: str) -> bool:
     """Return whether an object carries the mark of this very target."""

@@ -9,7 +9,7 @@ from hotfire.rundir.contents import (
     RunInfo,
 )
 from hotfire.rundir.directory import RunDirectory
-from hotfire.rundir.files import dump, file_name, write_whole
+from hotfire.rundir.files import dump, file_name
 
 __all__ = [
     "BudgetRow",
@@ -21,5 +21,4 @@ __all__ = [
     "RunInfo",
     "dump",
     "file_name",
-    "write_whole",
 ]

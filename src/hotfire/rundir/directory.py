@@ -6,6 +6,7 @@ from typing import Self
 
 from pydantic import TypeAdapter, ValidationError
 
+from hotfire import whole_files
 from hotfire.errors import HistoryError, ProfileError
 from hotfire.rundir.contents import SCHEMA_VERSION, Event, Result, RunInfo
 from hotfire.rundir.files import (
@@ -15,7 +16,6 @@ from hotfire.rundir.files import (
     point,
     read_lines,
     refuse_traps,
-    write_whole,
 )
 
 
@@ -152,7 +152,7 @@ class RunDirectory:
         """Write a file at once, never leaving half of one, and return its path."""
         path = self.path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, text)
+        whole_files.write(path, text)
         return path
 
     def path(self, name: str) -> Path:

@@ -3,7 +3,6 @@
 import json
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, TypeVar
@@ -16,21 +15,6 @@ _Line = TypeVar("_Line", bound=BaseModel)
 _MOST_FILES: Final = 100_000
 _MOST_BYTES: Final = {".json": 64 << 20, ".jsonl": 1 << 30}
 """Of what is read whole; histories, which may be longer, are read row by row."""
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Put a file in its place at once, never half of one; what a link of its name names is kept."""
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-            os.fchmod(handle, 0o644)
-            file.write(text)
-            file.flush()
-            os.fsync(handle)
-        Path(draft).replace(path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
 
 
 def refuse_traps(root: Path) -> None:

@@ -6,6 +6,7 @@ from hotfire.agent import cuda
 from hotfire.chaos.agent_answers import Observed
 from hotfire.chaos.before import logged_since
 from hotfire.chaos.sighting import EachTarget, Scene, Sighting
+from hotfire.chaos.sightings.engine_restarted import restarts_since
 from hotfire.chaos.written import Target
 from hotfire.cluster import Container
 from hotfire.errors import FaultNotInjected
@@ -40,7 +41,7 @@ def device_is_full(observed: Observed) -> bool:
 
 def _killed_by_kernel(scene: Scene, target: Target) -> Sighting:
     observed, container = _observed(scene, target), _container(scene, target)
-    restarted = _restarted(scene, target, container)
+    restarted = bool(restarts_since(scene, target))
     ended = (container.last_terminated_reason, container.last_exit_code) if container else ("", 0)
     # The runtime's word is enough: the container's cgroup, and the count that the agent would have
     # read there, may be gone before anybody looks, and an engine may end with 0 when its worker was
@@ -61,7 +62,7 @@ def _refused_by_device(scene: Scene, target: Target) -> Sighting:
         target.namespace,
         target.name,
         container=scene.world.profile.engine.container,
-        previous=_restarted(scene, target, _container(scene, target)),
+        previous=bool(restarts_since(scene, target)),
         timestamps=True,
     )
     new = logged_since(log, scene.before.last_logged.get(target.uid, ""))
@@ -77,8 +78,3 @@ def _observed(scene: Scene, target: Target) -> Observed:
 def _container(scene: Scene, target: Target) -> Container | None:
     pod = scene.world.cluster.pod(target.namespace, target.name)
     return pod.container(scene.world.profile.engine.container) if pod else None
-
-
-def _restarted(scene: Scene, target: Target, container: Container | None) -> bool:
-    before = scene.before.restarts.get(target.uid, target.restarts)
-    return container is not None and container.restarts > before

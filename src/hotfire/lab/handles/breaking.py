@@ -4,12 +4,13 @@ import datetime
 import secrets
 from dataclasses import dataclass, replace
 
+from hotfire.agent.entries import boot_seconds
 from hotfire.errors import FaultNotInjected, HotfireError, ProfileError
 from hotfire.lab.handles import agents, facts, mending, plan, power, proofs, warden
 from hotfire.lab.handles.case import Case
 from hotfire.lab.handles.names import Handle, Kind
 from hotfire.lab.handles.plan import BreakOptions
-from hotfire.lab.handles.records import ALL, Broken, MachineEntry, Records, boot_seconds, slug
+from hotfire.lab.handles.records import ALL, Broken, MachineEntry, Records, slug
 from hotfire.lab.lab import Lab
 from hotfire.lab.shape.topology import Topology
 

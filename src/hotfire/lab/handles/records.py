@@ -4,13 +4,13 @@ import contextlib
 import datetime
 import fcntl
 import json
-import os
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from hotfire import whole_files
+from hotfire.agent.entries import boot_seconds
 from hotfire.errors import HarnessError, ProfileError
 
 # The lock for what concerns the first or the last broken handle: which facts are the sound ones.
@@ -177,37 +177,17 @@ def write(path: Path, document: object) -> None:
     Raises:
         HarnessError: the disk did not take it.
     """
-    draft = path.with_suffix(".new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("w", encoding="utf-8") as file:
-            json.dump(document, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-        _sync_folder(path.parent)
+        whole_files.write(path, json.dumps(document, indent=1))
+        whole_files.sync_folder(path.parent)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
         raise HarnessError(f"{path} was not written: {error}") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def slug(name: str) -> str:
     """Return a handle's name as a file's."""
     return name.replace("/", "-")
-
-
-def boot_seconds() -> float:
-    """Return the time since boot, suspended time included, as the agents count it."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def due(broken: Sequence[Broken]) -> list[Broken]:

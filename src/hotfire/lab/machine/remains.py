@@ -10,6 +10,7 @@ from hotfire.errors import HarnessError
 from hotfire.lab.machine import cgroups
 from hotfire.lab.network import netns
 from hotfire.lab.shape.topology import NAMESPACE_PATTERN
+from hotfire.signals import handled
 from hotfire.waiting import until
 
 
@@ -51,13 +52,8 @@ def end(processes: Callable[[], set[int]]) -> None:
 @contextlib.contextmanager
 def no_interrupts() -> Iterator[None]:
     """Let no Ctrl-C, nor a request to end, stop the cleaning up."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    former = [signal.signal(number, signal.SIG_IGN) for number in numbers]
-    try:
+    with handled(signal.SIG_IGN, signal.SIGINT, signal.SIGTERM):
         yield
-    finally:
-        for number, handler in zip(numbers, former, strict=True):
-            signal.signal(number, handler)
 
 
 def loop_devices(home: Path, *, system: Path = Path("/sys/block")) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from hotfire import whole_files
 from hotfire.errors import LabError
 
 
@@ -71,9 +72,7 @@ class State:
     def write(self, record: LabRecord) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
         self.home.chmod(0o700)
-        unfinished = self._record.with_suffix(".new")
-        unfinished.write_text(json.dumps(asdict(record), indent=1))
-        unfinished.rename(self._record)
+        whole_files.write(self._record, json.dumps(asdict(record), indent=1), durable=False)
 
     def erase(self) -> None:
         shutil.rmtree(self.home, ignore_errors=True)

@@ -24,6 +24,7 @@ from locust import User, constant, events, task
 
 from hotfire.errors import HotfireError, ProfileError
 from hotfire.measure.history import Request
+from hotfire.parent import end_with
 from hotfire.traffic.process import bus, join
 from hotfire.traffic.process.alone import Alone
 from hotfire.traffic.process.master import Master
@@ -31,7 +32,6 @@ from hotfire.traffic.process.pump import TURN_SECONDS, TimeSlice
 from hotfire.traffic.process.seal import REMEDY, VARIABLE, given_token, load_token
 from hotfire.traffic.process.worker import Worker
 from hotfire.traffic.record.files import Files
-from hotfire.traffic.record.fitness import die_with
 from hotfire.traffic.workload.plan import LoadPlan
 
 REPORT_SECONDS = 0.5
@@ -45,8 +45,8 @@ class Process:
         self.environment = environment
         self.options = environment.parsed_options
         self.load: Alone | Master | Worker | None = None
-        if self.options.parent:
-            die_with(self.options.parent)
+        if self.options.parent and not end_with(self.options.parent):
+            os._exit(1)
         if self.options.worker:
             require_token("a worker")
             self.load = worker = Worker(environment.runner, give_up)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from hotfire import json_text
+from hotfire import json_text, whole_files
 from hotfire.measure.history import Request, to_row
 
 
@@ -17,9 +17,7 @@ class JsonFile(BaseModel):
 
     def write(self, path: Path) -> None:
         """Write the file so that a reader sees all of it or nothing."""
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        partial.replace(path)
+        whole_files.write(path, self.model_dump_json(indent=1) + "\n", durable=False)
 
 
 class ClockAnchor(JsonFile):

@@ -1,10 +1,8 @@
 """How a load process keeps its clock exact, and what it measures of its own fitness."""
 
 import contextlib
-import ctypes
 import gc
 import os
-import signal
 import socket
 import time
 from collections.abc import Iterable, Sequence
@@ -18,7 +16,6 @@ from hotfire.traffic.wire.measurements import Measurements
 from hotfire.traffic.wire.surroundings import Disturbance, Surroundings
 from hotfire.traffic.workload.plan import LoadPlan
 
-PR_SET_PDEATHSIG = 1
 Micros: TypeAlias = Sequence[int]
 
 
@@ -154,11 +151,3 @@ def watch_gc() -> list[float]:
 
     gc.callbacks.append(note)
     return pauses
-
-
-def die_with(parent: int) -> None:
-    """End with the process that started us, however it ends."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)

@@ -8,6 +8,7 @@ from typing import Any
 
 import httptools
 
+from hotfire.answer import served_by
 from hotfire.answer.gaps import Gaps
 from hotfire.answer.sse import Parser
 from hotfire.answer.transcript import (
@@ -27,7 +28,7 @@ HEADERS_LIMIT_BYTES = 65_536
 BODY_LIMIT_BYTES = 8 << 20
 """A whole answer of a long context has a megabyte."""
 LESSONS = 8
-SERVED_BY = (b"x-served-by", b"x-inference-pod")
+_SERVED_BY = tuple(name.encode() for name in served_by.HEADERS)
 
 
 class AnswerParser:
@@ -154,7 +155,7 @@ class AnswerParser:
         if self.ended or self.headers_ns is not None:
             return  # of an answer nobody asked for, or a trailer
         name = name.lower()
-        if name in SERVED_BY:
+        if name in _SERVED_BY:
             self.served_by = value.decode(errors="replace")[:DETAIL_LIMIT]
         elif name == b"content-length":
             self._framed = True

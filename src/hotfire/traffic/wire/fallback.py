@@ -17,6 +17,7 @@ from gevent import ssl as gevent_ssl
 from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
 from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError, HTTPSocketPoolResponse
 
+from hotfire.answer import served_by
 from hotfire.answer.sse import Parser
 from hotfire.answer.transcript import (
     Outcome,
@@ -231,8 +232,8 @@ class Fallback:
     def _read(self, told: AnswerState, reading: Reading) -> Outcome:
         told.headers_ns = time.monotonic_ns()
         told.status = int(reading.status_code)
-        names = ("x-served-by", "x-inference-pod")
-        told.served_by = next((str(reading[name]) for name in names if name in reading), None)
+        names = (name for name in served_by.HEADERS if name in reading)
+        told.served_by = next((str(reading[name]) for name in names), None)
         if told.status >= 300:
             told.body = bytes(reading.read())
             return told.refusal()
