@@ -25,7 +25,7 @@ class NodeDrained(EachTarget):
         Raises:
             HarnessError: nobody is, so that an empty node would prove nothing.
         """
-        found = {one.uid: _uids(world, one) for one in plan.targets}
+        found: dict[str, JsonValue] = {one.uid: _uids(world, one) for one in plan.targets}
         if idle := [one.node for one in plan.targets if not found[one.uid]]:
             raise HarnessError(f"nothing on {', '.join(idle)} could be evicted; nothing was fired")
         return {"leaving": found}

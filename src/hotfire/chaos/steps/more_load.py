@@ -47,9 +47,14 @@ class MoreLoad(Step):
         }
         return changes | {name: value for name, value in own.items() if value is not None}
 
+    @staticmethod
+    def name_of(entry: UndoEntry) -> str:
+        """Return the name of its history."""
+        return f"{entry.fault}-beside"
+
     def fire(self, world: World, entry: UndoEntry) -> Fired:
         """Start it."""
-        at_ns, name = time.time_ns(), f"{entry.fault}-beside"
+        at_ns, name = time.time_ns(), self.name_of(entry)
         try:
             beside.start(world, entry.id, name, self.changes(world))
         except HarnessError as error:

@@ -8,6 +8,7 @@ from pydantic import Field
 from hotfire.chaos import beside, engine_counts
 from hotfire.chaos.plan import World
 from hotfire.chaos.step import Fired, Life, Step
+from hotfire.chaos.steps.more_load import MoreLoad
 from hotfire.chaos.undo import UndoEntry
 from hotfire.chaos.written import Target
 from hotfire.errors import FaultNotInjected, HarnessError
@@ -39,7 +40,7 @@ class StreamBurst(Step):
 
     def fire(self, world: World, entry: UndoEntry) -> Fired:
         """Start them, wait until the engines write them, and end the client's process."""
-        name = f"{entry.fault}-beside"
+        name = MoreLoad.name_of(entry)
         try:
             beside.start(world, entry.id, name, self.changes())
             self._await_running(world)
