@@ -82,12 +82,17 @@ def cut_scene(world: World, plan: Plan, platform: Platform) -> Scene:
     return found
 
 
+def runs_beside(monkeypatch: pytest.MonkeyPatch, rows: list[Request]) -> None:
+    load: beside.Load = Sent(rows)
+    running = {"u-1": (ExitStack(), load)}
+    monkeypatch.setattr(beside, "_BESIDE", beside._Beside(running=running))
+
+
 @pytest.mark.parametrize(("rows", "seen"), [([CUT], "yes"), ([BEFORE_IT_BEGAN], "no"), ([], "no")])
 def test_only_a_cut_after_the_first_token_counts(
     cut_scene: Scene, monkeypatch: pytest.MonkeyPatch, rows: list[Request], seen: str
 ) -> None:
-    running = {"u-1": (ExitStack(), Sent(rows))}
-    monkeypatch.setattr(beside, "_BESIDE", beside._Beside(running=running))
+    runs_beside(monkeypatch, rows)
 
     assert StreamsCut().look(cut_scene).seen == seen
 
@@ -97,8 +102,7 @@ def test_a_cut_without_the_pod_s_end_or_without_a_load_proves_nothing(
 ) -> None:
     assert StreamsCut().look(cut_scene).seen == "no"
 
-    running = {"u-1": (ExitStack(), Sent([CUT]))}
-    monkeypatch.setattr(beside, "_BESIDE", beside._Beside(running=running))
+    runs_beside(monkeypatch, [CUT])
     assert StreamsCut().look(scene(world, plan)).seen == "no"
 
 

@@ -10,6 +10,8 @@ from hotfire.errors import ClusterError, Forbidden
 
 _ANYTHING: Final = "kube-system"
 """A namespace that every cluster has; reading it asks the whole of etcd's quorum."""
+_TOLD: Final = 120
+"""Characters of an error that words quote."""
 
 
 class MemberAway(EachTarget):
@@ -47,5 +49,5 @@ def api_silence(world: World) -> str:
     except Forbidden:
         raise
     except ClusterError as error:
-        return str(error)
+        return str(error)[:_TOLD]
     return ""
