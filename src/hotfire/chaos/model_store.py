@@ -54,6 +54,33 @@ def store_address(world: World) -> Store:
     Raises:
         HarnessError: no engine is Ready, none has a filler, or its store has no address of its own.
     """
+    _, filler, _ = _filled(world)
+    store = store_of(filler)
+    try:
+        IPv4Address(store.host)
+    except ValueError as error:
+        why = "only an IPv4 address can be told by its packets"
+        raise HarnessError(f"the store is named {store.host}; {why}") from error
+    return store
+
+
+def cache_directory(world: World) -> str:
+    """Return where the nodes keep the engines' model.
+
+    Raises:
+        HarnessError: no engine is Ready, none has a filler, or what it fills is no directory of a
+            node.
+    """
+    spec, filler, mount = _filled(world)
+    volume = next(one for one in spec["volumes"] if one["name"] == mount["name"])
+    path = (volume.get("hostPath") or {}).get("path")
+    if not path:
+        raise HarnessError(f"{filler['name']} fills {volume['name']}, which is no hostPath")
+    return str(path)
+
+
+def _filled(world: World) -> tuple[Document, Document, Document]:
+    """Return an engine pod's specification, the container that fills its cache, and its mount."""
     ready = [pod for pod in engines(world.cluster, world.profile) if pod.serving]
     found = world.cluster.get("Pod", ready[0].namespace, ready[0].name) if ready else None
     if found is None:
@@ -64,10 +91,4 @@ def store_address(world: World) -> Store:
             "no init container of the engines may write a volume of theirs: which store fills the"
             " cache is not known here; fill it by an init container"
         )
-    store = store_of(filler[0])
-    try:
-        IPv4Address(store.host)
-    except ValueError as error:
-        why = "only an IPv4 address can be told by its packets"
-        raise HarnessError(f"the store is named {store.host}; {why}") from error
-    return store
+    return found["spec"], *filler
