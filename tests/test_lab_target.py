@@ -1,5 +1,6 @@
 """The lab's own target file is a valid one, and fits the lab."""
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,23 @@ def test_target_file_is_a_valid_profile_beside_its_kubeconfig(
 def test_host_reaches_the_lab_through_the_chosen_ports(profile: TargetProfile) -> None:
     assert profile.gateway.reachable_url == "http://127.0.0.1:2"
     assert profile.prometheus_url == "http://127.0.0.1:3"
+
+
+def test_members_that_are_no_nodes_are_asked_through_their_door(
+    profile: TargetProfile, tmp_path: Path
+) -> None:
+    agents = profile.control_plane.agents
+
+    assert list(agents) == ["cp1"]
+    assert agents["cp1"][-2:] == [str(tmp_path), "cp1"]
+    assert importlib.util.find_spec(agents["cp1"][2])
+    assert {"control-plane-services", "redundant-uplinks"} < profile.claims
+    assert "redundant-control-plane" not in profile.claims
+
+
+def test_power_is_cut_and_restored_by_a_command_that_is_there(profile: TargetProfile) -> None:
+    assert (profile.power.cut[-1], profile.power.restore[-1]) == ("cut", "restore")
+    assert importlib.util.find_spec(profile.power.cut[2])
 
 
 def test_load_runs_on_the_client_machine(profile: TargetProfile) -> None:

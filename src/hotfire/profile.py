@@ -280,6 +280,24 @@ class Component(Section):
     kind: Literal["Deployment", "StatefulSet"] = "Deployment"
 
 
+class ControlPlane(Section):
+    """Machines of the control plane that are no nodes of the cluster, as faults reach them."""
+
+    agents: dict[str, list[str]] = {}
+    """By a machine's name the command that asks the node agent on it, such as one of ssh: the
+    request, JSON, is added as its last word, and it prints the reply."""
+
+
+class Power(Section):
+    """How nodes are switched off and on, past everything that runs on them."""
+
+    cut: list[str] = []
+    """Command that cuts a node's power and gives it back by itself, whatever becomes of whoever
+    asked: the node's name and the seconds are added. Default: none."""
+    restore: list[str] = []
+    """Command that gives it back now, if it was cut: the node's name is added."""
+
+
 class Images(Section):
     """Stock images that carry our code; point them at a mirror where there is one."""
 
@@ -329,6 +347,10 @@ class TargetProfile(Section):
     components: dict[Role, Component] = {}
     """Where parts of the platform run that faults take away, by role; their namespaces must be in
     `allowed_namespaces`."""
+    control_plane: ControlPlane = ControlPlane()
+    """Where the control plane runs, if not on nodes of the cluster."""
+    power: Power = Power()
+    """How nodes are switched off and on."""
     load: RatedLoad = RatedLoad()
     """The rated load."""
     budgets: Budgets

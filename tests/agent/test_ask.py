@@ -1,4 +1,4 @@
-"""One token, straight from an engine: who writes, who only answers, and who is silent."""
+"""Straight from an engine: who writes, who only answers, who is silent, and what it counts."""
 
 import json
 import socket
@@ -28,6 +28,11 @@ class Engine(BaseHTTPRequestHandler):
         self.send_response(status)
         self.end_headers()
         self.wfile.write(text.encode())
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/metrics" else 404)
+        self.end_headers()
+        self.wfile.write(b"# TYPE running gauge\nrunning 3\nwaiting 1\n")
 
     def log_message(self, *_: object) -> None:
         return
@@ -75,3 +80,25 @@ def test_who_does_not_listen_is_silent() -> None:
 def test_a_name_is_no_address(port: int) -> None:
     with pytest.raises(OperationError, match="address"):
         asked(port, address="localhost")
+
+
+def metrics(port: int, name: str = "running") -> dict[str, object]:
+    order = {"address": "127.0.0.1", "port": port, "name": name, "within_seconds": 0.5}
+    return ask.metrics(order)
+
+
+@pytest.mark.parametrize(("name", "lines"), [("running", ["running 3"]), ("speed", [])])
+def test_only_the_series_that_is_asked_for_is_told(port: int, name: str, lines: list[str]) -> None:
+    assert metrics(port, name) == {"lines": lines}
+
+
+def test_who_tells_no_metrics_is_an_error(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ask, "_METRICS_PATH", "/elsewhere")
+    with pytest.raises(OperationError, match="HTTP 404"):
+        metrics(port)
+
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        pytest.raises(OperationError, match="timed out"),
+    ):
+        metrics(silent.getsockname()[1])

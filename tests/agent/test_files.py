@@ -46,6 +46,17 @@ def fill(**args: object) -> dict[str, Any]:
     return {"op": "disk.fill", "id": "u-1", "ttl_seconds": 60, "path": "/disk", **args}
 
 
+def test_room_is_that_of_the_file_system(disk: Path, tmp_path: Path) -> None:
+    node = operations(tmp_path, tmp_path)
+
+    assert node.answer({"op": "disk.room", "path": "/disk"}) == {
+        "total_bytes": SIZE_BYTES,
+        "free_bytes": SIZE_BYTES,
+    }
+    with pytest.raises(OperationError, match="no directory"):
+        node.answer({"op": "disk.room", "path": "/elsewhere"})
+
+
 def test_disk_is_filled_up_to_what_is_to_stay_free(disk: Path, tmp_path: Path) -> None:
     node = operations(tmp_path, tmp_path)
     node.answer(fill(free_bytes=MEBIBYTE, at_most_bytes=SIZE_BYTES))

@@ -93,6 +93,17 @@ def test_a_node_is_unknown_while_its_engines_answer(
     assert found.seen == seen
 
 
+@pytest.mark.parametrize(("answer", "seen"), [(ANSWERS, "no"), (REFUSES, "yes")])
+def test_a_node_is_dead_when_its_engines_are_as_silent(
+    world: World, api: FakeApi, plan: Plan, answer: object, seen: str
+) -> None:
+    api.put(node("n1", "Unknown"))
+
+    found = NodeUnknown(engines_answer=False).look(scene(asking(world, engine_ask=answer), plan))
+
+    assert found.seen == seen
+
+
 def test_engines_of_the_node_are_asked_from_another_one(
     world: World, api: FakeApi, plan: Plan
 ) -> None:

@@ -113,4 +113,4 @@ def test_a_replica_that_does_not_come_back_fails(
         heal(world, scripted_target)
 
     assert result.verdict is Verdict.FAILED, result.reason
-    assert "did not restore its capacity" in result.reason
+    assert "did not put right what was broken" in result.reason

@@ -1,4 +1,4 @@
-"""One request for one token, straight at an engine, past everything that stands before it."""
+"""Asking an engine itself, past everything that stands before it: for a token, for its counters."""
 
 import http.client
 import json
@@ -8,7 +8,7 @@ from typing import Any
 from hotfire.agent import arguments
 from hotfire.agent.host import OperationError
 
-_PATH = "/v1/completions"
+_PATH, _METRICS_PATH = "/v1/completions", "/metrics"
 _LONGEST_SECONDS = 5.0
 _MOST_BYTES = 1 << 20
 
@@ -32,6 +32,29 @@ def engine(args: dict[str, Any]) -> dict[str, Any]:
     finally:
         connection.close()
     return {"status": reply.status, "wrote": wrote, "said": ""}
+
+
+def metrics(args: dict[str, Any]) -> dict[str, Any]:
+    """Return those lines of an engine's metrics page that are of the series ``name``.
+
+    Raises:
+        OperationError: it does not answer with such a page.
+    """
+    arguments.only(args, {"address", "port", "name", "within_seconds"})
+    host, port = _address(args), round(arguments.number(args, "port", above=0, at_most=65535))
+    seconds = arguments.number(args, "within_seconds", above=0, at_most=_LONGEST_SECONDS)
+    connection = http.client.HTTPConnection(host, port, timeout=seconds)
+    try:
+        connection.request("GET", _METRICS_PATH)
+        reply = connection.getresponse()
+        text = reply.read(_MOST_BYTES).decode(errors="replace")
+    except (OSError, http.client.HTTPException) as error:
+        raise OperationError(f"{host}:{port} tells no metrics: {error}") from error
+    finally:
+        connection.close()
+    if reply.status != http.HTTPStatus.OK:
+        raise OperationError(f"{host}:{port} tells no metrics: HTTP {reply.status}")
+    return {"lines": [one for one in text.splitlines() if one.startswith(str(args.get("name")))]}
 
 
 def _wrote(body: bytes) -> bool:

@@ -58,6 +58,14 @@ class Fill:
         return entry.id not in self._held and not named
 
 
+def room(host: Host, args: dict[str, Any]) -> dict[str, Any]:
+    """Return size and free bytes of the file system on which the directory ``path`` lies."""
+    arguments.only(args, {"path"})
+    folder = _folder(host, args)
+    seen = os.statvfs(folder)
+    return {"total_bytes": seen.f_blocks * seen.f_frsize, "free_bytes": free_bytes(folder)}
+
+
 def free_bytes(folder: Path) -> int:
     """Return what programs may still write on a directory's file system."""
     seen = os.statvfs(folder)

@@ -33,6 +33,7 @@ from hotfire.agent import (
     reset,
     services,
     signals,
+    spoil,
     start,
 )
 from hotfire.agent.entries import HEALED, INJECTED, LONGEST_LEASE_SECONDS, Entries, Entry
@@ -100,6 +101,7 @@ class Operations:
             "gpu.health": markers.GpuHealth(),
             "store.mode": markers.StoreMode(),
             "disk.fill": disk.Fill(),
+            "file.spoil": spoil.Spoil(),
             "cgroup.hog": CgroupHog(),
             "cgroup.cpu_quota": quota.CpuQuota(),
             "device.hog": DeviceHog(),
@@ -122,8 +124,11 @@ class Operations:
             "service.state": lambda args: services.state(host, args),
             "process.states": lambda args: signals.states(entries.get(_id(args))),
             "engine.ask": ask.engine,
+            "engine.metrics": ask.metrics,
             "cgroup.use": lambda args: cgroup.use(host, args),
             "cgroup.cpu": lambda args: quota.state(host, args),
+            "file.present": lambda args: spoil.present(host, args),
+            "disk.room": lambda args: disk.room(host, args),
             "gpu.list": lambda _: cuda.gpus(host),
             "pod_resources": lambda _: kubelet.pod_resources(host),
             "list": lambda _: [asdict(entry) for entry in entries.all()],
@@ -246,7 +251,9 @@ class Operations:
             self._entries.expire(entry.id)
             self._tell(entry.id, problem)
             return problem
-        self._entries.mark(entry.id, state=HEALED, healed_because=reason)
+        self._entries.mark(
+            entry.id, state=HEALED, healed_because=reason, healed_at_seconds=time.time()
+        )
         return None
 
     def _problem(self, entry: Entry) -> str | None:

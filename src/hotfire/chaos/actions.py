@@ -19,9 +19,8 @@ def inject() -> str:
     if shot.fault.needs_janitor:
         janitor.require_live(shot.world)
     shot.fault.targets.look_again(shot.world, shot.plan)
-    for step in shot.fault.steps:
-        for target in shot.plan.targets:
-            step.require_whole(shot.world, target)
+    for step, target in shot.fault.shots(shot.plan.targets):
+        step.require_whole(shot.world, target)
     seen, gone = shot.fault.seen, shot.fault.gone
     noted = {**gone.note(shot.world, shot.plan), **seen.note(shot.world, shot.plan)}
     there = before.observed(shot.world, shot.plan, log=seen.reads_log, noted=noted)

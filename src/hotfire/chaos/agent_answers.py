@@ -54,6 +54,12 @@ class Observed(Answer):
     """Free memory of the filled GPU."""
     total_bytes: int | None = None
     exit_code: int | None = None
+    spoiled: bool | None = None
+    """Whether a file was seen to hold what we wrote into it."""
+    repaired: bool | None = None
+    """Whether somebody else has replaced or repaired that file while the fault lasted."""
+    healed_at_seconds: float | None = None
+    """Epoch, by the node's own clock."""
     said: str = ""
     healed_because: str = ""
 

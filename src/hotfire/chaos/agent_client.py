@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from hotfire.agent.entries import HEALED
+from hotfire.chaos import outside
 from hotfire.chaos.agent_answers import (
     AgentEntry,
     ContainerUse,
@@ -17,7 +18,7 @@ from hotfire.chaos.agent_answers import (
     read,
 )
 from hotfire.chaos.agent_pods import LABELS, NAME, code_digest, manifests, program
-from hotfire.cluster import RUN_LABEL, Cluster, Estate, Pod
+from hotfire.cluster import RUN_LABEL, Cluster, Estate, ExecResult, Pod
 from hotfire.errors import ClusterError, FaultNotInjected, HarnessError, StackNotReady
 from hotfire.profile import TargetProfile
 from hotfire.waiting import until
@@ -231,25 +232,30 @@ class AgentClient:
     def _call(
         self, node: str, op: str, args: Mapping[str, object], *, repeatable: bool = False
     ) -> object:
-        pod = self._pod(node)
         token = {"token": self.token} if self.token else {}
         request = json.dumps({"op": op, **args, **token})
-        done = self._cluster.exec(
+        if command := self._profile.control_plane.agents.get(node):
+            said = outside.run([*command, request], within_seconds=_CALL_SECONDS)
+        else:
+            said = self._ask_pod(node, request, repeatable=repeatable)
+        try:
+            reply = json.loads(said.stdout)
+        except json.JSONDecodeError as error:
+            problem = said.stderr.strip()[-500:]
+            raise ClusterError(f"the agent on {node} did not answer {op}: {problem}") from error
+        if not reply["ok"]:
+            raise HarnessError(f"the agent on {node} refused {op}: {reply['error']}")
+        return reply["result"]
+
+    def _ask_pod(self, node: str, request: str, *, repeatable: bool) -> ExecResult:
+        return self._cluster.exec(
             self._namespace,
-            pod.name,
+            self._pod(node).name,
             container="agent",
             argv=[*program(), "call", request],
             within_seconds=_CALL_SECONDS,
             repeatable=repeatable,
         )
-        try:
-            reply = json.loads(done.stdout)
-        except json.JSONDecodeError as error:
-            said = done.stderr.strip()[-500:]
-            raise ClusterError(f"the agent on {node} did not answer {op}: {said}") from error
-        if not reply["ok"]:
-            raise HarnessError(f"the agent on {node} refused {op}: {reply['error']}")
-        return reply["result"]
 
     def _ordered(self, node: str, op: str, order: Mapping[str, object]) -> object:
         """Return a node's entry of a fault that was ordered; None: nobody knows yet.

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Final, Literal, Self
 
@@ -75,7 +75,7 @@ class Shot:
 
     @cached_property
     def cluster(self) -> Cluster:
-        return Cluster.connect(self.profile, tell=self.run.tell)
+        return _connected(self.profile.model_dump_json(), self.armed.run_directory)
 
     @cached_property
     def agent(self) -> AgentClient:
@@ -137,6 +137,16 @@ class Shot:
             at_ns=at_ns,
             data=data,
         )
+
+
+@lru_cache(maxsize=1)
+def _connected(profile: str, run_directory: Path) -> Cluster:
+    """Return one connection for all activities of this process.
+
+    Who has taken the API server away could not make another one to look whether it is.
+    """
+    run = RunDirectory(run_directory)
+    return Cluster.connect(TargetProfile.model_validate_json(profile), tell=run.tell)
 
 
 def tell(  # noqa: PLR0913 - an event has these facts, all but two by name

@@ -1,7 +1,6 @@
 """The blast radius: who exactly will be hit, and the proof that nobody else needs them."""
 
 from collections.abc import Callable
-from functools import partial
 
 from hotfire.chaos import holders, undo
 from hotfire.chaos.fault import Fault
@@ -64,11 +63,8 @@ def _allowed(world: World, _fault: Fault, plan: Plan) -> str:
 
 
 def _accepted(world: World, fault: Fault, plan: Plan) -> str:
-    told = [
-        one
-        for step in fault.steps
-        for one in side_by_side(partial(step.rehearse, world), plan.targets)
-    ]
+    shots = fault.shots(plan.targets)
+    told = side_by_side(lambda shot: shot[0].rehearse(world, shot[1]), shots)
     return f"accepted by {', '.join(dict.fromkeys(told))}"
 
 

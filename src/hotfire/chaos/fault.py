@@ -1,5 +1,6 @@
 """A fault as its experiment file says it, in words: who is hit, how, and by what it is known."""
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Field, SerializeAsAny
@@ -8,7 +9,7 @@ from hotfire.chaos.aim import TargetWord
 from hotfire.chaos.sighting import SightingWord
 from hotfire.chaos.step import Step
 from hotfire.chaos.words import reader
-from hotfire.chaos.written import Written
+from hotfire.chaos.written import Target, Written
 from hotfire.profile import Budgets
 from hotfire.requirement import Level, Scope
 
@@ -37,6 +38,16 @@ class Fault(Written):
     """Who puts right what was broken; only a target that must and does not has failed."""
     budgets: Budgets
     """Defaults; a profile's ``fault_budgets`` replace single ones."""
+
+    def shots(self, targets: Iterable[Target]) -> list[tuple[Step, Target]]:
+        """Return each step with each target that it is done to, in the order of firing."""
+        hit = tuple(targets)
+        return [
+            (step, one)
+            for step in self.steps
+            for one in hit
+            if step.takes is None or one.kind in step.takes
+        ]
 
     @property
     def needs_janitor(self) -> bool:

@@ -100,6 +100,18 @@ def service(agent: AgentClient, node: str, name: str) -> Service:
     return read(Service, agent.call(node, "service.state", service=name))
 
 
+class Room(Answer):
+    """A file system of a node."""
+
+    total_bytes: int
+    free_bytes: int
+
+
+def room(agent: AgentClient, node: str, path: str) -> Room:
+    """Return the room on the file system of a node's directory."""
+    return read(Room, agent.call(node, "disk.room", path=path))
+
+
 class Lookup(Answer):
     """How a question to a name server ended."""
 

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, NamedTuple
 from hotfire.chaos.plan import World
 from hotfire.chaos.undo import UndoEntry
 from hotfire.chaos.words import Word, read
-from hotfire.chaos.written import Target
+from hotfire.chaos.written import Kind, Target
 from hotfire.errors import HarnessError
 from hotfire.waiting import until
 
@@ -29,6 +29,8 @@ class Step(Word):
     """Something done to a target; its arguments are kept in the undo entry."""
 
     lives_on: ClassVar[Life]
+    takes: ClassVar[frozenset[Kind] | None] = None
+    """Kinds of targets that it is done to, where a fault has targets of several; None: all."""
 
     @abstractmethod
     def rehearse(self, world: World, target: Target) -> str:

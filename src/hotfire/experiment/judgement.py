@@ -94,20 +94,22 @@ def _unproven(record: Record, journal: Mapping[str, Any]) -> Iterator[tuple[Verd
     if not _steady_before(journal):
         yield unknown, f"no steady state before the fault: {_why_unsteady(record)}", False
     if _left_broken(record, journal):
-        yield Verdict.FAILED, "the target did not restore its capacity", True
+        told = _told(record, "not-healed")
+        yield Verdict.FAILED, f"the target did not put right what was broken{told}", True
     for activity, exception in _raised(journal):
         yield unknown, f"{activity} could not be carried out: {exception}", False
     if _output(journal, TOOK_EFFECT) is not True:
-        yield unknown, f"the fault was not proven to have taken effect{_looked(record)}", False
+        told = _told(record, "no-effect")
+        yield unknown, f"the fault was not proven to have taken effect{told}", False
     if beyond := _beyond(record):
         yield unknown, f"harm beyond the blast radius: {beyond[0].data}", True
     if record.instrument_trouble:
         yield unknown, record.instrument_trouble, False
 
 
-def _looked(record: Record) -> str:
-    """Return what was seen instead of the effect."""
-    told = record.happened("no-effect")
+def _told(record: Record, what: str) -> str:
+    """Return what was seen instead, by the event that says so."""
+    told = record.happened(what)
     words = told[-1].data.get("seen") if told else None
     return f": {words}" if words else ""
 

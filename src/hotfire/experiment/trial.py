@@ -244,13 +244,9 @@ class Trial:
 
     def _undo_entries(self) -> tuple[UndoEntry, ...]:
         """Return what undoes each step on each target; nothing is touched."""
-        steps = self.experiment.fault.steps
         cluster_uid = self.world.cluster.uid()
-        return tuple(
-            self._undo_entry(step, target, cluster_uid)
-            for step in steps
-            for target in self.plan.targets
-        )
+        shots = self.experiment.fault.shots(self.plan.targets)
+        return tuple(self._undo_entry(step, target, cluster_uid) for step, target in shots)
 
     def _undo_entry(self, step: Step, target: Target, cluster_uid: str) -> UndoEntry:
         now = datetime.now(UTC)
@@ -272,9 +268,10 @@ class Trial:
 
     def _have_janitor(self) -> None:
         """Have somebody in the cluster who undoes it if we die, where a node cannot."""
-        steps, targets = self.experiment.fault.steps, self.plan.targets
-        if self.experiment.fault.needs_janitor:
-            rules = [rule for step in steps for one in targets for rule in step.rules(one)]
+        fault = self.experiment.fault
+        if fault.needs_janitor:
+            shots = fault.shots(self.plan.targets)
+            rules = [rule for step, target in shots for rule in step.rules(target)]
             belongings = estate_of(self.world.cluster, self.world.profile, self.run)
             janitor.ensure(self.world, belongings, run_id=self._run_id, rules=rules)
 

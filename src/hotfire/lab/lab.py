@@ -256,7 +256,7 @@ class Lab:
             joining.release(self.rack, node)
 
     def _write_target(self, topology: Topology) -> None:
-        document = target.document(topology, self.ports)
+        document = target.document(topology, self.ports, self.state.home)
         self.state.target.write_text(yaml.safe_dump(document, sort_keys=False))
 
     def down(self, progress: Progress, *, any_checkout: bool = False) -> bool:

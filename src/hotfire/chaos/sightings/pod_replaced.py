@@ -16,7 +16,7 @@ class PodReplaced(SightingWord):
         cluster, profile = scene.world.cluster, scene.world.profile
         pods = engines(cluster, profile)
         served = {one.pod_uid for one in cluster.endpoints(profile.namespace)}
-        hit = {one.uid for one in scene.plan.targets}
+        hit = {one.uid for one in scene.plan.targets if one.kind == "pod"}
         if left := hit & served.union(pod.uid for pod in pods):
             return Sighting("no", f"API server: still there: {', '.join(sorted(left))}")
         there = {pod.uid for pod in pods if not (pod.over or pod.deleting)}

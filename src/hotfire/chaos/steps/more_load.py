@@ -24,6 +24,9 @@ class MoreLoad(Step):
     """Length of its prompts; default: the rated length."""
     max_tokens: int | None = Field(default=None, gt=0)
     """Length of its answers; default: the rated length."""
+    leave_seconds: float | None = Field(default=None, gt=0)
+    """When each of its clients closes the connection, whatever has come by then; default: as late
+    as the rated ones."""
 
     def rehearse(self, world: World, target: Target) -> str:
         """Return who is asked: nobody has to accept a request before it is sent."""
@@ -37,12 +40,21 @@ class MoreLoad(Step):
             # Not the rated load's arrivals and prompts again.
             "seed": 1,
         }
-        own = {"prompt_words": self.prompt_words, "max_tokens": self.max_tokens}
+        own = {
+            "prompt_words": self.prompt_words,
+            "max_tokens": self.max_tokens,
+            "deadline_seconds": self.leave_seconds,
+        }
         return changes | {name: value for name, value in own.items() if value is not None}
+
+    @staticmethod
+    def name_of(entry: UndoEntry) -> str:
+        """Return the name of its history."""
+        return f"{entry.fault}-beside"
 
     def fire(self, world: World, entry: UndoEntry) -> Fired:
         """Start it."""
-        at_ns, name = time.time_ns(), f"{entry.fault}-beside"
+        at_ns, name = time.time_ns(), self.name_of(entry)
         try:
             beside.start(world, entry.id, name, self.changes(world))
         except HarnessError as error:

@@ -1,5 +1,7 @@
 """The lab's own target file: what the lab says about itself to the suites."""
 
+import sys
+from pathlib import Path
 from typing import Any
 
 from hotfire.lab.shape.state import Ports
@@ -7,8 +9,8 @@ from hotfire.lab.shape.topology import GATEWAY_ADDRESS, Topology
 
 RATE_PER_SECOND = 16.0
 _CLAIMS = (
-    *("canary", "device-taints", "gang-scheduling", "metrics-store", "quotas"),
-    "routed-pods",
+    *("canary", "control-plane-services", "device-taints", "gang-scheduling", "metrics-store"),
+    *("node-power", "quotas", "routed-pods"),
 )
 _LOAD = {"rate_per_second": RATE_PER_SECOND, "max_tokens": 12, "prompt_words": 24}
 # Shorter than on GPUs, so that a whole certification fits into a quarter of an hour.
@@ -47,8 +49,19 @@ _FAULT_BUDGETS = {
 }
 
 
-def document(topology: Topology, ports: Ports) -> dict[str, Any]:
-    """Return the target file; its fields are those of `hotfire.profile.TargetProfile`."""
+# By name: these modules lie above this one.
+_DOOR = ("-m", "hotfire.lab.handles.door")
+_SWITCH = ("-m", "hotfire.lab.handles.power_switch")
+
+
+def document(topology: Topology, ports: Ports, home: Path) -> dict[str, Any]:
+    """Return the target file; its fields are those of `hotfire.profile.TargetProfile`.
+
+    Args:
+        topology: Of the lab.
+        ports: Its ways in from this machine.
+        home: Its directory of state.
+    """
     return {
         "name": "hotfire lab",
         "kubeconfig": "kubeconfig",
@@ -58,6 +71,16 @@ def document(topology: Topology, ports: Ports) -> dict[str, Any]:
             *sorted({each["namespace"] for each in _COMPONENTS.values()}),
         ],
         "components": _COMPONENTS,
+        "control_plane": {
+            "agents": {
+                member.name: [sys.executable, *_DOOR, str(home), member.name]
+                for member in topology.members
+            }
+        },
+        "power": {
+            "cut": [sys.executable, *_SWITCH, str(home), "cut"],
+            "restore": [sys.executable, *_SWITCH, str(home), "restore"],
+        },
         "gateway": {
             "url": f"http://{GATEWAY_ADDRESS}",
             "host_url": f"http://127.0.0.1:{ports.gateway}",
@@ -68,7 +91,7 @@ def document(topology: Topology, ports: Ports) -> dict[str, Any]:
         "engine": {"model": "tiny", "context_tokens": 2048},
         "accelerator": {"memory": "host-cgroup"},
         "stack": {"deploy": True, "overlay": "lab"},
-        "claims": [*_CLAIMS, *(["redundant-uplinks"] if topology.uplinks > 1 else [])],
+        "claims": [*_CLAIMS, *_redundant(topology)],
         "budgets": "lab",
         "load": _LOAD,
         "measurement": MEASUREMENT,
@@ -81,3 +104,8 @@ def document(topology: Topology, ports: Ports) -> dict[str, Any]:
         },
         "prometheus_url": f"http://127.0.0.1:{ports.prometheus}",
     }
+
+
+def _redundant(topology: Topology) -> list[str]:
+    many = {"uplinks": topology.uplinks, "control-plane": len(topology.members)}
+    return [f"redundant-{part}" for part, count in many.items() if count > 1]

@@ -19,13 +19,23 @@ def ask(rack: Rack, machine: str, op: str, **args: object) -> Any:  # noqa: ANN4
     Raises:
         HarnessError: the machine is off, its agent does not start, or it refused.
     """
+    said = reply(rack, machine, {"op": op, **args})
+    if not said["ok"]:
+        raise HarnessError(f"the agent of {machine} refused {op}: {said['error']}")
+    return said["result"]
+
+
+def reply(rack: Rack, machine: str, request: dict[str, object]) -> dict[str, Any]:
+    """Return what a machine's agent says to a request, a refusal included.
+
+    Raises:
+        HarnessError: the machine is off, or its agent does not start.
+    """
     _awake(rack, machine)
-    reply = _reply(rack, machine, {"op": op, **args})
-    if reply is None:
-        raise HarnessError(f"the agent of {machine} went away while it was asked for {op}")
-    if not reply["ok"]:
-        raise HarnessError(f"the agent of {machine} refused {op}: {reply['error']}")
-    return reply["result"]
+    said = _reply(rack, machine, request)
+    if said is None:
+        raise HarnessError(f"the agent of {machine} went away while it was asked: {request['op']}")
+    return said
 
 
 def open_entries(rack: Rack, machine: str) -> bool:
@@ -55,10 +65,10 @@ def _awake(rack: Rack, machine: str) -> None:
     def answers() -> bool:
         if rack.pid(machine) is None:
             raise HarnessError(f"machine {machine} is off")
-        reply = _reply(rack, machine, {"op": "ping"})
-        if reply is None:
+        said = _reply(rack, machine, {"op": "ping"})
+        if said is None:
             wake(rack, machine)
-        return reply is not None
+        return said is not None
 
     until(
         answers,
@@ -75,5 +85,5 @@ def _reply(rack: Rack, machine: str, request: dict[str, object]) -> dict[str, An
         said = program.ask(path, json.dumps(request))
     except OSError:
         return None
-    reply: dict[str, Any] | None = json.loads(said) if said else None
-    return reply
+    answer: dict[str, Any] | None = json.loads(said) if said else None
+    return answer
