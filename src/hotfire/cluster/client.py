@@ -42,6 +42,8 @@ _NOT_EVICTED = (429, 500)
 _NOT_ADMITTED = (400, 403, 422)
 # Its pods' grace periods, an engine's above all, and the controllers that look after them.
 _NAMESPACE_END_SECONDS = 180.0
+# Of a container's log: two thousand lines of eight kilobytes each.
+_LOG_BYTES = 16 << 20
 # What must exist before the rest of a manifest can be accepted.
 _FIRST = ("Namespace", "CustomResourceDefinition")
 
@@ -257,9 +259,13 @@ class Cluster:
         timestamps: bool = False,
         tail_lines: int = 2000,
     ) -> str:
-        """Return the last lines a container wrote, each after its time if that is asked for."""
+        """Return the last lines a container wrote, each after its time if that is asked for.
 
-        def read() -> str:
+        Raises:
+            ClusterError: among others, they are too long to be looked at.
+        """
+
+        def read() -> bytes:
             response = k8s.CoreV1Api(self._api).read_namespaced_pod_log(
                 pod,
                 namespace,
@@ -267,11 +273,19 @@ class Cluster:
                 previous=previous,
                 timestamps=timestamps,
                 tail_lines=tail_lines,
+                # One more than we take: a log that is cut off there looks like a whole one.
+                limit_bytes=_LOG_BYTES + 1,
                 _preload_content=False,
             )
-            return bytes(response.data).decode(errors="replace")
+            return bytes(response.data)
 
-        return self._ask(f"read the log of {namespace}/{pod}", read)
+        log = self._ask(f"read the log of {namespace}/{pod}", read)
+        if len(log) > _LOG_BYTES:
+            raise ClusterError(
+                f"the last {tail_lines} lines of {namespace}/{pod} have more than"
+                f" {_LOG_BYTES >> 20} MiB: it writes lines too long to be looked at"
+            )
+        return log.decode(errors="replace")
 
     def server_metrics(self) -> str:
         """Return the metrics page of the API server, of one of them if there are several."""
