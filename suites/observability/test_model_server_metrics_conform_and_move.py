@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fixtures.within_engines import Page, WithinEngines
+from fixtures.within_engines import PLAIN, Page, WithinEngines
 from hotfire import Evidence, Level, Scope, TargetProfile, metrics, requirement
 from hotfire.cluster import Pod
 from hotfire.errors import HarnessError
@@ -39,8 +39,10 @@ WATCHED_SECONDS = 120.0
 # Fewer samples of a generation would prove no standstill.
 SAMPLES = 5
 # Asks the engine it runs beside, and reads its page over and over meanwhile.
-WATCH = """
-import http.client, json, sys, threading, time, urllib.parse, urllib.request
+WATCH = (
+    PLAIN
+    + """
+import http.client, json, sys, threading, time, urllib.parse
 url, model, count, tokens, *names = sys.argv[1:]
 host, count = urllib.parse.urlsplit(url).netloc, int(count)
 body = json.dumps({"model": model, "prompt": "Tell me everything.", "max_tokens": int(tokens),
@@ -48,7 +50,7 @@ body = json.dumps({"model": model, "prompt": "Tell me everything.", "max_tokens"
 open_now, problems, lock = [0], [], threading.Lock()
 def sample():
     with urllib.request.urlopen(url + "/metrics", timeout=10) as page:
-        lines = page.read().decode().splitlines()
+        lines = page.read(4 << 20).decode().splitlines()
     found = {}
     for name in names:
         own = [line for line in lines if line.partition("{")[0].partition(" ")[0] == name]
@@ -92,6 +94,7 @@ many = watched(count)
 print(json.dumps({"idle": idle, "one": one, "many": many, "after": [after_one, calm(idle[-1])],
                   "problems": problems}))
 """
+)
 
 Sample = Mapping[str, float | None]
 
