@@ -7,7 +7,7 @@ objects by name: a Role would have to be put into namespaces that are not ours.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from hotfire.chaos import lease
+from hotfire.chaos import agent_pods, lease
 from hotfire.chaos.agent_pods import CODE_PATH, code_digest, code_volume, mounted_code
 from hotfire.chaos.plan import World
 from hotfire.cluster import Cluster, Document, Estate
@@ -31,7 +31,9 @@ def ensure(world: World, estate: Estate, *, run_id: str, rules: Iterable[Rule]) 
     profile = world.profile
     for document in bound(profile, [*_reading(), *rules]):
         estate.create(document)
-    world.cluster.apply(manifests(profile, run_id=run_id))
+    world.cluster.apply(
+        [agent_pods.code(profile, run_id=run_id), *manifests(profile, run_id=run_id)]
+    )
     until(
         lambda: is_live(world.cluster, profile.system_namespace),
         within_seconds=profile.waits.agent_seconds,
@@ -61,12 +63,18 @@ def is_live(cluster: Cluster, namespace: str) -> bool:
 
 
 def remove(cluster: Cluster, namespace: str) -> None:
-    """Remove the janitor; what it may do goes by the record of what was made."""
-    for kind, version in (("Deployment", "apps/v1"), ("ServiceAccount", "v1")):
-        found = cluster.get(kind, namespace, NAME, api_version=version)
+    """Remove the janitor; what it may do goes by the record of what was made.
+
+    Its code goes with it, unless agents are there, which run the same.
+    """
+    things = [("Deployment", NAME, "apps/v1"), ("ServiceAccount", NAME, "v1")]
+    agents = cluster.get("DaemonSet", namespace, agent_pods.NAME, api_version="apps/v1")
+    things += [] if agents else [("ConfigMap", agent_pods.NAME, "v1")]
+    for kind, name, version in things:
+        found = cluster.get(kind, namespace, name, api_version=version)
         if found is not None and cluster.owns(found):
             uid = found["metadata"]["uid"]
-            cluster.delete(kind, namespace, NAME, uid=uid, api_version=version)
+            cluster.delete(kind, namespace, name, uid=uid, api_version=version)
 
 
 def bound(profile: TargetProfile, rules: Sequence[Rule]) -> list[Document]:
