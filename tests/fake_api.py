@@ -39,7 +39,12 @@ KINDS = {
     "discovery.k8s.io/v1": {"EndpointSlice": True},
     "gateway.networking.k8s.io/v1": {"HTTPRoute": True},
     "inference.networking.k8s.io/v1": {"InferencePool": True},
-    "rbac.authorization.k8s.io/v1": {"ClusterRole": False, "ClusterRoleBinding": False},
+    "rbac.authorization.k8s.io/v1": {
+        "ClusterRole": False,
+        "ClusterRoleBinding": False,
+        "Role": True,
+        "RoleBinding": True,
+    },
 }
 
 

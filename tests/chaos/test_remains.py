@@ -113,7 +113,7 @@ def test_a_janitor_goes_though_no_agents_were_there(
     with pytest.raises(HarnessError, match=SYSTEM):
         sweep.carry_out()
 
-    assert api.names("deployments") == api.names("serviceaccounts") == []
+    assert api.names("deployments") == api.names("serviceaccounts") == api.names("roles") == []
     assert agent_pods.NAME not in api.names("configmaps")
 
 

@@ -1,7 +1,8 @@
 """The janitor as the runner sees it: deployed before a fault whose undo lives in the cluster.
 
-It holds exactly the verbs that the armed undos need. A ClusterRole bears them, narrowed to the
-objects by name: a Role would have to be put into namespaces that are not ours.
+It reads in its own namespace, by a Role. Beside that it holds exactly the verbs that the armed
+undos need. A ClusterRole bears them, narrowed to the objects by name: a Role would have to be put
+into namespaces that are not ours.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +30,7 @@ def ensure(world: World, estate: Estate, *, run_id: str, rules: Iterable[Rule]) 
         HarnessError: it does not get ready; then no such fault may be fired.
     """
     profile = world.profile
-    for document in bound(profile, [*_reading(), *rules]):
+    for document in bound(profile, list(rules)):
         estate.create(document)
     world.cluster.apply(
         [agent_pods.code(profile, run_id=run_id), *manifests(profile, run_id=run_id)]
@@ -67,7 +68,9 @@ def remove(cluster: Cluster, namespace: str) -> None:
 
     Its code goes with it, unless agents are there, which run the same.
     """
+    rbac = f"{_RBAC}/v1"
     things = [("Deployment", NAME, "apps/v1"), ("ServiceAccount", NAME, "v1")]
+    things += [("RoleBinding", NAME, rbac), ("Role", NAME, rbac)]
     agents = cluster.get("DaemonSet", namespace, agent_pods.NAME, api_version="apps/v1")
     things += [] if agents else [("ConfigMap", agent_pods.NAME, "v1")]
     for kind, name, version in things:
@@ -78,19 +81,22 @@ def remove(cluster: Cluster, namespace: str) -> None:
 
 
 def bound(profile: TargetProfile, rules: Sequence[Rule]) -> list[Document]:
-    """Return what the janitor may do, and that it is he who may."""
+    """Return what the janitor may do outside of its namespace, and that it is he who may."""
     name = f"{profile.system_namespace}-janitor"
-    subject = {"kind": "ServiceAccount", "name": NAME, "namespace": profile.system_namespace}
     role = {"apiGroup": _RBAC, "kind": "ClusterRole", "name": name}
     head: dict[str, Any] = {"apiVersion": f"{_RBAC}/v1", "metadata": {"name": name}}
     return [
         {**head, "kind": "ClusterRole", "rules": [dict(rule) for rule in rules]},
-        {**head, "kind": "ClusterRoleBinding", "roleRef": role, "subjects": [subject]},
+        {**head, "kind": "ClusterRoleBinding", "roleRef": role, "subjects": [_subject(profile)]},
     ]
 
 
+def _subject(profile: TargetProfile) -> Document:
+    return {"kind": "ServiceAccount", "name": NAME, "namespace": profile.system_namespace}
+
+
 def manifests(profile: TargetProfile, *, run_id: str) -> list[Document]:
-    """Return its account and its Deployment."""
+    """Return its account, what that may read, and its Deployment."""
     labels = _LABELS | {"hotfire.dev/run": run_id}
     place = {"name": NAME, "namespace": profile.system_namespace, "labels": labels}
     spec = {
@@ -98,8 +104,12 @@ def manifests(profile: TargetProfile, *, run_id: str) -> list[Document]:
         "selector": {"matchLabels": _LABELS},
         "template": {"metadata": {"labels": _LABELS}, "spec": _pod_spec(profile)},
     }
+    rbac: dict[str, Any] = {"apiVersion": f"{_RBAC}/v1", "metadata": place}
+    role = {"apiGroup": _RBAC, "kind": "Role", "name": NAME}
     return [
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": place},
+        {**rbac, "kind": "Role", "rules": [dict(rule) for rule in _reading()]},
+        {**rbac, "kind": "RoleBinding", "roleRef": role, "subjects": [_subject(profile)]},
         {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": place, "spec": spec},
     ]
 
