@@ -41,6 +41,12 @@ KINDS = {
     "discovery.k8s.io/v1": {"EndpointSlice": True},
     "gateway.networking.k8s.io/v1": {"Gateway": True, "HTTPRoute": True},
     "inference.networking.k8s.io/v1": {"InferencePool": True},
+    "rbac.authorization.k8s.io/v1": {
+        "ClusterRole": False,
+        "ClusterRoleBinding": False,
+        "Role": True,
+        "RoleBinding": True,
+    },
 }
 
 
@@ -66,6 +72,8 @@ class FakeApi:
         """Verbs and resources (``pods/exec``) that a review says no to."""
         self.pages: dict[tuple[str, str, str], str] = {}
         """What pods serve, by name, port and path."""
+        self.logs: dict[str, bytes] = {}
+        """What each pod has written, by its name."""
         self.requests: list[str] = []
         self.lock = threading.RLock()
         """Held while a request is carried out, as etcd writes one object after the other."""
@@ -148,6 +156,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if self._query("watch"):
             self._watched(plural)
+            return
+        if path.endswith("/log"):
+            self._write(HTTPStatus.OK, self.api.logs[name][: int(self._query("limitBytes"))])
             return
         if name:
             document = self.api.objects.get((version, plural, namespace, name))
@@ -326,7 +337,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self._lost:
             self._cut()
             return
-        data = json.dumps(document).encode()
+        self._write(status, json.dumps(document).encode())
+
+    def _write(self, status: int, data: bytes) -> None:
         self.send_response(status)
         if self.api.retry_after and status >= HTTPStatus.BAD_REQUEST:
             self.send_header("Retry-After", self.api.retry_after)
@@ -390,6 +403,9 @@ def _selected(document: Document, selector: str) -> bool:
 def _merged(old: Document, new: Document) -> Document:
     merged = dict(old)
     for key, value in new.items():
+        if value is None:
+            merged.pop(key, None)
+            continue
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
         merged[key] = _merged(merged[key], value) if both else value
     return merged

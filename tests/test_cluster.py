@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from hotfire.cluster import Cluster, Pod, namespaces, quantity, serving_endpoints
+from hotfire.cluster import Cluster, Pod, namespaces, quantity, serving_endpoints, view
 from hotfire.errors import ClusterError, Conflict, ProfileError
 from tests.fake_api import Document, FakeApi, connect, serving
 
@@ -223,6 +223,17 @@ def test_a_kind_the_cluster_does_not_serve_is_an_error(cluster: Cluster) -> None
 def test_a_silent_api_server_is_an_error_and_no_traceback_of_the_client() -> None:
     with pytest.raises(ClusterError, match="does not answer"):
         connect("http://127.0.0.1:9")
+
+
+def test_a_log_is_read_to_a_limit_and_never_taken_for_whole_beyond_it(
+    cluster: Cluster, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(view, "_LOG_BYTES", 8)
+    api.logs = {"terse": b"12345678", "endless": b"123456789" * 1000}
+
+    assert cluster.logs("a", "terse") == "12345678"
+    with pytest.raises(ClusterError, match="lines too long to be looked at"):
+        cluster.logs("a", "endless")
 
 
 def test_a_container_tells_how_it_last_ended() -> None:

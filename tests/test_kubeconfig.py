@@ -1,6 +1,7 @@
 """A kubeconfig as people have it leads to its cluster, or one line says what is wrong with it."""
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,18 @@ def test_what_a_kubeconfig_names_in_vain_is_told(
 
     with pytest.raises(ClusterError, match=told):
         connected(tmp_path)
+
+
+def test_a_credential_plugin_that_hangs_is_ended_and_told(tmp_path: Path) -> None:
+    plugin = "{apiVersion: client.authentication.k8s.io/v1, command: sleep, args: ['60']}"
+    kubeconfig(tmp_path / "k", "https://127.0.0.1:1", user=f"{{exec: {plugin}}}")
+    began = time.monotonic()
+
+    with pytest.raises(ClusterError, match="'sleep' failed: no answer within waits") as caught:
+        connected(tmp_path, more="kubeconfig: k\nwaits: {credentials_seconds: 0.2}\n")
+
+    assert "\n" not in str(caught.value)
+    assert time.monotonic() - began < 10
 
 
 def test_without_a_kubeconfig_the_service_account_of_the_pod_is_asked(

@@ -10,6 +10,7 @@ import pytest
 
 from hotfire.engine import model_cache
 from hotfire.waiting import until
+from tests.hostile_peer import Pieces, answering
 from tests.model_store_process import FILES, WEIGHTS, ModelStore, model_store
 
 NAME = "weights/one.safetensors"
@@ -132,3 +133,58 @@ def test_path_out_of_the_cache_is_refused(path: str) -> None:
 
     with pytest.raises(model_cache.StoreTrouble, match="no path below a model"):
         model_cache.parse(text.encode())
+
+
+REDIRECT = b"HTTP/1.1 302 Found\r\nlocation: {}/manifest.json\r\ncontent-length: 0\r\n\r\n"
+LIST = b'{"files": [{"path": "a", "size_bytes": 10, "sha256": "00"}]}'
+
+
+def test_redirect_of_a_store_is_not_followed(store: ModelStore, cache: Path) -> None:
+    redirect = REDIRECT.replace(b"{}", store.model_url.encode())
+
+    with answering(lambda: [redirect]) as url:
+        done = fill(url, cache)
+
+    assert "/manifest.json: HTTP 302; gave up" in done.stdout
+    assert held(cache) == {}
+
+
+def body(first: bytes, again: bytes, wait: float = 0.0) -> Pieces:
+    """Return an answer that goes on without end."""
+
+    def pieces() -> Iterator[bytes | float]:
+        yield b"HTTP/1.1 200 OK\r\n\r\n" + first
+        while True:
+            yield again
+            yield wait
+
+    return pieces
+
+
+def test_manifest_without_end_is_read_to_its_limit(cache: Path) -> None:
+    with answering(body(b'{"files": [', b" " * 65536)) as url:
+        done = fill(url, cache)
+
+    assert "more bytes came than there are to be" in done.stdout
+
+
+def test_manifest_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_cache, "MANIFEST_SECONDS", 0.3)
+
+    with (
+        answering(body(b'{"files": [', b" ", 0.05)) as url,
+        pytest.raises(model_cache.StoreTrouble, match=r"not whole within 0.3 s"),
+    ):
+        model_cache.manifest(url)
+
+
+def test_file_longer_than_its_manifest_says_fills_no_disk(cache: Path) -> None:
+    file = model_cache.parse(LIST)[0]
+
+    with (
+        answering(body(b"", b"x" * 65536)) as url,
+        pytest.raises(model_cache.StoreTrouble, match="more bytes came"),
+    ):
+        model_cache.download(url, cache, file)
+
+    assert sum(path.stat().st_size for path in cache.iterdir()) <= file.size_bytes

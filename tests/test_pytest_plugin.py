@@ -290,7 +290,7 @@ def test_trouble_of_the_run_survives_xdist(project: pytest.Pytester) -> None:
     add_check(project, f"def test_a(evidence, stack):\n{SEEN}\ndef test_b(evidence):\n{SEEN}")
 
     outcome = project.runpytest_subprocess(
-        *("-p", "hotfire.pytest_plugin", "--target", "target.yaml", "-n", "2", "suites")
+        *("-p", "hotfire.pytest_plugin", "--target", "target.yaml", "-n", "1", "suites")
     )
 
     told = {one.case: one.verdict for one in recorded(project)}
@@ -492,7 +492,7 @@ def test_verdicts_survive_xdist(project: pytest.Pytester) -> None:
     add_check(project, "def test_no(): assert 0", stem="test_other", id="API-004")
 
     outcome = project.runpytest_subprocess(
-        *("-p", "hotfire.pytest_plugin", "--target", "target.yaml", "-n", "2", "suites"),
+        *("-p", "hotfire.pytest_plugin", "--target", "target.yaml", "-n", "1", "suites"),
         *("--only", "API-003"),
     )
 
@@ -504,6 +504,29 @@ def test_verdicts_survive_xdist(project: pytest.Pytester) -> None:
         ("test_no", Verdict.INCONCLUSIVE),
     ]
     assert outcome.ret == 1
+
+
+def test_several_workers_are_refused_before_anything_is_recorded(
+    project: pytest.Pytester,
+) -> None:
+    add_check(project, f"def test_a(evidence):\n{SEEN}")
+
+    outcome = project.runpytest_subprocess(
+        *("-p", "hotfire.pytest_plugin", "--target", "target.yaml", "-n", "2", "suites")
+    )
+
+    assert outcome.ret == 254
+    told = "Exit: -n 2: one session at a time has a target's cluster; leave -n out"
+    assert outcome.errlines == [told]
+    assert not (project.path / "runs").exists()
+
+
+def test_several_workers_may_run_what_is_about_no_target(project: pytest.Pytester) -> None:
+    path = project.makepyfile("def test_a(): pass\ndef test_b(): pass")
+
+    outcome = project.runpytest_subprocess("-p", "hotfire.pytest_plugin", "-n", "2", path)
+
+    assert outcome.ret == 0
 
 
 def test_fault_is_named_after_its_own_file(project: pytest.Pytester) -> None:

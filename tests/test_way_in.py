@@ -47,14 +47,6 @@ def test_of_several_it_is_the_one_that_splits(api: FakeApi, stack: Stack) -> Non
     assert stack.way_in()["metadata"]["name"] == "models"
 
 
-def test_the_same_route_is_patched(api: FakeApi, stack: Stack) -> None:
-    put_route(api, stack, "models", "pool")
-
-    stack.patch_route({"rules": []})
-
-    assert stack.way_in()["spec"]["rules"] == []
-
-
 @pytest.mark.parametrize("names", [[], ["models", "docs"]])
 def test_a_guess_is_not_made(api: FakeApi, stack: Stack, names: list[str]) -> None:
     for name in names:

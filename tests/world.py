@@ -230,6 +230,11 @@ class World:
             watcher.join()
             self.undeafen_gateway()
 
+    def patch_route(self, spec: Document) -> None:
+        """Merge-patch the spec of the engines' route."""
+        namespace, name = self.profile.namespace, self.stack.way_in()["metadata"]["name"]
+        self.cluster.patch("HTTPRoute", namespace, name, {"spec": spec}, api_version=_ROUTE_API)
+
     def deafen_gateway(self) -> None:
         """Let the proxies hear of no change any more: it is accepted, and nothing is programmed."""
         for node in self.cluster.nodes():
@@ -242,13 +247,13 @@ class World:
         former, mark = self.stack.way_in()["spec"]["rules"], uuid.uuid4().hex
         header = {"set": [{"name": _MARK, "value": mark}]}
         marker = {"type": "ResponseHeaderModifier", "responseHeaderModifier": header}
-        self.stack.patch_route({"rules": [{**former[0], "filters": [marker]}, *former[1:]]})
+        self.patch_route({"rules": [{**former[0], "filters": [marker]}, *former[1:]]})
         self.wait_answers(
             lambda endpoint: endpoint.chat("?", fresh=True).headers.get(_MARK) == mark,
             what="the gateway following its route again",
             within_seconds=90,
         )
-        self.stack.patch_route({"rules": former})
+        self.patch_route({"rules": former})
 
     def set_engine_containers(self, containers: list[dict[str, Any]]) -> None:
         """Replace the engines' containers and wait for the roll-out."""
@@ -270,6 +275,10 @@ class World:
                 self.cluster.delete("Pod", namespace, pod.name, uid=pod.uid, grace_seconds=1)
         self.stack.wait_ready()
         self._patch_engines({"strategy": workload["spec"]["strategy"]})
+
+    def scale(self, replicas: int) -> None:
+        """Have so many engines."""
+        self._patch_engines({"replicas": replicas})
 
     def _patch_engines(self, spec: Document) -> None:
         name, namespace = self.stack.engine_workload()["metadata"]["name"], self.profile.namespace

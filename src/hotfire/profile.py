@@ -241,6 +241,9 @@ class Waits(Section):
     """Deletion to gone; the default grace period twice."""
     route_live_seconds: Seconds = 30.0
     """HTTPRoute written to the gateway following it."""
+    credentials_seconds: Seconds = 60.0
+    """A credential plugin of the kubeconfig started to its answer; longer where somebody has to log
+    in meanwhile."""
     api_seconds: Seconds = 10.0
     """One call to the API server."""
     api_outage_seconds: Seconds = 60.0

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 
 import pytest
 
+from fixtures.changes import Changes
 from fixtures.replicas import one_more_replica
 from fixtures.scratch import Scratch
 from fixtures.stack import Stack
@@ -78,9 +79,11 @@ def engine_states(cluster: Cluster, profile: TargetProfile, stack: Stack) -> Ite
 
 
 @pytest.fixture
-def one_more(stack: Stack, cluster: Cluster, engine_states: Followed) -> Iterator[Newcomer]:
+def one_more(
+    stack: Stack, cluster: Cluster, changes: Changes, engine_states: Followed
+) -> Iterator[Newcomer]:
     """Add a replica; yield the new pod; take the replica away again."""
-    with one_more_replica(stack, cluster) as new:
+    with one_more_replica(stack, cluster, changes) as new:
         yield Newcomer(new.required()[0].name, engine_states)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from fixtures.changes import Changes
 from fixtures.replicas import newcomer, one_more_replica, start_seconds
 from fixtures.scratch import Scratch
 from fixtures.stack import Stack
@@ -46,9 +47,9 @@ def budget_seconds(container: Document) -> float:
 
 
 @pytest.fixture
-def first_start(stack: Stack, cluster: Cluster) -> Iterator[Pod]:
+def first_start(stack: Stack, cluster: Cluster, changes: Changes) -> Iterator[Pod]:
     """An additional replica that has just been started."""
-    with one_more_replica(stack, cluster) as new:
+    with one_more_replica(stack, cluster, changes) as new:
         if not new:
             raise HarnessError(f"{new}; a cold start needs a free accelerator: free one")
         yield new.seen[0]

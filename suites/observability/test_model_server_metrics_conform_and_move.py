@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fixtures.dialects import Spoken
-from fixtures.within_engines import Page, WithinEngines
+from fixtures.within_engines import PLAIN, Page, WithinEngines
 from hotfire import Evidence, Level, Scope, TargetProfile, metrics, requirement
 from hotfire.cluster import Pod
 from hotfire.errors import HarnessError
@@ -40,8 +40,10 @@ WATCHED_SECONDS = 120.0
 # Fewer samples of a generation would prove no standstill.
 SAMPLES = 5
 # Asks the engine it runs beside, and reads its page over and over meanwhile.
-WATCH = """
-import http.client, json, sys, threading, time, urllib.parse, urllib.request
+WATCH = (
+    PLAIN
+    + """
+import http.client, json, sys, threading, time, urllib.parse
 url, page_url, model, count, tokens, *names = sys.argv[1:]
 host, count = urllib.parse.urlsplit(url).netloc, int(count)
 body = json.dumps({"model": model, "prompt": "Tell me everything.", "max_tokens": int(tokens),
@@ -49,7 +51,7 @@ body = json.dumps({"model": model, "prompt": "Tell me everything.", "max_tokens"
 open_now, problems, lock = [0], [], threading.Lock()
 def sample():
     with urllib.request.urlopen(page_url, timeout=10) as page:
-        lines = page.read().decode().splitlines()
+        lines = page.read(4 << 20).decode().splitlines()
     found = {}
     for name in names:
         own = [line for line in lines if line.partition("{")[0].partition(" ")[0] == name]
@@ -93,6 +95,7 @@ many = watched(count)
 print(json.dumps({"idle": idle, "one": one, "many": many, "after": [after_one, calm(idle[-1])],
                   "problems": problems}))
 """
+)
 
 Sample = Mapping[str, float | None]
 

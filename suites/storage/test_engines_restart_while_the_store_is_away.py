@@ -12,6 +12,7 @@ from ipaddress import ip_address
 
 import pytest
 
+from fixtures.changes import Changes
 from fixtures.model_filler import Filler, StartFilled
 from fixtures.replicas import newcomer, one_more_replica, start_seconds
 from fixtures.scratch import Scratch
@@ -65,9 +66,11 @@ class Fleet:
 
 
 @pytest.fixture
-def fleet(cluster: Cluster, stack: Stack, profile: TargetProfile) -> Iterator[Fleet]:
+def fleet(
+    cluster: Cluster, stack: Stack, changes: Changes, profile: TargetProfile
+) -> Iterator[Fleet]:
     found = Fleet(cluster=cluster, stack=stack, container=profile.engine.container)
-    with one_more_replica(stack, cluster) as new:
+    with one_more_replica(stack, cluster, changes) as new:
         if not new:
             raise HarnessError(f"{new}; a warm start needs a free accelerator: free one")
         stack.wait_ready()

@@ -55,3 +55,14 @@ def test_reading_needs_no_token(operations: Operations) -> None:
 
     assert isinstance(answered, dict)
     assert answered["open"] == 0
+
+
+def test_an_order_that_comes_after_its_undo_is_refused(tmp_path: Path) -> None:
+    """Its way was slow, or its sender stood still: whoever healed believes nothing is broken."""
+    entries = Entries(tmp_path / "entries")
+
+    healed = Operations(Host((), tmp_path), entries).answer({"op": "heal", "id": "u-1"})
+
+    assert healed == {"problems": []}
+    with pytest.raises(OperationError, match="u-1 was healed before it was armed"):
+        entries.arm("u-1", "disk.fill", {}, ttl_seconds=60)

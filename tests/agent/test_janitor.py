@@ -1,12 +1,15 @@
 """The janitor undoes when the Lease has ended, never before, and only by its closed list."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hotfire.agent.host import OperationError
-from hotfire.agent.janitor import Janitor
+from hotfire.agent.janitor import CHANGED, Api, Janitor
+from tests.fake_api import FakeApi, serving
+from tests.hostile_peer import answering
 
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/system/leases/hotfire-run"
 Document = dict[str, Any]
@@ -18,12 +21,15 @@ class FakeCluster:
     def __init__(self) -> None:
         self.lease: Document | None = lease("2026-01-01T00:00:00Z")
         self.copies: list[Document] = []
+        self.routes: dict[str, Document] = {}
         self.patches: list[tuple[str, Document]] = []
         self.refused = ""
 
     def get(self, path: str) -> Document | None:
         if path == LEASE:
             return self.lease
+        if "httproutes" in path:
+            return self.routes.get(path)
         assert path.startswith("/api/v1/namespaces/system/configmaps?labelSelector=")
         return {"items": self.copies}
 
@@ -41,9 +47,10 @@ def lease(renewed: str, seconds: int = 60) -> Document:
 def copy(
     word: str = "scale", name: str = "controller", state: str = "injected", **former: str
 ) -> Document:
-    target = {"name": name, "namespace": "gateway", "uid": "u", "resource": "deployments"}
+    resource = "httproutes" if word == "change" else "deployments"
+    target = {"name": name, "namespace": "gateway", "uid": "u", "resource": resource}
     undo = {"step": {"word": word}, "former": former or {"replicas": "2"}}
-    entry = {"target": target, "undo": undo, "state": state}
+    entry = {"id": f"u-{name}", "target": target, "undo": undo, "state": state}
     return {"metadata": {"name": f"copy-{name}"}, "data": {"entry.json": json.dumps(entry)}}
 
 
@@ -148,3 +155,57 @@ def test_a_node_that_was_cordoned_before_stays_so(janitor: Janitor, cluster: Fak
 
     body = {"metadata": {"uid": "u"}, "spec": {"unschedulable": None}}
     assert cluster.patches == [("/api/v1/nodes/n2", body)]
+
+
+ROUTES = "/apis/gateway.networking.k8s.io/v1/namespaces/gateway/httproutes"
+
+
+def test_only_what_still_bears_the_mark_of_its_change_is_put_back(
+    janitor: Janitor, cluster: FakeCluster
+) -> None:
+    cluster.lease = None
+    cluster.copies = [copy("change", name, value='[{"a": 1}]') for name in ("one", "two", "gone")]
+    for name, entry in {"one": "u-one", "two": "u-another"}.items():
+        cluster.routes[f"{ROUTES}/{name}"] = {"metadata": {"annotations": {CHANGED: entry}}}
+
+    janitor.turn()
+
+    mark = {"uid": "u", "annotations": {CHANGED: None}}
+    assert cluster.patches == [(f"{ROUTES}/one", {"metadata": mark, "spec": {"rules": [{"a": 1}]}})]
+
+
+@pytest.fixture
+def account(tmp_path: Path) -> Path:
+    (tmp_path / "token").write_text("secret\n")
+    return tmp_path
+
+
+def test_the_api_server_is_asked_as_the_pods_own_account(account: Path) -> None:
+    document: Document = {"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"replicas": 0}}
+    document["metadata"] = {"name": "controller", "namespace": "gateway"}
+    fake = FakeApi()
+    fake.put(document)
+
+    with serving(fake) as address:
+        api = Api(address, account)
+        api.patch(SCALED_BACK[0], {"spec": {"replicas": 2}})
+        found, missing = api.get(SCALED_BACK[0]), api.get(f"{SCALED_BACK[0]}-2")
+
+    assert found is not None
+    assert found["spec"] == {"replicas": 2}
+    assert missing is None
+
+
+def test_a_redirect_gets_no_token(account: Path) -> None:
+    asked: list[bool] = []
+
+    def elsewhere() -> list[bytes]:
+        asked.append(True)
+        return [b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"]
+
+    with answering(elsewhere) as other:
+        redirect = f"HTTP/1.1 307 x\r\nlocation: {other}/\r\ncontent-length: 0\r\n\r\n".encode()
+        with answering(lambda: [redirect]) as url, pytest.raises(OperationError, match="307"):
+            Api(url, account).get("/version")
+
+    assert asked == []

@@ -1,24 +1,33 @@
 """A part of the platform is taken away and given back: that very object, and no other."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
-from hotfire.chaos import janitor
+from hotfire.chaos import actions, janitor
+from hotfire.chaos.armed import VARIABLE, Armed
 from hotfire.chaos.before import Before
+from hotfire.chaos.heal import heal
+from hotfire.chaos.lease import RunLease
 from hotfire.chaos.plan import Plan, World
 from hotfire.chaos.sighting import Scene
 from hotfire.chaos.sightings.workload_away import WorkloadAway
 from hotfire.chaos.sightings.workload_back import WorkloadBack
 from hotfire.chaos.steps.scale import Scale
 from hotfire.chaos.targets.component import Component
-from hotfire.chaos.undo import Undo, UndoEntry
+from hotfire.chaos.undo import Undo, UndoEntry, UndoJournal
+from hotfire.cluster import Estate
 from hotfire.errors import FaultNotInjected, HarnessError
+from hotfire.experiment import Experiment
+from hotfire.lab.shape.checkout import project_root
 from hotfire.profile import Component as Place
-from tests.chaos.platform import Platform
+from hotfire.rundir import RunDirectory
+from tests.chaos.platform import SYSTEM, Platform, run_directory
 from tests.fake_api import Document, FakeApi
 
 WORD, STEP = Component(role="gateway-control-plane"), Scale()
+DOWN = project_root() / "experiments" / "gateway" / "gateway-control-plane-down.yaml"
 
 
 @pytest.fixture
@@ -174,3 +183,36 @@ def test_the_janitor_may_patch_that_object_and_nothing_else(world: World, plan: 
 def test_nothing_is_fired_without_a_live_janitor(world: World) -> None:
     with pytest.raises(HarnessError, match="no live janitor"):
         janitor.require_live(world)
+
+
+def test_a_scaling_that_comes_after_its_undo_is_noticed_and_undone(
+    world: World, plan: Plan, api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process that fires stood still between its last look and its write."""
+    monkeypatch.setattr(janitor, "is_live", lambda *_: True)
+    run = run_directory(tmp_path)
+    name = run.info().run_id
+    Estate(world.cluster, SYSTEM, run_id=name).open()
+    with RunLease(world.cluster, SYSTEM, run_id=name, lease_seconds=60, on_lost=lambda: None):
+        arm(world, plan, run, monkeypatch)
+        api.before["PATCH deployments"] = lambda: heal(world.profile, now=True)
+        with pytest.raises(HarnessError, match="lost the cluster"):
+            actions.inject()
+    late = controller_now(world)["spec"]["replicas"]
+
+    actions.heal_fault()
+
+    assert late == 0
+    assert controller_now(world)["spec"]["replicas"] == 2
+
+
+def arm(world: World, plan: Plan, run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write the plan's undo ahead, and have this process be the one that fires it."""
+    update = {"run_id": run.info().run_id, "cluster_uid": world.cluster.uid()}
+    entry = entry_of(world, plan).model_copy(update=update)
+    UndoJournal(run.undo_path, world.cluster, SYSTEM).arm(entry)
+    told = Armed(
+        fault=Experiment.load(DOWN).fault, plan=plan, entries=(entry,), profile=world.profile,
+        run_directory=run.root, history=run.history_path("FLT-GTW-002"),
+    )  # fmt: skip
+    monkeypatch.setenv(VARIABLE, str(run.write_text("journals/a.json", told.model_dump_json())))

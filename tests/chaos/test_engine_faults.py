@@ -158,7 +158,7 @@ def test_restarts_of_before_alone_are_no_crash_loop(
 def test_ending_a_crash_loop_deletes_the_pod_that_backs_off(
     world: World, api: FakeApi, platform: Platform, plan: Plan
 ) -> None:
-    told = asking(world, ping={"code": code_digest()}, list=[])
+    told = asking(world, ping={"code": code_digest()}, list=[], heal={"problems": []})
     platform.pod("engine-1")["status"]["conditions"][0]["status"] = "False"
 
     words = CrashLoop().end(told, entry(plan.targets[0]), within_seconds=5)
@@ -170,7 +170,7 @@ def test_ending_a_crash_loop_deletes_the_pod_that_backs_off(
 def test_ending_a_crash_loop_leaves_a_pod_that_serves(
     world: World, api: FakeApi, plan: Plan
 ) -> None:
-    told = asking(world, ping={"code": code_digest()}, list=[])
+    told = asking(world, ping={"code": code_digest()}, list=[], heal={"problems": []})
 
     CrashLoop().end(told, entry(plan.targets[0]), within_seconds=5)
 

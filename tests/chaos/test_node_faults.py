@@ -186,7 +186,7 @@ def test_another_service_is_stopped_a_lease_at_a_time(world: World, plan: Plan) 
 
 
 def test_its_end_waits_for_the_agent_to_come_back(world: World, plan: Plan) -> None:
-    told = asking(world, list=[])
+    told = asking(world, list=[], heal={"problems": []})
     assert isinstance(told.agent, ScriptedAgent)
     began = time.monotonic()
 

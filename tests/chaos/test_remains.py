@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hotfire.chaos import undo
+from hotfire.chaos import agent_pods, janitor, undo
 from hotfire.chaos.lease import RunLease
 from hotfire.chaos.plan import World
 from hotfire.chaos.remains import Sweep
@@ -99,6 +99,22 @@ def test_open_fault_is_healed_first(sweep: Sweep, api: FakeApi, platform: Platfo
 
     assert sweep.journal.open() == []
     assert api.names("namespaces") == [NAMESPACE, "kube-system"]
+
+
+def test_a_janitor_goes_though_no_agents_were_there(
+    sweep: Sweep, world: World, api: FakeApi
+) -> None:
+    sweep.belongings.create(CLASS)
+    code = agent_pods.code(world.profile, run_id=RUN)
+    world.cluster.apply([code, *janitor.manifests(world.profile, run_id=RUN)])
+    # Nor does it take them with it: somebody may have made it beforehand.
+    api.refuse["DELETE namespaces"] = 403
+
+    with pytest.raises(HarnessError, match=SYSTEM):
+        sweep.carry_out()
+
+    assert api.names("deployments") == api.names("serviceaccounts") == api.names("roles") == []
+    assert agent_pods.NAME not in api.names("configmaps")
 
 
 def test_what_cannot_be_removed_is_told_with_its_remedy_and_hinders_nothing_else(

@@ -10,8 +10,8 @@ from tests.world import World
 def broken(world: World) -> Iterator[None]:
     former = world.stack.way_in()["spec"]["rules"]
     short = [{**rule, "timeouts": {"request": "15s"}} for rule in former]
-    world.stack.patch_route({"rules": short})
+    world.patch_route({"rules": short})
     try:
         yield
     finally:
-        world.stack.patch_route({"rules": former})
+        world.patch_route({"rules": former})

@@ -13,8 +13,8 @@ def broken(world: World) -> Iterator[None]:
         {**each, "weight": 10 if each["name"] == "canary" else 90}
         for each in former[0]["backendRefs"]
     ]
-    world.stack.patch_route({"rules": [{**former[0], "backendRefs": backends}]})
+    world.patch_route({"rules": [{**former[0], "backendRefs": backends}]})
     try:
         yield
     finally:
-        world.stack.patch_route({"rules": former})
+        world.patch_route({"rules": former})

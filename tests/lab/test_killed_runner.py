@@ -6,12 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
+from hotfire.agent.janitor import CHANGED
 from hotfire.chaos.agent_client import AgentClient
 from hotfire.cluster import namespaces
 from hotfire.lab.shape.checkout import project_root
@@ -43,22 +44,27 @@ def cut_links(world: World) -> list[str]:
 
 def killed_runner(world: World, target: Path, folder: Path) -> None:
     """Run a silent uplink loss as a user does, and kill the runner while it is in effect."""
+    killed(target, folder, only="FLT-NET-001", amid=lambda run: "took-effect" in happened(run))
+    assert cut_links(world) != []
+
+
+def killed(target: Path, folder: Path, *, only: str, amid: Callable[[Path], bool]) -> None:
+    """Run one check or fault as a user does, and kill the runner amid it."""
     run = folder / "run"
     argv = [sys.executable, "-m", "hotfire", "certify", "--target", str(target)]
-    argv += ["--only", "FLT-NET-001", "--run-dir", str(run)]
+    argv += ["--only", only, "--run-dir", str(run)]
     with (folder / "log").open("wb") as log:
         runner = subprocess.Popen(argv, cwd=project_root(), stdout=log, stderr=log)
     try:
         until(
-            lambda: runner.poll() is not None or "took-effect" in happened(run),
+            lambda: runner.poll() is not None or amid(run),
             within_seconds=200,
-            what="the fault in effect",
+            what=f"the middle of {only}",
         )
     finally:
         os.kill(runner.pid, signal.SIGKILL)
         runner.wait(10)
-    assert "took-effect" in happened(run), (folder / "log").read_text()
-    assert cut_links(world) != []
+    assert amid(run), (folder / "log").read_text()
 
 
 def heal(world: World, target: Path) -> str:
@@ -154,3 +160,24 @@ def test_everything_killed_on_a_node_with_a_full_disk_heals_within_its_lease(
 
     assert "100%" in full
     heal(world, target)
+
+
+def test_a_route_that_a_check_had_changed_is_put_back_with_nobody_there(
+    world: World, scripted_target: Path, tmp_path: Path
+) -> None:
+    """The platform is not ours: its users go on by the route that a dead runner left."""
+    target, former = with_short_leases(scripted_target, tmp_path), world.stack.way_in()["spec"]
+
+    def is_changed() -> bool:
+        return CHANGED in (world.stack.way_in()["metadata"].get("annotations") or {})
+
+    killed(target, tmp_path, only="GTW-013", amid=lambda _: is_changed())
+    until(lambda: not is_changed(), within_seconds=2 * LEASE_SECONDS, what="the route put back")
+    argv = [sys.executable, "-m", "hotfire", "heal", "--target", str(target)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=200, check=False)
+
+    assert world.stack.way_in()["spec"] == former
+    assert "healed: GTW-013" in done.stdout, done.stdout + done.stderr
+    assert world.cluster.get("Namespace", None, world.profile.system_namespace) is None
+    roles = world.cluster.list("ClusterRole", api_version="rbac.authorization.k8s.io/v1")
+    assert [one for one in roles if world.cluster.owns(one)] == []

@@ -103,11 +103,9 @@ def test_a_replica_that_does_not_come_back_fails(
     replicas = world.stack.engine_workload()["spec"]["replicas"]
     try:
         # By then its replacement has been made; it is not Ready, so it is the one that goes.
-        result = judged(
-            scripted_target, tmp_path, after="took-effect", harm=lambda: world.stack.scale(1)
-        )
+        result = judged(scripted_target, tmp_path, after="took-effect", harm=lambda: world.scale(1))
     finally:
-        world.stack.scale(replicas)
+        world.scale(replicas)
         world.stack.wait_ready()
         # The run could not prove its fault healed, so its entry stays open: now it can.
         heal(world, scripted_target)

@@ -70,7 +70,7 @@ def scaled(scaling: Lab, world: World) -> Iterator[World]:
         api, name = each["apiVersion"], each["metadata"]["name"]
         world.cluster.delete(each["kind"], world.profile.namespace, name, api_version=api)
     until(lambda: not autoscalers(world), within_seconds=30, what="KEDA's autoscaler gone")
-    world.stack.scale(2)
+    world.scale(2)
     world.stack.wait_ready()
 
 

@@ -72,6 +72,7 @@ class Entries:
             folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._unwritten: set[str] = set()
+        self._barred: set[str] = set()
         self._retry_at = 0.0
         self.unreadable: dict[str, str] = {}
         """Why, by the name of the file. What such an entry broke may still be broken."""
@@ -96,6 +97,8 @@ class Entries:
             raise OperationError(f"{id_!r} is no entry id: lower case, digits and '-', at most 40")
         if id_ in self._entries or self._path(id_).name in self.unreadable:
             raise OperationError(f"entry {id_} exists already")
+        if id_ in self._barred:
+            raise OperationError(f"entry {id_} was healed before it was armed; it comes too late")
         now = boot_seconds()
         entry = Entry(id_, op, args, now + _lease(ttl_seconds), now, boot_id())
         entry = replace(entry, observed=observed or {})
@@ -132,9 +135,18 @@ class Entries:
         last = entry.armed_at + LONGEST_LIFE_SECONDS
         return self._note(replace(entry, expires_at=min(now + _lease(ttl_seconds), last)))
 
+    def bar(self, id_: str) -> None:
+        """Refuse an entry that is not here, from now on: its order may still be on its way."""
+        if not self.has(id_) and _ID.fullmatch(id_):
+            self._barred.add(id_)
+
     def expire(self, id_: str) -> None:
         """End an entry's time, in memory: whoever reads its file later undoes it anyway."""
         self._entries[id_] = replace(self.get(id_), expires_at=0.0)
+
+    def has(self, id_: str) -> bool:
+        """Return whether an entry is here, open or lately healed."""
+        return id_ in self._entries
 
     def get(self, id_: str) -> Entry:
         """Return one entry, open or lately healed."""

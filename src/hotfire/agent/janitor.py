@@ -26,7 +26,21 @@ _POLL_SECONDS = 2.0
 _LARGEST_BYTES = 16 << 20
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _SCALABLE = {"deployments", "statefulsets"}
+CHANGED = "hotfire.dev/changed"
+"""On an object while a check has changed it: the id of the undo entry."""
+CHANGEABLE = {
+    "httproutes": ("gateway.networking.k8s.io/v1", "rules"),
+    "deployments": ("apps/v1", "replicas"),
+}
+"""What a check may change: API version and field of the spec, by the kind as paths name it."""
 Document = dict[str, Any]
+
+
+class _Staying(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect: the account's token is for the API server alone."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Return no other request; the redirect is then an answer like any refusal."""
 
 
 class Api:
@@ -36,7 +50,10 @@ class Api:
         self._server = server
         self._account = account
         secure = server.startswith("https:")
-        self._context = ssl.create_default_context(cafile=account / "ca.crt") if secure else None
+        context = ssl.create_default_context(cafile=account / "ca.crt") if secure else None
+        self._opener = urllib.request.build_opener(
+            _Staying, urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+        )
 
     def get(self, path: str) -> Document | None:
         """Return what lies there; None where nothing does."""
@@ -56,9 +73,7 @@ class Api:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self._server + path, data, headers, method=method)  # noqa: S310
         try:
-            with urllib.request.urlopen(  # noqa: S310 - the cluster's own address
-                request, timeout=_ANSWER_SECONDS, context=self._context
-            ) as reply:
+            with self._opener.open(request, timeout=_ANSWER_SECONDS) as reply:
                 found = json.loads(reply.read(_LARGEST_BYTES))
                 return found if isinstance(found, dict) else None
         except urllib.error.HTTPError as error:
@@ -147,7 +162,28 @@ def uncordon(api: Api, entry: Document) -> str:
     return f"node {target['name']} takes pods again"
 
 
-WAYS: dict[str, Callable[[Api, Document], str]] = {"scale": scale_back, "cordon": uncordon}
+def put_back(api: Api, entry: Document) -> str:
+    """Give an object that a check has changed its former value, once: what came later stays."""
+    target = entry["target"]
+    if target["resource"] not in CHANGEABLE:
+        raise OperationError(f"{target['resource']!r} is not put back")
+    version, field = CHANGEABLE[target["resource"]]
+    namespace, name = _name(target["namespace"]), _name(target["name"])
+    path = f"/apis/{version}/namespaces/{namespace}/{target['resource']}/{name}"
+    found = api.get(path) or {"metadata": {}}
+    if (found["metadata"].get("annotations") or {}).get(CHANGED) != entry["id"]:
+        return f"{namespace}/{name} bears no mark of this change"
+    former = json.loads(entry["undo"]["former"]["value"])
+    mark = {"uid": target["uid"], "annotations": {CHANGED: None}}
+    api.patch(path, {"metadata": mark, "spec": {field: former}})
+    return f"{target['resource']} {namespace}/{name} has its former {field} again"
+
+
+WAYS: dict[str, Callable[[Api, Document], str]] = {
+    "scale": scale_back,
+    "cordon": uncordon,
+    "change": put_back,
+}
 
 
 def _name(text: object) -> str:

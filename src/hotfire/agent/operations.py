@@ -290,7 +290,11 @@ class Operations:
     def _heal(self, args: dict[str, Any]) -> object:
         if args.get("id") is None:
             return {"problems": self.heal_all()}
-        entry = self._entries.get(_id(args))
+        id_ = _id(args)
+        if not self._entries.has(id_):
+            self._entries.bar(id_)
+            return {"problems": []}
+        entry = self._entries.get(id_)
         problem = None if entry.state == HEALED else self._undo(entry)
         return {"problems": [problem] if problem else []}
 

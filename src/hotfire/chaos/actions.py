@@ -36,6 +36,11 @@ def inject() -> str:
             }
             shot.tell("injected", source=fired.source, at_ns=fired.at_ns, **told, **fired.data)
         shot.fired(entry)
+    if shot.fault.needs_janitor:
+        # Whoever healed at this very moment may have found nothing to undo yet; nodes refuse an
+        # order that comes too late by themselves. A rollback undoes it.
+        shot.require_open()
+        shot.require_held()
     return f"fired at {names(shot.plan.targets)}"
 
 

@@ -211,10 +211,9 @@ class AgentClient:
     def heal(self, node: str, id_: str | None = None) -> list[str]:
         """Undo one entry, or all of a node; return what could not be undone, with reasons.
 
-        An entry the node does not know is healed: it was never armed, or healed and forgotten.
+        An entry the node does not know is healed: it was never armed, or healed and forgotten. The
+        node hears of it all the same: an order that is still on its way then comes too late.
         """
-        if id_ is not None and id_ not in {entry.id for entry in self.open_entries(node)}:
-            return []
         answer = self.call(node, "heal", id=id_)
         return [str(problem) for problem in answer["problems"]] if isinstance(answer, dict) else []
 

@@ -20,20 +20,18 @@ _FOLDER: Final = Path(inspect.getfile(hotfire.agent)).parent
 
 def manifests(profile: TargetProfile, *, run_id: str, fence: int = 0) -> list[Document]:
     """Return namespace, code and DaemonSet of the agent, which takes no order older than fence."""
-    labels = {RUN_LABEL: run_id}
     namespace = {
         "name": profile.system_namespace,
-        "labels": {**labels, "pod-security.kubernetes.io/enforce": "privileged"},
+        "labels": {RUN_LABEL: run_id, "pod-security.kubernetes.io/enforce": "privileged"},
     }
-    place = {"name": NAME, "namespace": profile.system_namespace, "labels": LABELS | labels}
     template = {"metadata": {"labels": LABELS}, "spec": _pod_spec(profile, fence)}
     return [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": namespace},
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": place, "data": dict(_code())},
+        code(profile, run_id=run_id),
         {
             "apiVersion": "apps/v1",
             "kind": "DaemonSet",
-            "metadata": place,
+            "metadata": _place(profile, run_id),
             "spec": {
                 "selector": {"matchLabels": LABELS},
                 # Every node at once: the agents serve nobody whom a slow roll-out would protect.
@@ -42,6 +40,17 @@ def manifests(profile: TargetProfile, *, run_id: str, fence: int = 0) -> list[Do
             },
         },
     ]
+
+
+def code(profile: TargetProfile, *, run_id: str) -> Document:
+    """Return the ConfigMap of the agent's code, which is the janitor's, too."""
+    place = _place(profile, run_id)
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": place, "data": dict(_code())}
+
+
+def _place(profile: TargetProfile, run_id: str) -> Document:
+    labels = LABELS | {RUN_LABEL: run_id}
+    return {"name": NAME, "namespace": profile.system_namespace, "labels": labels}
 
 
 def _pod_spec(profile: TargetProfile, fence: int) -> Document:

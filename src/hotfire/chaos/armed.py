@@ -109,13 +109,13 @@ class Shot:
         """
         there = {entry.id for entry in self.journal.open()}
         if gone := [entry.id for entry in self.entries if entry.id not in there]:
-            raise HarnessError(f"{', '.join(gone)} is not armed any more; nothing was fired")
+            raise HarnessError(f"{', '.join(gone)} is not armed any more: somebody has healed it")
 
     def require_held(self) -> None:
-        """Make sure that the run still has the cluster; only before firing, when it is reachable.
+        """Make sure that the run still has the cluster; only while no fault can have cut it off.
 
         Raises:
-            HarnessError: somebody else has it, or nobody; nothing was fired.
+            HarnessError: somebody else has it, or nobody.
         """
         run_id = self.entries[0].run_id
         holders.require_held(self.cluster, self.profile.system_namespace, run_id=run_id)

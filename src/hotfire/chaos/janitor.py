@@ -1,14 +1,15 @@
 """The janitor as the runner sees it: deployed before a fault whose undo lives in the cluster.
 
-It holds exactly the verbs that the armed undos need. A ClusterRole bears them, narrowed to the
-objects by name: a Role would have to be put into namespaces that are not ours.
+It reads in its own namespace, by a Role. Beside that it holds exactly the verbs that the armed
+undos need. A ClusterRole bears them, narrowed to the objects by name: a Role would have to be put
+into namespaces that are not ours.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from hotfire.agent.janitor import ALIVE
-from hotfire.chaos import holders
+from hotfire.chaos import agent_pods, holders
 from hotfire.chaos.agent_pods import CODE_PATH, code_digest, code_volume, mounted_code
 from hotfire.chaos.plan import World
 from hotfire.cluster import RUN_LABEL, UNDO_LABEL, Cluster, Document, Estate
@@ -30,9 +31,11 @@ def ensure(world: World, estate: Estate, *, run_id: str, rules: Iterable[Rule]) 
         HarnessError: it does not get ready; then no such fault may be fired.
     """
     profile = world.profile
-    for document in bound(profile, [*reading(), *rules]):
+    for document in bound(profile, list(rules)):
         estate.create(document)
-    world.cluster.apply(manifests(profile, run_id=run_id))
+    world.cluster.apply(
+        [agent_pods.code(profile, run_id=run_id), *manifests(profile, run_id=run_id)]
+    )
     until(
         lambda: is_live(world.cluster, profile.system_namespace),
         within_seconds=profile.waits.agent_seconds,
@@ -62,28 +65,39 @@ def is_live(cluster: Cluster, namespace: str) -> bool:
 
 
 def remove(cluster: Cluster, namespace: str) -> None:
-    """Remove the janitor; what it may do goes by the record of what was made."""
-    for kind, version in (("Deployment", "apps/v1"), ("ServiceAccount", "v1")):
-        found = cluster.get(kind, namespace, NAME, api_version=version)
+    """Remove the janitor; what it may do goes by the record of what was made.
+
+    Its code goes with it, unless agents are there, which run the same.
+    """
+    rbac = f"{_RBAC}/v1"
+    things = [("Deployment", NAME, "apps/v1"), ("ServiceAccount", NAME, "v1")]
+    things += [("RoleBinding", NAME, rbac), ("Role", NAME, rbac)]
+    agents = cluster.get("DaemonSet", namespace, agent_pods.NAME, api_version="apps/v1")
+    things += [] if agents else [("ConfigMap", agent_pods.NAME, "v1")]
+    for kind, name, version in things:
+        found = cluster.get(kind, namespace, name, api_version=version)
         if found is not None and cluster.owns(found):
             uid = found["metadata"]["uid"]
-            cluster.delete(kind, namespace, NAME, uid=uid, api_version=version)
+            cluster.delete(kind, namespace, name, uid=uid, api_version=version)
 
 
 def bound(profile: TargetProfile, rules: Sequence[Rule]) -> list[Document]:
-    """Return what the janitor may do, and that it is he who may."""
+    """Return what the janitor may do outside of its namespace, and that it is he who may."""
     name = f"{profile.system_namespace}-janitor"
-    subject = {"kind": "ServiceAccount", "name": NAME, "namespace": profile.system_namespace}
     role = {"apiGroup": _RBAC, "kind": "ClusterRole", "name": name}
     head: dict[str, Any] = {"apiVersion": f"{_RBAC}/v1", "metadata": {"name": name}}
     return [
         {**head, "kind": "ClusterRole", "rules": [dict(rule) for rule in rules]},
-        {**head, "kind": "ClusterRoleBinding", "roleRef": role, "subjects": [subject]},
+        {**head, "kind": "ClusterRoleBinding", "roleRef": role, "subjects": [_subject(profile)]},
     ]
 
 
+def _subject(profile: TargetProfile) -> Document:
+    return {"kind": "ServiceAccount", "name": NAME, "namespace": profile.system_namespace}
+
+
 def manifests(profile: TargetProfile, *, run_id: str) -> list[Document]:
-    """Return its account and its Deployment."""
+    """Return its account, what that may read, and its Deployment."""
     labels = _LABELS | {RUN_LABEL: run_id}
     place = {"name": NAME, "namespace": profile.system_namespace, "labels": labels}
     spec = {
@@ -91,8 +105,12 @@ def manifests(profile: TargetProfile, *, run_id: str) -> list[Document]:
         "selector": {"matchLabels": _LABELS},
         "template": {"metadata": {"labels": _LABELS}, "spec": _pod_spec(profile)},
     }
+    rbac: dict[str, Any] = {"apiVersion": f"{_RBAC}/v1", "metadata": place}
+    role = {"apiGroup": _RBAC, "kind": "Role", "name": NAME}
     return [
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": place},
+        {**rbac, "kind": "Role", "rules": [dict(rule) for rule in reading()]},
+        {**rbac, "kind": "RoleBinding", "roleRef": role, "subjects": [_subject(profile)]},
         {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": place, "spec": spec},
     ]
 

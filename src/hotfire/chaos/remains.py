@@ -115,7 +115,8 @@ class Sweep:
             with closing.step("the agents removed"):
                 if self.world.agent.run_id() == self.run_id:
                     self.world.agent.remove()
-                    janitor.remove(self.world.cluster, self.world.profile.system_namespace)
+            with closing.step("the janitor removed"):
+                janitor.remove(self.world.cluster, self.world.profile.system_namespace)
             # Records of what is gone already, too: nothing is deleted by them.
             for one in self._recorded():
                 if not one.is_system:

@@ -1,5 +1,6 @@
 """Running a command in a container, over the API server's websocket."""
 
+import io
 import threading
 import time
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from hotfire.errors import ClusterError
 Untyped: TypeAlias = Any
 
 _STDIN_CHANNEL = 0
+# What a command may print; what it runs in is often the target's.
+_MOST_CHARACTERS = 16 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +52,7 @@ def execute(configuration: Untyped, command: Command, *, within_seconds: float) 
 
     Raises:
         Unreached: the API server or the node did not let us through to its end, for now.
-        ClusterError: it could not be started or did not end in time.
+        ClusterError: it could not be started, did not end in time, or printed too much.
     """
     outcome: list[ExecResult | Exception] = []
     opened = threading.Event()
@@ -76,7 +79,7 @@ def execute(configuration: Untyped, command: Command, *, within_seconds: float) 
 
 def _may_pass(cause: BaseException | None, *, opened: bool) -> bool:
     if opened:
-        return not isinstance(cause, TimeoutError)
+        return not isinstance(cause, TimeoutError | OverflowError)
     return isinstance(cause, k8s.ApiException) and opening(cause)
 
 
@@ -103,13 +106,32 @@ def _run(
         if command.stdin is not None:
             socket.write_stdin(command.stdin)
             socket.close_channel(_STDIN_CHANNEL)
-        while socket.is_open() and time.monotonic() < deadline:
-            socket.update(timeout=min(1.0, max(0.0, deadline - time.monotonic())))
+        stdout, stderr = printed(socket, deadline)
         if socket.is_open():
             raise TimeoutError(f"still running after {within_seconds:g} s")
-        stdout, stderr = socket.read_stdout(timeout=0), socket.read_stderr(timeout=0)
         if (rc := socket.returncode) is None:
             raise ConnectionError("broken off before its end")
         return ExecResult(rc=int(rc), stdout=stdout, stderr=stderr)
     finally:
         socket.close()
+
+
+def printed(socket: Untyped, deadline: float) -> tuple[str, str]:
+    """Return what a command prints until it ends, or until the deadline.
+
+    Raises:
+        OverflowError: it prints more than anybody needs.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    while socket.is_open() and time.monotonic() < deadline:
+        socket.update(timeout=min(1.0, max(0.0, deadline - time.monotonic())))
+        _take(socket, out, err)
+    _take(socket, out, err)
+    return out.getvalue(), err.getvalue()
+
+
+def _take(socket: Untyped, out: io.StringIO, err: io.StringIO) -> None:
+    out.write(socket.read_stdout(timeout=0))
+    err.write(socket.read_stderr(timeout=0))
+    if out.tell() + err.tell() > _MOST_CHARACTERS:
+        raise OverflowError(f"it prints more than {_MOST_CHARACTERS >> 20} MiB")

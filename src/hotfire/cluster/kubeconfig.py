@@ -3,15 +3,17 @@
 import binascii
 import logging
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import yaml
 from kubernetes import client as k8s
 from kubernetes import config as k8s_config
-from kubernetes.config import kube_config
+from kubernetes.config import exec_provider, kube_config
 
 from hotfire.errors import ClusterError
 from hotfire.profile import TargetProfile
@@ -30,6 +32,7 @@ def configuration(profile: TargetProfile) -> Any:  # noqa: ANN401 - the client l
         ClusterError: there is none of them, or it cannot be used; one line says what to mend.
     """
     found = type.__call__(k8s.Configuration)
+    _bound_plugins(profile.waits.credentials_seconds)
     paths = str(profile.kubeconfig or kube_config.KUBE_CONFIG_DEFAULT_LOCATION)
     if profile.kubeconfig is None and not _any_exists(paths):
         _from_service_account(found)
@@ -77,6 +80,28 @@ def _from_files(found: Any, paths: str, context: str | None) -> None:  # noqa: A
             f"the credential plugin {plugin.get('command')!r} failed: {said}"
             + (f" ({_words(hint)[:_TOLD]})" if hint else "")
         )
+
+
+def _bound_plugins(seconds: float) -> None:
+    """Have the library end a credential plugin that does not answer; it would wait for ever."""
+
+    class Bounded(subprocess.Popen[str]):
+        def communicate(
+            self,
+            input: str | None = None,
+            timeout: float | None = None,
+        ) -> tuple[str, str]:
+            try:
+                return super().communicate(input, timeout or seconds)
+            except subprocess.TimeoutExpired as error:
+                self.kill()
+                raise k8s_config.ConfigException(
+                    f"no answer within waits.credentials_seconds, {seconds:g} s; log in by it"
+                    " beforehand, or give it longer"
+                ) from error
+
+    # Its module looks the program's start up by this name, now and when a credential expires.
+    exec_provider.subprocess = SimpleNamespace(Popen=Bounded, PIPE=subprocess.PIPE)
 
 
 def _plugin(config: Any, context: Any) -> dict[str, Any] | None:  # noqa: ANN401

@@ -15,6 +15,8 @@ from hotfire.cluster.outages import Followed, watch_options
 from hotfire.errors import ClusterError
 
 _PAGE = 500
+# Of a container's log: two thousand lines of eight kilobytes each.
+_LOG_BYTES = 16 << 20
 # What admission says no with: a quota or a policy; a contradiction in the object itself.
 _NOT_ADMITTED = (400, 403, 422)
 
@@ -199,9 +201,13 @@ class ClusterView:
         timestamps: bool = False,
         tail_lines: int = 2000,
     ) -> str:
-        """Return the last lines a container wrote, each after its time if that is asked for."""
+        """Return the last lines a container wrote, each after its time if that is asked for.
 
-        def read() -> str:
+        Raises:
+            ClusterError: among others, they are too long to be looked at.
+        """
+
+        def read() -> bytes:
             response = self._calls.core.read_namespaced_pod_log(
                 pod,
                 namespace,
@@ -209,11 +215,19 @@ class ClusterView:
                 previous=previous,
                 timestamps=timestamps,
                 tail_lines=tail_lines,
+                # One more than we take: a log that is cut off there looks like a whole one.
+                limit_bytes=_LOG_BYTES + 1,
                 _preload_content=False,
             )
-            return bytes(response.data).decode(errors="replace")
+            return bytes(response.data)
 
-        return self._calls.ask(f"read the log of {namespace}/{pod}", read)
+        log = self._calls.ask(f"read the log of {namespace}/{pod}", read)
+        if len(log) > _LOG_BYTES:
+            raise ClusterError(
+                f"the last {tail_lines} lines of {namespace}/{pod} have more than"
+                f" {_LOG_BYTES >> 20} MiB: it writes lines too long to be looked at"
+            )
+        return log.decode(errors="replace")
 
     def server_metrics(self) -> str:
         """Return the metrics page of the API server, of one of them if there are several."""

@@ -26,6 +26,8 @@ MANIFEST = ".manifest.json"
 GIVE_UP_SECONDS = 600.0
 SILENCE_SECONDS = 10.0
 CHUNK_BYTES = 1 << 20
+# Of tens of thousands of files; a list of any length would be kept in memory.
+MANIFEST_BYTES, MANIFEST_SECONDS = 4 << 20, 30.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 5.0
 log = logging.getLogger("model-cache")
 
@@ -63,20 +65,32 @@ def parse(text: bytes) -> list[File]:
     return files
 
 
-def fetch(url: str, *, start: int = 0) -> Iterator[bytes]:
-    """Yield the bytes at a URL from a position on.
+class Staying(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect: the store would decide what else a pod of this cluster asks."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Return no other request; the redirect is then an answer like any refusal."""
+
+
+def fetch(url: str, *, start: int = 0, at_most: int) -> Iterator[bytes]:
+    """Yield the bytes at a URL from a position on, as they come.
 
     Raises:
-        StoreTrouble: no answer, a refusal, or silence of ten seconds.
+        StoreTrouble: no answer, a refusal, a redirect, silence of ten seconds, or more bytes than
+            ``at_most``.
     """
     request = urllib.request.Request(url)  # noqa: S310 - the operator's own URL
     if start:
         request.add_header("Range", f"bytes={start}-")
+    opener = urllib.request.build_opener(Staying)
     try:
-        with urllib.request.urlopen(request, timeout=SILENCE_SECONDS) as answer:  # noqa: S310
+        with opener.open(request, timeout=SILENCE_SECONDS) as answer:
             if start and answer.status != 206:
                 raise StoreTrouble(f"{url}: asked to go on at byte {start}, it began anew")
-            while chunk := answer.read(CHUNK_BYTES):
+            while chunk := answer.read1(CHUNK_BYTES):
+                at_most -= len(chunk)
+                if at_most < 0:
+                    raise StoreTrouble(f"{url}: more bytes came than there are to be")
                 yield chunk
     except urllib.error.HTTPError as error:
         raise StoreTrouble(f"{url}: HTTP {error.code}") from error
@@ -108,7 +122,8 @@ def download(url: str, directory: Path, file: File) -> None:
     began = time.monotonic()
     if have < file.size_bytes or not unfinished.exists():
         with unfinished.open("ab") as out:
-            for chunk in fetch(f"{url}/{urllib.parse.quote(file.path)}", start=have):
+            place, left = f"{url}/{urllib.parse.quote(file.path)}", file.size_bytes - have
+            for chunk in fetch(place, start=have, at_most=left):
                 out.write(chunk)
     size, found = unfinished.stat().st_size, digest(unfinished)
     if size < file.size_bytes:
@@ -138,6 +153,21 @@ def known(directory: Path) -> list[File]:
         return []
 
 
+def manifest(url: str) -> bytes:
+    """Return what the store says there is.
+
+    Raises:
+        StoreTrouble: it does not, or not in time, however often a byte of it comes.
+    """
+    place, text = f"{url}/manifest.json", b""
+    deadline = time.monotonic() + MANIFEST_SECONDS
+    for chunk in fetch(place, at_most=MANIFEST_BYTES):
+        text += chunk
+        if time.monotonic() > deadline:
+            raise StoreTrouble(f"{place}: not whole within {MANIFEST_SECONDS:g} s")
+    return text
+
+
 def fill(url: str, directory: Path) -> None:
     """Make the cache hold what the store's manifest says.
 
@@ -146,7 +176,7 @@ def fill(url: str, directory: Path) -> None:
     """
     former = known(directory)
     try:
-        text = b"".join(fetch(f"{url}/manifest.json"))
+        text = manifest(url)
     except StoreTrouble as error:
         if former and all(is_right(directory, file) for file in former):
             log.warning("%s; the cache is whole as of the last manifest and will do", error)

@@ -26,6 +26,7 @@ from hotfire.pytest_plugin.recorder import (
 )
 from hotfire.pytest_plugin.session import (
     earlier_results,
+    refuse_side_by_side,
     run_directory,
     target_profile,
     worker_input,
@@ -108,6 +109,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "requirement(r): the requirement a case belongs to")
     config.stash[BLAME] = Blame()
     config.pluginmanager.register(Recorder(config), "hotfire-recorder")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config, specs: list[object]) -> None:
+    refuse_side_by_side(config, len(specs))
 
 
 @pytest.hookimpl(optionalhook=True)

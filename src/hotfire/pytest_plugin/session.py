@@ -12,6 +12,7 @@ from hotfire.profile import TargetProfile
 from hotfire.pytest_plugin.case import UNIT_FOLDERS
 from hotfire.rundir import Result, RunDirectory, RunInfo, dump
 
+_BAD_ARGUMENTS = 254
 RUN = pytest.StashKey[RunDirectory]()
 _PROFILE = pytest.StashKey[TargetProfile]()
 
@@ -74,6 +75,18 @@ def write_plan(config: pytest.Config, nodeids: list[str]) -> None:
 def earlier_results(config: pytest.Config) -> list[Result]:
     """Return what the run that is gone on with has found so far."""
     return run_directory(config).results() if config.getoption("resume") else []
+
+
+def refuse_side_by_side(config: pytest.Config, workers: int) -> None:
+    """Refuse cases in several processes: each is a session of its own, and one has the cluster.
+
+    The others would find it held, and every case of theirs would be inconclusive.
+    """
+    if workers > 1 and _names_units(config):
+        pytest.exit(
+            f"-n {workers}: one session at a time has a target's cluster; leave -n out",
+            returncode=_BAD_ARGUMENTS,
+        )
 
 
 def worker_input(config: pytest.Config) -> dict[str, str]:

@@ -1,0 +1,103 @@
+"""Changes one field of an object of the platform: what a check needs for the length of a case."""
+
+import json
+import time
+from typing import ClassVar, Final, Literal
+
+from pydantic import JsonValue
+
+from hotfire.agent.janitor import CHANGEABLE, CHANGED
+from hotfire.chaos.plan import World
+from hotfire.chaos.step import Fired, Life, Step
+from hotfire.chaos.undo import UndoEntry
+from hotfire.chaos.written import Target
+from hotfire.cluster import Document
+from hotfire.errors import FaultNotInjected, HarnessError
+
+_KINDS: Final = {"httproutes": "HTTPRoute", "deployments": "Deployment"}
+_VALUE: Final = "value"
+
+
+class Change(Step):
+    """Another value of the field that may be changed, and a mark on the object meanwhile.
+
+    By the mark it is put back once and by nobody twice: what its owner writes later stays.
+    """
+
+    word: Literal["change"] = "change"
+    lives_on: ClassVar[Life] = "cluster"
+    value: JsonValue = None
+
+    def rehearse(self, world: World, target: Target) -> str:
+        """Have the API server accept it in a dry run."""
+        _patch(world, target, self.value, mark=None, dry_run=True)
+        return "the API server, in a dry run"
+
+    def former(self, world: World, target: Target) -> dict[str, str]:
+        """Return the value that it has."""
+        _, field = CHANGEABLE[target.resource]
+        found = _found(world, target) or {}
+        return {_VALUE: json.dumps((found.get("spec") or {}).get(field))}
+
+    def require_whole(self, world: World, target: Target) -> None:
+        """Make sure that no earlier change of it is left."""
+        found = _found(world, target)
+        if found is None:
+            raise HarnessError(f"{target} is not there any more; nothing was changed")
+        if mark := _mark(found):
+            raise HarnessError(
+                f"{target} bears the annotation {CHANGED}={mark} of a change that was not put back:"
+                " run `hotfire heal`, or look, then remove the annotation"
+            )
+
+    def rules(self, target: Target) -> list[dict[str, list[str]]]:
+        """Return that this very object may be patched."""
+        version, _ = CHANGEABLE[target.resource]
+        names = {"resources": [target.resource], "resourceNames": [target.name]}
+        return [{"apiGroups": [version.partition("/")[0]], "verbs": ["get", "patch"], **names}]
+
+    def fire(self, world: World, entry: UndoEntry) -> Fired:
+        """Write it, if it is still that very object."""
+        at_ns = time.time_ns()
+        try:
+            _patch(world, entry.target, self.value, mark=entry.id)
+        except HarnessError as error:
+            raise FaultNotInjected(f"{entry.target} was not changed: {error}") from error
+        return Fired("the API server took the change", at_ns)
+
+    def end(self, world: World, entry: UndoEntry, *, within_seconds: float) -> str:
+        """Give it its former value again."""
+        del within_seconds
+        target, found = entry.target, _found(world, entry.target)
+        if found is None:
+            return f"{target} is gone, and with it what was to be undone"
+        if _mark(found) != entry.id:
+            return f"{target} is not changed, or was put back before"
+        _patch(world, target, json.loads(entry.undo.former[_VALUE]), mark=None)
+        return f"{target} has its former {CHANGEABLE[target.resource][1]} again"
+
+
+def _found(world: World, target: Target) -> Document | None:
+    """Return a target as it is now; None where that very object is gone."""
+    version, kind = CHANGEABLE[target.resource][0], _KINDS[target.resource]
+    found = world.cluster.get(kind, target.namespace, target.name, api_version=version)
+    return found if found and found["metadata"]["uid"] == target.uid else None
+
+
+def _mark(found: Document) -> str | None:
+    mark = (found["metadata"].get("annotations") or {}).get(CHANGED)
+    return str(mark) if mark else None
+
+
+def _patch(
+    world: World, target: Target, value: JsonValue, *, mark: str | None, dry_run: bool = False
+) -> None:
+    profile = world.profile
+    if target.namespace not in {profile.namespace, *profile.allowed_namespaces}:
+        raise HarnessError(f"{target} lies in none of the namespaces that the target file names")
+    version, field = CHANGEABLE[target.resource]
+    # With the uid the server refuses another object under the same name.
+    metadata = {"uid": target.uid, "annotations": {CHANGED: mark}}
+    body = {"metadata": metadata, "spec": {field: value}}
+    place = (_KINDS[target.resource], target.namespace, target.name, body)
+    world.cluster.patch(*place, api_version=version, dry_run=dry_run)
