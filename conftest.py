@@ -12,6 +12,7 @@ pytest_plugins = [
     "fixtures.known_streams",
     "fixtures.route_weights",
     "fixtures.within_engines",
+    "fixtures.liveness",
     "fixtures.data_plane",
     "fixtures.access",
     "fixtures.model_filler",
