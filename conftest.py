@@ -20,4 +20,5 @@ pytest_plugins = [
     "fixtures.gpu_readings",
     "fixtures.fabric",
     "fixtures.datagrams",
+    "fixtures.recorded",
 ]

@@ -193,6 +193,9 @@ class RatedLoad(Section):
     """Time after which the client gives a request up; usual for a chat page."""
     stall_seconds: Seconds = 10.0
     """Longest pause within a stream before the client gives up; a user reloads by then."""
+    most_at_once: int | None = Field(default=None, gt=0)
+    """Requests in flight, waiting ones included, beyond which more are refused, as declared; None:
+    nothing is declared."""
     workers: int = Field(default=1, gt=0)
     """Load processes; one carries about 15,000 tokens per second."""
     pods: LoadPods | None = None

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from hotfire.experiment.cascade import beyond
 from hotfire.experiment.document import IS_HEALED, TOOK_EFFECT
 from hotfire.measure.budgets import BudgetResult, judge_budgets
 from hotfire.measure.columns import Columns
@@ -191,8 +192,8 @@ def _unproven(record: Record, journal: Mapping[str, Any]) -> Iterator[tuple[Verd
         yield unknown, f"{activity} could not be carried out: {exception}", False
     if _output(journal, TOOK_EFFECT) is not True:
         yield unknown, f"the fault was not proven to have taken effect{_looked(record)}", False
-    if beyond := _beyond(record):
-        yield unknown, f"harm beyond the blast radius: {beyond[0].data}", True
+    if harm := beyond(record.events, record.experiment):
+        yield unknown, f"harm beyond the blast radius: {harm[0].data}", True
     if record.instrument_trouble:
         yield unknown, record.instrument_trouble, False
 
@@ -202,12 +203,6 @@ def _looked(record: Record) -> str:
     told = record.happened("no-effect")
     words = told[-1].data.get("seen") if told else None
     return f": {words}" if words else ""
-
-
-def _beyond(record: Record) -> list[Event]:
-    """Return the harm to others since the fault was ordered; what came before is not its doing."""
-    start_ns = record.injected_ns or 0
-    return [one for one in record.happened("beyond-radius") if one.at_ns >= start_ns]
 
 
 def _budgets(record: Record, recovery: Recovery | None) -> tuple[BudgetResult, ...]:
