@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from fixtures.beside import ON_TIME_SECONDS
 from hotfire import Endpoint, Reply
 from hotfire.engine import idle_peer
 from hotfire.waiting import pause, until
@@ -177,7 +178,7 @@ def test_the_check_loses_nothing_at_a_backend_that_does_not_close() -> None:
 
 def test_a_loss_is_charged_only_where_the_control_was_on_time() -> None:
     lost, whole = Reply(status=503), Reply(status=200, seconds=0.1)
-    late = Reply(status=200, seconds=check.ON_TIME_SECONDS + 0.5)
+    late = Reply(status=200, seconds=ON_TIME_SECONDS + 0.5)
     calm, first = check.Wave([lost], [whole], 1.0), check.Wave([whole], [], 0.0)
     stood_still = [check.Wave([lost, lost], [beside], 2.0) for beside in (late, lost)]
 

@@ -5,13 +5,12 @@ bought for it runs into its timeout: the engine is restarted, its users go to th
 are restarted next. A probe has to tell one that computes from one that hangs.
 """
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 
+from fixtures.busy import MADE, WAITING, Looks, keep_busy
 from fixtures.liveness import Engines, Liveness, Told
-from fixtures.within_engines import at_once
 from hotfire import Evidence, Level, requirement
 from hotfire.cluster import Pod
 from hotfire.errors import HarnessError
@@ -26,47 +25,8 @@ pytestmark = requirement(
 
 # A probe that waits behind users fails each time: as long as a hung engine lives, and half of that.
 HELD_RATIO = 1.5
-# Twice as many as it runs: half of them wait, whoever ends.
-PRESSED_RATIO = 2
-TOKENS = 1000
 # By then everybody has asked; what the first looks show does not count.
 FIRST_LOOKS = 5
-WAITING, MADE = "vllm:num_requests_waiting", "vllm:generation_tokens_total"
-# Keeps so many answers going, one after the other, and looks at the engine's page meanwhile.
-PRESS = """
-import http.client, json, sys, threading, time, urllib.parse, urllib.request
-url, model, count, tokens, seconds, *names = sys.argv[1:]
-host, end = urllib.parse.urlsplit(url).netloc, time.monotonic() + float(seconds)
-body = json.dumps({"model": model, "prompt": "Tell me everything.", "max_tokens": int(tokens),
-                   "ignore_eos": True})
-def press():
-    while time.monotonic() < end:
-        try:
-            engine = http.client.HTTPConnection(host, timeout=60)
-            engine.request("POST", "/v1/completions", body, {"content-type": "application/json"})
-            engine.getresponse().read()
-        except Exception:
-            time.sleep(0.1)
-def look():
-    try:
-        with urllib.request.urlopen(url + "/metrics", timeout=10) as page:
-            lines = page.read().decode().splitlines()
-    except OSError:
-        return None
-    own = {name: [line for line in lines if line.startswith((name + "{", name + " "))]
-           for name in names}
-    return [sum(float(line.rpartition(" ")[2]) for line in own[name]) if own[name] else None
-            for name in names]
-for _ in range(int(count)):
-    threading.Thread(target=press, daemon=True).start()
-looks = []
-while time.monotonic() < end:
-    looks.append(look())
-    time.sleep(0.2)
-print(json.dumps(looks))
-"""
-
-Looks = Sequence[Sequence[float | None] | None]
 
 
 def doubt(looks: Looks) -> str:
@@ -82,22 +42,17 @@ def doubt(looks: Looks) -> str:
     return "" if made[-1] > made[0] else f"{MADE} stands still: it hangs, see LIF-003"
 
 
-def press(engines: Engines, pod: Pod, seconds: float) -> Looks:
-    """Keep an engine busy, asked from beside it, and return what it told of itself meanwhile."""
-    within, model = engines.within, engines.profile.engine.model
-    count = PRESSED_RATIO * at_once(within.command_lines(pod))
-    words = (within.local_url, model, str(count), str(TOKENS), str(seconds), WAITING, MADE)
-    looks: Looks = json.loads(within.run(pod, PRESS, *words, within_seconds=seconds + 60))
-    return looks
-
-
 def pressed(engines: Engines, promised: Mapping[str, Liveness]) -> dict[str, Future[Looks]]:
     """Keep all of them busy at once; one that is ended meanwhile has no looks, but an error."""
     pods = engines.within.serving()
     with ThreadPoolExecutor(len(pods)) as pool:
         return {
             pod.name: pool.submit(
-                press, engines, pod, HELD_RATIO * promised[pod.name].noticed_seconds
+                keep_busy,
+                engines.within,
+                engines.profile,
+                pod,
+                HELD_RATIO * promised[pod.name].noticed_seconds,
             )
             for pod in pods
         }

@@ -66,10 +66,13 @@ class Loss:
     def told(self) -> dict[str, Told]:
         return {pod.name: self.engines.told(pod) for pod in self.others}
 
-    def wait_back(self, within_seconds: float) -> Awaited[bool]:
-        """Wait until the lost one serves again, and nobody waits for the others."""
+    def wait_back(self, before: Mapping[str, Told], within_seconds: float) -> Awaited[bool]:
+        """Wait until the lost one serves again and nobody waits, or until another one fails."""
         return of_target(
-            lambda: self._serves_again() and not self._waiting(),
+            lambda: (
+                bool(failures(self.survivors(before)))
+                or (self._serves_again() and not self._waiting())
+            ),
             within_seconds=within_seconds,
             what=f"{self.victim.name} serving again, and nobody waiting elsewhere",
             poll_seconds=0.5,
@@ -124,7 +127,7 @@ def test_others_outlive_the_loss_of_one(
     until(lambda: len(running.rows()) > FIRST_ROWS, within_seconds=60, what="the load under way")
     before = loss.told()
     kill_container(loss.engines.agent, loss.victim, profile.engine.container)
-    back = loss.wait_back(profile.budgets.recovery_seconds or RECOVERY_SECONDS)
+    back = loss.wait_back(before, profile.budgets.recovery_seconds or RECOVERY_SECONDS)
     running.stop()
     survivors = loss.survivors(before)
     failed = failures(survivors)
