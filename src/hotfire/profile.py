@@ -323,6 +323,10 @@ class Waits(Section):
     """DaemonSet created to an agent answering on each node; a small image is pulled."""
     unschedulable_seconds: Seconds = 20.0
     """Pod created to the scheduler's refusal."""
+    node_added_seconds: Seconds = 600.0
+    """Pod that fits no node to an autoscaler's node Ready; a cloud's machine boots in minutes."""
+    node_removed_seconds: Seconds = 1200.0
+    """Node without work to gone; an autoscaler's usual patience of ten minutes, twice."""
     injection_seconds: Seconds = 30.0
     """Fault fired to its effect observed."""
     healing_seconds: Seconds = 60.0

@@ -45,6 +45,7 @@ def scripted_target(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Path:
     # Two engines that run 32 and let 8 wait.
     document["load"] = {"rate_per_second": 20.0, "max_tokens": 8, "most_at_once": 80}
     document["measurement"] |= {"slo_requests": 200}
+    document["waits"] |= {"node_added_seconds": 60.0, "node_removed_seconds": 60.0}
     path = tmp_path_factory.mktemp("target") / "target.yaml"
     path.write_text(yaml.safe_dump(document))
     return path
