@@ -35,7 +35,7 @@ CONNECTIONS = 60
 LONGEST_STALL_SECONDS = 1.0
 # A connection on the path misses its detection time at least; on another one it misses nothing.
 TOUCHED_SECONDS = 0.15
-CUT_SECONDS, AFTER_SECONDS = 3.0, 1.0
+CUT_SECONDS, AFTER_SECONDS = 2.0, 1.0
 FAR, NEAR = "far", "near"
 ECHO = """
 import asyncio, sys
