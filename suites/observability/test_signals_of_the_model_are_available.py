@@ -33,20 +33,22 @@ pytestmark = requirement(
 )
 
 REQUESTS = "vllm:request_success_total"
-# By what a team calls it; each moves when an engine has more to do than it can, and is left then.
+# By what a team calls it; each moves when an engine has more to do than it can.
 SIGNALS = {
     "request rate": REQUESTS,
     "latency": "vllm:e2e_request_latency_seconds_count",
     "time to first token": "vllm:time_to_first_token_seconds_count",
-    "errors": f'{REQUESTS}{{finished_reason="abort"}}',
     "requests in flight": "vllm:num_requests_running",
     "queue depth": "vllm:num_requests_waiting",
     "queue wait": "vllm:request_queue_time_seconds_count",
     "tokens": "vllm:generation_tokens_total",
     "cache queries": "vllm:prefix_cache_queries_total",
 }
-# Hits need not move: nobody has asked the same before.
-STANDS = {"cache hits": "vllm:prefix_cache_hits_total"}
+# Nobody has asked the same before, and a sound engine gives nothing up: these need not move.
+STANDS = {
+    "cache hits": "vllm:prefix_cache_hits_total",
+    "errors": f'{REQUESTS}{{finished_reason="abort"}}',
+}
 PERCENTILE = (
     "histogram_quantile(0.95, sum by (le)"
     ' (rate(vllm:e2e_request_latency_seconds_bucket{{model_name="{model}"}}[1m])))'
@@ -92,7 +94,7 @@ def store(prometheus: Prometheus | None, profile: TargetProfile) -> Store:
 
 @contextmanager
 def busy(within: WithinEngines, profile: TargetProfile, seconds: float) -> Iterator[Future[object]]:
-    """Give one engine more than it runs at once, and leave it in the middle."""
+    """Give one engine more than it runs at once."""
     with ThreadPoolExecutor(1) as pool:
         yield pool.submit(keep_busy, within, profile, within.serving()[-1], seconds)
 
