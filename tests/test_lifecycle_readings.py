@@ -9,7 +9,9 @@ from fixtures.liveness import liveness
 from fixtures.model_filler import Filler
 from fixtures.within_engines import Page, at_once
 from hotfire.errors import HarnessError
+from hotfire.experiment import pressure
 from suites.lifecycle.test_liveness_leaves_a_busy_engine_alone import doubt
+from suites.lifecycle.test_ready_pods_answer import Sample
 from suites.lifecycle.test_rolling_update_keeps_its_capacity import least_serving
 from suites.lifecycle.test_shutdown_settings_fit import (
     Needs,
@@ -267,3 +269,20 @@ def test_an_engine_was_busy_if_somebody_waited_and_tokens_were_made(
 ) -> None:
     assert why in doubt(looks)
     assert bool(doubt(looks)) == bool(why)
+
+
+def test_a_sample_counts_only_beside_a_control_that_was_on_time() -> None:
+    calm, late = Look(0, 1, on_time=True), Look(0, 1, on_time=False)
+    facts: dict[str, Any] = {"ready_before": True, "answer": "TimeoutError"}
+
+    assert Sample(ready_after=True, control=calm, **facts).claimed
+    assert not Sample(ready_after=True, control=late, **facts).claimed
+    assert not Sample(ready_after=False, control=calm, **facts).claimed
+
+
+def test_overload_is_the_share_of_the_time_in_which_somebody_waited() -> None:
+    began, ended = (1_000_000, 0), (1_500_000, 1_000_000_000)
+
+    assert pressure.share(began, ended) == 0.5
+    assert pressure.share((None, 0), ended) is None
+    assert pressure.share(began, began) is None
