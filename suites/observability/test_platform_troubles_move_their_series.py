@@ -136,6 +136,9 @@ def test_each_trouble_moves_its_series(
     trouble: Trouble, wired: Fabric | None, evidence: Evidence
 ) -> None:
     before = trouble.read()
+    evidence.record("before", before)
+    absent = sorted(name for name, value in before.items() if value is None)
+    assert not absent, f"no series tells of {', '.join(absent)}"
     to_move = sorted(set(before) - set(STAND) - {UNTOUCHED})
     seen: set[str] = set()
 
@@ -151,12 +154,9 @@ def test_each_trouble_moves_its_series(
             poll_seconds=1.0,
         )
     after = trouble.read()
-    evidence.record("before", before)
     evidence.record("moved", sorted(seen))
     evidence.record("after", after)
 
-    absent = sorted(name for name, value in before.items() if value is None)
-    assert not absent, f"no series tells of {', '.join(absent)}"
     still = sorted(set(to_move) - seen)
     assert not still, f"there was trouble, and what tells of {', '.join(still)} did not move"
     # Negative control: of a pod to which nothing happened nothing is told.
