@@ -206,7 +206,7 @@ def test_what_only_sounds_like_a_credential_is_none(where: str, content: str) ->
 
 def test_a_row_is_beside_a_look_that_overlaps_it_or_is_less_than_a_second_away() -> None:
     second = 1_000_000_000
-    looks = [Look(0, second, on_time=True), Look(5 * second, 9 * second, on_time=False)]
+    looks = [Look(0, second), Look(5 * second, 9 * second)]
 
     assert not late_during(looks, 0, second)
     assert late_during(looks, 6 * second, 7 * second)
@@ -228,7 +228,11 @@ def test_a_late_propagation_is_nobodys_where_the_machine_stood_still(
     control: float, overload: float | None, silent: float, why: str
 ) -> None:
     seen = Propagation(
-        seconds=11.0, control_seconds=control, overload=overload, silent_seconds=silent
+        seconds=11.0,
+        requests=8,
+        control_seconds=control,
+        overload=overload,
+        silent_seconds=silent,
     )
 
     assert why in seen.disturbance()
@@ -272,12 +276,13 @@ def test_an_engine_was_busy_if_somebody_waited_and_tokens_were_made(
 
 
 def test_a_sample_counts_only_beside_a_control_that_was_on_time() -> None:
-    calm, late = Look(0, 1, on_time=True), Look(0, 1, on_time=False)
-    facts: dict[str, Any] = {"ready_before": True, "answer": "TimeoutError"}
+    second = 1_000_000_000
+    facts: dict[str, Any] = {"began_ns": 0, "ended_ns": second, "answer": "TimeoutError"}
+    ready = Sample(ready_before=True, ready_after=True, **facts)
 
-    assert Sample(ready_after=True, control=calm, **facts).claimed
-    assert not Sample(ready_after=True, control=late, **facts).claimed
-    assert not Sample(ready_after=False, control=calm, **facts).claimed
+    assert ready.claimed([Look(0, second // 5)])
+    assert not ready.claimed([Look(second // 2, 7 * second)])
+    assert not Sample(ready_before=True, ready_after=False, **facts).claimed([])
 
 
 def test_overload_is_the_share_of_the_time_in_which_somebody_waited() -> None:

@@ -5,14 +5,13 @@ minutes, between an open port and its first token; a readiness probe that looks 
 requests into that gap.
 """
 
-import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import pytest
 
-from fixtures.beside import ON_TIME_SECONDS, Look, late_during
+from fixtures.beside import Control, Look, late_during
 from fixtures.replicas import one_more_replica
 from fixtures.scratch import Scratch
 from fixtures.stack import Stack
@@ -30,34 +29,21 @@ pytestmark = requirement(
     scope=Scope.CORE,
 )
 
-# One request for one token, straight at the pod: the Service would pick somebody else. Until its
-# answer is there an engine that nobody touches is asked again and again: whenever the machine
-# stands still, one of those answers is late as well.
+# One request for one token, straight at the pod: the Service would pick somebody else.
 ASK = """
-import http.client, json, sys, threading, time
-model, address, untouched = sys.argv[1:]
+import http.client, json, sys
+address, model = sys.argv[1:]
 body = json.dumps({"model": model, "prompt": "x", "max_tokens": 1}).encode()
-def ask(address):
-    try:
-        pod = http.client.HTTPConnection(address, timeout=5)
-        pod.request("POST", "/v1/completions", body, {"content-type": "application/json"})
-        reply = pod.getresponse()
-        whole = reply.status == 200 and json.loads(reply.read(1 << 20))["choices"]
-        return "answered" if whole else f"HTTP {reply.status}"
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
-answers, control, slowest = [], "answered", 0.0
-asked = threading.Thread(target=lambda: answers.append(ask(address)))
-last = time.monotonic()
-asked.start()
-over = False
-while not over:
-    over = not asked.is_alive()
-    said = ask(untouched)
-    control = control if said == "answered" else said
-    slowest, last = max(slowest, time.monotonic() - last), time.monotonic()
-    time.sleep(0.02)
-print(json.dumps({"answer": answers[0], "control": control, "control_seconds": slowest}))
+try:
+    pod = http.client.HTTPConnection(address, timeout=5)
+    pod.request("POST", "/v1/completions", body, {"content-type": "application/json"})
+    reply = pod.getresponse()
+    if reply.status == 200:
+        print("answered" if json.loads(reply.read(1 << 20))["choices"] else "no choices")
+    else:
+        print(f"HTTP {reply.status}")
+except Exception as error:
+    print(f"{type(error).__name__}: {error}")
 """
 ANSWERED = "answered"
 SAMPLES_AFTER_READY = 5
@@ -67,16 +53,16 @@ SAMPLES_AFTER_READY = 5
 class Sample:
     """One look at the starting pod: what it claimed before and after, and whether it answered."""
 
+    began_ns: int
+    ended_ns: int
     ready_before: bool
     ready_after: bool
     answer: str
-    control: Look
-    """An engine that nobody touches, asked in the same time."""
 
-    @property
-    def claimed(self) -> bool:
-        """Whether it was Ready all the time, on a machine that did not stand still."""
-        return self.ready_before and self.ready_after and self.control.on_time
+    def claimed(self, looks: Sequence[Look]) -> bool:
+        """Return whether it was Ready all the time, on a machine that did not stand still."""
+        late = late_during(looks, self.began_ns, self.ended_ns)
+        return self.ready_before and self.ready_after and not late
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,48 +84,47 @@ def engine_states(cluster: Cluster, profile: TargetProfile, stack: Stack) -> Ite
 
 
 @pytest.fixture
-def untouched(stack: Stack, profile: TargetProfile) -> str:
-    """The address of an engine that served before anything began."""
+def control(stack: Stack, scratch: Scratch, profile: TargetProfile) -> Control:
+    """What asks an engine that served before anything began."""
     found = [pod for pod in stack.engines() if pod.serving]
     if not found:
         raise HarnessError(f"no engine of {stack.namespace} serves")
-    return f"{found[0].ip}:{profile.engine.port}"
+    return Control.start(scratch, f"{found[0].ip}:{profile.engine.port}", profile.engine.model)
 
 
 @pytest.fixture
 def one_more(
-    untouched: str, stack: Stack, cluster: Cluster, engine_states: Followed
+    control: Control, stack: Stack, cluster: Cluster, engine_states: Followed
 ) -> Iterator[Newcomer]:
     """Add a replica; yield the new pod; take the replica away again."""
-    del untouched  # Found before there is a newcomer.
+    del control  # Its engine was found before there was a newcomer.
     with one_more_replica(stack, cluster) as new:
         yield Newcomer(new.required()[0].name, engine_states)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asker:
-    """A probe pod that asks a newcomer, and an engine that nobody touches."""
+    """A probe pod that asks a newcomer."""
 
     cluster: Cluster
     profile: TargetProfile
     scratch: Scratch
-    untouched: str
 
     def sample(self, name: str) -> Sample:
         """Return one look at the newcomer of this name."""
         began_ns, before = time.time_ns(), self._pod(name)
-        address = f"{before.ip}:{self.profile.engine.port}"
-        argv = ["python3", "-c", ASK, self.profile.engine.model, address, self.untouched]
+        engine = self.profile.engine
+        argv = ["python3", "-c", ASK, f"{before.ip}:{engine.port}", engine.model]
         done = self.cluster.exec(
             self.scratch.namespace, "asker", container="probe", argv=argv, repeatable=True
         )
-        said, after = json.loads(done.stdout), self._pod(name)
-        on_time = said["control"] == ANSWERED and said["control_seconds"] <= ON_TIME_SECONDS
+        after = self._pod(name)
         return Sample(
+            began_ns=began_ns,
+            ended_ns=time.time_ns(),
             ready_before=before.ready,
             ready_after=after.ready,
-            answer=said["answer"],
-            control=Look(began_ns, time.time_ns(), on_time),
+            answer=done.stdout.strip(),
         )
 
     def _pod(self, name: str) -> Pod:
@@ -150,16 +135,15 @@ class Asker:
 
 
 @pytest.fixture
-def asker(cluster: Cluster, profile: TargetProfile, scratch: Scratch, untouched: str) -> Asker:
+def asker(cluster: Cluster, profile: TargetProfile, scratch: Scratch) -> Asker:
     scratch.pod("asker", argv=["sleep", "3600"])
     scratch.wait_phase("asker", "Running")
-    return Asker(cluster=cluster, profile=profile, scratch=scratch, untouched=untouched)
+    return Asker(cluster=cluster, profile=profile, scratch=scratch)
 
 
 def test_every_ready_sample_answers(
-    profile: TargetProfile,
-    cluster: Cluster,
     asker: Asker,
+    control: Control,
     load: Callable[..., RunningLoad],
     one_more: Newcomer,
     evidence: Evidence,
@@ -169,24 +153,24 @@ def test_every_ready_sample_answers(
 
     def seen_enough() -> bool:
         samples.append(asker.sample(one_more.name))
-        return sum(each.claimed for each in samples) >= SAMPLES_AFTER_READY
+        looks = control.looks()
+        return sum(each.claimed(looks) for each in samples) >= SAMPLES_AFTER_READY
 
     got_ready = of_target(
         seen_enough,
-        within_seconds=profile.waits.pod_ready_seconds,
+        within_seconds=asker.profile.waits.pod_ready_seconds,
         what=f"{one_more.name} Ready for {SAMPLES_AFTER_READY} samples",
-        excused_seconds=cluster.silent_seconds,
+        excused_seconds=asker.cluster.silent_seconds,
     )
     running.stop()
     unready_states = one_more.unready_states()
-    looks = [each.control for each in samples]
-    lost = [row for row in running.rows() if row.failed]
+    looks, lost = control.looks(), [row for row in running.rows() if row.failed]
     excused = [row for row in lost if late_during(looks, row.sched_ns, row.end_ns or row.sched_ns)]
     charged = [row for row in lost if row not in excused]
-    lies = [each for each in samples if each.claimed and each.answer != ANSWERED]
+    lies = [each for each in samples if each.claimed(looks) and each.answer != ANSWERED]
     evidence.record("samples", [asdict(each) for each in samples])
     evidence.record("ready_without_answer", len(lies))
-    evidence.record("control_late", sum(not each.on_time for each in looks))
+    evidence.record("control_late", [asdict(each) for each in looks if not each.on_time])
     evidence.record("not_ready", sum(not each.ready_before for each in samples))
     evidence.record("not_ready_states", unready_states)
     evidence.record("requests_lost_meanwhile", len(charged))

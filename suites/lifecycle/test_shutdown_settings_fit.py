@@ -129,8 +129,12 @@ class Round:
     """Who answered some requests at once, and how long the one that stays took at most."""
 
     began: float
-    served_by: frozenset[str | None]
+    served_by: tuple[str | None, ...]
     control_seconds: float
+
+    @property
+    def to_the_leaving(self) -> int:
+        return self.served_by.count(LEAVING)
 
 
 def asked(endpoint: Endpoint) -> Round:
@@ -143,7 +147,7 @@ def asked(endpoint: Endpoint) -> Round:
     with ThreadPoolExecutor(CLIENTS) as pool:
         replies = list(pool.map(one, range(CLIENTS)))
     of_control = [each.seconds for each in replies if each.served_by != LEAVING]
-    served_by = frozenset(each.served_by for each in replies)
+    served_by = tuple(each.served_by for each in replies)
     return Round(began, served_by, max(of_control, default=0.0))
 
 
@@ -155,7 +159,7 @@ def both_serve(
     scratch.pod(STAYING, argv=server(STAYING), labels={"app": LEAVING})
     scratch.wait_phase(STAYING, "Running")
     until(
-        lambda: asked(endpoint).served_by == {LEAVING, STAYING},
+        lambda: set(asked(endpoint).served_by) == {LEAVING, STAYING},
         within_seconds=profile.waits.route_live_seconds,
         what="answers by both backends",
     )
@@ -167,6 +171,8 @@ class Propagation:
 
     seconds: float
     """From the deletion to the last moment at which a request was sent that still got there."""
+    requests: int
+    """How many got there after the deletion."""
     control_seconds: float
     """The slowest answer of the backend that stayed."""
     overload: float | None
@@ -197,7 +203,7 @@ def propagation(
 
     def last() -> float:
         # Where it got none, the gateway knew before the first of them.
-        got = [one.began for one in rounds if LEAVING in one.served_by]
+        got = [one.began for one in rounds if one.to_the_leaving]
         return max(got, default=rounds[0].began)
 
     def quiet() -> bool:
@@ -212,6 +218,7 @@ def propagation(
     )
     return Propagation(
         seconds=last() - deleted,
+        requests=sum(one.to_the_leaving for one in rounds),
         control_seconds=max(one.control_seconds for one in rounds),
         overload=overload.share() if shares_machine else None,
         silent_seconds=cluster.silent_seconds() - silent_before,
@@ -259,6 +266,7 @@ def needs(
     budgets = profile.budgets
     promised = max(budgets.e2e_p95_seconds or 0.0, budgets.e2e_p99_seconds or 0.0)
     evidence.record("propagation_seconds", round(propagated.seconds, 3))
+    evidence.record("requests_to_the_leaving", propagated.requests)
     evidence.record("control_seconds_meanwhile", round(propagated.control_seconds, 3))
     evidence.record("overload_share_meanwhile", propagated.overload)
     evidence.record("longest_stream_measured_seconds", round(measured, 3))
