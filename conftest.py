@@ -15,6 +15,7 @@ pytest_plugins = [
     "fixtures.engine_metrics",
     "fixtures.known_streams",
     "fixtures.route_weights",
+    "fixtures.liveness",
     "fixtures.data_plane",
     "fixtures.access",
     "fixtures.model_filler",
@@ -22,4 +23,5 @@ pytest_plugins = [
     "fixtures.gpu_readings",
     "fixtures.fabric",
     "fixtures.datagrams",
+    "fixtures.recorded",
 ]

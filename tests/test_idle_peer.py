@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from hotfire import Endpoint
+from fixtures.beside import ON_TIME_SECONDS
+from hotfire import Endpoint, Reply
 from hotfire.engine import idle_peer
 from hotfire.waiting import pause, until
 from suites.gateway import test_idle_connections_end_in_no_error as check
@@ -159,7 +160,7 @@ def test_the_check_loses_requests_at_a_backend_that_closes_first() -> None:
         with Endpoint(f"http://127.0.0.1:{us.port}", "tiny") as client:
             sent = check.send(client, check.CONTROL)
 
-        assert not check.losses(sent.first)
+        assert not check.losses(sent.first.replies)
         assert sent.lost.total() > 0
         assert len(us.named("met")) > 0
 
@@ -171,5 +172,16 @@ def test_the_check_loses_nothing_at_a_backend_that_does_not_close() -> None:
     ):
         sent = check.send(client, check.CONTROL)
 
-    assert len(sent.others) == check.CONTROL.requests
+    assert sum(len(wave.replies) for wave in sent.others) == check.CONTROL.requests
     assert not sent.lost
+
+
+def test_a_loss_is_charged_only_where_the_control_was_on_time() -> None:
+    lost, whole = Reply(status=503), Reply(status=200, seconds=0.1)
+    late = Reply(status=200, seconds=ON_TIME_SECONDS + 0.5)
+    calm, first = check.Wave([lost], [whole], 1.0), check.Wave([whole], [], 0.0)
+    stood_still = [check.Wave([lost, lost], [beside], 2.0) for beside in (late, lost)]
+
+    sent = check.Sent(first, [calm, *stood_still])
+
+    assert (sent.lost.total(), sent.excused.total()) == (1, 4)

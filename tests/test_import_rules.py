@@ -19,7 +19,7 @@ _RUN = "hotfire.outcome hotfire.profile hotfire.requirement hotfire.rundir hotfi
 _FIXTURES = (
     "fixtures hotfire.chaos.agent_answers hotfire.chaos.agent_client hotfire.chaos.fabric "
     "hotfire.cluster hotfire.prometheus hotfire.waiting hotfire.traffic.runner.launch "
-    "hotfire.traffic.witnesses.witness hotfire.traffic.workload"
+    "hotfire.traffic.witnesses.scrapes hotfire.traffic.witnesses.witness hotfire.traffic.workload"
 )
 # A name is allowed with all that lies below it; the standard library always is.
 ALLOWED = {
@@ -34,8 +34,7 @@ ALLOWED = {
     # `engine.scripted` is the text of a program that they send into a pod.
     "fixtures": f"pytest yaml {_TOP} {_PURE} {_RUN} {_FIXTURES} hotfire.chaos hotfire.closing "
     "hotfire.errors hotfire.experiment hotfire.lab.kubectl_of_standing_lab hotfire.patience "
-    "hotfire.traffic.runner "
-    "hotfire.engine.scripted",
+    "hotfire.traffic.runner hotfire.engine.scripted",
     # These run where nothing is installed.
     "src/hotfire/agent": "hotfire.agent",
     "src/hotfire/engine": "",

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from hotfire.cli import catalogue
 from hotfire.lab.lab import Lab
+from hotfire.lab.shape.checkout import project_root
 from hotfire.lab.shape.state import Ports
 from hotfire.lab.shape.topology import Topology
 from hotfire.profile import TargetProfile
@@ -54,3 +56,12 @@ def test_uplinks_are_those_of_the_fabric(profile: TargetProfile) -> None:
     cables = {link.uplink for link in Topology().links}
 
     assert set(profile.fabric.uplinks) == cables
+
+
+def test_failing_gpus_are_played_where_the_target_says_that_it_can(profile: TargetProfile) -> None:
+    claim, root = "playable-gpu-failures", project_root()
+    entries = {one.requirement.id: one.requirement.features for one in catalogue.entries(root)}
+
+    assert claim in profile.claims
+    asking = {id_ for id_, features in entries.items() if claim in features}
+    assert asking == {"GPU-008", "FLT-GPU-002", "FLT-GPU-006"}

@@ -4,17 +4,26 @@ from typing import Any
 
 import pytest
 
+from fixtures.beside import Look, late_during
+from fixtures.liveness import liveness
 from fixtures.model_filler import Filler
-from fixtures.within_engines import Page
+from fixtures.within_engines import Page, at_once
 from hotfire.errors import HarnessError
-from suites.lifecycle.test_liveness_restarts_a_hung_engine import liveness
-from suites.lifecycle.test_shutdown_settings_fit import Needs, Settings, prestop_seconds
+from hotfire.experiment import pressure
+from suites.lifecycle.test_liveness_leaves_a_busy_engine_alone import doubt
+from suites.lifecycle.test_ready_pods_answer import Sample
+from suites.lifecycle.test_rolling_update_keeps_its_capacity import least_serving
+from suites.lifecycle.test_shutdown_settings_fit import (
+    Needs,
+    Propagation,
+    Settings,
+    prestop_seconds,
+)
 from suites.lifecycle.test_startup_budget_exceeds_the_load_time import budget_seconds
 from suites.observability.test_model_server_metrics_conform_and_move import (
     GAUGES,
     RUNNING,
     WAITING,
-    at_once,
     nonconformity,
     standstill,
 )
@@ -193,3 +202,92 @@ def test_credential_is_found_by_value_shape_or_name(where: str, content: str) ->
 )
 def test_what_only_sounds_like_a_credential_is_none(where: str, content: str) -> None:
     assert not credential(Text(where, content), HUB)
+
+
+def test_a_row_is_beside_a_look_that_overlaps_it_or_is_less_than_a_second_away() -> None:
+    second = 1_000_000_000
+    looks = [Look(0, second), Look(5 * second, 9 * second)]
+
+    assert not late_during(looks, 0, second)
+    assert late_during(looks, 6 * second, 7 * second)
+    assert late_during(looks, second, 4 * second + 1)
+    assert not late_during(looks, 11 * second, 12 * second)
+
+
+@pytest.mark.parametrize(
+    ("control", "overload", "silent", "why"),
+    [
+        (0.2, 0.5, 0.0, ""),
+        (0.2, None, 0.0, ""),
+        (3.0, 0.5, 0.0, "the backend that stayed"),
+        (0.2, 0.97, 0.0, "for a CPU"),
+        (0.2, None, 8.0, "API server"),
+    ],
+)
+def test_a_late_propagation_is_nobodys_where_the_machine_stood_still(
+    control: float, overload: float | None, silent: float, why: str
+) -> None:
+    seen = Propagation(
+        seconds=11.0,
+        requests=8,
+        control_seconds=control,
+        overload=overload,
+        silent_seconds=silent,
+    )
+
+    assert why in seen.disturbance()
+    assert bool(seen.disturbance()) == bool(why)
+
+
+def serving(uid: str, *, ready: bool, deleting: bool = False) -> dict[str, Any]:
+    stamp = {"deletionTimestamp": "2026-01-01T00:00:00Z"} if deleting else {}
+    conditions = [{"type": "Ready", "status": str(ready)}]
+    metadata = {"name": uid, "namespace": "x", "uid": uid, **stamp}
+    return {"metadata": metadata, "status": {"phase": "Running", "conditions": conditions}}
+
+
+def test_least_serving_counts_who_is_on_its_way_out_as_gone() -> None:
+    before = {"a": True, "b": True}
+    surge = [serving("c", ready=False), serving("c", ready=True)]
+    leaving = [serving("a", ready=True, deleting=True), serving("b", ready=True, deleting=True)]
+
+    assert least_serving(before, [*surge, *leaving]) == 1
+    assert least_serving(before, [*leaving, *surge]) == 0
+
+
+LOOK = [8.0, 100.0]
+
+
+@pytest.mark.parametrize(
+    ("looks", "why"),
+    [
+        ([[8.0, float(made)] for made in range(20)], ""),
+        ([LOOK] * 20, "stands still"),
+        ([[8.0, 1.0]] * 12 + [[0.0, 2.0]], "nobody waited"),
+        ([[None, 1.0]] * 20, "lacks"),
+        ([None] * 20, "0 times"),
+    ],
+)
+def test_an_engine_was_busy_if_somebody_waited_and_tokens_were_made(
+    looks: list[list[float | None] | None], why: str
+) -> None:
+    assert why in doubt(looks)
+    assert bool(doubt(looks)) == bool(why)
+
+
+def test_a_sample_counts_only_beside_a_control_that_was_on_time() -> None:
+    second = 1_000_000_000
+    facts: dict[str, Any] = {"began_ns": 0, "ended_ns": second, "answer": "TimeoutError"}
+    ready = Sample(ready_before=True, ready_after=True, **facts)
+
+    assert ready.claimed([Look(0, second // 5)])
+    assert not ready.claimed([Look(second // 2, 7 * second)])
+    assert not Sample(ready_before=True, ready_after=False, **facts).claimed([])
+
+
+def test_overload_is_the_share_of_the_time_in_which_somebody_waited() -> None:
+    began, ended = (1_000_000, 0), (1_500_000, 1_000_000_000)
+
+    assert pressure.share(began, ended) == 0.5
+    assert pressure.share((None, 0), ended) is None
+    assert pressure.share(began, began) is None

@@ -310,6 +310,16 @@ def test_feature_not_claimed_is_not_applicable_with_the_reason(project: pytest.P
     assert not result.skipped_by_operator
 
 
+def test_whoever_is_judged_by_the_record_of_the_run_comes_last(project: pytest.Pytester) -> None:
+    fixture = "@pytest.fixture\ndef recorded_faults(): return {}\n"
+    add_check(project, f"{fixture}def test_last(recorded_faults, evidence):\n{SEEN}")
+    add_check(project, f"def test_it(evidence):\n{SEEN}", stem="test_zebra", id="API-004")
+
+    run(project)
+
+    assert [one.case for one in recorded(project)] == ["test_it", "test_last"]
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -325,6 +325,20 @@ def test_a_deaf_engine_goes_on_when_its_client_has_gone(engine: EngineProcess) -
     )
 
 
+def test_a_full_queue_refuses_at_once_and_says_when_to_come_again() -> None:
+    limits = ("--max-running", "1", "--max-waiting", "1", "--tpot-seconds", "0.2")
+    with running_engine(*limits) as engine, ThreadPoolExecutor(2) as pool:
+        accepted = [pool.submit(chat, engine) for _ in range(2)]
+        until(lambda: engine.truth()["waiting"], within_seconds=10, what="somebody waiting")
+        with closing(HTTPConnection("127.0.0.1", engine.port, timeout=DEADLINE_SECONDS)) as client:
+            client.request("POST", "/v1/completions", json.dumps({"prompt": "x"}))
+            refused = client.getresponse()
+            said = refused.status, refused.headers["retry-after"]
+
+        assert said == (429, "1")
+        assert [one.result()[0] for one in accepted] == [200, 200]
+
+
 def test_it_ends_on_sigterm() -> None:
     with running_engine() as engine:
         engine.process.send_signal(signal.SIGTERM)

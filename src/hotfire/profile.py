@@ -123,6 +123,9 @@ class RatedLoad(Section):
     """Time after which the client gives a request up; usual for a chat page."""
     stall_seconds: Seconds = 10.0
     """Longest pause within a stream before the client gives up; a user reloads by then."""
+    most_at_once: int | None = Field(default=None, gt=0)
+    """Requests in flight, waiting ones included, beyond which more are refused, as declared; None:
+    nothing is declared."""
     workers: int = Field(default=1, gt=0)
     """Load processes; one carries about 15,000 tokens per second."""
     pods: LoadPods | None = None
@@ -253,6 +256,10 @@ class Waits(Section):
     """DaemonSet created to an agent answering on each node; a small image is pulled."""
     unschedulable_seconds: Seconds = 20.0
     """Pod created to the scheduler's refusal."""
+    node_added_seconds: Seconds = 600.0
+    """Pod that fits no node to an autoscaler's node Ready; a cloud's machine boots in minutes."""
+    node_removed_seconds: Seconds = 1200.0
+    """Node without work to gone; an autoscaler's usual patience of ten minutes, twice."""
     injection_seconds: Seconds = 30.0
     """Fault fired to its effect observed."""
     healing_seconds: Seconds = 60.0

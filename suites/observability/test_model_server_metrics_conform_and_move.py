@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fixtures.dialects import Spoken
-from fixtures.within_engines import PLAIN, Page, WithinEngines
+from fixtures.within_engines import PLAIN, Page, WithinEngines, at_once
 from hotfire import Evidence, Level, Scope, TargetProfile, metrics, requirement
 from hotfire.cluster import Pod
 from hotfire.errors import HarnessError
@@ -30,9 +30,7 @@ RUNNING, WAITING, CACHE = "running", "waiting", "kv_use"
 GAUGES = (RUNNING, WAITING, CACHE)
 ADAPTERS, WITH_ADAPTERS = "vllm:lora_requests_info", "--enable-lora"
 TEXT_FORMATS = ("text/plain", "application/openmetrics-text")
-# More at once than an engine runs make somebody wait; vLLM runs 256 where nothing is said.
-AT_ONCE = re.compile(r"--max[-_]num[-_]seqs[= ](\d+)")
-AT_ONCE_UNSAID = 256
+# More at once than an engine runs make somebody wait.
 BEYOND = 8
 TOKENS = 200
 # As long as a small engine may take for all of them.
@@ -132,12 +130,6 @@ def names_in(page: Page, gauges: Mapping[str, str]) -> dict[str, str]:
 
 def peak(samples: Sequence[Sample], name: str) -> float:
     return max((each[name] or 0.0 for each in samples), default=0.0)
-
-
-def at_once(command_lines: str) -> int:
-    """Return how many requests an engine runs at once."""
-    found = AT_ONCE.search(command_lines)
-    return int(found[1]) if found else AT_ONCE_UNSAID
 
 
 def watched(

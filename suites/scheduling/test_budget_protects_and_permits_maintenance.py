@@ -11,6 +11,7 @@ from functools import partial
 
 import pytest
 
+from fixtures.replicas import BUDGET_API, holding
 from fixtures.scratch import Scratch
 from fixtures.stack import Stack
 from hotfire import Evidence, Level, Scope, TargetProfile, requirement
@@ -26,7 +27,6 @@ pytestmark = requirement(
     scope=Scope.CORE,
 )
 
-API = "policy/v1"
 TOO_MANY, NOBODY_TO_ASK = 429, 0
 
 
@@ -135,7 +135,7 @@ def promised(cluster: Cluster, budget: Document, profile: TargetProfile) -> tupl
     namespace = budget["metadata"]["namespace"]
 
     def lets_go() -> bool:
-        found = cluster.get("PodDisruptionBudget", namespace, name(budget), api_version=API)
+        found = cluster.get("PodDisruptionBudget", namespace, name(budget), api_version=BUDGET_API)
         counted.update((found or {}).get("status") or {})
         return counted.get("disruptionsAllowed", 0) > 0
 
@@ -166,12 +166,6 @@ def judge(called: str, samples: Sequence[Sample], minimum: int) -> None:
 def serving(stack: Stack, budget: Document) -> list[Pod]:
     selector = budget["spec"].get("selector")
     return [pod for pod in stack.engines() if pod.serving and selects(selector, pod.labels)]
-
-
-def holding(cluster: Cluster, pod: Pod) -> list[Document]:
-    """Return the budgets that select a pod."""
-    budgets = cluster.list("PodDisruptionBudget", pod.namespace, api_version=API)
-    return [each for each in budgets if selects(each["spec"].get("selector"), pod.labels)]
 
 
 def name(budget: Document) -> str:

@@ -35,10 +35,19 @@ def scripted_target(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Path:
     document = yaml.safe_load(lab.state.target.read_text())
     document["kubeconfig"] = str(lab.state.kubeconfig)
     document["stack"] = {"deploy": False, "overlay": "scripted"}
-    # Scripted engines keep to a schema; whether the lab's own do has not been seen.
-    document["claims"].append("structured-output")
-    document["load"] = {"rate_per_second": 20.0, "max_tokens": 8}
+    # Scripted engines keep to a schema; whether the lab's own do has not been seen. The others are
+    # brought along by the twins of the checks that ask for them.
+    document["claims"] += [
+        "structured-output",
+        "network-policies",
+        "overload-refusal",
+        "gpu-sharing",
+        "node-autoscaling",
+    ]
+    # Two engines that run 32 and let 8 wait.
+    document["load"] = {"rate_per_second": 20.0, "max_tokens": 8, "most_at_once": 80}
     document["measurement"] |= {"slo_requests": 200}
+    document["waits"] |= {"node_added_seconds": 60.0, "node_removed_seconds": 60.0}
     path = tmp_path_factory.mktemp("target") / "target.yaml"
     path.write_text(yaml.safe_dump(document))
     return path

@@ -1,6 +1,8 @@
 """Each check passes on a sound platform and fails, not merely wavers, on its broken twin.
 
-All checks that pass do so in one run, as a user would make it; each twin is a run of its own.
+All checks that pass do so in one run, as a user would make it; each twin is a run of its own. What
+a check needs that the scripted stack has not, its twin's file brings along as ``prepared``: that
+check has a run of its own.
 """
 
 import importlib
@@ -8,7 +10,8 @@ import os
 import re
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,12 +78,22 @@ class Ran:
 def run(suites: list[Path], target: Path, folder: Path) -> Ran:
     """Run suite files as a user would; what a hanging one leaves without a result has none."""
     made = Ran(folder / "run", folder / "log")
+    if not suites:
+        return made
     argv = [sys.executable, "-m", "pytest", *map(str, suites), "--target", str(target)]
     argv += ["--run-dir", str(made.folder), "-q", "-p", "no:cacheprovider"]
     within_seconds = START_SECONDS + CHECK_SECONDS * len(suites)
     with made.log.open("wb") as log, suppress(subprocess.TimeoutExpired):
         subprocess.run(argv, cwd=ROOT, stdout=log, stderr=log, timeout=within_seconds, check=False)
     return made
+
+
+def prepared_for(suite: Path, world: World) -> AbstractContextManager[None] | None:
+    """Return what makes the platform fit for a check; None: the scripted stack is."""
+    twin = importlib.import_module(f"tests.defects.{twin_of(suite).stem}")
+    prepare: Callable[[World], AbstractContextManager[None]] | None
+    prepare = getattr(twin, "prepared", None)
+    return prepare(world) if prepare else None
 
 
 @pytest.fixture(scope="module")
@@ -97,13 +110,21 @@ def sound(
         if isinstance(item, pytest.Function)
         and item.originalname == test_check_passes_on_a_sound_platform.__name__
     }
-    suites = [suite for suite in SUITES if suite in asked]
+    suites = [suite for suite in SUITES if suite in asked and prepared_for(suite, world) is None]
     return run(suites, scripted_target, tmp_path_factory.mktemp("sound"))
 
 
 @pytest.mark.parametrize("suite", CASES)
-def test_check_passes_on_a_sound_platform(suite: Path, sound: Ran) -> None:
-    found, reason = sound.verdict(suite)
+def test_check_passes_on_a_sound_platform(
+    suite: Path, sound: Ran, world: World, scripted_target: Path, tmp_path: Path
+) -> None:
+    if (prepared := prepared_for(suite, world)) is None:
+        ran = sound
+    else:
+        with prepared:
+            ran = run([suite], scripted_target, tmp_path)
+
+    found, reason = ran.verdict(suite)
 
     assert found is Verdict.PASSED, reason
 
@@ -116,7 +137,7 @@ def test_every_check_has_a_twin() -> None:
 def test_check_fails_on_its_broken_twin(
     suite: Path, world: World, scripted_target: Path, tmp_path: Path
 ) -> None:
-    twin = importlib.import_module(f"tests.defects.{suite.stem.removeprefix('test_')}")
+    twin = importlib.import_module(f"tests.defects.{twin_of(suite).stem}")
 
     with twin.broken(world):
         found, reason = run([suite], scripted_target, tmp_path).verdict(suite)

@@ -95,9 +95,9 @@ class Followed:
         self._over.set()
         self._thread.join(2 * _WATCH_SECONDS)
 
-    def states(self, name: str) -> list[dict[str, Any]]:
-        """Return the states of one object so far, oldest first."""
-        return [one for one in list(self._states) if one["metadata"]["name"] == name]
+    def states(self, name: str | None = None) -> list[dict[str, Any]]:
+        """Return the states of one object, or of all of them, so far, oldest first."""
+        return [one for one in list(self._states) if name in (None, one["metadata"]["name"])]
 
     def _follow(self) -> None:
         while not self._over.is_set():

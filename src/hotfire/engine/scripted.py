@@ -110,6 +110,7 @@ SPOILED = {
 ENDED_CLEANLY = ("sse_error", "truncate")
 STREAM_TYPE = "text/event-stream; charset=utf-8"
 PAGE = b"<!doctype html><title>Welcome</title><h1>It works</h1>"
+RETRY_LATER = (429, 503)
 REASONS = {
     200: "OK",
     302: "Found",
@@ -145,7 +146,7 @@ class Script:
     leak_bytes: int = 256 << 10
     natural_tokens: int = 64  # length at which generation ends by itself
     max_running: int = 0  # generations at once; 0 = no limit
-    max_waiting: int = 0  # queued generations beyond which 503 is answered; 0 = no limit
+    max_waiting: int = 0  # queued generations beyond which 429 is answered; 0 = no limit
     max_model_len: int = 4096
     frozen_gauges: str = ""  # metrics that always say 0, separated by commas
     log_refused: int = 0  # 1 = write the body of each refused request to the log
@@ -919,7 +920,9 @@ class Connection:
 
     async def refuse(self, error: BadRequestError) -> None:
         document = {"message": str(error), "type": error.kind, "param": error.param}
-        await self.answer(error.status, dumps({"error": document | {"code": error.status}}))
+        body = dumps({"error": document | {"code": error.status}})
+        headers = {"retry-after": "1"} if error.status in RETRY_LATER else None
+        await self.answer(error.status, body, headers=headers)
 
 
 def dumps(document: Json) -> bytes:
@@ -983,7 +986,8 @@ async def generate(engine: Engine, connection: Connection, call: Call, *, chat: 
         raise BadRequestError(503, "The engine is not ready.", "ServiceUnavailableError")
     asked = validated(parsed(call.body), chat=chat, script=engine.script)
     if engine.full:
-        raise BadRequestError(503, "The queue is full.", "ServiceUnavailableError")
+        # Not 503: a gateway would take the engine for broken and send its share to the others.
+        raise BadRequestError(429, "The queue is full.", "RateLimitError")
     record = engine.recorded(asked, arrival_ns)
     record.accepted_ns = connection.accepted_ns
     record.nth_on_connection = call.nth_on_connection

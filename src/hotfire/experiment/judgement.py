@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hotfire.experiment.cascade import beyond
 from hotfire.experiment.document import IS_HEALED, TOOK_EFFECT
 from hotfire.experiment.facts import Record
 from hotfire.experiment.spent import spent
@@ -17,7 +18,6 @@ from hotfire.measure.history import Request
 from hotfire.measure.parts import figure_name
 from hotfire.measure.recovery import Recovery
 from hotfire.measure.slo import summarise
-from hotfire.rundir import Event
 from hotfire.verdict import Verdict, merge
 
 _SECOND_NS = 1_000_000_000
@@ -101,8 +101,8 @@ def _unproven(record: Record, journal: Mapping[str, Any]) -> Iterator[tuple[Verd
     if _output(journal, TOOK_EFFECT) is not True:
         told = _told(record, "no-effect")
         yield unknown, f"the fault was not proven to have taken effect{told}", False
-    if beyond := _beyond(record):
-        yield unknown, f"harm beyond the blast radius: {beyond[0].data}", True
+    if harm := beyond(record.events, record.experiment):
+        yield unknown, f"harm beyond the blast radius: {harm[0].data}", True
     if record.instrument_trouble:
         yield unknown, record.instrument_trouble, False
 
@@ -112,12 +112,6 @@ def _told(record: Record, what: str) -> str:
     told = record.happened(what)
     words = told[-1].data.get("seen") if told else None
     return f": {words}" if words else ""
-
-
-def _beyond(record: Record) -> list[Event]:
-    """Return the harm to others since the fault was ordered; what came before is not its doing."""
-    start_ns = record.injected_ns or 0
-    return [one for one in record.happened("beyond-radius") if one.at_ns >= start_ns]
 
 
 def _budgets(record: Record, recovery: Recovery | None) -> tuple[BudgetResult, ...]:

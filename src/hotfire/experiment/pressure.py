@@ -9,6 +9,8 @@ from typing import Final, Self
 
 _SOURCE: Final = Path("/proc/pressure/cpu")
 _EVERY_SECONDS: Final = 1.0
+# Microseconds of waiting, None where no kernel counts them, and a moment on the monotonic clock.
+Waited = tuple[int | None, int]
 
 
 class PressureLog:
@@ -37,13 +39,12 @@ class PressureLog:
         self._thread.join(2 * _EVERY_SECONDS)
 
     def _write(self) -> None:
-        before = _waited_us(), time.monotonic_ns()
+        before = waited()
         with self._path.open("a", encoding="utf-8") as file:
             while not self._over.wait(_EVERY_SECONDS):
-                now = _waited_us(), time.monotonic_ns()
-                if before[0] is not None and now[0] is not None:
-                    share = 1000 * (now[0] - before[0]) / (now[1] - before[1])
-                    print(json.dumps([time.time_ns(), round(share, 4)]), file=file, flush=True)
+                now = waited()
+                if (part := share(before, now)) is not None:
+                    print(json.dumps([time.time_ns(), round(part, 4)]), file=file, flush=True)
                 before = now
 
 
@@ -56,8 +57,19 @@ def read(path: Path) -> list[tuple[int, float]]:
         return []
 
 
+def waited() -> Waited:
+    """Return for how long, since boot, at least one process waited for a CPU, and when that was."""
+    return _waited_us(), time.monotonic_ns()
+
+
+def share(before: Waited, now: Waited) -> float | None:
+    """Return the share (0-1) of the time between two moments that somebody waited, if known."""
+    if before[0] is None or now[0] is None or now[1] == before[1]:
+        return None
+    return 1000 * (now[0] - before[0]) / (now[1] - before[1])
+
+
 def _waited_us() -> int | None:
-    """Return for how long, since boot, at least one process waited for a CPU, in microseconds."""
     try:
         some = _SOURCE.read_text(encoding="ascii").splitlines()[0]
         return int(some.rpartition("total=")[2])

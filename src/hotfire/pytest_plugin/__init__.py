@@ -39,6 +39,8 @@ from hotfire.verdict import Verdict
 
 __all__ = ["run_directory", "target_profile"]
 
+# Whoever asks for this fixture is judged by what the whole run has recorded.
+_JUDGES_RECORD = "recorded_faults"
 _WORDS = {
     Verdict.PASSED: (".", {"green": True}),
     Verdict.FAILED: ("F", {"red": True}),
@@ -162,6 +164,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if (other := checked_by.setdefault(claim.id, unit)) != unit:
             raise pytest.UsageError(f"{claim.id} is checked by both {other} and {unit}")
         item.stash[CASE] = Case(requirement=claim, unit=unit, nodeid=item.nodeid)
+    # What is judged by the run's own record comes when there is one.
+    items.sort(key=lambda item: _JUDGES_RECORD in getattr(item, "fixturenames", ()))
     _select(config, items)
 
 
