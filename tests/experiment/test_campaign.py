@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -156,3 +157,18 @@ def test_a_load_that_died_is_followed_by_another(tmp_path: Path, profile: Target
             enough(part, 5)
 
     assert names == ["campaign", "campaign-r2"]
+
+
+def test_target_that_does_not_repair_itself_is_judged_for_it(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What comes in place of the killed engine never gets Ready.
+    broken = partial(stand.platform.add_engine, ready=False)
+    monkeypatch.setattr(stand.platform, "add_engine", broken)
+    tenant = tenure(stand.world.cluster, stand.profile, stand.run, on_lost=lambda: None)
+    with tenant as lease, campaigning(stand.run, stand.profile) as (one, _):
+        stage = Stage(world=stand.world, run=stand.run, lease=lease)
+        found = conduct(Experiment.load(KILL), stage, load=one.part, observer=lambda *_: None)
+
+    unsteady = found.verdict is Verdict.INCONCLUSIVE and "steady state" in found.reason
+    assert unsteady or (found.verdict is Verdict.FAILED and found.stop), found.reason

@@ -39,6 +39,7 @@ from hotfire.measure.history import Request
 from hotfire.measure.recovery import settled
 from hotfire.rundir import RunDirectory
 from hotfire.traffic.witnesses.witness import unheard
+from hotfire.verdict import Verdict
 from hotfire.waiting import until
 
 _NANO: Final = 1e-9
@@ -89,6 +90,7 @@ class Trial:
         )
         # The same that the verdict will rest on, so that the load goes on for as long as that asks.
         self._quiet = quiet_before(run, experiment.id)
+        self._charged = False
         self._killed = threading.Event()
         self._held = ExitStack()
 
@@ -129,7 +131,8 @@ class Trial:
             RollbackFailed: it could not be proven healed, and nothing worse is on its way already.
         """
         self._held.__exit__(kind, error, trace)
-        if error is None and self._open():
+        # A target that was seen not to repair itself is judged for that; its entry stays open.
+        if error is None and self._open() and not self._charged:
             raise RollbackFailed(f"{self.experiment.id} is not healed; run `hotfire heal`")
 
     def await_baseline(self, load: Traffic) -> None:
@@ -209,7 +212,9 @@ class Trial:
     def judge(self) -> Judgement:
         """Return the verdict on what was recorded, once the load is stopped."""
         hear_engines(self.run, self.experiment.id, self.world.profile)
-        return judge_recorded(self.run, self.experiment.id)
+        found = judge_recorded(self.run, self.experiment.id)
+        self._charged = found.verdict is Verdict.FAILED and self._facts.self_healing
+        return found
 
     def tell(
         self,
