@@ -344,6 +344,13 @@ def test_metrics_behind_another_port_are_found() -> None:
     assert line.remedy == "set engine.metrics_port to 9090"
 
 
+def test_metrics_that_we_may_not_look_at_are_not_called_missing() -> None:
+    api = foreign_cluster()
+    api.refuse["GET pods/proxy"] = 403
+
+    assert [one for one in looked_at(api) if one.about == "metrics"] == []
+
+
 def test_the_flag_that_turns_metrics_on_is_named() -> None:
     api = FakeApi()
     workload(api, "llama", image="lmsysorg/sglang:1", command=[], args=[])
