@@ -242,6 +242,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _proxied(self, path: str) -> None:
         """Answer with a page of a pod, at /api/v1/namespaces/NS/pods/NAME:PORT/proxy/..."""
+        if self._refused("GET", "pods/proxy"):
+            return
         place, _, page = path.partition("/proxy/")
         name, _, port = place.rpartition("/")[2].partition(":")
         text = self.api.pages.get((name, port, f"/{page}"))

@@ -173,6 +173,16 @@ def test_what_may_not_be_seen_is_told(tmp_path: Path) -> None:
     assert "# Not seen: Node in all namespaces: these credentials may not list it" in text
 
 
+def test_routes_of_the_engine_s_namespace_are_seen_where_not_all_are(tmp_path: Path) -> None:
+    api = foreign_cluster()
+    # The list of all namespaces is the first that is asked for.
+    api.troubles["GET httproutes"] = [403]
+
+    profile, _ = written(api, tmp_path)
+
+    assert profile.gateway.url == "https://10.1.2.3:8443"
+
+
 def test_a_long_list_is_read_page_by_page() -> None:
     api = foreign_cluster()
     for number in range(1200):

@@ -28,7 +28,7 @@ from hotfire.doctor.gateway import gateway as gateways
 from hotfire.doctor.permissions import Needs, Permissions, Unit
 from hotfire.doctor.place import Where
 from hotfire.doctor.platform import claims, components, nodes
-from hotfire.doctor.roles import everywhere, on_platform, roles
+from hotfire.doctor.roles import everywhere, inside, roles
 from hotfire.doctor.site import Site
 from hotfire.errors import ClusterError
 from tests.fake_api import FakeApi, connect, serving
@@ -93,8 +93,8 @@ def test_every_call_says_what_it_asks_for() -> None:
         ("LIF-002", Need("", "pods", "watch", Where.PLATFORM)),
         ("SEC-009", Need("authorization.k8s.io", "subjectaccessreviews", "create")),
         ("SCH-005", Need("policy", "poddisruptionbudgets", "list", Where.PLATFORM)),
-        ("FLT-POD-001", Need("", "pods", "delete", Where.PLATFORM)),
-        ("FLT-CTL-004", Need("coordination.k8s.io", "leases", "patch", Where.PLATFORM)),
+        ("FLT-POD-001", Need("", "pods", "delete", Where.ALLOWED)),
+        ("FLT-CTL-004", Need("coordination.k8s.io", "leases", "patch", Where.ALLOWED)),
         ("FLT-DEP-005", Need("apps", "deployments/scale", "patch")),
         ("FLT-DEP-005", Need("rbac.authorization.k8s.io", "clusterroles", "create")),
         ("FLT-GPU-002", Need("", "nodes", "get")),
@@ -146,15 +146,29 @@ def test_roles_are_as_small_as_the_needs() -> None:
     units, every_run = read()
     needs = every_run.api.union(*(one.api for one in units.values()))
 
-    printed = roles(needs, profile(allowed_namespaces=[NAMESPACE, "monitoring"]))
+    target = profile(allowed_namespaces=[NAMESPACE, "monitoring"])
+
+    printed = roles(needs, target)
 
     text = yaml.safe_dump_all(printed)
     kinds = [(one["kind"], one["metadata"].get("namespace")) for one in printed]
     assert "*" not in text
     assert kinds.count(("ClusterRole", None)) == 1
     assert ("Role", NAMESPACE) in kinds
-    assert ("RoleBinding", "monitoring") in kinds
-    assert not everywhere(needs) & on_platform(needs)
+    assert not everywhere(needs) & inside(needs, target, NAMESPACE)
+
+
+def test_what_only_faults_do_is_allowed_where_faults_may_be() -> None:
+    target = profile(allowed_namespaces=[NAMESPACE, "monitoring"])
+    needs = [Need("", "pods", "delete", Where.ALLOWED), Need("", "events", "list", Where.PLATFORM)]
+
+    places = {
+        one["metadata"]["namespace"]: [rule["resources"] for rule in one["rules"]]
+        for one in roles(needs, target)
+        if one["kind"] == "Role"
+    }
+
+    assert places == {NAMESPACE: [["pods"], ["events"]], "monitoring": [["pods"]]}
 
 
 def test_a_secret_that_the_gateway_names_may_be_read_and_no_other() -> None:
@@ -342,6 +356,13 @@ def test_metrics_behind_another_port_are_found() -> None:
     assert line.mark is Mark.LACKING
     assert line.seen.endswith("has no metrics page at /metrics, port 9090 has")
     assert line.remedy == "set engine.metrics_port to 9090"
+
+
+def test_metrics_that_we_may_not_look_at_are_not_called_missing() -> None:
+    api = foreign_cluster()
+    api.refuse["GET pods/proxy"] = 403
+
+    assert [one for one in looked_at(api) if one.about == "metrics"] == []
 
 
 def test_the_flag_that_turns_metrics_on_is_named() -> None:

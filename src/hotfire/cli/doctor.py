@@ -102,7 +102,12 @@ def _print_roles(needs: frozenset[Need], profile: TargetProfile, scope: str) -> 
     typer.echo(f"# What `hotfire certify --scope {scope}` of {profile.name} needs, read from the")
     typer.echo("# checks and faults themselves. Namespaces of a run's own cannot be named before,")
     typer.echo("# so that what happens there is in the ClusterRole.")
-    typer.echo(yaml.safe_dump_all(roles(needs, profile), sort_keys=False), nl=False)
+    typer.echo(
+        yaml.safe_dump_all(
+            roles(needs, profile), sort_keys=False, default_flow_style=None, width=110
+        ),
+        nl=False,
+    )
 
 
 def _summary(profile: TargetProfile, bad: list[Finding], count: int) -> str:

@@ -1,9 +1,13 @@
 """Reads kinds that a cluster may not serve, and that we may not see; each is told once."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from hotfire.cluster import Cluster, Document
 from hotfire.errors import ClusterError, Forbidden
+
+PAGES: Final = "pages of pods"
+"""What ``unseen`` calls what pods serve."""
 
 
 class Eyes:
@@ -17,7 +21,7 @@ class Eyes:
         self, kind: str, namespace: str | None = None, *, api_version: str = "v1"
     ) -> Iterator[Document]:
         """Yield every object of a kind, one page in memory at a time; none where we see none."""
-        what = f"{kind} in {namespace}" if namespace else f"{kind} in all namespaces"
+        what = _list_of(kind, namespace)
         try:
             if self._cluster.serves(kind, api_version):
                 yield from self._cluster.each(kind, namespace, api_version=api_version)
@@ -25,6 +29,12 @@ class Eyes:
             self.unseen[what] = "these credentials may not list it"
         except ClusterError as error:
             self.unseen[what] = str(error)
+
+    def each_near(self, kind: str, namespace: str, *, api_version: str) -> Iterator[Document]:
+        """Yield every object of a kind; where we may not see all of them, those of a namespace."""
+        yield from self.each(kind, api_version=api_version)
+        if _list_of(kind, None) in self.unseen:
+            yield from self.each(kind, namespace, api_version=api_version)
 
     def get(
         self, kind: str, namespace: str | None, name: str, *, api_version: str = "v1"
@@ -47,6 +57,12 @@ class Eyes:
         """Return a page of a pod, by way of the API server; None where it gives none."""
         try:
             return self._cluster.page_of_pod(namespace, pod, port=port, path=path)
+        except Forbidden:
+            self.unseen[PAGES] = "these credentials may not get pods/proxy"
         except ClusterError as error:
             self.unseen[f"http://{pod}:{port}{path}"] = str(error)
-            return None
+        return None
+
+
+def _list_of(kind: str, namespace: str | None) -> str:
+    return f"{kind} in {namespace or 'all namespaces'}"

@@ -57,7 +57,7 @@ def ways_to(eyes: Eyes, workload: Workload) -> Ways:
     doors: list[Door] = []
     addressless: list[str] = []
     routes: list[str] = []
-    for route in eyes.each("HTTPRoute", api_version=GATEWAY_API):
+    for route in eyes.each_near("HTTPRoute", place, api_version=GATEWAY_API):
         if not (rules := [rule for rule in _rules(route) if _leads(rule, route, place, backends)]):
             continue
         routes.append(_place(route))
@@ -167,7 +167,7 @@ def _service_doors(services: Iterable[Document]) -> Iterator[Door]:
         place = "status.loadBalancer" if outside else "spec.clusterIP"
         yield Door(
             url=_url("http", str(address), ports[0]["port"]),
-            where=f"{place} of Service {_place(service)}: no Gateway with an address leads there",
+            where=f"{place} of Service {_place(service)}, past every Gateway",
             guessed=True,
         )
 

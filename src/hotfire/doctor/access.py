@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from hotfire.cluster import Cluster
 from hotfire.doctor.asked import Need
 from hotfire.doctor.finding import Finding, Mark, fine
-from hotfire.doctor.roles import everywhere, on_platform
+from hotfire.doctor.roles import everywhere, inside
 from hotfire.doctor.site import Site
 from hotfire.errors import ClusterError
 
@@ -18,8 +18,9 @@ def permissions(site: Site) -> Iterator[Finding]:
     every = site.every_run.api
     needs = every.union(*(one.api for one in site.units.values()))
     missing = {need: "" for need in everywhere(needs) if not may(site.cluster, need)}
-    for namespace in site.profile.allowed_namespaces:
-        refused = (need for need in on_platform(needs) if not may(site.cluster, need, namespace))
+    for namespace in dict.fromkeys((site.profile.namespace, *site.profile.allowed_namespaces)):
+        local = inside(needs, site.profile, namespace)
+        refused = (need for need in local if not may(site.cluster, need, namespace))
         missing |= dict.fromkeys(refused, namespace)
     if not missing:
         yield fine("permissions", f"all {len(needs)} that the requirements need")

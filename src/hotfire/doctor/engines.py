@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from hotfire.discovery.eyes import PAGES
 from hotfire.discovery.workloads import Workload, candidates
 from hotfire.doctor.finding import Finding, Mark, fine
 from hotfire.doctor.site import Site
@@ -95,6 +96,9 @@ def _metrics(site: Site, engine: Workload) -> Iterator[Finding]:
 
     if page(port):
         yield fine(_METRICS, f"{path} of port {port} begins with # HELP")
+        return
+    if PAGES in site.eyes.unseen:
+        # Told with whatever else we do not see.
         return
     others = dict.fromkeys((*engine.container.ports.values(), *_OTHER_PORTS))
     found = next((one for one in others if one != port and page(one)), None)

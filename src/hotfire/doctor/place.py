@@ -13,33 +13,48 @@ class Where(StrEnum):
     """Which namespaces something is asked for in."""
 
     PLATFORM = "platform"
-    """Those that the target file lets faults touch."""
+    """The platform's own."""
+    ALLOWED = "allowed"
+    """Those that the target file lets faults touch, the platform's own among them."""
     ANYWHERE = "anywhere"
     """All of them, or those that a run makes, which nobody can name beforehand."""
 
 
 _PLATFORM: Final = re.compile(
-    r"(^|[._])(profile|stack|engine|engines|victim|target|pod|last|one_more|spared\[0\])\.namespace$"
+    r"(^|[._])(profile|stack|engine|engines|victim|pod|last|one_more|spared\[0\])\.namespace$"
 )
+_ALLOWED: Final = re.compile(r"(^|[._])target\.namespace$")
 
 
 def place_of(one: Reached, node: ast.expr) -> Where:
-    """Return where a namespace is: one of the platform's, else anywhere."""
+    """Return where a namespace is, as far as its expression tells; else anywhere."""
     text = ast.unparse(node)
     if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "self" and one.owner:
         text = _property(one.owner, node.attr) or text
-    if _PLATFORM.search(text):
+    sources = _values(one, node.id) if isinstance(node, ast.Name) else ()
+    return _widest([text, *map(ast.unparse, sources)][bool(sources) :])
+
+
+def _widest(texts: list[str]) -> Where:
+    """Return where all of these expressions are."""
+    if texts and all(map(_PLATFORM.search, texts)):
         return Where.PLATFORM
-    sources = list(_values(one, node.id)) if isinstance(node, ast.Name) else []
-    named = sources and all(_PLATFORM.search(ast.unparse(value)) for value in sources)
-    return Where.PLATFORM if named else Where.ANYWHERE
+    named = texts and all(_PLATFORM.search(text) or _ALLOWED.search(text) for text in texts)
+    return Where.ALLOWED if named else Where.ANYWHERE
 
 
-def _values(one: Reached, name: str) -> Iterator[ast.expr]:
-    """Yield what a variable of a function may be: what it is set to, or what callers give it."""
+def _values(one: Reached, name: str) -> list[ast.expr]:
+    """Return what a variable of a function may be: what it is set to, or what callers give it."""
+    return [*_set_to(one, name), *_given(one, name)]
+
+
+def _set_to(one: Reached, name: str) -> Iterator[ast.expr]:
     for node in ast.walk(one.function):
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
             yield node.value
+
+
+def _given(one: Reached, name: str) -> Iterator[ast.expr]:
     places = [argument.arg for argument in one.function.args.args]
     if name not in places:
         return

@@ -31,12 +31,12 @@ def everywhere(needs: Iterable[Need]) -> set[Need]:
     }
 
 
-def on_platform(needs: Iterable[Need]) -> set[Need]:
-    """Return what must hold in the platform's namespaces only."""
+def inside(needs: Iterable[Need], profile: TargetProfile, namespace: str) -> set[Need]:
+    """Return what must hold in one of the target's namespaces, beside what holds everywhere."""
     some = set(needs)
-    whole = everywhere(some)
-    local = {Need(one.group, one.resource, one.verb) for one in some}
-    return local - whole
+    own = {Where.PLATFORM, Where.ALLOWED} if namespace == profile.namespace else {Where.ALLOWED}
+    local = {Need(one.group, one.resource, one.verb) for one in some if one.where in own}
+    return local - everywhere(some)
 
 
 def roles(needs: Iterable[Need], profile: TargetProfile) -> list[Document]:
@@ -48,8 +48,8 @@ def roles(needs: Iterable[Need], profile: TargetProfile) -> list[Document]:
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": place},
         *_bound("", rules_of(everywhere(some))),
     ]
-    if rules := rules_of(on_platform(some)):
-        for namespace in profile.allowed_namespaces:
+    for namespace in dict.fromkeys((profile.namespace, *profile.allowed_namespaces)):
+        if rules := rules_of(inside(some, profile, namespace)):
             documents += _bound(namespace, rules)
     for reference in names_in(profile.gateway.shown_headers.values()):
         if named := in_cluster(reference):
