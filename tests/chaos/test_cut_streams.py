@@ -13,19 +13,18 @@ from hotfire.chaos.sighting import Scene
 from hotfire.chaos.sightings.cuts_told import CutsTold
 from hotfire.chaos.sightings.streams_cut import StreamsCut
 from hotfire.chaos.steps.more_load import MoreLoad
-from hotfire.chaos.steps.pod_kill import PodKill
+from hotfire.chaos.steps.process_signal import ProcessSignal
 from hotfire.chaos.targets.engine_pods import EnginePods
 from hotfire.errors import FaultNotInjected, HarnessError
 from hotfire.measure.history import CONTRADICTED, FailureClass, Request, to_row
-from tests.chaos.fake_agent import told
+from tests.chaos.fake_agent import FakeAgent, told
 from tests.chaos.platform import Platform, run_directory
 from tests.chaos.scenes import entry, scene
-from tests.fake_api import FakeApi
 from tests.test_recovery import served
 
 TOKENS = 11
 LOAD = MoreLoad(times=0.5, max_tokens=TOKENS)
-KILL = PodKill(amid_streams=3)
+KILL = ProcessSignal(signal="KILL", amid_streams=3)
 CUT = replace(served(0), status=200, error_class=FailureClass.RESET_MIDSTREAM)
 BEFORE_IT_BEGAN = replace(CUT, headers_ns=None, first_ns=None, status=None)
 
@@ -53,21 +52,22 @@ def running(world: World, count: float) -> World:
     return told(world, {"engine.metrics": {"lines": lines}})
 
 
-def test_it_is_killed_once_it_writes_so_many_streams(
-    world: World, plan: Plan, api: FakeApi
-) -> None:
-    KILL.fire(running(world, 3), entry(plan.targets[0]))
+def test_it_is_killed_once_it_writes_so_many_streams(world: World, plan: Plan) -> None:
+    found = running(world, 3)
 
-    assert api.names("pods") == ["engine-2"]
+    KILL.fire(found, entry(plan.targets[0]))
+
+    assert isinstance(found.agent, FakeAgent)
+    [(node, operation, order)] = found.agent.fired
+    assert (node, operation, order["signal"]) == ("n1", "process.signal", "KILL")
 
 
-def test_an_engine_that_is_not_as_busy_or_is_gone_is_not_killed(
-    world: World, plan: Plan, api: FakeApi
-) -> None:
-    target = plan.targets[0]
+def test_an_engine_that_is_not_as_busy_or_is_gone_is_not_killed(world: World, plan: Plan) -> None:
+    target, found = plan.targets[0], running(world, 2)
     with pytest.raises(FaultNotInjected, match="3 requests running in engine-1"):
-        KILL.fire(running(world, 2), entry(target))
-    assert api.names("pods") == ["engine-1", "engine-2"]
+        KILL.fire(found, entry(target))
+    assert isinstance(found.agent, FakeAgent)
+    assert not found.agent.fired
 
     with pytest.raises(HarnessError, match="is gone"):
         engine_counts.running(world, target.model_copy(update={"uid": "another"}))
@@ -75,10 +75,9 @@ def test_an_engine_that_is_not_as_busy_or_is_gone_is_not_killed(
 
 @pytest.fixture
 def cut_scene(world: World, plan: Plan, platform: Platform) -> Scene:
-    """The fault after the pod was replaced."""
+    """The fault after the engine was restarted."""
     found = scene(world, plan)
-    platform.api.remove(("v1", "pods", "hotfire-stack", "engine-1"))
-    platform.add_engine()
+    platform.pod("engine-1")["status"]["containerStatuses"][0]["restartCount"] = 1
     return found
 
 
@@ -97,7 +96,7 @@ def test_only_a_cut_after_the_first_token_counts(
     assert StreamsCut().look(cut_scene).seen == seen
 
 
-def test_a_cut_without_the_pod_s_end_or_without_a_load_proves_nothing(
+def test_a_cut_without_the_engine_s_end_or_without_a_load_proves_nothing(
     world: World, plan: Plan, cut_scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert StreamsCut().look(cut_scene).seen == "no"

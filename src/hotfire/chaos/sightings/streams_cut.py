@@ -1,4 +1,4 @@
-"""Streams of the load beside were cut after their first token, with the pod that wrote them."""
+"""Streams of the load beside were cut after their first token, as their engine died."""
 
 from typing import Literal
 
@@ -6,11 +6,11 @@ from pydantic import Field
 
 from hotfire.chaos import beside
 from hotfire.chaos.sighting import Scene, Sighting, SightingWord, all_of
-from hotfire.chaos.sightings.pod_replaced import PodReplaced
+from hotfire.chaos.sightings.engine_restarted import restarted_since
 
 
 class StreamsCut(SightingWord):
-    """Rows of the history that say so, and another pod than before."""
+    """Rows of the history that say so, and another container than before."""
 
     word: Literal["streams-cut"] = "streams-cut"
     at_least: int = Field(default=1, gt=0)
@@ -23,4 +23,4 @@ class StreamsCut(SightingWord):
         cut = [row for row in rows if row.stream_lost and row.first_ns is not None]
         words = f"the load beside: {len(cut)} of {len(rows)} streams were cut after a first token"
         seen = Sighting.of(len(cut) >= self.at_least, words)
-        return all_of([seen, PodReplaced().look(scene)])
+        return all_of([seen, *(restarted_since(scene, one) for one in scene.plan.targets)])
