@@ -1,6 +1,6 @@
 """Gates that a slow shared machine passes, for tests that are about something else."""
 
-from hotfire.traffic.workload.plan import GateLimits
+from hotfire.traffic.workload.limits import GateLimits
 
 PATIENT = GateLimits(
     lag_p99_seconds=60, lateness_p99_seconds=60, achieved_ratio=0.01, cpu_ratio=1,

@@ -8,7 +8,7 @@ import pytest
 from hotfire.errors import InstrumentError
 from hotfire.traffic.record import gates
 from hotfire.traffic.record.files import ClockAnchor, Ended, Measured
-from hotfire.traffic.workload.plan import GateLimits
+from hotfire.traffic.workload.limits import GateLimits
 
 FIT = {
     "dispatched": 1000,

@@ -14,7 +14,8 @@ from hotfire.cli.load_view import LiveView, RunningLoads, one_line
 from hotfire.measure.history import FailureClass, Request
 from hotfire.traffic.record.files import ClockAnchor, Files, Measured, Present, Started, line
 from hotfire.traffic.record.live import Glimpse, Tail, newest
-from hotfire.traffic.workload.plan import GateLimits, LoadPlan
+from hotfire.traffic.workload.limits import GateLimits
+from hotfire.traffic.workload.plan import LoadPlan
 
 S = 10**9
 

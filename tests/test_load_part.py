@@ -11,7 +11,7 @@ from hotfire.traffic.record.files import Ended, Measured, Spell, spells
 from hotfire.traffic.record.gates import GateResult, Instrument
 from hotfire.traffic.runner.launch import RunningLoad
 from hotfire.traffic.runner.part import LoadPart
-from hotfire.traffic.workload.plan import GateLimits
+from hotfire.traffic.workload.limits import GateLimits
 from hotfire.waiting import until
 from tests.engine_process import EngineProcess
 from tests.test_load import started

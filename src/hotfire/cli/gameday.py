@@ -93,7 +93,7 @@ def ahead(event: Event) -> Iterator[str]:
     yield f"{event.experiment}: {data['statement']}"
     yield from (f"  hits     {one}" for one in _list(data["hits"]))
     yield from (f"  by       {one}" for one in _list(data["by"]))
-    yield f"  for      {data['for_seconds']} s once it was seen; over when {data['over_when']}"
+    yield f"  for      {data['for_seconds']:g} s once it was seen; over when {data['over_when']}"
     yield f"  undo     written first; repaired by {data['repaired_by']}, else at the lease's end"
     yield from (f"  radius   {one}" for one in _list(data["radius"]))
     costs = data["may_cost"]

@@ -22,7 +22,8 @@ from hotfire.traffic.process.seal import REMEDY, VARIABLE, given_token
 from hotfire.traffic.runner.rated import rated_plan
 from hotfire.traffic.witnesses import vllm_bench
 from hotfire.traffic.witnesses.witness import Witness, engine_at, prometheus_at, unheard
-from hotfire.traffic.workload.plan import Fleet, GateLimits, LoadPlan, check_schedule
+from hotfire.traffic.workload.limits import GateLimits
+from hotfire.traffic.workload.plan import Fleet, LoadPlan, check_schedule
 from hotfire.traffic.workload.secret import Secrets
 
 _ANYTHING: Final = "http://127.0.0.1"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from hotfire.agent.janitor import CHANGEABLE
 from hotfire.doctor.place import Where, place_of
 from hotfire.doctor.source import Reached, Source
 from hotfire.doctor.written import VERSION, Pair, constants, pairs, texts, written
@@ -92,6 +93,7 @@ _OWNERS: Final = (
 _CLUSTER: Final = re.compile(
     r"(^|[._])(cluster|connection)(\.recording\(.*\)|\.expecting_silence\(\))?$"
 )
+_CHANGES: Final = re.compile(r"(^|[._])changes$")
 _ESTATE: Final = re.compile(r"(^|[._])(estate|belongings)$")
 
 
@@ -133,6 +135,8 @@ class Asked:
                 for group, resource, verbs in _FIXED[method]
                 for verb in verbs
             }
+        elif method == "write":
+            found = set(self._of_changes(one, call))
         elif method in _OF_KIND:
             where = place_of(one, arguments[1]) if len(arguments) > 1 else Where.ANYWHERE
             kinds = _kinds(one, call, self._source)
@@ -146,6 +150,12 @@ class Asked:
             found = set()
         self._fixed[id(call)] = found
         return found
+
+    def _of_changes(self, one: Reached, call: ast.Call) -> Iterator[Need]:
+        """Yield what it takes to change an object of the platform for a while."""
+        for resource in texts(call.args[0], one.module, self._source):
+            group = CHANGEABLE[resource][0].rpartition("/")[0]
+            yield from (Need(group, resource, verb, Where.PLATFORM) for verb in ("get", "patch"))
 
     def _of_documents(
         self, one: Reached, call: ast.Call, among: Sequence[Reached]
@@ -194,6 +204,7 @@ def _calls(reached: Reached) -> Iterator[ast.Call]:
             continue
         receiver = ast.unparse(node.func.value)
         made = node.func.attr == "create" and _ESTATE.search(receiver)
+        made = made or (node.func.attr == "write" and _CHANGES.search(receiver))
         if made or _CLUSTER.search(receiver):
             yield node
 

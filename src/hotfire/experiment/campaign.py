@@ -61,9 +61,8 @@ class Campaign:
         seconds = own.baseline_seconds + _BESIDE_SECONDS
         seconds += sum(one.fault.hold_seconds + rest_seconds for one in faults)
         order = ", ".join(one.id for one in faults)
-        what = (
-            f"{len(faults)} faults under one load, about {math.ceil(seconds / 60)} minutes: {order}"
-        )
+        minutes = math.ceil(seconds / 60)
+        what = f"faults under one load, about {minutes} minutes: {len(faults)}, {order}"
         tell(self._run, what, source="the campaign", kind="phase")
 
     def part(self, name: str) -> LoadPart:

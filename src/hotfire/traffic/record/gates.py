@@ -7,7 +7,7 @@ from pathlib import Path
 from hotfire.errors import InstrumentError
 from hotfire.traffic.record.calibration import Calibration, remembered
 from hotfire.traffic.record.files import Ended, JsonFile, Measured, Present
-from hotfire.traffic.workload.plan import GateLimits
+from hotfire.traffic.workload.limits import GateLimits
 
 TPOT_SHARE = 0.05
 

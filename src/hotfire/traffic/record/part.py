@@ -8,7 +8,7 @@ from hotfire.traffic.record import gates
 from hotfire.traffic.record.files import Measured, Spell
 from hotfire.traffic.record.fitness import worst
 from hotfire.traffic.record.gates import GateResult
-from hotfire.traffic.workload.plan import GateLimits
+from hotfire.traffic.workload.limits import GateLimits
 
 SILENT_SECONDS = 5.0
 """A process tells of itself every second; one that does not for so long stood still."""

@@ -10,7 +10,8 @@ from hotfire.profile import TargetProfile
 from hotfire.rundir import RunDirectory
 from hotfire.traffic.runner.launch import RunningLoad, start
 from hotfire.traffic.runner.pods import led_from_here, workers_on_pods
-from hotfire.traffic.workload.plan import GateLimits, LoadPlan
+from hotfire.traffic.workload.limits import GateLimits
+from hotfire.traffic.workload.plan import LoadPlan
 
 
 def rated_plan(profile: TargetProfile, **changes: object) -> LoadPlan:
