@@ -7,6 +7,7 @@ from hotfire import metrics
 from hotfire.chaos.agent_answers import Answer, read
 from hotfire.chaos.plan import World, engines
 from hotfire.chaos.together import side_by_side
+from hotfire.chaos.written import Target
 from hotfire.cluster import Pod
 from hotfire.errors import HarnessError
 
@@ -24,6 +25,18 @@ class Lines(Answer):
 def aborted(world: World) -> float:
     """Return how many streams the engines gave up so far, since nobody read them any more."""
     return total(world, _ENDED, finished_reason="abort")
+
+
+def running(world: World, target: Target) -> float:
+    """Return how many requests one engine writes at this moment.
+
+    Raises:
+        HarnessError: it is gone, or does not tell.
+    """
+    pod = world.cluster.pod(target.namespace, target.name)
+    if pod is None or pod.uid != target.uid:
+        raise HarnessError(f"{target} is gone, so nobody can ask it")
+    return _told(world, RUNNING, {}, pod)
 
 
 def total(world: World, name: str, **labels: str) -> float:

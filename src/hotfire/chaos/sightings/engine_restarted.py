@@ -15,7 +15,7 @@ class EngineRestarted(SightingWord):
 
     def look(self, scene: Scene) -> Sighting:
         """Return whether all of it is so."""
-        restarts = [_seen(scene, target) for target in scene.plan.targets]
+        restarts = [restarted_since(scene, target) for target in scene.plan.targets]
         return all_of([*restarts, EnginesReady().look(scene)])
 
     def within_seconds(self, profile: TargetProfile, *, over: bool) -> float:
@@ -34,7 +34,8 @@ def restarts_since(scene: Scene, target: Target) -> int | None:
     return (container.restarts if container else before) - before
 
 
-def _seen(scene: Scene, target: Target) -> Sighting:
+def restarted_since(scene: Scene, target: Target) -> Sighting:
+    """Return whether a target's engine was started anew since the fault."""
     count = restarts_since(scene, target)
     words = "replaced" if count is None else f"restarted {count} times since"
     return Sighting.of(count is None or count > 0, f"kubelet: {target} was {words}")

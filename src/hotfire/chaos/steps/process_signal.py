@@ -2,9 +2,15 @@
 
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
+from hotfire.chaos import engine_counts
 from hotfire.chaos.plan import World
-from hotfire.chaos.step import NodeStep
+from hotfire.chaos.step import Fired, NodeStep
+from hotfire.chaos.undo import UndoEntry
 from hotfire.chaos.written import Target
+from hotfire.errors import FaultNotInjected, HarnessError
+from hotfire.waiting import until
 
 
 class ProcessSignal(NodeStep):
@@ -19,6 +25,14 @@ class ProcessSignal(NodeStep):
     that is one process, all of them get it."""
     service: str = ""
     """A service of the node instead of a container."""
+    amid_streams: int = Field(default=0, ge=0)
+    """How many requests the engine must be writing at that moment, by its own word; 0: any time."""
+
+    def fire(self, world: World, entry: UndoEntry) -> Fired:
+        """Have the agent send it, once the engine is as busy as it is to be."""
+        if self.amid_streams:
+            self._await_streams(world, entry.target)
+        return super().fire(world, entry)
 
     def order(self, world: World, target: Target) -> dict[str, object]:
         """Return whom, and which signal."""
@@ -27,3 +41,14 @@ class ProcessSignal(NodeStep):
             return {"signal": self.signal, "service": self.service}
         whom = {"pod_uid": target.uid, "container_id": target.container_id}
         return {"signal": self.signal, "process": self.process, "or_all": True, **whom}
+
+    def _await_streams(self, world: World, target: Target) -> None:
+        try:
+            until(
+                lambda: engine_counts.running(world, target) >= self.amid_streams,
+                within_seconds=world.profile.waits.injection_seconds,
+                what=f"{self.amid_streams} requests running in {target.name}",
+                excused_seconds=world.cluster.silent_seconds,
+            )
+        except HarnessError as error:
+            raise FaultNotInjected(f"{target} got no signal: {error}") from error
