@@ -4,7 +4,6 @@ A device that fell off the bus kills whatever is put on it, one engine after the
 plugin takes it out. A plugin that takes the whole node out instead costs seven sound GPUs for one.
 """
 
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from fixtures.accelerators import Accelerators
 from fixtures.scratch import Scratch
 from hotfire import Evidence, Level, TargetProfile, requirement
-from hotfire.chaos.agent_client import AgentClient
+from hotfire.chaos.agent_client import AgentClient, entry_id
 from hotfire.cluster import Cluster, Node
 from hotfire.errors import FaultNotInjected, HarnessError, RollbackFailed
 from hotfire.waiting import of_target, until
@@ -86,7 +85,7 @@ def failed(agent: AgentClient, held: Held) -> Iterator[None]:
         HarnessError: it cannot be played with these GPUs, though the target file claims so.
         RollbackFailed: it is still marked.
     """
-    id_ = f"gpu-{uuid.uuid4().hex[:8]}"
+    id_ = entry_id("gpu")
     try:
         agent.fire(held.node.name, "gpu.health", id_, uuid=held.device, xid=XID)
     except FaultNotInjected as error:

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from fixtures.busy import MADE, WAITING, Looks, keep_busy
 from fixtures.liveness import Engines, Liveness, Told
 from hotfire import Evidence, Level, requirement
+from hotfire.chaos.agent_client import entry_id
 from hotfire.cluster import Pod
 from hotfire.errors import HarnessError
 from hotfire.waiting import of_target
@@ -86,7 +87,7 @@ def check_control(
     engines: Engines, victim: Pod, promised: Liveness, before: Told, evidence: Evidence
 ) -> None:
     """Negative control: the probe of an engine that is stopped instead fails, and we hear of it."""
-    entry = f"hung-{victim.uid[:12]}"
+    entry = entry_id("hung")
     try:
         engines.stop(victim, entry)
         noticed = of_target(

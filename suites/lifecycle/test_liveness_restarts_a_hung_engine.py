@@ -10,6 +10,7 @@ import time
 from fixtures.liveness import Engines
 from fixtures.within_engines import ANSWERED
 from hotfire import Evidence, Level, requirement
+from hotfire.chaos.agent_client import entry_id
 from hotfire.cluster import Pod
 from hotfire.errors import HarnessError
 from hotfire.waiting import of_target
@@ -51,7 +52,7 @@ def test_engine_that_stands_still_is_restarted(engines: Engines, evidence: Evide
 
 def hang(engines: Engines, victim: Pod, limit_seconds: float) -> tuple[str, float | None]:
     """Stop an engine; return what it answers then, and when it was restarted; None: it was not."""
-    entry, began = f"hung-{victim.uid[:12]}", time.monotonic()
+    entry, began = entry_id("hung"), time.monotonic()
     try:
         engines.stop(victim, entry)
         answer = engines.within.answer(victim, within_seconds=3)

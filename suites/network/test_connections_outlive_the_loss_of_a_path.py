@@ -18,7 +18,7 @@ from fixtures.fabric import Fabric
 from fixtures.own_backends import PORT, service
 from fixtures.scratch import Scratch
 from hotfire import Evidence, Level, requirement
-from hotfire.chaos.agent_client import AgentClient
+from hotfire.chaos.agent_client import AgentClient, entry_id
 from hotfire.cluster import Cluster
 from hotfire.errors import HarnessError, RollbackFailed
 from hotfire.waiting import pause, until
@@ -151,7 +151,7 @@ class Held:
 
     @contextmanager
     def _cut(self, link: str) -> Iterator[None]:
-        entry = f"path-{link}-{time.monotonic_ns()}"
+        entry = entry_id("path")
         self.agent.fire(self.node, "link.silent_loss", entry, link=link)
         try:
             yield

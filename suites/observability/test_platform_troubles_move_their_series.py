@@ -4,7 +4,6 @@ What users feel begins below the engines: a pod that finds no place, a path that
 that is slow. Where no series tells of it, the search starts at the model and ends hours later.
 """
 
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from fixtures.fabric import Fabric
 from fixtures.replicas import kill_container
 from fixtures.scratch import Scratch
 from hotfire import Evidence, Level, TargetProfile, requirement
-from hotfire.chaos.agent_client import AgentClient
+from hotfire.chaos.agent_client import AgentClient, entry_id
 from hotfire.errors import HarnessError, RollbackFailed
 from hotfire.prometheus import Prometheus
 from hotfire.waiting import eventually
@@ -93,7 +92,7 @@ class Trouble:
         if fabric is None:
             yield
             return
-        entry, node = f"signals-{uuid.uuid4().hex[:8]}", fabric.nodes[-1].name
+        entry, node = entry_id("signals"), fabric.nodes[-1].name
         self.agent.fire(node, "link.silent_loss", entry, link=fabric.uplinks[0])
         try:
             yield

@@ -18,7 +18,7 @@ from fixtures.replicas import newcomer, one_more_replica, start_seconds
 from fixtures.scratch import Scratch
 from fixtures.stack import Stack
 from hotfire import Endpoint, Evidence, Level, TargetProfile, requirement
-from hotfire.chaos.agent_client import AgentClient
+from hotfire.chaos.agent_client import AgentClient, entry_id
 from hotfire.cluster import Cluster, Pod
 from hotfire.errors import HarnessError
 from hotfire.waiting import eventually, of_target
@@ -87,7 +87,7 @@ def store_away(fleet: Fleet, filler: Filler, agent: AgentClient) -> Iterator[Non
         raise HarnessError(f"the store is named {host}; only an address can be blocked") from error
     with ExitStack() as healing:
         for node in {pod.node for pod in fleet.serving()}:
-            entry = f"store-away-{node}"[:40]
+            entry = entry_id("store-away")
             healing.callback(agent.heal, node, entry)
             agent.fire(node, "net.block", entry, **{"and": [address], "port": port})
         yield

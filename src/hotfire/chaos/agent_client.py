@@ -1,6 +1,7 @@
 """The node agent as the runner sees it: deploying it, and asking it through the API server."""
 
 import json
+import secrets
 from collections.abc import Mapping
 from typing import Final
 
@@ -27,6 +28,11 @@ _LABELLED: Final = f"app.kubernetes.io/name={NAME}"
 _CALL_SECONDS: Final = 40.0
 # An engine that serves writes a token in a fraction of it; what stands still does not at all.
 _TOKEN_SECONDS: Final = 4.0
+
+
+def entry_id(what: str) -> str:
+    """Return an id for an order of ours: an agent takes none a second time once it was undone."""
+    return f"{what[:24]}-{secrets.token_hex(4)}"
 
 
 class AgentClient:
