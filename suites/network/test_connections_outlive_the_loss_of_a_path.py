@@ -67,10 +67,17 @@ class Held:
         found = max(self.longest, time.monotonic() - self.heard)
         self.longest = 0.0
         return 0.0 if self.broken else found
+    async def opened(self, host, port):
+        # A node may not know a new Service yet.
+        while True:
+            try:
+                return await asyncio.open_connection(host, port)
+            except OSError:
+                await asyncio.sleep(0.2)
     async def run(self, host, port):
+        reader, writer = await self.opened(host, port)
+        self.heard = time.monotonic()
         try:
-            reader, writer = await asyncio.open_connection(host, port)
-            self.heard = time.monotonic()
             while True:
                 writer.write(b"hotfire!")
                 await reader.readexactly(8)
@@ -135,7 +142,7 @@ class Held:
         """Wait until the latest row is as it should."""
         until(
             lambda: (rows := self.rows()) and right(rows[-1]),
-            within_seconds=20,
+            within_seconds=40,
             what=what,
             excused_seconds=self.cluster.silent_seconds,
         )
