@@ -77,7 +77,9 @@ class AgentClient:
         Raises:
             HarnessError: a node could not be healed; the agents then stay.
         """
-        problems = [problem for node in self.nodes() for problem in self._unhealed(node)]
+        unhealed = {node: problems for node in self.nodes() if (problems := self._unhealed(node))}
+        # A node that left the cluster took along what was on it; its pods are listed for a while.
+        problems = [one for node in filter(self._is_there, unhealed) for one in unhealed[node]]
         if problems:
             raise HarnessError(f"agents stay, since nodes are not healed: {'; '.join(problems)}")
         for kind, version in (("DaemonSet", "apps/v1"), ("ConfigMap", "v1")):
@@ -303,6 +305,9 @@ class AgentClient:
             if pod.node == node and pod.phase == "Running" and not pod.deleting:
                 return pod
         raise ClusterError(f"node {node} has no running agent in {self._namespace}")
+
+    def _is_there(self, node: str) -> bool:
+        return self._cluster.get("Node", None, node) is not None
 
     def _all_answer(self) -> bool:
         found = self._cluster.get("DaemonSet", self._namespace, NAME, api_version="apps/v1")
