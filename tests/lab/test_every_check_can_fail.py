@@ -28,6 +28,17 @@ pytestmark = pytest.mark.lab
 ROOT = project_root()
 SUITES = sorted((ROOT / "suites").glob("*/test_*.py"))
 CASES = [pytest.param(path, id=path.stem.removeprefix("test_")) for path in SUITES]
+# Beyond core, these take 20 to 60 s each, six minutes in all: `hotfire prove` takes them.
+LONG = {
+    *("dead_backends_get_no_requests", "drain_loses_no_accepted_stream"),
+    *("engine_metrics_count_the_traffic", "failed_engines_return_by_themselves"),
+    *("liveness_leaves_a_busy_engine_alone", "liveness_restarts_a_hung_engine"),
+    *("long_streams_pass_whole", "loss_of_a_worker_starts_no_failure_elsewhere"),
+    *("one_address_spreads_over_replicas", "platform_troubles_move_their_series"),
+    *("rolling_update_keeps_its_capacity", "startup_budget_exceeds_the_load_time"),
+    *("weight_zero_ends_new_traffic",),
+}
+SOUND = [case for case in CASES if EVERYTHING_VARIABLE in os.environ or case.id not in LONG]
 
 
 def twin_of(suite: Path) -> Path:
@@ -114,7 +125,14 @@ def sound(
     return run(suites, scripted_target, tmp_path_factory.mktemp("sound"))
 
 
-@pytest.mark.parametrize("suite", CASES)
+def test_what_takes_long_is_named_as_it_is() -> None:
+    names = {str(case.id) for case in CASES}
+
+    assert names >= LONG
+    assert not any(CORE in path.read_text() for path in SUITES if path.stem[5:] in LONG)
+
+
+@pytest.mark.parametrize("suite", SOUND)
 def test_check_passes_on_a_sound_platform(
     suite: Path, sound: Ran, world: World, scripted_target: Path, tmp_path: Path
 ) -> None:
