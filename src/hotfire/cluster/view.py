@@ -15,6 +15,7 @@ from hotfire.cluster.outages import Followed, watch_options
 from hotfire.errors import ClusterError
 
 _PAGE = 500
+_REVIEWS = "authorization.k8s.io/v1"
 # Of a container's log: two thousand lines of eight kilobytes each.
 _LOG_BYTES = 16 << 20
 # What admission says no with: a quota or a policy; a contradiction in the object itself.
@@ -268,14 +269,26 @@ class ClusterView:
                 return Answer(status=error.status, message=message(error))
         return Answer(status=CREATED, document=plain(stored))
 
-    def review(self, document: Document) -> Document:
-        """Return the server's answer to a review, such as of an account's access; none is kept."""
-        kind, version = document["kind"], document["apiVersion"]
+    def allows(
+        self, verb: str, resource: str, *, group: str = "", namespace: str = "", **subject: object
+    ) -> bool:
+        """Return whether somebody may do something, as the server's own access review says it.
+
+        ``resource`` may name a subresource (``pods/exec``); no namespace stands for all of them.
+        ``subject`` is who, by ``user`` and ``groups``; nobody: whoever asks.
+        """
+        name, _, subresource = resource.partition("/")
+        wanted = {"verb": verb, "group": group, "resource": name, "subresource": subresource}
+        wanted |= {"namespace": namespace}
+        kind = "SubjectAccessReview" if subject else "SelfSubjectAccessReview"
+        spec = {"resourceAttributes": wanted, **subject}
+        document = {"apiVersion": _REVIEWS, "kind": kind, "spec": spec}
 
         def answered() -> Document:
-            return plain(self._calls.resource(kind, version).create(body=document))
+            return plain(self._calls.resource(kind, _REVIEWS).create(body=document))
 
-        return self._calls.ask(f"ask for a {kind}", answered)
+        answer = self._calls.ask(f"ask for a {kind}", answered)
+        return bool((answer.get("status") or {}).get("allowed"))
 
     def has_namespace(self, name: str) -> bool:
         """Return whether there is such a namespace, and not on its way out."""

@@ -64,7 +64,7 @@ _FIXED: Final[Mapping[str, tuple[tuple[str, str, tuple[str, ...]], ...]]] = {
     "evict": (("", "pods/eviction", ("create",)),),
     "following_pods": (("", "pods", ("list", "watch")),),
     "page_of_pod": (("", "pods/proxy", ("get",)),),
-    "review": (("authorization.k8s.io", "subjectaccessreviews", ("create",)),),
+    "allows": (("authorization.k8s.io", "subjectaccessreviews", ("create",)),),
     "uid": (("", "namespaces", ("get",)),),
     "has_namespace": (("", "namespaces", ("get",)),),
     "create_namespace": (("", "namespaces", ("get", "create")),),
