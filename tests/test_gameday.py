@@ -56,7 +56,7 @@ def looking(run: RunDirectory, console: Console, times: int = 1) -> str:
     screen = RichConsole(record=True, width=200, file=open(os.devnull, "w"))  # noqa: SIM115, PTH123
     progress = Progress(run, screen)
     for _ in range(times):
-        console.look(run, progress)
+        console.look(run, progress, progress.look())
     return screen.export_text()
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias
 
 from rich.text import Text
 
@@ -24,7 +24,7 @@ from hotfire.errors import HarnessError, ProfileError
 from hotfire.outcome import statement
 from hotfire.profile import TargetProfile
 from hotfire.requirement import Scope
-from hotfire.rundir import Result, RunDirectory, RunInfo
+from hotfire.rundir import Event, Result, RunDirectory, RunInfo
 from hotfire.terminal import Terminal
 from hotfire.verdict import EXIT_CODES, Conformance, Verdict
 
@@ -35,6 +35,7 @@ _PYTEST = ["-p", "hotfire.pytest_plugin", "-p", "no:cacheprovider", "--verbose",
 _NEVER_BEGAN = {4, 5}
 _COMMAND = ["hotfire", "certify"]
 _LEVEL = "should"
+Beside: TypeAlias = Callable[[RunDirectory, Progress, list[Event]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,11 +116,12 @@ def carry_out(
     order: CertifyOptions,
     *,
     resumed: RunDirectory | None = None,
-    beside: Callable[[RunDirectory, Progress], None] = lambda *_: None,
+    beside: Beside = lambda *_: None,
 ) -> int:
     """Run everything asked for, report, and return the exit code of the statement.
 
-    ``beside`` is called again and again while it runs; a KeyboardInterrupt of it ends the run.
+    ``beside`` is called again and again while it runs, with what has happened since; a
+    KeyboardInterrupt of it ends the run.
 
     Raises:
         ProfileError: the target file, an option or a leftover forbids the run.
@@ -221,14 +223,14 @@ def _arguments(order: CertifyOptions, target: Path, run: RunDirectory, root: Pat
 
 
 def _follow(
-    child: Child, progress: Progress, lab_logs: LabLogs, beside: Callable[[], None]
+    child: Child, progress: Progress, lab_logs: LabLogs, beside: Callable[[list[Event]], None]
 ) -> int | None:
     """Return pytest's exit status; None when the operator ended the run."""
 
     def look() -> None:
-        progress.look()
+        events = progress.look()
         lab_logs.look()
-        beside()
+        beside(events)
 
     try:
         with progress:

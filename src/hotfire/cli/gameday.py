@@ -54,19 +54,16 @@ class Console:
 
     def __init__(self, keys: Keys, *, yes: bool) -> None:
         self._keys, self._yes = keys, yes
-        self._seen = 0
         self._waiting = False
 
-    def look(self, run: RunDirectory, progress: Progress) -> None:
-        """Tell what is new, and act upon keys.
+    def look(self, run: RunDirectory, progress: Progress, events: list[Event]) -> None:
+        """Tell what these events mean to who stands here, and act upon keys.
 
         Raises:
             KeyboardInterrupt: whoever stands there wants to leave; what is broken will be healed.
         """
-        events = run.events_as_written()
-        for event in events[self._seen :]:
+        for event in events:
             self._hear(event, progress)
-        self._seen = len(events)
         pressed = self._keys.pressed()
         if any(key in _LEAVE for key in pressed):
             raise KeyboardInterrupt

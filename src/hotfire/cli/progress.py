@@ -42,8 +42,11 @@ class Progress:
         since = Text(f"{time.monotonic() - self._began:6.1f} s  ", style="dim")
         self._console.print(since + Text(line, style=style), soft_wrap=True)
 
-    def look(self) -> None:
-        """Tell what is new since the last look: what happened, how it ended, what began since."""
+    def look(self) -> list[Event]:
+        """Tell what is new since the last look: what happened, how it ended, what began since.
+
+        Returns the events, in the order of writing.
+        """
         events = self._new_events()
         for event in events:
             if event.what != _STARTED:
@@ -56,6 +59,7 @@ class Progress:
                 self._tell_start(event)
         if self._console.is_terminal and (seen := self._load.look()):
             self._show(f"{self._now}\n  {self._fault}{seen}")
+        return events
 
     def _new_events(self) -> list[Event]:
         if not self._has_grown("timeline.jsonl"):

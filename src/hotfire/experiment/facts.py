@@ -72,6 +72,14 @@ class Record:
         mine = [one for one in self.events if one.experiment == self.experiment]
         return [one for one in mine if one.what == what]
 
+    def ready_endpoints(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """Return when how many endpoints were ready: before the injection, and from it on."""
+        start_ns = self.injected_ns or 0
+        told = self.happened("ready-endpoints")
+        series = [(one.at_ns, int(str(one.data["ready"]))) for one in told]
+        before = [one for one in series if one[0] < start_ns]
+        return before, series[len(before) :]
+
     @property
     def injected_ns(self) -> int | None:
         """When the fault was ordered."""

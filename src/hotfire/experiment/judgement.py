@@ -211,19 +211,17 @@ def _same_as_before(recovery: Recovery) -> Figures:
 
 def _ready_endpoints(record: Record) -> Figures:
     """Return the least number of ready endpoints, and when all were back."""
-    series = [
-        (one.at_ns, int(str(one.data["ready"]))) for one in record.happened("ready-endpoints")
-    ]
-    start_ns = record.injected_ns or 0
-    before = [ready for at_ns, ready in series if at_ns < start_ns]
-    after = [(at_ns, ready) for at_ns, ready in series if at_ns >= start_ns]
+    earlier, after = record.ready_endpoints()
+    before = [ready for _, ready in earlier]
     if not before or not after:
         return {"ready_endpoints_least": min(before, default=None)}
     full = [at_ns for at_ns, ready in after if ready >= before[-1]]
     return {
         "ready_endpoints_before": before[-1],
         "ready_endpoints_least": min(ready for _, ready in after),
-        "ready_endpoints_back_seconds": _seconds(start_ns, full[-1] if full else None),
+        "ready_endpoints_back_seconds": _seconds(
+            record.injected_ns or 0, full[-1] if full else None
+        ),
     }
 
 

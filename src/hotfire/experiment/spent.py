@@ -1,10 +1,11 @@
 """Where the time from a fault to its recovery went, by what was observed on the way. Pure."""
 
+import math
 from collections.abc import Iterator
+from itertools import takewhile
 
 from hotfire.experiment.facts import Record
 from hotfire.measure.recovery import Recovery
-from hotfire.rundir import Event
 
 _NANO = 1e-9
 
@@ -30,10 +31,9 @@ def spent(record: Record, recovery: Recovery) -> dict[str, float]:
 
 def _moments(record: Record, start_ns: int, end_ns: int) -> Iterator[tuple[str, int]]:
     """Yield the ends of the parts that were observed, in the order of the parts."""
-    ready = [(one.at_ns, _number(one)) for one in record.happened("ready-endpoints")]
-    before = next((count for at_ns, count in reversed(ready) if at_ns < start_ns), None)
-    after = [(at_ns, count) for at_ns, count in ready if at_ns >= start_ns]
-    if before is not None and (left := [at for at, count in after if count < before]):
+    earlier, after = record.ready_endpoints()
+    before = earlier[-1][1] if earlier else math.inf
+    if earlier and (left := [at for at, count in after if count < before]):
         yield "detection", left[0]
     failed = [
         row.end_ns or row.sched_ns
@@ -45,15 +45,6 @@ def _moments(record: Record, start_ns: int, end_ns: int) -> Iterator[tuple[str, 
     started = [one.at_ns for one in record.happened("engine-started") if one.at_ns >= start_ns]
     if started:
         yield "restart", min(started)
-    if before is not None and after and after[-1][1] >= before:
-        yield "loading", next(at for at, _ in reversed(after) if _is_back(after, at, before))
-
-
-def _is_back(series: list[tuple[int, int]], at_ns: int, before: int) -> bool:
-    """Return whether from a moment on all endpoints stayed ready, and before it some did not."""
-    earlier = [count for at, count in series if at < at_ns]
-    return not earlier or earlier[-1] < before
-
-
-def _number(event: Event) -> int:
-    return int(str(event.data.get("ready", 0)))
+    # From when on all endpoints stayed ready.
+    if back := list(takewhile(lambda one: one[1] >= before, reversed(after))):
+        yield "loading", back[-1][0]

@@ -1,6 +1,5 @@
 """One experiment on a target: armed, fired, healed, and watched until users recovered."""
 
-import secrets
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from types import TracebackType
 from typing import Final, Literal, Self
 
 from hotfire.chaos import heal, janitor
+from hotfire.chaos.agent_client import entry_id
 from hotfire.chaos.armed import Armed, tell
 from hotfire.chaos.heal import Healed
 from hotfire.chaos.lease import RunLease
@@ -257,7 +257,7 @@ class Trial:
         now = datetime.now(UTC)
         lease = timedelta(seconds=self.world.profile.agent.lease_seconds)
         return UndoEntry(
-            id=f"u-{secrets.token_hex(4)}",
+            id=entry_id("u"),
             at=now,
             run_id=self._run_id,
             cluster_uid=cluster_uid,

@@ -33,12 +33,11 @@ def judge(
     inside = [one for one in told if one.to_ns > start_ns and one.from_ns <= end_ns]
     measured = worst([one.measured for one in inside]) if inside else None
     found = [_told_of(inside, workers, start_ns, end_ns), *_recorded(rows)]
-    return ([*found, *_fit(inside, limits)] if inside else found), measured
+    return ([*found, *_fit(inside, measured, limits)] if measured else found), measured
 
 
-def _fit(inside: Sequence[Spell], limits: GateLimits) -> Iterator[GateResult]:
+def _fit(inside: Sequence[Spell], most: Measured, limits: GateLimits) -> Iterator[GateResult]:
     """Yield the gates of the processes; a 99th percentile holds where 1 % at most are beyond."""
-    most = worst([one.measured for one in inside])
     lags = sum(one.lags_beyond for one in inside), sum(one.lags for one in inside)
     late = (
         sum(one.lateness_beyond for one in inside),

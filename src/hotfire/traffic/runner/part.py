@@ -107,8 +107,8 @@ class LoadPart:
             workers=started.workers,
         ).write(self.files.ended)
 
-    def _take(self) -> list[Request]:
-        """Return what has come since this was asked last, numbered from 0."""
+    def _take(self) -> None:
+        """Take what has come since the last time, numbered from 0."""
         known = self._load.rows()
         new = [
             replace(row, seq=row.seq - self._first)
@@ -120,7 +120,6 @@ class LoadPart:
         if new and not self._over.is_set():
             with self.files.history.open("ab") as file:
                 file.write(b"".join(map(line, new)))
-        return new
 
     def _copy(self) -> None:
         while not self._over.wait(_COPIED_EVERY_SECONDS):
