@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,13 +136,16 @@ def test_what_takes_long_is_named_as_it_is() -> None:
 def test_check_passes_on_a_sound_platform(
     suite: Path, sound: Ran, world: World, scripted_target: Path, tmp_path: Path
 ) -> None:
-    if (prepared := prepared_for(suite, world)) is None:
-        ran = sound
-    else:
-        with prepared:
-            ran = run([suite], scripted_target, tmp_path)
+    def alone(name: str) -> Ran:
+        folder = tmp_path / name
+        folder.mkdir()
+        with prepared_for(suite, world) or nullcontext():
+            return run([suite], scripted_target, folder)
 
-    found, reason = ran.verdict(suite)
+    found, reason = (alone("first") if prepared_for(suite, world) else sound).verdict(suite)
+    # On a machine that stood still for a moment: run it again, as the reason says. Failed is final.
+    if found is Verdict.INCONCLUSIVE:
+        found, reason = alone("again").verdict(suite)
 
     assert found is Verdict.PASSED, reason
 
