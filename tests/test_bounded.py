@@ -1,8 +1,14 @@
 """Whatever a peer sends, an exchange ends in time, in little memory, and with a reason."""
 
+import errno
 import gzip
+import socket
+import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -132,3 +138,67 @@ def test_a_password_of_prometheus_is_sent_and_told_to_nobody() -> None:
         Prometheus(address, within_seconds=1).query("up")
 
     assert "hunter2" not in str(caught.value)
+
+
+class Kept(BaseHTTPRequestHandler):
+    """Answers at once, with the port that it was asked from, and keeps the connection."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def do_GET(self) -> None:
+        port = str(self.client_address[1]).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(port)))
+        self.end_headers()
+        self.wfile.write(port)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def kept() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Kept)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_threads_that_share_a_reader_never_lose_a_connection_to_each_other(kept: str) -> None:
+    usual = sys.getswitchinterval()
+    reader = bounded.Reader(kept, deadline_seconds=20, kept_alive=3)
+    # Threads that take turns this often meet the seldom moments.
+    sys.setswitchinterval(1e-5)
+    try:
+        with reader, ThreadPoolExecutor(12) as pool:
+            pages = list(pool.map(lambda _: reader.ask("GET", "/"), range(2_000)))
+    finally:
+        sys.setswitchinterval(usual)
+
+    assert [page.error for page in pages if page.error] == []
+
+
+def test_a_connection_is_used_again_by_who_comes_next(kept: str) -> None:
+    with bounded.Reader(kept, deadline_seconds=5, kept_alive=1) as reader:
+        first, second = (reader.ask("GET", "/").content for _ in range(2))
+    with bounded.Reader(kept, deadline_seconds=5) as reader:
+        third, fourth = (reader.ask("GET", "/").content for _ in range(2))
+
+    assert first == second
+    assert third != fourth
+
+
+def test_a_trouble_of_this_machine_is_no_answer_of_the_peer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object, **__: object) -> socket.socket:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+
+    with pytest.raises(HarnessError, match="this side"):
+        bounded.get("http://127.0.0.1:9", deadline_seconds=1)

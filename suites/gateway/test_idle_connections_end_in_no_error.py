@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import NoReturn
 
 import pytest
 
@@ -230,29 +229,12 @@ def test_requests_meet_no_closing_connection(
     assert not races, races[0]
     if lost := losses(sent.first.replies):
         raise HarnessError(f"requests fail without idle connections too: {lost}")
-    if sent.lost:
-        lost_again(endpoint, plan, sent.lost, evidence)
+    assert not sent.lost, f"{sent.lost} of {plan.requests} requests over idle connections lost"
     if sent.excused:
         raise HarnessError(
             f"{sent.excused} of {plan.requests} requests lost, and a backend that never closes was"
             " late at the same moment: the machine stood still; try again on a quieter one"
         )
-
-
-def lost_again(endpoint: Endpoint, plan: Waves, lost: Counter[str], evidence: Evidence) -> NoReturn:
-    """Judge losses that no watched connection explains: what the idle time does, it does again.
-
-    A link that changed its path in the very moment of one request loses one too.
-    """
-    again = send(endpoint, plan, beside=PATIENT).lost
-    evidence.record("lost_again", again)
-    assert not again, (
-        f"{lost} of {plan.requests} requests over idle connections lost, and once more {again}"
-    )
-    raise HarnessError(
-        f"{lost} of {plan.requests} requests over idle connections lost, none of as many more, and"
-        " neither side was seen to close too early; run it again, and longer loads count losses"
-    )
 
 
 def control(endpoint: Endpoint, watch: Watch, evidence: Evidence) -> None:

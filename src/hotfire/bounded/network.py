@@ -1,11 +1,13 @@
 """HTTP/1.1 over sockets that keep to what the exchange at hand may spend."""
 
+import errno
 import queue
 import select
 import socket
 import ssl
 import threading
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -13,52 +15,86 @@ import httpcore
 import httpx
 
 from hotfire.bounded.spending import SPENDING, Spending
+from hotfire.errors import HarnessError
 
 _ATTEMPT_SECONDS: Final = 5.0
 """Longest wait for one of several addresses, so that the next gets its turn."""
 _READ_BYTES: Final = 1 << 16
 
 
+_OURS: Final = {
+    *(errno.EBADF, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS),
+    errno.EADDRNOTAVAIL,
+}
+"""Troubles of this machine or of hotfire itself, whatever the peer does."""
+
+
 class Network(httpx.BaseTransport):
-    """HTTP/1.1 over sockets that keep to the spending of the exchange at hand."""
+    """HTTP/1.1 over sockets that keep to the spending of the exchange at hand.
+
+    Threads may share it: an exchange has its connection to itself until its answer is closed. (A
+    common pool of the library closes an idle connection that it has just lent to another thread.)
+    """
 
     def __init__(self, trusted: ssl.SSLContext | None, server_name: str, kept_alive: int) -> None:
         self._named = {"sni_hostname": server_name} if server_name else {}
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=trusted,
-            max_keepalive_connections=kept_alive,
-            keepalive_expiry=5.0,
-            network_backend=_Sockets(),
-        )
+        self._trusted, self._kept_alive = trusted, kept_alive
+        self._idle: deque[httpcore.ConnectionPool] = deque()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        url = request.url
-        answer = self._pool.handle_request(
-            httpcore.Request(
-                method=request.method,
-                url=httpcore.URL(
-                    scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
-                ),
-                headers=request.headers.raw,
-                content=request.stream,
-                extensions=self._named,
+        url, connection = request.url, self._connection()
+        try:
+            answer = connection.handle_request(
+                httpcore.Request(
+                    method=request.method,
+                    url=httpcore.URL(
+                        scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
+                    ),
+                    headers=request.headers.raw,
+                    content=request.stream,
+                    extensions=self._named,
+                )
             )
-        )
-        return httpx.Response(answer.status, headers=answer.headers, stream=_Body(answer.stream))
+        except BaseException:
+            connection.close()
+            raise
+        stream = _Body(answer.stream, closed=lambda: self._keep(connection))
+        return httpx.Response(answer.status, headers=answer.headers, stream=stream)
 
     def close(self) -> None:
-        self._pool.close()
+        while self._idle:
+            self._idle.pop().close()
+
+    def _connection(self) -> httpcore.ConnectionPool:
+        """Return a pool of one connection: the one that was used last, if any is idle."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return httpcore.ConnectionPool(
+                ssl_context=self._trusted,
+                max_connections=1,
+                max_keepalive_connections=min(self._kept_alive, 1),
+                keepalive_expiry=5.0,
+                network_backend=_Sockets(),
+            )
+
+    def _keep(self, connection: httpcore.ConnectionPool) -> None:
+        if len(self._idle) < self._kept_alive and connection.connections:
+            self._idle.append(connection)
+        else:
+            connection.close()
 
 
 class _Body(httpx.SyncByteStream):
-    def __init__(self, stream: Any) -> None:  # noqa: ANN401 - httpcore promises an iterable only
-        self._stream = stream
+    def __init__(self, stream: Any, closed: Callable[[], None]) -> None:  # noqa: ANN401 - httpcore promises an iterable only
+        self._stream, self._closed = stream, closed
 
     def __iter__(self) -> Iterator[bytes]:
         yield from self._stream
 
     def close(self) -> None:
         self._stream.close()
+        self._closed()
 
 
 class _Sockets(httpcore.NetworkBackend):
@@ -79,6 +115,7 @@ class _Sockets(httpcore.NetworkBackend):
                 wait = min(_ATTEMPT_SECONDS, spending.seconds_left())
                 connection = socket.create_connection(address, timeout=wait)
             except OSError as error:
+                _refuse_ours(error)
                 trouble = error
                 continue
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -154,10 +191,16 @@ class _Stream(httpcore.NetworkStream):
 def _within(
     connection: socket.socket, spending: Spending, failure: type[Exception]
 ) -> Iterator[None]:
-    connection.settimeout(spending.seconds_left())
     try:
+        connection.settimeout(spending.seconds_left())
         yield
     except TimeoutError as error:
         raise spending.too_late() from error
     except OSError as error:
+        _refuse_ours(error)
         raise failure(str(error)) from error
+
+
+def _refuse_ours(error: OSError) -> None:
+    if error.errno in _OURS:
+        raise HarnessError(f"a connection failed on this side: {error}") from error
