@@ -1,7 +1,5 @@
 """A long build says how far it is: by one line that moves, or by lines where nothing can move."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from hotfire.lab.shape import progress as progress_module
@@ -71,7 +69,7 @@ class Page:
 
 
 @pytest.fixture
-def page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
+def page(monkeypatch: pytest.MonkeyPatch) -> Page:
     monkeypatch.setattr(progress_module, "_MOVE_SECONDS", 0.01)
     return Page()
 

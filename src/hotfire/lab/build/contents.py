@@ -2,13 +2,13 @@
 
 import hashlib
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from hotfire.errors import LabError
 
-FORMAT = 1
+FORMAT: Final = 1
 
 
 def _inside(path: str) -> str:
