@@ -35,6 +35,9 @@ def up(  # noqa: PLR0913 - each is an option
     gpus_per_node: Annotated[
         int | None, typer.Option(help="GPUs per worker, 0 to 8. [default: 2]")
     ] = None,
+    cpu_nodes: Annotated[
+        int | None, typer.Option(help="Smaller workers without GPUs, 0 to 4. [default: 0]")
+    ] = None,
     control_planes: Annotated[
         int | None, typer.Option(help="Members of the control plane, 1 or 3. [default: 1]")
     ] = None,
@@ -54,6 +57,7 @@ def up(  # noqa: PLR0913 - each is an option
         "nodes": nodes,
         "racks": racks,
         "gpus_per_node": gpus_per_node,
+        "cpu_nodes": cpu_nodes,
         "control_planes": control_planes,
         "uplinks": uplinks,
         "add_ons": with_,
@@ -71,6 +75,23 @@ def add(
 ) -> None:
     """Bring add-ons into the standing lab; what they need is built first."""
     own_lab().extend(names, progress())
+
+
+@app.command()
+def load_image(
+    archive: Annotated[Path, typer.Argument(help="Of `docker save`, or an OCI layout as a tar.")],
+) -> None:
+    """Bring images of your own onto every worker of the standing lab."""
+    from hotfire.lab.cluster import loading  # noqa: PLC0415
+    from hotfire.lab.lab import require_root  # noqa: PLC0415
+
+    require_root()
+    lab = own_lab()
+    with lab.state.locked():
+        names = loading.load_everywhere(lab.rack, lab.state, lab.topology(), archive)
+    for name in names:
+        say(f"{name} is on every worker")
+    say("its pods need `runtimeClassName: own-files` to see all of the image, and no pull")
 
 
 @app.command()
