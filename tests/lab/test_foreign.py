@@ -116,7 +116,8 @@ def test_service_gets_an_address_that_the_nodes_announce_while_somebody_serves_i
     address = balanced(kubectl) or ""
     until(lambda: answers(lab, f"http://{address}/"), within_seconds=60, what="the page")
     assert IPv4Address(address) in BALANCED_NETWORK
-    assert carriers(lab, address) == {"n1", "n2", "n3"}
+    everybody = {"n1", "n2", "n3"}
+    until(lambda: carriers(lab, address) == everybody, within_seconds=20, what="three carriers")
 
     kubectl.run("patch", "service", "web", f"--namespace={SPACE}", "--patch", LOCAL)
     node = one(kubectl, "pod", "web")["spec"]["nodeName"]
