@@ -10,6 +10,7 @@ import pytest
 from pyroute2 import NetlinkError
 
 from hotfire.lab.network import fabric
+from hotfire.lab.programs.service_addresses import announcer
 from hotfire.lab.shape.topology import Machine, Topology
 
 TOPOLOGY = Topology(nodes=3, racks=3, control_planes=3)
@@ -45,6 +46,12 @@ def test_worker_announces_itself_its_pods_and_the_services() -> None:
     assert routes == ["10.0.0.2/32", "10.244.2.0/24", "10.96.0.0/16"]
 
 
+def test_only_workers_announce_what_their_announcer_lists() -> None:
+    configs = {each.name: fabric.bird_config(TOPOLOGY, each) for each in TOPOLOGY.machines}
+
+    assert [name for name in configs if "include" in configs[name]] == ["n1", "n2", "n3"]
+
+
 def test_only_the_control_plane_announces_the_api_address() -> None:
     configs = {each.name: fabric.bird_config(TOPOLOGY, each) for each in TOPOLOGY.machines}
 
@@ -54,7 +61,7 @@ def test_only_the_control_plane_announces_the_api_address() -> None:
 def test_only_routers_pass_on_what_they_learnt() -> None:
     exports = {
         machine.name: set(
-            re.findall(r"export (all|where proto = \"mine\" \|\| proto = \"api\");", config)
+            re.findall(r"export (all|where proto = \"mine\" .*proto = \"balanced\");", config)
         )
         for machine in TOPOLOGY.machines
         for config in [fabric.bird_config(TOPOLOGY, machine)]
@@ -90,13 +97,18 @@ def test_pods_cable_that_vanishes_while_its_node_is_reset_is_no_failure() -> Non
         fabric.forget(Routes(errno.EPERM), Vanished(index=7), node, ["up1"])
 
 
+def test_a_worker_starts_with_no_services_address() -> None:
+    assert announcer.bird_config([]) == fabric.NONE_BALANCED
+
+
 @pytest.mark.skipif(not shutil.which("bird"), reason="bird is not installed")
 @EVERY_MACHINE
 def test_bird_accepts_the_configuration(machine: Machine, tmp_path: Path) -> None:
     config = fabric.bird_config(TOPOLOGY, machine)
     path = tmp_path / "bird.conf"
     # BIRD opens its log files even when it only parses.
-    path.write_text(config.replace("/var/log/", f"{tmp_path}/"))
+    (tmp_path / "balanced.conf").write_text(announcer.bird_config(["10.0.200.1", "10.0.200.2"]))
+    path.write_text(config.replace("/var/log/", f"{tmp_path}/").replace("/etc/bird", str(tmp_path)))
 
     done = subprocess.run(
         ["bird", "-p", "-c", str(path)], capture_output=True, text=True, check=False

@@ -82,7 +82,8 @@ def test_every_certificate_is_issued_by_the_one_authority(state: State) -> None:
     authority = certificate(state.pki / "cp1" / "ca.crt")
     issued = [path for path in state.pki.rglob("*.crt") if path.name != "ca.crt"]
 
-    assert {path.stem for path in issued} == {"admin", "api", "api-client", "n1", "n2"}
+    wanted = {"admin", "api", "api-client", "n1", "n2", "proxy"}
+    assert {path.stem for path in issued} == wanted
     for path in issued:
         certificate(path).verify_directly_issued_by(authority)
 

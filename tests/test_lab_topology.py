@@ -6,7 +6,13 @@ from itertools import combinations
 
 import pytest
 
-from hotfire.lab.shape.topology import POD_NETWORK, SERVICE_NETWORK, Role, Topology
+from hotfire.lab.shape.topology import (
+    NAMESPACE_PATTERN,
+    POD_NETWORK,
+    SERVICE_NETWORK,
+    Role,
+    Topology,
+)
 
 SHAPES = [(1, 1, 0, 1), (3, 3, 2, 1), (8, 3, 8, 3)]
 
@@ -110,6 +116,21 @@ def test_every_uplink_ends_at_a_router_of_its_own() -> None:
 
     for machine in topology.attached:
         assert len({link.router for link in topology.links_of(machine)}) == 4
+
+
+def test_workers_without_gpus_come_last_and_share_nothing_with_the_others() -> None:
+    topology = Topology(nodes=2, cpu_nodes=2, pool_nodes=(3,))
+
+    names = [worker.name for worker in topology.workers]
+    small = [worker for worker in topology.workers if worker.small]
+
+    assert names == ["n1", "n2", "n3", "c1", "c2"]
+    assert [(each.name, each.gpus, each.rack) for each in small] == [
+        ("c1", (), "rack-1"),
+        ("c2", (), "rack-2"),
+    ]
+    assert len({each.address for each in topology.machines}) == len(topology.machines)
+    assert all(NAMESPACE_PATTERN.fullmatch(each.network_namespace) for each in small)
 
 
 def test_node_pools_workers_come_after_the_others() -> None:

@@ -19,6 +19,7 @@ def test_every_field_survives_being_remembered() -> None:
         pool_nodes=(6, 7),
         gpu_sharing={"n2": "time-slicing=4"},
         add_ons=("scaling",),
+        cpu_nodes=2,
     )
 
     again = topology_file.parse(topology_file.document(topology))
@@ -63,7 +64,7 @@ def test_empty_file_is_the_default(tmp_path: Path) -> None:
             {"control_planes": 3, "racks": 2},
             "racks is 2, and 3 control_planes need as many, or one lost rack takes the quorum",
         ),
-        ({"pool_nodes": [2]}, "pool_nodes must lie between nodes and 99"),
+        ({"pool_nodes": [2]}, "pool_nodes must lie between nodes and 89"),
     ],
 )
 def test_wrong_field_is_named(document: dict[str, object], said: str) -> None:

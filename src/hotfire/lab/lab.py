@@ -16,7 +16,15 @@ import yaml
 from hotfire.errors import HotfireError, LabError
 from hotfire.lab.build.parts import Parts
 from hotfire.lab.build.workshop import Workshop
-from hotfire.lab.cluster import add_ons, extending, joining, logs, on_demand, readiness, target
+from hotfire.lab.cluster import (
+    add_ons,
+    extending,
+    joining,
+    logs,
+    on_demand,
+    readiness,
+    target,
+)
 from hotfire.lab.cluster.kube import Kubectl
 from hotfire.lab.cluster.pool_process import PoolProcess
 from hotfire.lab.machine import (
@@ -193,7 +201,7 @@ class Lab:
             progress.note("API server is ready; nodes join")
             add_ons.apply_core(kubectl, topology)
             readiness.wait_nodes(topology, kubectl)
-            progress.note(f"{topology.nodes} nodes Ready")
+            progress.note(f"{len(topology.workers)} nodes Ready")
             definitions.result()
             add_ons.apply_gateway(kubectl)
         readiness.wait_gateway(kubectl)
@@ -251,7 +259,7 @@ class Lab:
 
     def _join_nodes(self, topology: Topology, kubectl: Kubectl) -> None:
         items = [worker.node_object(topology, node) for node in topology.workers]
-        joining.create(kubectl, [*items, control_plane.service_endpoints()])
+        joining.create(kubectl, [*items, *control_plane.service_endpoints()])
         for node in topology.workers:
             joining.release(self.rack, node)
 

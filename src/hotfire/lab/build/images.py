@@ -31,6 +31,7 @@ _PATH = (
 )
 _TOOL_ENV = {"PYTHONPATH": "/opt/hotfire/tool:/opt/hotfire/src", "PYTHONDONTWRITEBYTECODE": "1"}
 _POLICY_ENV = {"PYTHONPATH": "/opt/hotfire/network-policy", "PYTHONDONTWRITEBYTECODE": "1"}
+_PROGRAMS_ENV = {"PYTHONPATH": "/opt/hotfire/programs", "PYTHONDONTWRITEBYTECODE": "1"}
 _ENGINE_ENV = {"PYTHONPATH": "/opt/hotfire/engine", "PYTHONDONTWRITEBYTECODE": "1"}
 PAUSE_IMAGE = "registry.k8s.io/pause:3.10"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -68,6 +69,11 @@ IMAGES = (
         name="hotfire.lab/network-policy:1",
         command=("python3", "-S", "-m", "network_policy"),
         env=_POLICY_ENV,
+    ),
+    Image(
+        name="hotfire.lab/service-addresses:1",
+        command=("python3", "-S", "-m", "hotfire.lab.programs.service_addresses"),
+        env=_PROGRAMS_ENV,
     ),
     Image(
         name="hotfire.lab/dcgm-exporter:1",

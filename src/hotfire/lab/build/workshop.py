@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from hotfire.errors import LabError
-from hotfire.lab.build import debian, golang
+from hotfire.lab.build import debian, golang, transfer
 from hotfire.lab.build.command import run
-from hotfire.lab.build.parts import GO_PARTS, GoPart, Parts
+from hotfire.lab.build.parts import GO_PARTS, GoPart, Parts, known_seconds
 from hotfire.lab.build.store import Store, link_or_copy
 from hotfire.lab.shape.progress import Progress
 
@@ -33,8 +33,14 @@ class Workshop:
         """
         self.store.cache.mkdir(parents=True, exist_ok=True)
         debian.install(self.progress)
-        if self.missing():
-            self.store.check_room()
+        asked = tuple(add_ons)
+        if not (missing := self.missing(asked)):
+            return self._all(asked)
+        self.store.check_room()
+        with self.progress.course({name: known_seconds(name) for name in missing}):
+            return self._all(asked)
+
+    def _all(self, add_ons: Iterable[GoPart]) -> Parts:
         built = {part.name: self.go(part) for part in GO_PARTS}
         engine = self._engine()
         return Parts(
@@ -45,17 +51,41 @@ class Workshop:
             add_ons={part.name: self.go(part) for part in add_ons},
         )
 
-    def missing(self) -> list[str]:
+    def missing(self, add_ons: Iterable[GoPart] = ()) -> list[str]:
         """Return the parts a build would have to make."""
-        named = {part.name: part.fingerprint() for part in GO_PARTS}
-        named |= {"engine": self._engine_hash(), "model": self._model_hash()}
-        return [name for name, each in named.items() if not self.store.has(name, each)]
+        return [name for name, home in self._homes(add_ons).items() if not home.is_dir()]
+
+    def _homes(self, add_ons: Iterable[GoPart]) -> dict[str, Path]:
+        """Return where each part lies, built or not; the bundle, which is links, is none."""
+        prints = {part.name: part.fingerprint() for part in (*GO_PARTS, *add_ons)}
+        prints |= {"engine": self._engine_hash(), "model": self._model_hash()}
+        return {name: self.store.home(name, each) for name, each in prints.items()}
+
+    def export(self, archive: Path, add_ons: Iterable[GoPart] = ()) -> str:
+        """Write all parts, which must be there, into one archive and return its digest.
+
+        Raises:
+            LabError: it cannot be written.
+        """
+        with self.progress.step(f"packing the parts into {archive}"):
+            return transfer.write(archive, self._homes(add_ons).values())
+
+    def take(self, archive: Path, add_ons: Iterable[GoPart] = ()) -> str:
+        """Take from an archive what is missing here and return its digest.
+
+        Raises:
+            LabError: it is broken; what was whole in it before that is taken.
+        """
+        self.store.cache.mkdir(parents=True, exist_ok=True)
+        with self.progress.step(f"taking parts from {archive}"):
+            return transfer.read(archive, self._homes(add_ons).values(), self.progress.note)
 
     def go(self, part: GoPart) -> Path:
         """Return one part built from Go."""
 
         def build(staging: Path) -> None:
-            golang.build(part, staging, self.progress)
+            with self.progress.part(part.name):
+                golang.build(part, staging, self.progress)
 
         return self.store.make(part.name, part.fingerprint(), build)
 
@@ -71,12 +101,11 @@ class Workshop:
             uv = [str(Path(sys.executable).with_name("uv")), "pip", "install", "--quiet"]
             argv = [*uv, "--require-hashes", "--no-deps", "--target", str(site)]
             argv += ["-r", str(self._requirements), "--python", sys.executable]
-            with self.progress.step("installing vLLM for the CPU (about 6 GB)"):
-                run(argv, what="installing vLLM")
-            with self.progress.step("compiling vLLM's Python to bytecode"):
-                argv = [sys.executable, "-m", "compileall", "-q", "-j", "0", str(site)]
-                # A few vendored files are for other Python versions: their failure is none of ours.
-                subprocess.run(argv, capture_output=True, check=False)
+            with self.progress.part("engine"):
+                with self.progress.step("installing vLLM for the CPU (about 6 GB)"):
+                    run(argv, what="installing vLLM")
+                with self.progress.step("compiling vLLM's Python to bytecode"):
+                    _compile(site)
 
         return self.store.make("engine", self._engine_hash(), build) / "site-packages"
 
@@ -86,7 +115,7 @@ class Workshop:
 
     def _model(self, engine: Path) -> Path:
         def build(staging: Path) -> None:
-            with self.progress.step("making the tiny model"):
+            with self.progress.part("model"), self.progress.step("making the tiny model"):
                 env = os.environ | {"PYTHONPATH": str(engine)}
                 argv = [sys.executable, "-S", str(_MODEL_PROGRAM), str(staging)]
                 run(argv, what="making the tiny model", env=env)
@@ -104,6 +133,12 @@ class Workshop:
                 link_or_copy(path, staging / name)
 
         return self.store.make("bin", key, build)
+
+
+def _compile(site: Path) -> None:
+    argv = [sys.executable, "-m", "compileall", "-q", "-j", "0", str(site)]
+    # A few vendored files are for other Python versions: their failure is none of ours.
+    subprocess.run(argv, capture_output=True, check=False)
 
 
 def _envoy() -> Path:

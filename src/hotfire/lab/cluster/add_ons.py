@@ -1,5 +1,6 @@
 """What runs inside the cluster besides the stack: DNS, GPUs, Prometheus, the Gateway."""
 
+import json
 from pathlib import Path
 
 from hotfire.lab.cluster import monitoring
@@ -9,6 +10,7 @@ from hotfire.lab.machine.machines import Rack
 from hotfire.lab.shape.topology import (
     API_ADDRESS,
     API_PORT,
+    BALANCED_NETWORK,
     CLUSTER_DOMAIN,
     DNS_ADDRESS,
     GATEWAY_ADDRESS,
@@ -20,13 +22,22 @@ NAMESPACES = ("kube-system", "envoy-gateway-system", "monitoring", "keda")
 """Where the lab's own workloads live; all others are the user's."""
 
 _MANIFESTS = Path(__file__).parent / "manifests"
-_CORE = ("10-core.yaml", "12-gpus.yaml", "14-policy.yaml", "16-monitoring.yaml")
+_CORE = (
+    *("10-core.yaml", "12-gpus.yaml", "14-policy.yaml", "16-monitoring.yaml"),
+    "18-service-addresses.yaml",
+)
+# What serves the platform goes where no GPUs are, if there is such a node.
+_NO_GPUS = {"matchExpressions": [{"key": "nvidia.com/gpu.present", "operator": "DoesNotExist"}]}
+_PREFERRED = [{"weight": 100, "preference": _NO_GPUS}]
+_AFFINITY = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": _PREFERRED}}
 _VALUES = {
     "API_ADDRESS": API_ADDRESS,
     "API_PORT": str(API_PORT),
+    "BALANCED_NETWORK": str(BALANCED_NETWORK),
     "CLUSTER_DOMAIN": CLUSTER_DOMAIN,
     "DNS_ADDRESS": DNS_ADDRESS,
     "GATEWAY_ADDRESS": GATEWAY_ADDRESS,
+    "PREFERS_NO_GPUS": f"affinity: {json.dumps(_AFFINITY)}",
     "PROMETHEUS_ADDRESS": PROMETHEUS_ADDRESS,
 }
 

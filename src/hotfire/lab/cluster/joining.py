@@ -12,11 +12,11 @@ from hotfire.lab.machine.machines import Rack
 from hotfire.lab.shape.topology import Machine
 from hotfire.waiting import until
 
-_HELD = ("kubelet", "kube-proxy")
+_HELD = ("kubelet", "kube-proxy", "address-announcer")
 
 
 def hold(rack: Rack, node: Machine) -> None:
-    """Keep the kubelet back until its API server answers: its retries back off too far."""
+    """Keep back what asks the API server until it answers: a kubelet's retries back off too far."""
     for service in _HELD:
         rack.hold(node.name, service)
 

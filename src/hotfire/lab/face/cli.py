@@ -9,7 +9,7 @@ import typer
 from rich.table import Column, Table
 
 from hotfire.lab.face import handles_cli, nodes_cli
-from hotfire.lab.face.console import console, own_lab, refuse_anothers, say
+from hotfire.lab.face.console import console, own_lab, progress, refuse_anothers, say
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
@@ -35,6 +35,9 @@ def up(  # noqa: PLR0913 - each is an option
     gpus_per_node: Annotated[
         int | None, typer.Option(help="GPUs per worker, 0 to 8. [default: 2]")
     ] = None,
+    cpu_nodes: Annotated[
+        int | None, typer.Option(help="Smaller workers without GPUs, 0 to 4. [default: 0]")
+    ] = None,
     control_planes: Annotated[
         int | None, typer.Option(help="Members of the control plane, 1 or 3. [default: 1]")
     ] = None,
@@ -48,13 +51,13 @@ def up(  # noqa: PLR0913 - each is an option
 ) -> None:
     """Bring the lab up. The first time its parts are built, which takes about 12 minutes."""
     from hotfire.lab.shape import topology_file  # noqa: PLC0415
-    from hotfire.lab.shape.progress import Progress  # noqa: PLC0415
     from hotfire.lab.shape.state import Ports  # noqa: PLC0415
 
     options = {
         "nodes": nodes,
         "racks": racks,
         "gpus_per_node": gpus_per_node,
+        "cpu_nodes": cpu_nodes,
         "control_planes": control_planes,
         "uplinks": uplinks,
         "add_ons": with_,
@@ -62,7 +65,7 @@ def up(  # noqa: PLR0913 - each is an option
     given = {name: value for name, value in options.items() if value is not None}
     shape = topology_file.read(topology, given) if topology else topology_file.parse(given)
     lab = own_lab(Ports(api=api_port, gateway=gateway_port, prometheus=prometheus_port))
-    lab.up(shape, Progress(say))
+    lab.up(shape, progress())
     say(f"export KUBECONFIG={lab.state.kubeconfig}")
 
 
@@ -71,25 +74,54 @@ def add(
     names: Annotated[list[str], typer.Argument(help="Such as scaling.")],
 ) -> None:
     """Bring add-ons into the standing lab; what they need is built first."""
-    from hotfire.lab.shape.progress import Progress  # noqa: PLC0415
-
-    own_lab().extend(names, Progress(say))
+    own_lab().extend(names, progress())
 
 
 @app.command()
-def build(*, with_: AddOns = None) -> None:
+def load_image(
+    archive: Annotated[Path, typer.Argument(help="Of `docker save`, or an OCI layout as a tar.")],
+) -> None:
+    """Bring images of your own onto every worker of the standing lab."""
+    from hotfire.lab.cluster import loading  # noqa: PLC0415
+    from hotfire.lab.lab import require_root  # noqa: PLC0415
+
+    require_root()
+    lab = own_lab()
+    with lab.state.locked():
+        names = loading.load_everywhere(lab.rack, lab.state, lab.topology(), archive)
+    for name in names:
+        say(f"{name} is on every worker")
+    say("its pods need `runtimeClassName: own-files` to see all of the image, and no pull")
+
+
+@app.command()
+def build(
+    *,
+    with_: AddOns = None,
+    export: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Pack all parts into this archive.")
+    ] = None,
+    import_: Annotated[
+        Path | None,
+        typer.Option("--import", metavar="FILE", help="First take what such an archive has."),
+    ] = None,
+) -> None:
     """Build what is missing of the lab's parts, and stop there; `up` then needs seconds."""
     from hotfire.lab.build.workshop import Workshop  # noqa: PLC0415
     from hotfire.lab.cluster import extending, on_demand  # noqa: PLC0415
     from hotfire.lab.lab import require_root  # noqa: PLC0415
     from hotfire.lab.shape.checkout import project_root  # noqa: PLC0415
-    from hotfire.lab.shape.progress import Progress  # noqa: PLC0415
     from hotfire.lab.shape.state import cache_home  # noqa: PLC0415
 
     require_root()
     parts = extending.go_parts(on_demand.resolve(with_ or []))
-    Workshop(cache_home(), project_root(), Progress(say)).everything(parts)
+    workshop = Workshop(cache_home(), project_root(), progress())
+    if import_:
+        say(f"the list of {import_} has SHA-256 {workshop.take(import_, parts)}")
+    workshop.everything(parts)
     say(f"every part is in {cache_home() / 'parts'}")
+    if export:
+        say(f"the list of {export} has SHA-256 {workshop.export(export, parts)}")
 
 
 @app.command()

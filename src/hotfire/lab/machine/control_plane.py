@@ -70,26 +70,33 @@ def server(address: str = API_ADDRESS) -> str:
     return f"https://{address}:{API_PORT}"
 
 
-def service_endpoints() -> dict[str, object]:
-    """Return what the service ``kubernetes`` stands for: the announced address.
+def service_endpoints() -> tuple[dict[str, object], ...]:
+    """Return what the service ``kubernetes`` stands for, the announced address, in both its kinds.
 
     The API servers' own reconciler would list each member, and a dead one for another 15 s.
     """
-    return {
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {
-            "name": "kubernetes",
-            "namespace": "default",
-            "labels": {
-                "kubernetes.io/service-name": "kubernetes",
-                "endpointslice.kubernetes.io/managed-by": "hotfire-lab",
-            },
+    port = {"name": "https", "port": API_PORT, "protocol": "TCP"}
+    name = {"name": "kubernetes", "namespace": "default"}
+    made = {"endpointslice.kubernetes.io/managed-by": "hotfire-lab"}
+    whose = {"kubernetes.io/service-name": "kubernetes"}
+    # As the reconciler does, or a controller would make a second slice of the Endpoints.
+    alone = {"endpointslice.kubernetes.io/skip-mirror": "true"}
+    return (
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {**name, "labels": {**whose, **made}},
+            "addressType": "IPv4",
+            "ports": [port],
+            "endpoints": [{"addresses": [API_ADDRESS], "conditions": {"ready": True}}],
         },
-        "addressType": "IPv4",
-        "ports": [{"name": "https", "port": API_PORT, "protocol": "TCP"}],
-        "endpoints": [{"addresses": [API_ADDRESS], "conditions": {"ready": True}}],
-    }
+        {
+            "apiVersion": "v1",
+            "kind": "Endpoints",
+            "metadata": {**name, "labels": alone},
+            "subsets": [{"addresses": [{"ip": API_ADDRESS}], "ports": [port]}],
+        },
+    )
 
 
 def write_identities(directory: Path, authority: pki.Authority, machine: Machine) -> None:

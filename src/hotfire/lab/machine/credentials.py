@@ -34,7 +34,10 @@ def write_worker(state: State, authority: pki.Authority, node: Machine) -> None:
     )
     pki.write_pair(home, node.name, pair)
     (home / "ca.crt").write_bytes(authority.certificate)
-    for name, client in ((node.name, pair), ("proxy", authority.issue("system:kube-proxy"))):
+    proxy = authority.issue("system:kube-proxy")
+    # The announcer of Services' addresses reads what kube-proxy reads, as kube-proxy.
+    pki.write_pair(home, "proxy", proxy)
+    for name, client in ((node.name, pair), ("proxy", proxy)):
         text = pki.kubeconfig(control_plane.server(), authority.certificate, client)
         (home / f"{name}.conf").write_text(text)
 

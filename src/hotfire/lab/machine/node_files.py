@@ -1,6 +1,7 @@
 """What a worker reads: the configuration of kubelet, kube-proxy, CNI and containerd."""
 
 import json
+import os
 
 from hotfire.lab.build.images import PAUSE_IMAGE
 from hotfire.lab.gpu import gpus
@@ -17,6 +18,8 @@ from hotfire.lab.shape.topology import (
 )
 
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
+# What a worker without GPUs offers, on a host that has more.
+_SMALL_CORES, _SMALL_BYTES = 1, 2 << 30
 _BASE_SPEC = "/etc/containerd/base-spec.json"
 # What every container sees of its node, read-only; pods need no hostPath for their programs.
 _LENT = (
@@ -39,6 +42,7 @@ def files(topology: Topology, machine: Machine) -> dict[str, str]:
     """Return the files of a worker by their paths on it."""
     return {
         fabric.BIRD_CONFIG: fabric.bird_config(topology, machine),
+        fabric.BALANCED_CONFIG: fabric.NONE_BALANCED,
         "/etc/kubernetes/kubelet.json": json.dumps(_kubelet_config(machine)),
         "/etc/kubernetes/proxy.json": json.dumps(_proxy_config(machine)),
         "/etc/kubernetes/resolv.conf": f"nameserver {DNS_ADDRESS}\n",
@@ -82,7 +86,15 @@ def _kubelet_config(machine: Machine) -> dict[str, object]:
         },
         # The images exist nowhere else: collecting them would be for good.
         "imageGCHighThresholdPercent": 100,
+        "systemReserved": _kept_back() if machine.small else {},
     }
+
+
+def _kept_back() -> dict[str, str]:
+    """Return what a small worker keeps from its pods: nearly all of the host."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    cores = max(0, (os.cpu_count() or 1) - _SMALL_CORES)
+    return {"cpu": str(cores), "memory": str(max(0, memory - _SMALL_BYTES))}
 
 
 def _proxy_config(machine: Machine) -> dict[str, object]:
@@ -154,6 +166,10 @@ disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.tracing.processor
       runtime_type = "io.containerd.runc.v2"
       base_runtime_spec = "{_BASE_SPEC}"
       [plugins."{cri}.runtime".containerd.runtimes.runc.options]
+        SystemdCgroup = false
+    [plugins."{cri}.runtime".containerd.runtimes.own-files]
+      runtime_type = "io.containerd.runc.v2"
+      [plugins."{cri}.runtime".containerd.runtimes.own-files.options]
         SystemdCgroup = false
 """
 

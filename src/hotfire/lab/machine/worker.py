@@ -4,16 +4,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from hotfire.lab import programs
 from hotfire.lab.gpu import gpu_device, gpu_labels
 from hotfire.lab.machine import node_files
+from hotfire.lab.network import fabric
 from hotfire.lab.network.router import machine_services
 from hotfire.lab.programs.machine_spec import Spec
 from hotfire.lab.shape.blueprint import BASE_ENV, PKI, Bind, Blueprint, Service
-from hotfire.lab.shape.topology import Machine, Topology
+from hotfire.lab.shape.topology import (
+    API_ADDRESS,
+    API_PORT,
+    BALANCED_NETWORK,
+    Machine,
+    Topology,
+)
 
 GPU_TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
 IMAGE_ARCHIVE = "/var/lib/hotfire/images.tar"
 _GO_ENV = BASE_ENV | {"GOGC": "60"}
+# `hotfire.lab.programs` for machines and pods, without the tool's own imports above it.
+_PROGRAMS = "/opt/hotfire/programs"
 # Where a worker sees what the host lends it.
 _PLACES = {
     "binaries": "/opt/hotfire/bin",
@@ -57,6 +67,7 @@ def blueprint(
                 argv=("kube-proxy", "--config=/etc/kubernetes/proxy.json"),
                 env=_GO_ENV,
             ),
+            _announcer(machine),
         ),
         binds=(
             *(
@@ -64,6 +75,7 @@ def blueprint(
                 for name, place in _PLACES.items()
             ),
             Bind(source=str(pki_directory), target=PKI),
+            Bind(source=str(programs.path(".")), target=f"{_PROGRAMS}/hotfire/lab/programs"),
         ),
         files=node_files.files(topology, machine),
         block_devices={device.node: gpu_device.encode(device) for device in devices},
@@ -124,4 +136,19 @@ def _kubelet(machine: Machine) -> tuple[str, ...]:
         f"--hostname-override={machine.name}",
         f"--node-ip={machine.address}",
         "--root-dir=/var/lib/kubelet",
+    )
+
+
+def _announcer(machine: Machine) -> Service:
+    """Return what tells the routers which LoadBalancer addresses the node serves."""
+    place = (machine.name, str(BALANCED_NETWORK), API_ADDRESS, str(API_PORT), PKI, "proxy")
+    python = ("/opt/hotfire/python/bin/python3", "-S", "-B", "-m")
+    return Service(
+        name="address-announcer",
+        argv=(
+            *python,
+            *("hotfire.lab.programs.service_addresses", "announce"),
+            *(*place, fabric.BALANCED_CONFIG, fabric.BIRD_SOCKET),
+        ),
+        env=BASE_ENV | {"PYTHONPATH": _PROGRAMS},
     )

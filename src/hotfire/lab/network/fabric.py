@@ -16,6 +16,7 @@ from hotfire.errors import LabError
 from hotfire.lab.network import netns
 from hotfire.lab.shape.topology import (
     API_ADDRESS,
+    BALANCED_NETWORK,
     MTU,
     SERVICE_NETWORK,
     Link,
@@ -29,6 +30,8 @@ BFD_MULTIPLIER = 3
 HOLD_SECONDS = 9
 BIRD_SOCKET = "/run/bird/bird.ctl"
 BIRD_CONFIG = "/etc/bird/bird.conf"
+# A worker's announcer writes there which Services' addresses it announces.
+BALANCED_CONFIG, NONE_BALANCED = "/etc/bird/balanced.conf", "protocol static balanced { ipv4; }\n"
 
 # Hash over the inner five-tuple with one seed everywhere: policy 1 re-hashes on TCP retransmission
 # over veth.
@@ -48,6 +51,7 @@ _API_ADDRESS = f"""protocol direct api {{
   interface "lo"; ipv4 {{ import where net = {API_ADDRESS}/32; }};
 }}
 """
+_OWN = " || ".join(f'proto = "{name}"' for name in ("mine", "api", "balanced"))
 _HASH_SEED = {"ipv4/fib_multipath_hash_seed": "4242"}
 
 
@@ -81,8 +85,8 @@ def _route_services(worker: Machine) -> None:
     """
     with netns.inside(worker.network_namespace), IPRoute() as routes:
         loopback = routes.link_lookup(ifname="lo")[0]
-        services = str(SERVICE_NETWORK)
-        routes.route("add", dst=services, oif=loopback, prefsrc=worker.address, scope=253)
+        for network in (SERVICE_NETWORK, BALANCED_NETWORK):
+            routes.route("add", dst=str(network), oif=loopback, prefsrc=worker.address, scope=253)
 
 
 def detach(topology: Topology, machine: Machine) -> None:
@@ -170,6 +174,7 @@ def _node_rules(worker: Machine) -> str:
 
     The NAT comes before kube-proxy's, which would take the uplink's address.
     """
+    services = f"{{ {SERVICE_NETWORK}, {BALANCED_NETWORK} }}"
     return f"""
 table ip hotfire {{
   chain source {{
@@ -178,8 +183,8 @@ table ip hotfire {{
   }}
   chain loops {{
     type filter hook forward priority filter - 10;
-    ip daddr {SERVICE_NETWORK} iifname "up*" oifname "up*" drop
-    ip daddr {SERVICE_NETWORK} iifname "lo" drop
+    ip daddr {services} iifname "up*" oifname "up*" drop
+    ip daddr {services} iifname "lo" drop
   }}
 }}
 """
@@ -209,6 +214,8 @@ protocol static mine {{ ipv4; {own}}}
 """
     if machine.role is Role.CONTROL_PLANE:
         head += _API_ADDRESS
+    if machine.role is Role.WORKER:
+        head += f'include "{BALANCED_CONFIG}";\n'
     return head + "".join(_session(machine, link) for link in links)
 
 
@@ -227,7 +234,7 @@ def _session(machine: Machine, link: Link) -> str:
         else (link.machine_address, link.router_address)
     )
     neighbour = link.machine if is_router else link.router
-    export = "all" if is_router else 'where proto = "mine" || proto = "api"'
+    export = "all" if is_router else f"where {_OWN}"
     interface = link.port if is_router else link.uplink
     return f"""protocol bgp to_{neighbour.name} {{
   local {local.ip} as {machine.asn}; neighbor {peer.ip} as {neighbour.asn}; interface "{interface}";

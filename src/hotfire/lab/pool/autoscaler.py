@@ -71,7 +71,7 @@ class Autoscaler:
     def look(self) -> None:
         """Add a worker, remove one, or leave the pool as it is."""
         topology = self._lab.topology()
-        count = len(topology.workers)
+        count = topology.nodes + len(topology.pool_nodes)
         self._idle = {each.name: each for each in self._idle_nodes(topology)}
         waiting = self._waiting()
         if count < self._limits.least:
@@ -104,7 +104,7 @@ class Autoscaler:
     def _room_of_new(self, topology: Topology, number: int) -> Room:
         grown = replace(topology, pool_nodes=(*topology.pool_nodes, number))
         node = grown.machine(f"n{number}")
-        # All workers are of one kind: the first one tells what a further one would have.
+        # All workers with GPUs are of one kind: the first one tells what a further one would have.
         like = self._cluster.get("Node", None, topology.workers[0].name) or {}
         return replace(
             _room(like),

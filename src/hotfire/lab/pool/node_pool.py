@@ -10,14 +10,13 @@ import shutil
 from dataclasses import replace
 
 from hotfire.errors import LabError
-from hotfire.lab.cluster import joining, readiness
+from hotfire.lab.cluster import joining, loading, readiness
 from hotfire.lab.cluster.kube import condition
 from hotfire.lab.lab import Lab
 from hotfire.lab.machine import cgroups, credentials, pki, remains, worker
 from hotfire.lab.network import fabric
 from hotfire.lab.shape.progress import Progress
-from hotfire.lab.shape.topology import Machine, Topology
-from hotfire.lab.shape.topology_file import LAST_WORKER
+from hotfire.lab.shape.topology import LAST_WORKER, Machine, Topology
 from hotfire.waiting import until
 
 POOL_LABEL = {"hotfire.lab/node-pool": "stand-in"}
@@ -80,6 +79,8 @@ class NodePool:
         joining.deliver_images(self._rack, node, self._state.images)
         self._rack.switch_on(worker.blueprint(topology, node, self._state.pki / node.name, lent))
         joining.import_images(self._rack, node)
+        for archive in loading.loaded(self._state):
+            loading.load(self._rack, node, archive)
         joining.create(kubectl, [worker.node_object(topology, node, POOL_LABEL)])
         joining.release(self._rack, node)
         until(

@@ -56,6 +56,7 @@ class State:
         self.kubeconfig = home / "kubeconfig"
         self.target = home / "target.yaml"
         self.images = home / "images.tar"
+        self.loaded = home / "loaded"
         self.add_ons = home / "add-ons"
         self.handles = home / "handles"
         self.handles_log = self.handles / "handles.log"

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from ipaddress import IPv4Interface, IPv4Network
@@ -11,6 +11,8 @@ from hotfire.lab.gpu.gpus import GpuSharing
 
 POD_NETWORK = IPv4Network("10.244.0.0/16")
 SERVICE_NETWORK = IPv4Network("10.96.0.0/16")
+# Of Services of type LoadBalancer: an address is announced by the nodes that serve it, if any do.
+BALANCED_NETWORK = IPv4Network("10.0.200.0/24")
 # Announced by those members of the control plane whose API server is ready, and by nobody else.
 API_ADDRESS = "10.0.100.1"
 API_PORT = 6443
@@ -19,9 +21,11 @@ GATEWAY_ADDRESS = "10.96.0.80"
 PROMETHEUS_ADDRESS = "10.96.0.90"
 NAMESPACE_PREFIX = "hotfire-"
 # What a lab makes, whatever its shape; others may use the prefix too.
-NAMESPACE_PATTERN = re.compile(rf"{NAMESPACE_PREFIX}(r\d+|n\d+|cp\d+|store|client)")
+NAMESPACE_PATTERN = re.compile(rf"{NAMESPACE_PREFIX}(r\d+|n\d+|c\d+|cp\d+|store|client)")
 CLUSTER_DOMAIN = "cluster.local"
 MTU = 1500
+# Workers without GPUs are numbered after it, members of the control plane from 101.
+LAST_WORKER = 89
 
 
 class Role(StrEnum):
@@ -46,6 +50,8 @@ class Machine:
     rack: str | None = None
     pod_network: str | None = None
     gpus: tuple[str, ...] = ()
+    small: bool = False
+    """Whether it is a worker that gives pods only a part of the host: one without GPUs."""
 
     @property
     def network_namespace(self) -> str:
@@ -85,6 +91,8 @@ class Topology:
     """How a worker's GPUs are shared, in words, by its name; whole GPUs where it is not named."""
     add_ons: tuple[str, ...] = ()
     """What was asked for besides the core."""
+    cpu_nodes: int = 0
+    """Smaller workers without GPUs and taint, besides ``nodes``."""
 
     @cached_property
     def routers(self) -> tuple[Machine, ...]:
@@ -95,7 +103,15 @@ class Topology:
 
     @cached_property
     def workers(self) -> tuple[Machine, ...]:
-        return tuple(self._worker(i) for i in (*range(1, self.nodes + 1), *self.pool_nodes))
+        """Those that may have GPUs first."""
+        numbers = (*range(1, self.nodes + 1), *self.pool_nodes)
+        small = range(1, self.cpu_nodes + 1)
+        return (*map(self._worker, numbers), *map(self._cpu_worker, small))
+
+    def _cpu_worker(self, number: int) -> Machine:
+        index = LAST_WORKER + number
+        plain = replace(self._worker(index), name=f"c{number}", gpus=(), small=True)
+        return replace(plain, rack=self._rack(number))
 
     def _worker(self, number: int) -> Machine:
         return Machine(

@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from hotfire import text_files, yaml_text
 from hotfire.errors import LabError
 from hotfire.lab.gpu.gpus import GpuSharing
-from hotfire.lab.shape.topology import Topology
+from hotfire.lab.shape.topology import LAST_WORKER, Topology
 
 MOST_NODES = 8
-LAST_WORKER = 99  # Members of the control plane are numbered from 101.
+MOST_CPU_NODES = 4
 
 
 class _Shape(BaseModel):
@@ -28,6 +28,7 @@ class _Shape(BaseModel):
     pool_nodes: tuple[int, ...] = ()
     gpu_sharing: dict[str, str] = Field(default_factory=dict)
     add_ons: tuple[str, ...] = ()
+    cpu_nodes: int = Field(default=0, ge=0, le=MOST_CPU_NODES)
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:

@@ -1,4 +1,7 @@
-"""List and watch over HTTPS with the pod's own token: every object once, then every change."""
+"""List and watch over HTTPS with the pod's own token: every object once, then every change.
+
+For other programs of the lab, too: with a client's certificate where there is no token.
+"""
 
 import http.client
 import json
@@ -27,6 +30,8 @@ class Api(NamedTuple):
     host: str
     port: int
     account: Path = _ACCOUNT
+    client: str = ""
+    """Name of the certificate and key there that prove who asks, instead of a token."""
 
     def get(self, path: str, **query: str | int) -> http.client.HTTPResponse:
         """Return an open answer.
@@ -35,19 +40,35 @@ class Api(NamedTuple):
             OSError, http.client.HTTPException: there is none.
             RefusedError: it is not 200.
         """
+        return self._ask("GET", f"{path}?{urlencode(query)}", {}, None)
+
+    def patch(self, path: str, change: Object) -> http.client.HTTPResponse:
+        """Merge a change into an object and return an open answer; raises what `get` does."""
+        kind = {"Content-Type": "application/merge-patch+json"}
+        return self._ask("PATCH", path, kind, json.dumps(change))
+
+    def _ask(
+        self, method: str, path: str, headers: Mapping[str, str], body: str | None
+    ) -> http.client.HTTPResponse:
         context = ssl.create_default_context(cafile=str(self.account / "ca.crt"))
+        proof = self._proof(context)
         connection = http.client.HTTPSConnection(
             self.host, self.port, timeout=_SILENCE_SECONDS, context=context
         )
-        # Read anew each time: the kubelet replaces it before it expires.
-        token = (self.account / "token").read_text()
-        connection.request(
-            "GET", f"{path}?{urlencode(query)}", headers={"Authorization": f"Bearer {token}"}
-        )
+        connection.request(method, path, body, {**headers, **proof})
         answer = connection.getresponse()
         if answer.status != http.HTTPStatus.OK:
             raise RefusedError(answer.status, answer.read().decode(errors="replace"))
         return answer
+
+    def _proof(self, context: ssl.SSLContext) -> dict[str, str]:
+        """Return the headers that prove who asks; a certificate needs none."""
+        if self.client:
+            pair = self.account / self.client
+            context.load_cert_chain(pair.with_suffix(".crt"), pair.with_suffix(".key"))
+            return {}
+        # Read anew each time: the kubelet replaces it before it expires.
+        return {"Authorization": f"Bearer {(self.account / 'token').read_text()}"}
 
 
 class RefusedError(Exception):
