@@ -173,6 +173,9 @@ class Budgets(Section):
     """Streams that may be cut after their headers during one fault."""
     longest_stall_seconds: Seconds | None = None
     """Longest pause between two chunks of any stream."""
+    withdrawal_seconds: Seconds | None = None
+    """Time from the roll-out of a bad canary until a promotion gate has taken all users from it;
+    looked at where `promotion-gate` is claimed."""
 
     @model_validator(mode="before")
     @classmethod

@@ -105,6 +105,14 @@ def test_a_canary_with_more_users_than_planned_is_not_hit(world: World, plan: Pl
         Canary(most_share=0.05).look_again(world, plan)
 
 
+def test_a_canary_without_users_could_harm_nobody(world: World, plan: Plan, api: FakeApi) -> None:
+    route = api.objects["gateway.networking.k8s.io/v1", "httproutes", NAMESPACE, "models"]
+    route["spec"]["rules"][0]["backendRefs"][1]["weight"] = 0
+
+    with pytest.raises(HarnessError, match="nobody is sent to the canary"):
+        Canary().spared(world, plan)
+
+
 def test_a_share_that_nobody_tells_is_not_taken_for_a_small_one(
     world: World, plan: Plan, api: FakeApi
 ) -> None:

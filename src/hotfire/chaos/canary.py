@@ -5,8 +5,7 @@ from typing import Final
 
 from hotfire.chaos.agent_answers import Answer, read
 from hotfire.chaos.plan import World
-from hotfire.chaos.targets.component import workload
-from hotfire.cluster import Document, Pod, selects
+from hotfire.cluster import Cluster, Document, Pod, selects
 from hotfire.errors import HarnessError
 from hotfire.profile import Behaviour, TargetProfile
 
@@ -52,14 +51,14 @@ def arguments(profile: TargetProfile, how: Behaviour) -> list[str]:
     raise HarnessError(f"set canary.behaviours.{how} to the arguments that make the canary so")
 
 
-def deployment(world: World) -> Document:
+def deployment(cluster: Cluster, profile: TargetProfile) -> Document:
     """Return the canary's Deployment.
 
     Raises:
         HarnessError: there is none of that name.
     """
-    profile = world.profile
-    found = workload(world, "Deployment", profile.namespace, profile.canary.workload)
+    place = (profile.namespace, profile.canary.workload)
+    found = cluster.get("Deployment", *place, api_version="apps/v1")
     if found is None:
         raise HarnessError(
             f"canary.workload: there is no Deployment {profile.canary.workload} in"
@@ -68,7 +67,7 @@ def deployment(world: World) -> Document:
     return found
 
 
-def share(world: World, found: Document) -> float:
+def share(cluster: Cluster, found: Document) -> float:
     """Return the largest share of requests that any route gives to a Deployment's pods (0-1).
 
     Raises:
@@ -78,11 +77,11 @@ def share(world: World, found: Document) -> float:
     labels = found["spec"]["template"]["metadata"].get("labels") or {}
     services = {
         one["metadata"]["name"]
-        for one in world.cluster.list("Service", namespace)
+        for one in cluster.list("Service", namespace)
         if (chosen := (one.get("spec") or {}).get("selector"))
         and selects({"matchLabels": chosen}, labels)
     }
-    routes = world.cluster.list("HTTPRoute", namespace, api_version=_ROUTE_API)
+    routes = cluster.list("HTTPRoute", namespace, api_version=_ROUTE_API)
     shares = [one for route in routes for one in _shares(route, services)]
     if not shares:
         raise HarnessError(
@@ -99,12 +98,12 @@ def _shares(route: Document, services: set[str]) -> Iterator[float]:
             yield sum(weights[name] for name in services & weights.keys()) / whole
 
 
-def pods(world: World, found: Document) -> list[Document]:
+def pods(cluster: Cluster, found: Document) -> list[Document]:
     """Return the pods of a Deployment's selector that are not over."""
     chosen, namespace = found["spec"].get("selector"), found["metadata"]["namespace"]
     return [
         one
-        for one in world.cluster.list("Pod", namespace)
+        for one in cluster.list("Pod", namespace)
         if selects(chosen, one["metadata"].get("labels") or {}) and not Pod.parse(one).over
     ]
 

@@ -53,8 +53,8 @@ def reading(world: World, how: Behaviour) -> JsonValue:
     Raises:
         HarnessError: nobody could ask, or it answers otherwise than this behaviour does.
     """
-    way, found = WAYS[how], canary.deployment(world)
-    pods = [one for one in map(Pod.parse, canary.pods(world, found)) if one.serving]
+    way, found = WAYS[how], canary.deployment(world.cluster, world.profile)
+    pods = [one for one in map(Pod.parse, canary.pods(world.cluster, found)) if one.serving]
     order = {"times": way.times, "max_tokens": way.max_tokens}
     return way.read(canary.samples(world, pods, bound=way.bound, **order))
 

@@ -28,7 +28,7 @@ class RolledOut(EachTarget):
             if not self.back:
                 raise FaultNotInjected(f"API server: the pod template of {target} is not changed")
             return Sighting("no", f"API server: the pod template of {target} is not put back")
-        others = [one for one in canary.pods(scene.world, found) if mark_of(one) != wanted]
+        others = [one for one in canary.pods(scene.world.cluster, found) if mark_of(one) != wanted]
         left = ", ".join(one["metadata"]["name"] for one in others) or "none"
         status = found.get("status") or {}
         words = (

@@ -21,12 +21,14 @@ class Canary(TargetWord):
 
     def resolve(self, world: World, experiment: str) -> Plan:
         """Return that Deployment as the target, and every Ready engine as a bystander."""
-        target = deployment_target(canary.deployment(world))
+        target = deployment_target(canary.deployment(world.cluster, world.profile))
         return plan_beside_engines(world, experiment, [target], all_survive=True)
 
     def spared(self, world: World, plan: Plan) -> str:
         """Return how few users are sent to it, and which engines serve the others."""
-        got = canary.share(world, canary.deployment(world))
+        got = canary.share(world.cluster, canary.deployment(world.cluster, world.profile))
+        if not got:
+            raise HarnessError("nobody is sent to the canary, so that it could harm nobody")
         if got > self.most_share:
             raise HarnessError(
                 f"the canary gets {got:.0%} of the requests, at most {self.most_share:.0%} may be"
@@ -39,7 +41,7 @@ class Canary(TargetWord):
 
     def look_again(self, world: World, plan: Plan) -> None:
         """Make sure that it is the same Deployment, with as few users."""
-        require_same(plan, canary.deployment(world))
+        require_same(plan, canary.deployment(world.cluster, world.profile))
         self.spared(world, plan)
 
 
