@@ -141,12 +141,33 @@ def test_a_version_whose_pages_do_not_tell_is_taken_back_in_the_end(
     assert "metrics pages" in api.note["why"]
 
 
-def test_nothing_is_begun_while_two_versions_serve(gate: Gate, api: FakeApi) -> None:
-    api.pods["canary"]["status"]["conditions"] = []
+@pytest.mark.parametrize("version", ["vllm", "canary"])
+def test_nothing_is_begun_while_a_version_has_no_ready_pod(
+    gate: Gate, api: FakeApi, version: str
+) -> None:
     api.roll_out("c2")
+    api.pods[version]["status"]["conditions"] = []
 
-    assert gate.turn() == "0 versions of canary are Ready"
+    assert "Ready pods" in gate.turn()
     assert api.weights == [90, 10]
+
+
+def test_a_step_is_not_taken_where_somebody_else_wrote_the_route(
+    gate: Gate, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.roll_out("c2")
+    gate.turn()
+    with monkeypatch.context() as refused:
+        refused.setattr(api, "patch", refuse)
+        with pytest.raises(OSError, match="409"):
+            gate.turn()
+    gate.turn()
+
+    assert api.weights == [75, 25]
+
+
+def refuse(*_: object) -> None:
+    raise OSError("409")
 
 
 def test_an_answer_tells_its_errors_its_schema_and_its_times(canary: EngineProcess) -> None:

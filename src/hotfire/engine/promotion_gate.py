@@ -27,6 +27,8 @@ from hotfire.engine.promotion_decision import STABLE_TIMES, STEPS, Decision, See
 
 Json = dict[str, Any]
 Pages = Mapping[str, Counter[str] | None]
+Pods = dict[str, dict[str, str]]
+"""By version, the pod template of each Ready pod by its address and port."""
 
 ANNOTATION = "hotfire.dev/promotion"
 STEP_SECONDS = 300.0
@@ -199,8 +201,8 @@ class Gate:
         """Return what was done, in words; raises OSError where nobody could look."""
         pods = {name: self._ready(name) for name in self._names}
         candidates = set(pods[self._names[1]].values())
-        if len(candidates) != 1:
-            return f"{len(candidates)} versions of {self._names[1]} are Ready"
+        if len(candidates) != 1 or not pods[self._names[0]]:
+            return f"Ready pods, with their templates: {json.dumps(pods)}"
         [candidate], route = candidates, self._api.get(self._route)
         note = json.loads((route["metadata"].get("annotations") or {}).get(ANNOTATION, "{}"))
         accepted = note.get("accepted", candidate)
@@ -211,33 +213,38 @@ class Gate:
         if note.get("back") == candidate:
             return ""
         if self._trial is None or self._trial.candidate != candidate:
+            told = self._write(route, STEPS[0], note | {"trial": candidate})
             pages = {name: _pages(found) for name, found in pods.items()}
             self._trial = Trial(candidate=candidate, pages=pages)
-            return self._write(route, STEPS[0], note | {"trial": candidate})
+            return told
+        self._ask(self._trial, pods)
         return self._advance(self._trial, route, note, pods)
 
-    def _advance(self, trial: Trial, route: Json, note: Json, pods: dict[str, Any]) -> str:
+    def _ask(self, trial: Trial, pods: Pods) -> None:
         for name, found in pods.items():
-            times = STABLE_TIMES if name == self._names[0] else 1
-            asked = asked_all(list(found), trial.number, BATCH * times)
+            times = BATCH * (STABLE_TIMES if name == self._names[0] else 1)
+            asked = asked_all(list(found), trial.number, times)
             trial.seen[name] = trial.seen.get(name, Seen(ended=0)) + asked
         trial.number += BATCH * STABLE_TIMES
+
+    def _advance(self, trial: Trial, route: Json, note: Json, pods: Pods) -> str:
+        """Give the version on trial what its step has come to, if it has come to anything."""
         stable, canary = (
             trial.seen[name] + since(trial.pages[name], _pages(found))
             for name, found in pods.items()
         )
         decision, why = decide(stable, canary, step=trial.step)
-        if decision is Decision.WAIT and time.monotonic() - trial.began > trial.step * STEP_SECONDS:
-            decision, why = Decision.BACK, f"not shown to be good in time: {why}"
-        if decision is Decision.WAIT:
+        late = time.monotonic() - trial.began > trial.step * STEP_SECONDS
+        if decision is Decision.WAIT and not late:
             return ""
-        known = {name: note[name] for name in ("accepted", "weight")}
-        if decision is Decision.BACK:
+        if decision is not Decision.ON:
+            known = {name: note[name] for name in ("accepted", "weight")}
             return self._write(route, 0, known | {"back": trial.candidate, "why": why})
-        trial.step += 1
-        if trial.step > len(STEPS):
+        if trial.step == len(STEPS):
             return self._write(route, 100, {"accepted": trial.candidate, "weight": 100})
-        return self._write(route, STEPS[trial.step - 1], note | {"why": why})
+        told = self._write(route, STEPS[trial.step], note | {"why": why})
+        trial.step += 1
+        return told
 
     def _ready(self, name: str) -> dict[str, str]:
         """Return the pod template of each Ready pod of a version, by address and port."""
