@@ -90,6 +90,24 @@ class StackChoice(Section):
     """Percent of requests that the canary should get, as declared; a usual first promotion step."""
 
 
+Behaviour = Literal["slow", "errors", "invalid-json", "wrong-model"]
+
+
+class Canary(Section):
+    """The version beside the stable one, in the same namespace, and how it is made a bad one."""
+
+    workload: str = "canary"
+    """Name of its Deployment."""
+    container: str = "engine"
+    """Container in its pods that serves."""
+    port: int = Field(default=8000, gt=0, lt=65536)
+    """Port on which that serves HTTP."""
+    behaviours: dict[Behaviour, list[str]] = {}
+    """Arguments to add to the container's for each fault: 25 % more time for each token, 500 to 5 %
+    of the requests, no JSON in 3 % of the structured answers, other answers under the same name.
+    The reference stack's canary needs none to be named."""
+
+
 class LoadPods(Section):
     """How workers of the load run as pods of the cluster."""
 
@@ -155,6 +173,9 @@ class Budgets(Section):
     """Streams that may be cut after their headers during one fault."""
     longest_stall_seconds: Seconds | None = None
     """Longest pause between two chunks of any stream."""
+    withdrawal_seconds: Seconds | None = None
+    """Time from the roll-out of a bad canary until a promotion gate has taken all users from it;
+    looked at where `promotion-gate` is claimed."""
 
     @model_validator(mode="before")
     @classmethod
@@ -354,6 +375,8 @@ class TargetProfile(Section):
     """The inference engine."""
     stack: StackChoice = StackChoice()
     """The reference stack."""
+    canary: Canary = Canary()
+    """The version under promotion."""
     components: dict[Role, Component] = {}
     """Where parts of the platform run that faults take away, by role; their namespaces must be in
     `allowed_namespaces`."""

@@ -21,15 +21,15 @@ class FakeCluster:
     def __init__(self) -> None:
         self.lease: Document | None = lease("2026-01-01T00:00:00Z")
         self.copies: list[Document] = []
-        self.routes: dict[str, Document] = {}
+        self.objects: dict[str, Document] = {}
         self.patches: list[tuple[str, Document]] = []
         self.refused = ""
 
     def get(self, path: str) -> Document | None:
         if path == LEASE:
             return self.lease
-        if "httproutes" in path:
-            return self.routes.get(path)
+        if not path.startswith("/api/v1/"):
+            return self.objects.get(path)
         assert path.startswith("/api/v1/namespaces/system/configmaps?labelSelector=")
         return {"items": self.copies}
 
@@ -166,12 +166,48 @@ def test_only_what_still_bears_the_mark_of_its_change_is_put_back(
     cluster.lease = None
     cluster.copies = [copy("change", name, value='[{"a": 1}]') for name in ("one", "two", "gone")]
     for name, entry in {"one": "u-one", "two": "u-another"}.items():
-        cluster.routes[f"{ROUTES}/{name}"] = {"metadata": {"annotations": {CHANGED: entry}}}
+        cluster.objects[f"{ROUTES}/{name}"] = {"metadata": {"annotations": {CHANGED: entry}}}
 
     janitor.turn()
 
     mark = {"uid": "u", "annotations": {CHANGED: None}}
     assert cluster.patches == [(f"{ROUTES}/one", {"metadata": mark, "spec": {"rules": [{"a": 1}]}})]
+
+
+DEPLOYMENTS = "/apis/apps/v1/namespaces/gateway/deployments"
+
+
+def rolled_out(mark: str) -> Document:
+    containers = [{"name": "proxy"}, {"name": "engine", "args": ["--bad"]}]
+    template = {"metadata": {"annotations": {CHANGED: mark}}, "spec": {"containers": containers}}
+    return {"metadata": {"uid": "u", "resourceVersion": "7"}, "spec": {"template": template}}
+
+
+def test_a_pod_template_is_put_back_once_and_as_it_was_read(
+    janitor: Janitor, cluster: FakeCluster
+) -> None:
+    cluster.lease, args = None, '["--good"]'
+    cluster.copies = [
+        copy("canary-behaviour", "one", container="engine", args=args),
+        copy("canary-behaviour", "two", container="engine", args=args),
+        copy("roll-out", "three"),
+        copy("roll-out", "gone"),
+    ]
+    for name, mark in {"one": "u-one", "two": "u-another", "three": "u-three"}.items():
+        cluster.objects[f"{DEPLOYMENTS}/{name}"] = rolled_out(mark)
+
+    janitor.turn()
+
+    found = {"uid": "u", "resourceVersion": "7"}
+    unmarked: Document = {"metadata": {"annotations": {CHANGED: None}}}
+    former = {"containers": [{"name": "proxy"}, {"name": "engine", "args": ["--good"]}]}
+    assert cluster.patches == [
+        (
+            f"{DEPLOYMENTS}/one",
+            {"metadata": found, "spec": {"template": {**unmarked, "spec": former}}},
+        ),
+        (f"{DEPLOYMENTS}/three", {"metadata": found, "spec": {"template": unmarked}}),
+    ]
 
 
 @pytest.fixture

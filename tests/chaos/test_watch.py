@@ -7,7 +7,7 @@ import pytest
 
 from hotfire.chaos.blast import resolve
 from hotfire.chaos.plan import World
-from hotfire.chaos.watch import Watch
+from hotfire.chaos.watch import GATE, Watch
 from hotfire.rundir import RunDirectory
 from hotfire.waiting import until
 from tests.chaos.platform import KILL, NAMESPACE, Platform, run_directory
@@ -90,3 +90,30 @@ def test_each_start_of_an_engine_is_told_and_those_that_ran_before_are_not(
         await_told(run, "engine-started", 1)
 
     assert told(run, "engine-started") == [{"pod": "engine-1"}]
+
+
+def test_the_canarys_share_is_told_where_a_gate_is_to_move_it(
+    world: World, platform: Platform, api: FakeApi, run: RunDirectory
+) -> None:
+    labels, route = {"app": "canary"}, ("gateway.networking.k8s.io/v1", "HTTPRoute")
+    template = {"metadata": {"labels": labels}}
+    put(api, "apps/v1", "Deployment", {"template": template})
+    put(api, "v1", "Service", {"selector": labels})
+    put(api, *route, {"rules": [{"backendRefs": [backend("engine", 95), backend("canary", 5)]}]})
+    claiming = world.profile.model_copy(update={"claims": frozenset({GATE})})
+
+    with Watch(world.cluster, claiming, run, resolve(world, KILL)), watching(world, run):
+        await_told(run, "canary-share", 1)
+        put(api, *route, {"rules": [{"backendRefs": [backend("engine", 1), backend("canary", 0)]}]})
+        await_told(run, "canary-share", 2)
+
+    assert told(run, "canary-share") == [{"share": 0.05}, {"share": 0.0}]
+
+
+def put(api: FakeApi, version: str, kind: str, spec: dict[str, Any]) -> None:
+    metadata = {"name": "canary", "namespace": NAMESPACE}
+    api.put({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec})
+
+
+def backend(name: str, weight: int) -> dict[str, Any]:
+    return {"name": name, "weight": weight}

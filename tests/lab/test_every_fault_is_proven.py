@@ -43,7 +43,10 @@ Results = dict[str, Result]
 @pytest.fixture(scope="module")
 def quick_target(world: World, scripted_target: Path) -> Path:
     """The scripted stack's target file with a short look before and after each fault."""
-    return written(scripted_target, "quick.yaml", QUICK)
+    claims = yaml.safe_load(scripted_target.read_text())["claims"]
+    # The twin of GTW-006 brings the gate along: no fault finds one.
+    without_gate = [one for one in claims if one != "promotion-gate"]
+    return written(scripted_target, "quick.yaml", {**QUICK, "claims": without_gate})
 
 
 def written(target: Path, name: str, changes: Mapping[str, object]) -> Path:

@@ -179,10 +179,57 @@ def put_back(api: Api, entry: Document) -> str:
     return f"{target['resource']} {namespace}/{name} has its former {field} again"
 
 
+def template_back(api: Api, entry: Document) -> str:
+    """Give a Deployment its former pod template, once: what its owner rolled out later stays."""
+    target = entry["target"]
+    if target["resource"] != "deployments":
+        raise OperationError(f"{target['resource']!r} has no pod template that is put back")
+    namespace, name = _name(target["namespace"]), _name(target["name"])
+    path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
+    former = former_template(api.get(path) or {}, entry)
+    if former is None:
+        return f"{namespace}/{name} bears no mark of this fault"
+    api.patch(path, former)
+    return f"deployments {namespace}/{name} has its former pod template again"
+
+
+def former_template(found: Document, entry: Document) -> Document | None:
+    """Return the patch that puts a Deployment's former pod template back; None: it is back.
+
+    The mark of a changed template is the entry's id among the annotations of the template itself.
+    """
+    template = (found.get("spec") or {}).get("template") or {}
+    if ((template.get("metadata") or {}).get("annotations") or {}).get(CHANGED) != entry["id"]:
+        return None
+    changes: Document = {"metadata": {"annotations": {CHANGED: None}}}
+    former = entry["undo"]["former"]
+    if "args" in former:
+        args = {"args": json.loads(former["args"])}
+        containers = template["spec"]["containers"]
+        changes["spec"] = {"containers": with_args(containers, former["container"], args)}
+    return template_patch(found, changes)
+
+
+def with_args(containers: list[Document], name: str, args: Document) -> list[Document]:
+    """Return a pod's containers with one of them changed: a merge patch replaces lists whole."""
+    return [one | args if one["name"] == name else one for one in containers]
+
+
+def template_patch(found: Document, changes: Document) -> Document:
+    """Return a patch of the pod template of that very object, as it was read.
+
+    With the version the server refuses it where somebody else wrote meanwhile.
+    """
+    seen = {name: found["metadata"][name] for name in ("uid", "resourceVersion")}
+    return {"metadata": seen, "spec": {"template": changes}}
+
+
 WAYS: dict[str, Callable[[Api, Document], str]] = {
     "scale": scale_back,
     "cordon": uncordon,
     "change": put_back,
+    "roll-out": template_back,
+    "canary-behaviour": template_back,
 }
 
 

@@ -1,16 +1,19 @@
-"""Watching while a fault lasts: ready endpoints, engines that start, and harm beyond the plan."""
+"""Watching while a fault lasts: ready endpoints, engines that start, shares, harm to others."""
 
 import threading
 from typing import Final, Self
 
+from hotfire.chaos import canary
 from hotfire.chaos.armed import tell
 from hotfire.chaos.plan import Plan, engines
 from hotfire.cluster import Cluster, Pod
-from hotfire.errors import ClusterError
+from hotfire.errors import HarnessError
 from hotfire.profile import TargetProfile
 from hotfire.rundir import RunDirectory
 
 _POLL_SECONDS: Final = 0.5
+GATE: Final = "promotion-gate"
+"""The claim that a gate moves the weights of the HTTPRoute, whosever it is."""
 
 
 class Watch:
@@ -26,6 +29,7 @@ class Watch:
         self._plan = plan
         self._ready: int | None = None
         self._running: set[str] | None = None
+        self._share: float | None = None
         self._told: set[tuple[str, str, int]] = set()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watch", daemon=True)
@@ -45,7 +49,8 @@ class Watch:
                 self._note_ready(pods)
                 self._note_started(pods)
                 self._note_beyond(pods)
-            except ClusterError:
+                self._note_share()
+            except HarnessError:
                 # A gap in this series is honest; the verdict does not rest on it.
                 continue
 
@@ -86,6 +91,16 @@ class Watch:
             if harm and (bystander.uid, harm, restarts) not in self._told:
                 self._told.add((bystander.uid, harm, restarts))
                 self._tell("beyond-radius", {"pod": bystander.name, "harm": harm})
+
+    def _note_share(self) -> None:
+        """Write the share of the requests that the canary gets, where a gate is to move it."""
+        if GATE not in self._profile.claims:
+            return
+        found = canary.deployment(self._cluster, self._profile)
+        share = canary.share(self._cluster, found)
+        if share != self._share:
+            self._share = share
+            self._tell("canary-share", {"share": share})
 
     def _tell(self, what: str, data: dict[str, object]) -> None:
         tell(

@@ -9,6 +9,7 @@ from hotfire.experiment.cascade import beyond
 from hotfire.experiment.document import IS_HEALED, TOOK_EFFECT
 from hotfire.experiment.facts import Record
 from hotfire.experiment.spent import spent
+from hotfire.experiment.withdrawal import judge_withdrawal
 from hotfire.measure.budgets import BudgetResult, judge_budgets
 from hotfire.measure.comparison import (
     Before,
@@ -118,7 +119,10 @@ def _budgets(record: Record, recovery: Recovery | None) -> tuple[BudgetResult, .
     if recovery is None or record.cleared_ns is None:
         return ()
     results = judge_budgets(_touched(record, recovery), record.facts.budgets)
-    limit = record.facts.budgets.recovery_seconds
+    promised = record.facts.budgets
+    if promised.withdrawal_seconds is not None:
+        results.append(judge_withdrawal(record, promised.withdrawal_seconds))
+    limit = promised.recovery_seconds
     return tuple(results) if limit is None else (_recovery_budget(recovery, limit), *results)
 
 

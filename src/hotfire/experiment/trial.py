@@ -77,7 +77,8 @@ class Trial:
             budgets=experiment.budgets(world.profile),
             measurement=world.profile.measurement,
             self_healing=experiment.fault.repaired_by == "target",
-            control=unheard(world.profile),
+            # Whom the fault is aimed at shows nothing of the machine.
+            control=unheard(world.profile) - {one.name for one in plan.targets},
         )
         self._run_id = run.info().run_id
         self._journal = UndoJournal(run.undo_path, world.cluster, world.profile.system_namespace)
