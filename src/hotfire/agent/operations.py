@@ -35,6 +35,7 @@ from hotfire.agent import (
     signals,
     spoil,
     start,
+    store,
 )
 from hotfire.agent.entries import HEALED, INJECTED, LONGEST_LEASE_SECONDS, Entries, Entry
 from hotfire.agent.hogs import CgroupHog, DeviceHog
@@ -100,6 +101,7 @@ class Operations:
             "process.crash_loop": crash_loop.CrashLoop(),
             "gpu.health": markers.GpuHealth(),
             "store.mode": markers.StoreMode(),
+            "store.slow": store.Slow(),
             "disk.fill": disk.Fill(),
             "file.spoil": spoil.Spoil(),
             "cgroup.hog": CgroupHog(),
@@ -121,6 +123,7 @@ class Operations:
             "net.lookup": lambda args: probe.lookup(host, args),
             "net.connect": lambda args: probe.connect(host, args),
             "net.drops": lambda args: _counted(block.drops(host, entries.get(_id(args)))),
+            "store.share": lambda args: store.share(entries.get(_id(args))),
             "service.state": lambda args: services.state(host, args),
             "process.states": lambda args: signals.states(entries.get(_id(args))),
             "engine.ask": ask.engine,

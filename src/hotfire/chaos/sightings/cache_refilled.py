@@ -27,7 +27,7 @@ class CacheRefilled(SightingWord):
             HarnessError: no engine has started on such a node while its copy was spoiled.
         """
         nodes = spoiled(scene)
-        new = _newcomers(scene) if nodes else []
+        new = newcomers(scene) if nodes else []
         mine = [pod for pod in new if pod.node in nodes]
         if nodes and not mine and all(pod.node for pod in new):
             came = ", ".join(sorted({pod.node for pod in new})) or "no node"
@@ -42,7 +42,8 @@ class CacheRefilled(SightingWord):
         return _READY.within_seconds(profile, over=over)
 
 
-def _newcomers(scene: Scene) -> list[Pod]:
+def newcomers(scene: Scene) -> list[Pod]:
+    """Return the engine pods that were not there before the fault."""
     there = engines(scene.world.cluster, scene.world.profile)
     return [pod for pod in there if pod.uid not in scene.before.engines]
 
