@@ -129,6 +129,7 @@ class Operations:
             "engine.ask": ask.engine,
             "engine.metrics": ask.metrics,
             "cgroup.use": lambda args: cgroup.use(host, args),
+            "memory.room": lambda args: cgroup.room(host, args),
             "cgroup.cpu": lambda args: quota.state(host, args),
             "file.present": lambda args: spoil.present(host, args),
             "disk.room": lambda args: disk.room(host, args),
