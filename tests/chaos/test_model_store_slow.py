@@ -43,7 +43,8 @@ def plan(world: World) -> Plan:
 
 def slowed(percent: float, *, fired: bool = True, repaired: bool = True) -> Answers:
     """Return what agents tell whose node gets so much; the copy on n1 was spoiled, too."""
-    slow = {"id": "u-1", "op": "store.slow", "state": "injected"}
+    ended = {"healed_at_seconds": ENDED}
+    slow = {"id": "u-1", "op": "store.slow", "state": "healed", "observed": ended}
     observed = {"spoiled": True, "repaired": repaired, "healed_at_seconds": ENDED}
     spoil = {"id": "u-0", "op": "file.spoil", "state": "healed", "observed": observed}
     there = {"n1": [spoil, slow]}
@@ -60,13 +61,13 @@ def after(world: World, plan: Plan, answers: Answers) -> Scene:
     return replace(found, entries=(*spoils, *found.entries))
 
 
-def started(platform: Platform, *, restarts: int = 0) -> None:
-    """Let the engine be replaced on its node, by one that was restarted so often."""
+def started(platform: Platform, *, restarts: int = 0, on: str = "n1", seconds: int = -10) -> None:
+    """Let the engine be replaced by one that was restarted so often, so long after the end."""
     platform.api.remove(("v1", "pods", NAMESPACE, "engine-1"))
     pod = platform.add_engine()
-    pod["spec"]["nodeName"] = "n1"
+    pod["spec"]["nodeName"] = on
     [status] = pod["status"]["containerStatuses"]
-    at = datetime.fromtimestamp(int(ENDED) - 10, UTC).isoformat()
+    at = datetime.fromtimestamp(int(ENDED) + seconds, UTC).isoformat()
     status |= {"restartCount": restarts, "state": {"running": {"startedAt": at}}}
 
 
@@ -129,6 +130,25 @@ def test_an_engine_that_did_not_fetch_has_not_started_slowly(
     started(platform)
 
     assert OVER.look(found).seen == "no"
+
+
+def test_a_node_that_never_had_a_copy_is_cold_by_nature(
+    world: World, plan: Plan, platform: Platform
+) -> None:
+    found = after(world, plan, slowed(80))
+    started(platform, on="n3")
+
+    assert OVER.look(found).seen == "yes"
+
+
+def test_a_start_after_the_end_was_no_slow_one(
+    world: World, plan: Plan, platform: Platform
+) -> None:
+    found = after(world, plan, slowed(80))
+    started(platform, on="n3", seconds=10)
+
+    with pytest.raises(HarnessError, match="started only after the store was as fast"):
+        OVER.look(found)
 
 
 def test_a_store_that_is_slow_still_is_nobody_s_failure(world: World, plan: Plan) -> None:

@@ -6,17 +6,19 @@ from typing import Literal
 from pydantic import Field
 
 from hotfire.chaos.sighting import Scene, Sighting, SightingWord, all_of
-from hotfire.chaos.sightings.cache_refilled import CacheRefilled, newcomers
-from hotfire.chaos.sightings.store_slowed import shares_of_before
+from hotfire.chaos.sightings.cache_refilled import fetched_anew, newcomers, started_seconds
+from hotfire.chaos.sightings.cache_spoiled import spoiled
+from hotfire.chaos.sightings.engines_ready import EnginesReady
+from hotfire.chaos.sightings.store_slowed import shares_of_before, slow_entry
 from hotfire.cluster import Document, Pod
 from hotfire.errors import HarnessError
 from hotfire.profile import TargetProfile
 
-_REFILLED = CacheRefilled()
+_READY = EnginesReady()
 
 
 class SlowStartOver(SightingWord):
-    """The copy was fetched anew, no container of the new pods had a second start, all are Ready."""
+    """What they load was fetched meanwhile, none had a second start, and all are Ready."""
 
     word: Literal["slow-start-over"] = "slow-start-over"
     at_least_percent: float = Field(gt=0, lt=100)
@@ -31,12 +33,37 @@ class SlowStartOver(SightingWord):
         for node, share in shares_of_before(scene).items():
             if share < self.at_least_percent:
                 raise HarnessError(f"{node} gets {share:.1f} % of before from the model store")
-        started = [_started_once(scene, pod) for pod in newcomers(scene)]
-        return all_of([*started, _REFILLED.look(scene)])
+        new, copies = newcomers(scene), spoiled(scene)
+        cold = [
+            fetched_anew(scene, pod, copies[pod.node])
+            if pod.node in copies
+            else _first_fetch(scene, pod)
+            for pod in new
+        ]
+        once = [_started_once(scene, pod) for pod in new]
+        return all_of([*once, *cold, _READY.look(scene)])
 
     def within_seconds(self, profile: TargetProfile, *, over: bool) -> float:
         """Return the time a pod may take to get Ready."""
-        return _REFILLED.within_seconds(profile, over=over)
+        return _READY.within_seconds(profile, over=over)
+
+
+def _first_fetch(scene: Scene, pod: Pod) -> Sighting:
+    """Return whether an engine started while its node, which never had a copy, got it slowly."""
+    started, slow = started_seconds(scene, pod), _slow_until(scene, pod.node)
+    if started is None:
+        return Sighting("no", f"{pod.name} on {pod.node or 'no node'} has not started")
+    # The kubelet tells whole seconds, by the same clock as the agent.
+    if slow is not None and started + 1 > slow:
+        raise HarnessError(f"{pod.name} started only after the store was as fast as before")
+    return Sighting("yes", f"{pod.name} fetched what {pod.node} never had")
+
+
+def _slow_until(scene: Scene, node: str) -> float | None:
+    """Return when a node's agent took the limit away; None: it never set one."""
+    targets = (one for one in scene.plan.targets if one.kind == "node" and one.node == node)
+    found = next((slow_entry(scene, one) for one in targets), None)
+    return found.observed.healed_at_seconds if found else None
 
 
 def _started_once(scene: Scene, pod: Pod) -> Sighting:

@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from hotfire.chaos.agent_answers import AgentEntry
 from hotfire.chaos.readings import store_share
 from hotfire.chaos.sighting import Scene, Sighting, SightingWord, all_of
 from hotfire.chaos.sightings.pod_replaced import PodReplaced
@@ -48,9 +49,13 @@ def shares_of_before(scene: Scene) -> dict[str, float]:
     return {target.node: percent for target, percent in found if percent is not None}
 
 
+def slow_entry(scene: Scene, target: Target) -> AgentEntry | None:
+    """Return what an agent knows of its limit on the store; None where it has not set any."""
+    mine = {one.id for one in scene.entries if one.target.uid == target.uid}
+    known = scene.world.agent.entries(target.node)
+    return next((one for one in known if one.id in mine and one.op == "store.slow"), None)
+
+
 def _share(scene: Scene, target: Target) -> float | None:
-    """Return it of one node; None where its agent has not limited anything."""
-    agent, mine = scene.world.agent, {e.id for e in scene.entries if e.target.uid == target.uid}
-    slow = [one.id for one in agent.entries(target.node) if one.op == "store.slow"]
-    mine &= set(slow)
-    return store_share(agent, target.node, mine.pop()) if mine else None
+    found = slow_entry(scene, target)
+    return store_share(scene.world.agent, target.node, found.id) if found else None
