@@ -30,9 +30,9 @@ def plan(world: World, platform: Platform) -> Plan:
 
 def ended(why: FailureClass, *, after: float = 1.2) -> Request:
     """Return a request that ended without a first token."""
-    nothing = {"first_ns": None, "last_ns": None, "n_out": None, "gaps_us": ()}
-    row = replace(QUICK, error_class=why, **nothing)
-    return replace(row, end_ns=row.sched_ns + round(after * S))
+    end_ns = QUICK.sched_ns + round(after * S)
+    row = replace(QUICK, error_class=why, end_ns=end_ns, n_out=None)
+    return replace(row, first_ns=None, last_ns=None, gaps_us=())
 
 
 REFUSED, HUNG = ended(FailureClass.HTTP_503), ended(FailureClass.DEADLINE, after=10)
