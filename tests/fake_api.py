@@ -40,6 +40,8 @@ KINDS = {
     "coordination.k8s.io/v1": {"Lease": True},
     "discovery.k8s.io/v1": {"EndpointSlice": True},
     "gateway.networking.k8s.io/v1": {"Gateway": True, "HTTPRoute": True},
+    "resource.k8s.io/v1": {"ResourceClaim": True},
+    "resource.k8s.io/v1beta2": {"DeviceTaintRule": False},
     "inference.networking.k8s.io/v1": {"InferencePool": True},
     "rbac.authorization.k8s.io/v1": {
         "ClusterRole": False,
@@ -355,8 +357,8 @@ def _discovery(path: str) -> Document | None:
     if path == "/version":
         return {"gitVersion": "v1.36.3", "major": "1", "minor": "36"}
     if path == "/apis":
-        groups = [version for version in KINDS if "/" in version]
-        return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(g) for g in groups]}
+        names = dict.fromkeys(one.partition("/")[0] for one in KINDS if "/" in one)
+        return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(n) for n in names]}
     version = path.removeprefix("/apis/").removeprefix("/api/")
     if version not in KINDS:
         return None
@@ -364,9 +366,10 @@ def _discovery(path: str) -> Document | None:
     return {"kind": "APIResourceList", "groupVersion": version, "resources": resources}
 
 
-def _group(version: str) -> Document:
-    one = {"groupVersion": version, "version": version.partition("/")[2]}
-    return {"name": version.partition("/")[0], "versions": [one], "preferredVersion": one}
+def _group(name: str) -> Document:
+    there = [one for one in KINDS if one.startswith(f"{name}/")]
+    versions = [{"groupVersion": one, "version": one.partition("/")[2]} for one in there]
+    return {"name": name, "versions": versions, "preferredVersion": versions[0]}
 
 
 def _resource(kind: str, namespaced: bool) -> Document:

@@ -133,6 +133,19 @@ def test_a_service_that_somebody_else_stopped_is_not_let_run_by_us(
     assert processes.state(pid) == "T"
 
 
+def test_a_service_that_stands_still_can_be_killed(
+    operations: Operations, supervisor: Supervisor
+) -> None:
+    pid = supervisor.process.pid
+    operations.answer({**HANG, "id": "u-1"})
+    await_state(pid, "T")
+
+    killed = operations.answer({**HANG, "signal": "KILL", "id": "u-2"})
+
+    assert isinstance(killed, dict)
+    assert killed["observed"]["pids"] == [pid]
+
+
 def test_who_is_to_stand_still_is_written_down_before_it_does(
     operations: Operations, supervisor: Supervisor, tmp_path: Path
 ) -> None:

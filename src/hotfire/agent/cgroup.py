@@ -2,10 +2,12 @@
 
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hotfire.agent import arguments
 from hotfire.agent.host import Host, OperationError
 
 # cgroup v1 writes "no limit" as the largest page-aligned signed 64-bit number.
@@ -93,6 +95,31 @@ def use(host: Host, args: dict[str, Any]) -> dict[str, Any]:
         "processor_ns": group.processor_ns,
         "at_ns": time.monotonic_ns(),
     }
+
+
+def room(host: Host, args: dict[str, Any]) -> dict[str, int]:
+    """Return the node's memory and how much of it is free, as its kubelet counts.
+
+    File pages that nobody reads are free. The root of a version 2 tree does not count its use.
+    """
+    arguments.only(args, set())
+    told = dict(_meminfo(host))
+    tree = host.path("/sys/fs/cgroup")
+    if (tree / "cgroup.controllers").exists():
+        return {
+            "total_bytes": told["MemTotal"],
+            "free_bytes": told["MemFree"] + told["Inactive(file)"],
+        }
+    used = MemoryCgroup(tree / "memory", unified=False).working_set_bytes
+    return {"total_bytes": told["MemTotal"], "free_bytes": max(0, told["MemTotal"] - used)}
+
+
+def _meminfo(host: Host) -> Iterator[tuple[str, int]]:
+    # As the node's programs see it: a container may be shown another one.
+    for line in host.run(["cat", "/proc/meminfo"]).splitlines():
+        name, _, rest = line.partition(":")
+        if rest.endswith(" kB"):
+            yield name, int(rest.split()[0]) * 1024
 
 
 def _belongs(path: Path, pod_uid: str) -> bool:

@@ -33,6 +33,11 @@ CHANGEABLE = {
     "deployments": ("apps/v1", "replicas"),
 }
 """What a check may change: API version and field of the spec, by the kind as paths name it."""
+MADE = {
+    "memory-take": ("v1", "pods", "api"),
+    "device-taint": ("resource.k8s.io/v1beta2", "devicetaintrules", "apis"),
+}
+"""What a step makes, by its word: API version, kind as paths name it, and where paths begin."""
 Document = dict[str, Any]
 
 
@@ -64,11 +69,15 @@ class Api:
         if self._ask("PATCH", path, body) is None:
             raise OperationError(f"{path} is gone")
 
+    def delete(self, path: str, uid: str) -> None:
+        """Delete that very object; one that is gone is gone."""
+        self._ask("DELETE", path, {"preconditions": {"uid": uid}})
+
     def _ask(self, method: str, path: str, body: Document | None = None) -> Document | None:
         headers = {
             # Read anew each time: the kubelet replaces it.
             "Authorization": f"Bearer {(self._account / 'token').read_text().strip()}",
-            "Content-Type": "application/merge-patch+json",
+            "Content-Type": f"application/{'merge-patch+' if method == 'PATCH' else ''}json",
         }
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self._server + path, data, headers, method=method)  # noqa: S310
@@ -224,12 +233,32 @@ def template_patch(found: Document, changes: Document) -> Document:
     return {"metadata": seen, "spec": {"template": changes}}
 
 
+def made_name(target: str) -> str:
+    """Return what an object is called that a step makes for a target: known beforehand."""
+    return f"hotfire-{target}"
+
+
+def remove_made(api: Api, entry: Document) -> str:
+    """Delete what a step has made; what another made under that name stays."""
+    version, resource, root = MADE[entry["undo"]["step"]["word"]]
+    namespace = entry["undo"]["former"].get("namespace")
+    place = f"/namespaces/{_name(namespace)}" if namespace else ""
+    name = _name(made_name(entry["target"]["name"]))
+    path = f"/{root}/{version}{place}/{resource}/{name}"
+    found = api.get(path) or {"metadata": {}}
+    if (found["metadata"].get("annotations") or {}).get(CHANGED) != entry["id"]:
+        return f"{resource} {name} is not there, or not of this fault"
+    api.delete(path, found["metadata"]["uid"])
+    return f"{resource} {name} is deleted"
+
+
 WAYS: dict[str, Callable[[Api, Document], str]] = {
     "scale": scale_back,
     "cordon": uncordon,
     "change": put_back,
     "roll-out": template_back,
     "canary-behaviour": template_back,
+    **dict.fromkeys(MADE, remove_made),
 }
 
 

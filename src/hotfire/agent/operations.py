@@ -36,6 +36,7 @@ from hotfire.agent import (
     signals,
     spoil,
     start,
+    store,
 )
 from hotfire.agent.entries import HEALED, INJECTED, LONGEST_LEASE_SECONDS, Entries, Entry
 from hotfire.agent.hogs import CgroupHog, DeviceHog
@@ -101,6 +102,7 @@ class Operations:
             "process.crash_loop": crash_loop.CrashLoop(),
             "gpu.health": markers.GpuHealth(),
             "store.mode": markers.StoreMode(),
+            "store.slow": store.Slow(),
             "disk.fill": disk.Fill(),
             "file.spoil": spoil.Spoil(),
             "cgroup.hog": CgroupHog(),
@@ -122,12 +124,14 @@ class Operations:
             "net.lookup": lambda args: probe.lookup(host, args),
             "net.connect": lambda args: probe.connect(host, args),
             "net.drops": lambda args: _counted(block.drops(host, entries.get(_id(args)))),
+            "store.share": lambda args: store.share(entries.get(_id(args))),
             "service.state": lambda args: services.state(host, args),
             "process.states": lambda args: signals.states(entries.get(_id(args))),
             "engine.ask": ask.engine,
             "engine.metrics": ask.metrics,
             "engine.sample": sample.engine,
             "cgroup.use": lambda args: cgroup.use(host, args),
+            "memory.room": lambda args: cgroup.room(host, args),
             "cgroup.cpu": lambda args: quota.state(host, args),
             "file.present": lambda args: spoil.present(host, args),
             "disk.room": lambda args: disk.room(host, args),

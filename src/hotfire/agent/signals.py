@@ -27,9 +27,10 @@ class Signal:
             raise OperationError("no such process here")
 
     def aim(self, host: Host, args: dict[str, Any]) -> dict[str, Any]:
-        """Return who is to get it; one that somebody else has stopped is left as it is."""
+        """Return who is to get it; one that stands still already is only killed, never stopped."""
         found = [processes.identify(pid) for pid in targets(host, args)]
-        aimed = [one for one in found if one and not processes.stands(one)]
+        kills = args["signal"] == "KILL"
+        aimed = [one for one in found if one and (kills or not processes.stands(one))]
         if not aimed:
             raise OperationError("the processes stand still already; healing would let them run")
         return {"processes": [[one.pid, one.started_ticks] for one in aimed]}

@@ -4,7 +4,7 @@ Loads lie in another part of hotfire, which this one does not import. What is st
 as the process that fires; the kernel ends it with that.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -61,6 +61,12 @@ def running(entry_id: str) -> Load | None:
     """Return the load of an entry; None where this process has none, or it was ended."""
     found = _BESIDE.running.get(entry_id)
     return found[1] if found else None
+
+
+def rows_so_far(entry_ids: Iterable[str]) -> list[Request]:
+    """Return the requests that have ended so far, of all loads of these entries."""
+    loads = [load for one in entry_ids if (load := running(one))]
+    return [row for load in loads for row in load.rows()]
 
 
 def end(entry_id: str) -> bool:

@@ -40,11 +40,29 @@ def store_of(filler: Document) -> Store:
     Raises:
         HarnessError: neither an argument nor a variable of the container is a URL.
     """
+    url, found = _told(filler)
+    return Store(found[1], int(found[2] or (443 if url.startswith("https") else 80)))
+
+
+def model_url(world: World) -> str:
+    """Return where the engines' store has their model.
+
+    Raises:
+        HarnessError: as for ``store_address``.
+    """
+    store_address(world)
+    _, filler, _ = _filled(world)
+    url, _ = _told(filler)
+    return url
+
+
+def _told(filler: Document) -> tuple[str, re.Match[str]]:
+    """Return the first URL that a container is given, and its parts."""
     words = [*(filler.get("command") or ()), *(filler.get("args") or ())]
     words += [each.get("value") or "" for each in filler.get("env") or ()]
     for word in words:
         if found := _URL.match(word):
-            return Store(found[1], int(found[2] or (443 if word.startswith("https") else 80)))
+            return word, found
     raise HarnessError(f"{filler['name']} names no URL: its store is not known")
 
 

@@ -112,6 +112,30 @@ def room(agent: AgentClient, node: str, path: str) -> Room:
     return read(Room, agent.call(node, "disk.room", path=path))
 
 
+class Memory(Answer):
+    """Memory of a node, as its kubelet counts it."""
+
+    total_bytes: int
+    free_bytes: int
+
+
+def memory(agent: AgentClient, node: str) -> Memory:
+    """Return how much memory a node has, and how much of it nobody works with."""
+    return read(Memory, agent.call(node, "memory.room"))
+
+
+class Share(Answer):
+    """What a model store gives a node."""
+
+    percent: float
+    """Of what it gave before."""
+
+
+def store_share(agent: AgentClient, node: str, entry_id: str) -> float:
+    """Return how many percent of before comes to a node, by the agent's entry that knows both."""
+    return read(Share, agent.call(node, "store.share", id=entry_id)).percent
+
+
 class Lookup(Answer):
     """How a question to a name server ended."""
 

@@ -27,14 +27,14 @@ class CacheRefilled(SightingWord):
             HarnessError: no engine has started on such a node while its copy was spoiled.
         """
         nodes = spoiled(scene)
-        new = _newcomers(scene) if nodes else []
+        new = newcomers(scene) if nodes else []
         mine = [pod for pod in new if pod.node in nodes]
         if nodes and not mine and all(pod.node for pod in new):
             came = ", ".join(sorted({pod.node for pod in new})) or "no node"
             raise HarnessError(f"spoiled were {', '.join(nodes)}, but engines started on {came}")
         words = f"agents: {len(nodes)} copies were spoiled, {len(mine)} engines started on them"
         known = Sighting.of(bool(mine) or not nodes, words)
-        told = [_told(scene, pod, nodes[pod.node]) for pod in mine]
+        told = [fetched_anew(scene, pod, nodes[pod.node]) for pod in mine]
         return all_of([known, *told, _READY.look(scene)])
 
     def within_seconds(self, profile: TargetProfile, *, over: bool) -> float:
@@ -42,15 +42,17 @@ class CacheRefilled(SightingWord):
         return _READY.within_seconds(profile, over=over)
 
 
-def _newcomers(scene: Scene) -> list[Pod]:
+def newcomers(scene: Scene) -> list[Pod]:
+    """Return the engine pods that were not there before the fault."""
     there = engines(scene.world.cluster, scene.world.profile)
     return [pod for pod in there if pod.uid not in scene.before.engines]
 
 
-def _told(scene: Scene, pod: Pod, entry: AgentEntry) -> Sighting:
+def fetched_anew(scene: Scene, pod: Pod, entry: AgentEntry) -> Sighting:
+    """Return whether an engine's start on a spoiled copy has put that right before."""
     if entry.observed.repaired:
         return Sighting("yes", f"agent on {pod.node}: the spoiled copy was put right by others")
-    started, ended = _started_seconds(scene, pod), entry.observed.healed_at_seconds
+    started, ended = started_seconds(scene, pod), entry.observed.healed_at_seconds
     if started is None or ended is None:
         return Sighting("no", f"{pod.name} on {pod.node} has not started")
     # The kubelet tells whole seconds, by the same clock as the agent.
@@ -59,7 +61,7 @@ def _told(scene: Scene, pod: Pod, entry: AgentEntry) -> Sighting:
     raise HarnessError(f"{pod.name} started only after we had put the copy of {pod.node} back")
 
 
-def _started_seconds(scene: Scene, pod: Pod) -> float | None:
+def started_seconds(scene: Scene, pod: Pod) -> float | None:
     """Return when an engine's container started, by its node's clock; None: it does not run."""
     found = scene.world.cluster.get("Pod", pod.namespace, pod.name)
     if found is None:

@@ -30,9 +30,9 @@ def spoiled(scene: Scene) -> dict[str, AgentEntry]:
     """Return the agents' entries of those nodes whose copy was spoiled, by the nodes' names."""
 
     def entry(target: Target) -> AgentEntry | None:
-        id_ = scene.entry_of(target.uid).id
+        mine = {one.id for one in scene.entries if one.target.uid == target.uid}
         known = scene.world.agent.entries(target.node)
-        return next((one for one in known if one.id == id_ and one.observed.spoiled), None)
+        return next((one for one in known if one.id in mine and one.observed.spoiled), None)
 
     nodes = [one for one in scene.plan.targets if one.kind == "node"]
     found = zip(nodes, side_by_side(entry, nodes), strict=True)

@@ -18,8 +18,7 @@ class StreamsCut(SightingWord):
 
     def look(self, scene: Scene) -> Sighting:
         """Return whether both are so."""
-        loads = [load for one in scene.entries if (load := beside.running(one.id))]
-        rows = [row for load in loads for row in load.rows()]
+        rows = beside.rows_so_far(one.id for one in scene.entries)
         cut = [row for row in rows if row.stream_lost and row.first_ns is not None]
         words = f"the load beside: {len(cut)} of {len(rows)} streams were cut after a first token"
         seen = Sighting.of(len(cut) >= self.at_least, words)

@@ -10,7 +10,7 @@ from hotfire.chaos.step import Fired, NodeStep
 from hotfire.chaos.undo import UndoEntry
 from hotfire.chaos.written import Target
 from hotfire.errors import FaultNotInjected, HarnessError
-from hotfire.waiting import until
+from hotfire.waiting import pause, until
 
 
 class ProcessSignal(NodeStep):
@@ -27,9 +27,13 @@ class ProcessSignal(NodeStep):
     """A service of the node instead of a container."""
     amid_streams: int = Field(default=0, ge=0)
     """How many requests the engine must be writing at that moment, by its own word; 0: any time."""
+    after_seconds: float = Field(default=0, ge=0, le=10)
+    """How long to wait before it is sent, after the step before it."""
 
     def fire(self, world: World, entry: UndoEntry) -> Fired:
-        """Have the agent send it, once the engine is as busy as it is to be."""
+        """Have the agent send it, once it is time, and the engine is as busy as it is to be."""
+        if self.after_seconds:
+            pause(self.after_seconds, why="by the fault's definition this long lies in between")
         if self.amid_streams:
             self._await_streams(world, entry.target)
         return super().fire(world, entry)

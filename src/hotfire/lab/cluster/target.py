@@ -91,7 +91,7 @@ def document(topology: Topology, ports: Ports, home: Path) -> dict[str, Any]:
         "engine": {"model": "tiny", "context_tokens": 2048},
         "accelerator": {"memory": "host-cgroup"},
         "stack": {"deploy": True, "overlay": "lab"},
-        "claims": [*_CLAIMS, *_redundant(topology)],
+        "claims": [*_CLAIMS, *_redundant(topology), *_by_claim(topology)],
         "budgets": "lab",
         "load": _LOAD,
         "measurement": MEASUREMENT,
@@ -104,6 +104,10 @@ def document(topology: Topology, ports: Ports, home: Path) -> dict[str, Any]:
         },
         "prometheus_url": f"http://127.0.0.1:{ports.prometheus}",
     }
+
+
+def _by_claim(topology: Topology) -> list[str]:
+    return ["device-taint-rules"] if topology.by_claim else []
 
 
 def _redundant(topology: Topology) -> list[str]:

@@ -44,7 +44,7 @@ def blueprint(topology: Topology, machine: Machine, directory: Path, lent: HostP
         services=(
             *machine_services(machine),
             Service(name="etcd", argv=_etcd(topology, machine), env=_GO_ENV),
-            Service(name="kube-apiserver", argv=_api_server(machine), env=_GO_ENV),
+            Service(name="kube-apiserver", argv=_api_server(topology, machine), env=_GO_ENV),
             Service(
                 name="kube-controller-manager", argv=_controller_manager(topology), env=_GO_ENV
             ),
@@ -130,7 +130,7 @@ def _etcd(topology: Topology, machine: Machine) -> tuple[str, ...]:
     )
 
 
-def _api_server(machine: Machine) -> tuple[str, ...]:
+def _api_server(topology: Topology, machine: Machine) -> tuple[str, ...]:
     return (
         "kube-apiserver",
         f"--advertise-address={API_ADDRESS}",
@@ -161,11 +161,20 @@ def _api_server(machine: Machine) -> tuple[str, ...]:
         "--requestheader-username-headers=X-Remote-User",
         f"--proxy-client-cert-file={PKI}/api-client.crt",
         f"--proxy-client-key-file={PKI}/api-client.key",
-        f"--feature-gates={_GATES}",
-        "--runtime-config=scheduling.k8s.io/v1alpha2=true",
+        f"--feature-gates={_gates(topology)}",
+        f"--runtime-config={','.join(f'{one}=true' for one in _versions(topology))}",
         *api_policy.arguments(PKI),
         "--profiling=false",
     )
+
+
+def _gates(topology: Topology) -> str:
+    return _GATES + (",DRADeviceTaintRules=true" if topology.by_claim else "")
+
+
+def _versions(topology: Topology) -> tuple[str, ...]:
+    """Return the API versions that are served beside the usual ones."""
+    return ("scheduling.k8s.io/v1alpha2", *(("resource.k8s.io/v1beta2",) * topology.by_claim))
 
 
 def _controller_manager(topology: Topology) -> tuple[str, ...]:
@@ -183,7 +192,7 @@ def _controller_manager(topology: Topology) -> tuple[str, ...]:
         *_election(topology),
         f"--cluster-cidr={POD_NETWORK}",
         # Its controllers let PodGroups go again.
-        f"--feature-gates={_GATES}",
+        f"--feature-gates={_gates(topology)}",
         *_METRICS_TLS,
         "--profiling=false",
     )
@@ -196,7 +205,7 @@ def _scheduler(topology: Topology) -> tuple[str, ...]:
         f"--kubeconfig={config}",
         f"--authentication-kubeconfig={config}",
         f"--authorization-kubeconfig={config}",
-        f"--feature-gates={_GATES}",
+        f"--feature-gates={_gates(topology)}",
         *_election(topology),
         *_METRICS_TLS,
         "--profiling=false",

@@ -7,7 +7,7 @@ from enum import StrEnum
 from functools import cached_property
 from ipaddress import IPv4Interface, IPv4Network
 
-from hotfire.lab.gpu.gpus import GpuSharing
+from hotfire.lab.gpu.gpus import GpuSharing, Strategy
 
 POD_NETWORK = IPv4Network("10.244.0.0/16")
 SERVICE_NETWORK = IPv4Network("10.96.0.0/16")
@@ -137,6 +137,11 @@ class Topology:
             LabError: its words in ``gpu_sharing`` name nothing that a GPU can do.
         """
         return GpuSharing.parse(self.gpu_sharing.get(worker.name, ""))
+
+    @property
+    def by_claim(self) -> bool:
+        """Whether all GPUs are given out by resource claim."""
+        return all(self.sharing(one).strategy is Strategy.DRA for one in self.workers)
 
     @cached_property
     def members(self) -> tuple[Machine, ...]:

@@ -1,0 +1,109 @@
+"""What every step that makes an object of the cluster has in common: it is undone by its deletion.
+
+The object's name follows from the target's, so that the janitor need be allowed no more than to
+delete that one; its annotation says whose it is.
+"""
+
+import time
+from abc import abstractmethod
+from typing import ClassVar
+
+from hotfire.agent.janitor import CHANGED, MADE, made_name
+from hotfire.chaos.plan import World
+from hotfire.chaos.step import Fired, Life, Step
+from hotfire.chaos.undo import UndoEntry
+from hotfire.chaos.written import Target
+from hotfire.cluster import Document
+from hotfire.errors import FaultNotInjected, HarnessError
+from hotfire.waiting import until
+
+_NAMESPACE = "namespace"
+
+
+class MakingStep(Step):
+    """An object that is the fault: it is there as long as the fault lasts."""
+
+    lives_on: ClassVar[Life] = "cluster"
+    kind: ClassVar[str]
+    namespaced: ClassVar[bool]
+    """Whether it lies in our own namespace, or in none."""
+
+    @abstractmethod
+    def spec(self, world: World, target: Target) -> Document:
+        """Return what is particular to it."""
+
+    def document(self, world: World, target: Target, entry_id: str) -> Document:
+        """Return the object of an entry."""
+        version, _, _ = MADE[self.word]
+        metadata: Document = {"name": made_name(target.name), "annotations": {CHANGED: entry_id}}
+        if namespace := self._namespace(world):
+            metadata[_NAMESPACE] = namespace
+        spec = self.spec(world, target)
+        return {"apiVersion": version, "kind": self.kind, "metadata": metadata, "spec": spec}
+
+    def made(self, world: World, target: Target) -> Document | None:
+        """Return the object as it is now."""
+        version, _, _ = MADE[self.word]
+        place = (self._namespace(world), made_name(target.name))
+        return world.cluster.get(self.kind, *place, api_version=version)
+
+    def rehearse(self, world: World, target: Target) -> str:
+        """Have the API server admit it in a dry run."""
+        document, namespace = self.document(world, target, "rehearsed"), self._namespace(world)
+        answer = world.cluster.would_admit(document, namespace=namespace or "")
+        if not answer.accepted:
+            raise HarnessError(f"{self.kind} for {target} is not admitted: {answer.message}")
+        return "the API server, in a dry run"
+
+    def former(self, world: World, target: Target) -> dict[str, str]:
+        """Return where it will lie."""
+        del target
+        namespace = self._namespace(world)
+        return {_NAMESPACE: namespace} if namespace else {}
+
+    def require_whole(self, world: World, target: Target) -> None:
+        """Make sure that none of an earlier fault is left."""
+        if found := self.made(world, target):
+            name = found["metadata"]["name"]
+            raise HarnessError(f"{self.kind} {name} is there already: run `hotfire heal`, or look")
+
+    def rules(self, target: Target) -> list[dict[str, list[str]]]:
+        """Return that this very object may be deleted."""
+        version, resource, _ = MADE[self.word]
+        group = version.rpartition("/")[0]
+        names = {"resources": [resource], "resourceNames": [made_name(target.name)]}
+        return [{"apiGroups": [group], "verbs": ["get", "delete"], **names}]
+
+    def fire(self, world: World, entry: UndoEntry) -> Fired:
+        """Make it."""
+        at_ns = time.time_ns()
+        try:
+            world.cluster.create(self.document(world, entry.target, entry.id))
+        except HarnessError as error:
+            raise FaultNotInjected(f"{self.kind} for {entry.target}: {error}") from error
+        return Fired(f"the API server took a {self.kind}", at_ns)
+
+    def end(self, world: World, entry: UndoEntry, *, within_seconds: float) -> str:
+        """Delete it, if it is of this entry, and see that it is gone."""
+        found = self.made(world, entry.target)
+        if found is None or not _is_of(found, entry):
+            return f"no {self.kind} of this fault is there"
+        metadata, (version, _, _) = found["metadata"], MADE[self.word]
+        place = (self.kind, metadata.get(_NAMESPACE), metadata["name"])
+        options = {"uid": metadata["uid"], "api_version": version, "grace_seconds": 0}
+        world.cluster.delete(*place, **options)
+        until(
+            lambda: not _is_of(self.made(world, entry.target) or {}, entry),
+            within_seconds=within_seconds,
+            what=f"no {self.kind} {metadata['name']}",
+            excused_seconds=world.cluster.silent_seconds,
+        )
+        return f"{self.kind} {metadata['name']} is deleted"
+
+    def _namespace(self, world: World) -> str | None:
+        return world.profile.system_namespace if self.namespaced else None
+
+
+def _is_of(found: Document, entry: UndoEntry) -> bool:
+    annotations = (found.get("metadata") or {}).get("annotations") or {}
+    return bool(annotations.get(CHANGED) == entry.id)
