@@ -20,7 +20,6 @@ from hotfire.measure.counts import accepted_counts
 from hotfire.measure.history import Request
 from hotfire.measure.percentiles import SAMPLE_FLOORS
 from hotfire.measure.request_times import LATENCIES, e2e_seconds, figure
-from hotfire.profile import Budgets
 from hotfire.traffic.runner.launch import RunningLoad
 
 pytestmark = requirement(
@@ -61,7 +60,7 @@ class Exceeded:
         )
 
 
-def promised(budgets: Budgets) -> dict[str, tuple[str, int, float]]:
+def promised(profile: TargetProfile) -> dict[str, tuple[str, int, float]]:
     """Return the latency, the percentile and the limit of each budget of TTFT and TPOT.
 
     Raises:
@@ -69,21 +68,21 @@ def promised(budgets: Budgets) -> dict[str, tuple[str, int, float]]:
     """
     found: dict[str, tuple[str, int, float]] = {}
     for name in JUDGED:
-        limits = {q: getattr(budgets, f"{name}_p{q}_seconds") for q in SAMPLE_FLOORS}
+        limits = {q: getattr(profile.budgets, f"{name}_p{q}_seconds") for q in SAMPLE_FLOORS}
         if not any(limits.values()):
             raise HarnessError(f"no budget of {name} is set; set budgets.{name}_p95_seconds")
         found |= {f"{name}_p{q}_seconds": (name, q, x) for q, x in limits.items() if x is not None}
     return found
 
 
-def judge(answers: str, rows: Sequence[Request], budgets: Budgets) -> list[Exceeded]:
+def judge(answers: str, rows: Sequence[Request], profile: TargetProfile) -> list[Exceeded]:
     """Return how the answers of one length stand to each budget; a failed one exceeds it.
 
     Raises:
         HarnessError: none of them has such a latency.
     """
     results = []
-    for budget, (name, q, limit) in promised(budgets).items():
+    for budget, (name, q, limit) in promised(profile).items():
         measured = [figure(row, LATENCIES[name]) for row in rows if row.complete]
         # None has no such latency; NaN is one that nobody saw.
         seen = [value for value in measured if value is not None and not math.isnan(value)]
@@ -156,18 +155,18 @@ def require_longer(rows: Mapping[str, Sequence[Request]]) -> dict[str, float]:
 def test_budgets_hold_for_answers_of_either_length(
     profile: TargetProfile, mixed: dict[str, list[Request]], evidence: Evidence
 ) -> None:
-    results = [one for name, rows in mixed.items() for one in judge(name, rows, profile.budgets)]
+    results = [one for name, rows in mixed.items() for one in judge(name, rows, profile)]
     evidence.record("budgets", [asdict(one) for one in results])
     evidence.record("median_e2e_seconds", require_longer(mixed))
 
     broken = [str(one) for one in results if one.broken]
     assert not broken, "; ".join(broken)
-    check_control(profile.budgets, mixed)
+    check_control(profile, mixed)
 
 
-def check_control(budgets: Budgets, rows: Mapping[str, Sequence[Request]]) -> None:
+def check_control(profile: TargetProfile, rows: Mapping[str, Sequence[Request]]) -> None:
     """Negative control: queueing breaks the budgets of TTFT only, slow decoding those of TPOT."""
-    limits = [limit for _, _, limit in promised(budgets).values()]
+    limits = [limit for _, _, limit in promised(profile).values()]
     quickest = min(
         value for row in rows[LONG] if (value := figure(row, LATENCIES["tpot"])) is not None
     )
@@ -176,6 +175,6 @@ def check_control(budgets: Budgets, rows: Mapping[str, Sequence[Request]]) -> No
         "tpot": [decoded_slower(row, 2 * max(limits) / quickest) for row in rows[LONG]],
     }
     for name, some in altered.items():
-        broken = {one.budget.partition("_")[0] for one in judge(LONG, some, budgets) if one.broken}
+        broken = {one.budget.partition("_")[0] for one in judge(LONG, some, profile) if one.broken}
         if broken != {name}:
             raise HarnessError(f"of rows with a slower {name} the budgets of {broken} break")

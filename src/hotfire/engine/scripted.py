@@ -924,7 +924,7 @@ class Connection:
                 sys.stdout.flush()
             await self.refuse(error)
         fatal = self.engine.script.fatal_text.encode()
-        if fatal and fatal in call.body:
+        if fatal and fatal in call.body and call.path.startswith("/v1/"):
             # Not by an exception, which would end this connection alone.
             os._exit(1)
 
