@@ -24,4 +24,5 @@ pytest_plugins = [
     "fixtures.fabric",
     "fixtures.datagrams",
     "fixtures.recorded",
+    "fixtures.context_limit",
 ]

@@ -243,6 +243,27 @@ def test_a_frozen_gauge_says_nothing_of_what_happens() -> None:
     assert page.total("vllm:num_requests_running") == 1
 
 
+def test_tokens_beyond_a_number_take_twice_as_long() -> None:
+    with running_engine("--ttft-seconds=0", "--tpot-seconds=0.02") as engine:
+        engine.script(slower_after_tokens=4)
+
+        assert chat(engine, max_tokens=10)[0] == 200
+
+        record = engine.truth()["records"][-1]
+    # Four steps of 20 ms and five of 40.
+    assert record["last_ns"] - record["first_ns"] >= 270_000_000
+
+
+def test_a_fatal_text_is_answered_and_then_ends_the_engine() -> None:
+    with running_engine() as engine:
+        engine.script(fatal_text="poison")
+
+        assert chat(engine)[0] == 200
+        assert chat(engine, model="poison")[0] == 404
+
+        assert engine.process.wait(DEADLINE_SECONDS) == 1
+
+
 def test_an_unknown_script_is_refused_and_changes_nothing(engine: EngineProcess) -> None:
     status, body = engine.call("POST", "/admin/config", {"misbehaviour": "gremlins"})
 

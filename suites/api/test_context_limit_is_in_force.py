@@ -11,6 +11,7 @@ from threading import Event
 
 import pytest
 
+from fixtures.context_limit import ask_words, prompt_tokens, told, words_for
 from fixtures.own_backends import HEADER, StartBackends, scripted_engine
 from hotfire import Endpoint, Evidence, Level, Reply, TargetProfile, requirement
 from hotfire.errors import HarnessError
@@ -24,7 +25,6 @@ pytestmark = requirement(
 
 ROOM_TOKENS = 48
 """Left for the answer, so that the model's own count of the prompt can be completed exactly."""
-SHORT_WORDS, LONG_WORDS = 50, 150
 TIMES = 12
 """Of each request: several replicas serve the model, and each has its own settings."""
 OTHERS, OTHER_TOKENS = 4, 64
@@ -55,63 +55,17 @@ class Boundary:
 
 
 @pytest.fixture
-def limit(profile: TargetProfile, endpoint: Endpoint) -> int:
-    """The declared limit of prompt and answer together, in tokens.
-
-    Raises:
-        HarnessError: neither the target file nor the target itself tells one.
-    """
-    if profile.engine.context_tokens is not None:
-        return profile.engine.context_tokens
-    listed = (endpoint.models().body or {}).get("data")
-    cards = [card for card in listed if isinstance(card, dict)] if isinstance(listed, list) else []
-    length = next((c.get("max_model_len") for c in cards if c.get("id") == profile.engine.model), 0)
-    if not isinstance(length, int) or length <= 0:
-        raise HarnessError("no context limit is declared; name engine.context_tokens")
-    return length
-
-
-@pytest.fixture
-def half(own_backends: StartBackends, profile: TargetProfile, limit: int) -> None:
-    own_backends({HALF: scripted_engine(HALF, profile.engine.model, max_model_len=limit // 2)})
+def half(own_backends: StartBackends, profile: TargetProfile, context_limit: int) -> None:
+    engine = scripted_engine(HALF, profile.engine.model, max_model_len=context_limit // 2)
+    own_backends({HALF: engine})
 
 
 def ask(endpoint: Endpoint, words: int, tokens: int, backend: str | None = None) -> Reply:
-    headers = {HEADER: backend} if backend else {}
-    prompt = " ".join(["a"] * words)
-    # Fresh: a pooled connection would ask one replica only.
-    return endpoint.complete(
-        prompt, max_tokens=tokens, headers=headers, fresh=True, ignore_eos=True
-    )
-
-
-def told(reply: Reply, name: str) -> int | None:
-    """Return a count of ``usage``; None: it is not told."""
-    count = (reply.usage or {}).get(name)
-    return count if isinstance(count, int) else None
+    return ask_words(endpoint, words, tokens, {HEADER: backend} if backend else None)
 
 
 def total_tokens(reply: Reply) -> int | None:
     return told(reply, "total_tokens")
-
-
-def prompt_tokens(reply: Reply) -> int:
-    """Return how many tokens the target counted in the prompt.
-
-    Raises:
-        HarnessError: it does not tell.
-    """
-    count = told(reply, "prompt_tokens")
-    if count is None:
-        raise HarnessError(f"the length of a prompt is not told: {reply.why}")
-    return count
-
-
-def words_for(tokens: int, endpoint: Endpoint) -> int:
-    """Return how many words make a prompt of at most that many tokens, and of hardly fewer."""
-    short, long = (prompt_tokens(ask(endpoint, n, 1)) for n in (SHORT_WORDS, LONG_WORDS))
-    a_word = max(1.0, (long - short) / (LONG_WORDS - SHORT_WORDS))
-    return LONG_WORDS + int((tokens - long) / a_word)
 
 
 def boundary(endpoint: Endpoint, limit: int, words: int, n_in: int) -> Boundary:
@@ -135,8 +89,9 @@ def stream_until(endpoint: Endpoint, over: Event) -> list[Reply]:
 
 
 def test_limit_length_is_accepted_and_one_token_more_is_not(
-    endpoint: Endpoint, limit: int, half: None, evidence: Evidence
+    endpoint: Endpoint, context_limit: int, half: None, evidence: Evidence
 ) -> None:
+    limit = context_limit
     words = words_for(limit - ROOM_TOKENS, endpoint)
     n_in = prompt_tokens(ask(endpoint, words, 1))
     over = Event()

@@ -28,8 +28,9 @@ pytestmark = pytest.mark.lab
 ROOT = project_root()
 SUITES = sorted((ROOT / "suites").glob("*/test_*.py"))
 CASES = [pytest.param(path, id=path.stem.removeprefix("test_")) for path in SUITES]
-# Beyond core, these take 20 to 60 s each, six minutes in all: `hotfire prove` takes them.
+# Beyond core, these take 20 to 60 s each, seven minutes in all: `hotfire prove` takes them.
 LONG = {
+    *("bad_requests_harm_nobody_else", "long_outputs_change_no_verdict"),
     *("dead_backends_get_no_requests", "drain_loses_no_accepted_stream"),
     *("engine_metrics_count_the_traffic", "failed_engines_return_by_themselves"),
     *("liveness_leaves_a_busy_engine_alone", "liveness_restarts_a_hung_engine"),

@@ -15,6 +15,7 @@ import dataclasses
 import gzip
 import hashlib
 import json
+import os
 import re
 import signal
 import socket
@@ -150,6 +151,10 @@ class Script:
     max_model_len: int = 4096
     frozen_gauges: str = ""  # metrics that always say 0, separated by commas
     log_refused: int = 0  # 1 = write the body of each refused request to the log
+    slower_after_tokens: int = 0  # tokens beyond so many take twice as long; 0 = none does
+    fatal_text: str = (
+        ""  # answering a body with this text in it ends the process; empty = none does
+    )
 
     def changed(self, values: Json) -> "Script":
         """Return a copy with these fields; raises ValueError for what it does not know."""
@@ -748,7 +753,8 @@ class Stream:
         """Return how long after the admission a token is due."""
         script = self.engine.script
         slow = 10 if self.truth.misbehaviour == "slow" else 1
-        return (script.ttft_seconds + index * script.tpot_seconds) * slow
+        late = max(0, index - script.slower_after_tokens) if script.slower_after_tokens else 0
+        return (script.ttft_seconds + (index + late) * script.tpot_seconds) * slow
 
     async def pause_until(self, monotonic: float) -> None:
         """Sleep, but notice a client that has gone; raises ConnectionResetError then."""
@@ -917,6 +923,10 @@ class Connection:
                 sys.stdout.write(f"refused: {call.body.decode(errors='replace')}\n")
                 sys.stdout.flush()
             await self.refuse(error)
+        fatal = self.engine.script.fatal_text.encode()
+        if fatal and fatal in call.body and call.path.startswith("/v1/"):
+            # Not by an exception, which would end this connection alone.
+            os._exit(1)
 
     async def refuse(self, error: BadRequestError) -> None:
         document = {"message": str(error), "type": error.kind, "param": error.param}
