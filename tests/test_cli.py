@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hotfire import cli
-from hotfire.cli import project
+from hotfire import cli, own_folders
 from hotfire.cli.child import Child
 from hotfire.errors import ClusterError, HotfireError, LabError, ProfileError
 from hotfire.rundir import RunDirectory
@@ -21,10 +20,10 @@ from tests.sample_run import write_sample_run
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stand in for the checkout: its suites are empty and its runs are ours."""
-    root = project.project_root()
+    root = own_folders.project_root()
     (tmp_path / "suites").mkdir()
     (tmp_path / "reports").symlink_to(root / "reports")
-    monkeypatch.setattr(project, "__file__", str(tmp_path / "src/hotfire/cli/project.py"))
+    monkeypatch.setattr(own_folders, "__file__", str(tmp_path / "src/hotfire/own_folders.py"))
     return tmp_path
 
 

@@ -16,12 +16,13 @@ from hotfire.cli.heal import Say, heal_leftovers, refuse_leftovers, target_or_la
 from hotfire.cli.histories import pack_histories
 from hotfire.cli.lab_logs import LabLogs
 from hotfire.cli.progress import Progress
-from hotfire.cli.project import document_names, find_run, of_a_run, project_root
+from hotfire.cli.project import document_names, find_run, of_a_run
 from hotfire.cli.report import write_reports
 from hotfire.cli.verdicts import print_verdicts
 from hotfire.cli.way_in import open_way_in
 from hotfire.errors import HarnessError, ProfileError
 from hotfire.outcome import statement
+from hotfire.own_folders import project_root, runs_folder
 from hotfire.profile import TargetProfile
 from hotfire.requirement import Scope
 from hotfire.rundir import Event, Result, RunDirectory, RunInfo
@@ -137,7 +138,7 @@ def carry_out(
 
         target = target_or_lab(order.target, say)
         profile = _profile(target, say)
-        run = resumed or _create_run(order, profile, root)
+        run = resumed or _create_run(order, profile)
         console.print(Text(f"certifying {profile.name}; recorded in {run.root}"))
         arguments = [*_arguments(order, target, run, root), *(["--resume"] if resumed else [])]
         child = Child.start(arguments, root=root, log=run.log_path("pytest.log"))
@@ -199,14 +200,14 @@ def _why_it_ended(status: int | None) -> str:
     return "interrupted by the operator" if status is None else f"pytest ended with {status}"
 
 
-def _create_run(order: CertifyOptions, profile: TargetProfile, root: Path) -> RunDirectory:
+def _create_run(order: CertifyOptions, profile: TargetProfile) -> RunDirectory:
     info = RunInfo.begin(
         command=(*_COMMAND, *order.words()),
         target_name=profile.name,
         tool_version=version("hotfire"),
     )
     if order.run_dir is None:
-        return RunDirectory.create(root / "runs", info)
+        return RunDirectory.create(runs_folder(), info)
     if (order.run_dir / "run.json").exists():
         raise ProfileError(f"{order.run_dir} holds a run already; name another --run-dir")
     return RunDirectory.create_at(order.run_dir.resolve(), info)

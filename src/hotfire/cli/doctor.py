@@ -11,7 +11,6 @@ import hotfire
 from hotfire import yaml_text
 from hotfire.chaos.fault import Fault
 from hotfire.cli.catalogue import CatalogueEntry, entries
-from hotfire.cli.project import project_root
 from hotfire.cli.way_in import open_way_in
 from hotfire.cluster import Cluster
 from hotfire.doctor.asked import Need
@@ -22,6 +21,7 @@ from hotfire.doctor.roles import roles
 from hotfire.doctor.site import Site
 from hotfire.errors import ClusterError, ProfileError
 from hotfire.lab import default_target
+from hotfire.own_folders import project_root
 from hotfire.profile import TargetProfile
 from hotfire.requirement import Scope
 from hotfire.terminal import Terminal

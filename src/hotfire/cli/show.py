@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hotfire.cli.catalogue import CatalogueEntry, entries
-from hotfire.cli.project import project_root
 from hotfire.errors import ProfileError
+from hotfire.own_folders import project_root
 from hotfire.terminal import Terminal
 
 _WIDE = 120
@@ -104,4 +104,8 @@ def _proof(entry: CatalogueEntry) -> str:
         return "judged against its budgets from the recorded history"
     if entry.requirement.unprovable:
         return f"not proven: {entry.requirement.unprovable}"
-    return f"shown by {entry.twin.as_posix()}" if entry.twin else "not shown: no defect twin yet"
+    if entry.twin:
+        return f"shown by {entry.twin.as_posix()}"
+    if not (project_root() / "tests").is_dir():
+        return "shown by its broken twin, which lies in hotfire's checkout and is not installed"
+    return "not shown: no defect twin yet"
