@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from hotfire import cli
-from hotfire.cli import project
+from hotfire import cli, own_folders
 from hotfire.cli.certify import CertifyOptions
 from hotfire.rundir import Result, RunDirectory, RunInfo
 from hotfire.verdict import Verdict
@@ -20,7 +19,7 @@ ORDER = CertifyOptions(
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
     (tmp_path / "suites").mkdir()
-    monkeypatch.setattr(project, "__file__", str(tmp_path / "src/hotfire/cli/project.py"))
+    monkeypatch.setattr(own_folders, "__file__", str(tmp_path / "src/hotfire/own_folders.py"))
     command = ("hotfire", "certify", *ORDER.words())
     info = RunInfo.begin(command=command, target_name="acme", tool_version="0.1.0")
     recorded = RunDirectory.create(tmp_path / "runs", info)

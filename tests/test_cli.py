@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hotfire import cli
-from hotfire.cli import project
+from hotfire import cli, own_folders
 from hotfire.cli.child import Child
 from hotfire.errors import ClusterError, HotfireError, LabError, ProfileError
 from hotfire.rundir import RunDirectory
@@ -21,10 +20,10 @@ from tests.sample_run import write_sample_run
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stand in for the checkout: its suites are empty and its runs are ours."""
-    root = project.project_root()
+    root = own_folders.project_root()
     (tmp_path / "suites").mkdir()
     (tmp_path / "reports").symlink_to(root / "reports")
-    monkeypatch.setattr(project, "__file__", str(tmp_path / "src/hotfire/cli/project.py"))
+    monkeypatch.setattr(own_folders, "__file__", str(tmp_path / "src/hotfire/own_folders.py"))
     return tmp_path
 
 
@@ -87,7 +86,7 @@ def test_error_is_one_line_and_its_exit_code(
     error: BaseException,
     code: int,
 ) -> None:
-    def fail() -> None:
+    def fail(_own: object) -> None:
         raise error
 
     monkeypatch.setattr("hotfire.cli.show.listed", fail)
@@ -99,7 +98,7 @@ def test_error_is_one_line_and_its_exit_code(
 def test_crash_tells_where_its_traceback_lies(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hotfire.cli.show.listed", lambda: 1 / 0)
+    monkeypatch.setattr("hotfire.cli.show.listed", lambda _: 1 / 0)
 
     cli.run(["list"])
 

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from hotfire import cli
+from hotfire import cli, own_folders
 from hotfire.chaos import holders
 from hotfire.chaos.lease import RunLease
-from hotfire.cli import project
 from hotfire.cluster import namespaces
 from tests.chaos.platform import NAMESPACE, SYSTEM, profile_for
 from tests.fake_api import FakeApi, connect, serving
@@ -31,7 +30,7 @@ def address(api: FakeApi) -> Iterator[str]:
 def target(tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """A target file beside a checkout without suites, whose runs are ours."""
     (tmp_path / "suites").mkdir()
-    monkeypatch.setattr(project, "__file__", str(tmp_path / "src/hotfire/cli/project.py"))
+    monkeypatch.setattr(own_folders, "__file__", str(tmp_path / "src/hotfire/own_folders.py"))
     profile_for(tmp_path, address)
     path = tmp_path / "target.yaml"
     path.write_text(f"name: acme\nkubeconfig: kubeconfig\n{FIELDS}")

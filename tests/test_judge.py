@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hotfire import cli
-from hotfire.cli import project
+from hotfire import cli, own_folders
 from hotfire.experiment import Facts
 from hotfire.experiment.record import write_facts
 from hotfire.measure.history import to_row
@@ -19,7 +18,7 @@ from tests.sample_run import FAULT, SECOND, requests, result
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
     (tmp_path / "suites").mkdir()
-    monkeypatch.setattr(project, "__file__", str(tmp_path / "src/hotfire/cli/project.py"))
+    monkeypatch.setattr(own_folders, "__file__", str(tmp_path / "src/hotfire/own_folders.py"))
     info = RunInfo.begin(command=("pytest",), target_name="acme", tool_version="0.1.0")
     recorded = RunDirectory.create(tmp_path / "runs", info)
     recorded.path("seen.jsonl").touch()

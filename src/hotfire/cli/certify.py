@@ -16,12 +16,13 @@ from hotfire.cli.heal import Say, heal_leftovers, refuse_leftovers, target_or_la
 from hotfire.cli.histories import pack_histories
 from hotfire.cli.lab_logs import LabLogs
 from hotfire.cli.progress import Progress
-from hotfire.cli.project import document_names, find_run, of_a_run, project_root
+from hotfire.cli.project import document_names, find_run, of_a_run
 from hotfire.cli.report import write_reports
 from hotfire.cli.verdicts import print_verdicts
 from hotfire.cli.way_in import open_way_in
 from hotfire.errors import HarnessError, ProfileError
 from hotfire.outcome import statement
+from hotfire.own_folders import project_root, runs_folder
 from hotfire.profile import TargetProfile
 from hotfire.requirement import Scope
 from hotfire.rundir import Event, Result, RunDirectory, RunInfo
@@ -49,6 +50,8 @@ class CertifyOptions:
     run_dir: Path | None = None
     keep_stack: bool = False
     repeat: int = 1
+    suites: Path | None = None
+    """A folder of the operator's own with more checks and experiments."""
     asks: bool = False
     """Whether each fault waits for somebody's word."""
 
@@ -58,6 +61,7 @@ class CertifyOptions:
         found += ["--scope", self.scope] if self.scope != Scope.CORE else []
         found += ["--level", self.level] if self.level != _LEVEL else []
         found += ["--repeat", str(self.repeat)] if self.repeat != 1 else []
+        found += ["--suites", str(self.suites.resolve())] if self.suites else []
         return found + [word for name in self.only for word in ("--only", name)]
 
     @classmethod
@@ -78,6 +82,7 @@ class CertifyOptions:
             scope=one.get("--scope", Scope.CORE.value),
             level=one.get("--level", _LEVEL),
             repeat=int(one.get("--repeat", 1)),
+            suites=Path(one["--suites"]) if "--suites" in one else None,
             only=tuple(value for word, value in said if word == "--only"),
         )
 
@@ -130,14 +135,14 @@ def carry_out(
     console = Terminal(highlight=False)
     with termination_as_interrupt():
         root = project_root()
-        refuse_unknown(order.only, entries(root))
+        refuse_unknown(order.only, entries(root, order.suites))
 
         def say(line: str) -> None:
             console.print(Text(line))
 
         target = target_or_lab(order.target, say)
         profile = _profile(target, say)
-        run = resumed or _create_run(order, profile, root)
+        run = resumed or _create_run(order, profile)
         console.print(Text(f"certifying {profile.name}; recorded in {run.root}"))
         arguments = [*_arguments(order, target, run, root), *(["--resume"] if resumed else [])]
         child = Child.start(arguments, root=root, log=run.log_path("pytest.log"))
@@ -199,24 +204,28 @@ def _why_it_ended(status: int | None) -> str:
     return "interrupted by the operator" if status is None else f"pytest ended with {status}"
 
 
-def _create_run(order: CertifyOptions, profile: TargetProfile, root: Path) -> RunDirectory:
+def _create_run(order: CertifyOptions, profile: TargetProfile) -> RunDirectory:
     info = RunInfo.begin(
         command=(*_COMMAND, *order.words()),
         target_name=profile.name,
         tool_version=version("hotfire"),
     )
     if order.run_dir is None:
-        return RunDirectory.create(root / "runs", info)
+        return RunDirectory.create(runs_folder(), info)
     if (order.run_dir / "run.json").exists():
         raise ProfileError(f"{order.run_dir} holds a run already; name another --run-dir")
     return RunDirectory.create_at(order.run_dir.resolve(), info)
 
 
 def _arguments(order: CertifyOptions, target: Path, run: RunDirectory, root: Path) -> list[str]:
-    folders = [name for name in ("suites", "experiments") if (root / name).is_dir()]
+    # Checks before faults, whosever they are.
+    own = [str(order.suites.resolve())] if order.suites else []
+    folders = [name for name in ("suites", *own, "experiments") if (root / name).is_dir()]
     options = ["--target", str(target), "--run-dir", str(run.root), "--level", order.level]
     options += [word for name in order.only for word in ("--only", name)]
     options += ["--scope", order.scope, "--repeat", str(order.repeat)]
+    # With a folder elsewhere pytest would look for its settings there.
+    options += [f"--suites={own[0]}", "-c", str(root / "pyproject.toml")] if own else []
     options += ["--keep-stack"] if order.keep_stack else []
     options += ["--ask"] if order.asks else []
     return [*folders, *_PYTEST, *options]

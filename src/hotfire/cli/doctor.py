@@ -11,7 +11,6 @@ import hotfire
 from hotfire import yaml_text
 from hotfire.chaos.fault import Fault
 from hotfire.cli.catalogue import CatalogueEntry, entries
-from hotfire.cli.project import project_root
 from hotfire.cli.way_in import open_way_in
 from hotfire.cluster import Cluster
 from hotfire.doctor.asked import Need
@@ -22,6 +21,7 @@ from hotfire.doctor.roles import roles
 from hotfire.doctor.site import Site
 from hotfire.errors import ClusterError, ProfileError
 from hotfire.lab import default_target
+from hotfire.own_folders import project_root
 from hotfire.profile import TargetProfile
 from hotfire.requirement import Scope
 from hotfire.terminal import Terminal
@@ -68,7 +68,7 @@ def _profile(target: Path | None) -> TargetProfile:
 
 def _needs(permissions: Permissions, root: Path, scope: str) -> dict[Unit, Needs]:
     """Return what each requirement and fault of a scope needs."""
-    chosen = [one for one in entries(root) if scope in (Scope.FULL, one.requirement.scope)]
+    chosen = [one for one in entries(root) if Scope(scope).holds(one.requirement.scope)]
     units = [unit(one, root) for one in chosen]
     return {unit: permissions.of(unit) for unit in units}
 

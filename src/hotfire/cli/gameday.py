@@ -15,11 +15,11 @@ from hotfire.cli.certify import carry_out as certify
 from hotfire.cli.heal import target_or_lab
 from hotfire.cli.keys import Keys
 from hotfire.cli.progress import Progress
-from hotfire.cli.project import project_root
 from hotfire.cluster import Cluster
 from hotfire.errors import HarnessError, HotfireError, ProfileError
 from hotfire.experiment import Experiment
 from hotfire.experiment.gate import READY, give_go
+from hotfire.own_folders import project_root
 from hotfire.profile import TargetProfile
 from hotfire.rundir import Event, RunDirectory
 from hotfire.terminal import Terminal

@@ -8,10 +8,10 @@ import typer
 from hotfire.chaos.heal import Healed, open_entries
 from hotfire.chaos.heal import heal as undo_everything
 from hotfire.chaos.tenure import refuse_occupied
-from hotfire.cli.project import project_root
 from hotfire.cluster import Cluster
 from hotfire.errors import ClusterError, ProfileError, RollbackFailed
 from hotfire.lab import default_target, ensure_up
+from hotfire.own_folders import runs_folder
 from hotfire.profile import TargetProfile
 from hotfire.shown import shown
 
@@ -38,7 +38,9 @@ def heal(target: Path | None, *, now: bool, keep_stack: bool = False) -> int:
     def say(line: str) -> None:
         typer.echo(shown(line))
 
-    done = undo_everything(profile, now=now, runs=_runs(), keep_namespaces=keep_stack, say=say)
+    done = undo_everything(
+        profile, now=now, runs=runs_folder(), keep_namespaces=keep_stack, say=say
+    )
     _tell(done, say)
     if not done:
         typer.echo("nothing to heal")
@@ -71,7 +73,7 @@ def refuse_leftovers(profile: TargetProfile, say: Say = lambda _: None) -> None:
     """
     refuse_unreachable(profile)
     refuse_occupied(Cluster.connect(profile, tell=say), profile, say=say)
-    left = open_entries(profile, runs=_runs(), tell=say)
+    left = open_entries(profile, runs=runs_folder(), tell=say)
     if left:
         faults = ", ".join(sorted({entry.fault for entry in left}))
         raise ProfileError(
@@ -86,12 +88,10 @@ def heal_leftovers(profile: TargetProfile, say: Say, *, keep_stack: bool = False
         HarnessError: another run, which is alive, has the cluster by now.
         RollbackFailed: something is still broken.
     """
-    done = undo_everything(profile, now=False, runs=_runs(), keep_namespaces=keep_stack, say=say)
+    done = undo_everything(
+        profile, now=False, runs=runs_folder(), keep_namespaces=keep_stack, say=say
+    )
     _tell(done, say)
-
-
-def _runs() -> Path:
-    return project_root() / "runs"
 
 
 def _tell(done: Iterable[Healed], say: Say) -> None:

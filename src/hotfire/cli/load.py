@@ -18,12 +18,12 @@ from hotfire.cli.histories import pack_histories
 from hotfire.cli.load_finding import Finding, document, tell
 from hotfire.cli.load_order import LoadOptions, Task, understood
 from hotfire.cli.load_view import LiveView
-from hotfire.cli.project import project_root
 from hotfire.cluster import Cluster
 from hotfire.errors import ProfileError
 from hotfire.measure.budgets import judged
 from hotfire.measure.history import Request
 from hotfire.measure.slo import Account
+from hotfire.own_folders import runs_folder
 from hotfire.rundir import RunDirectory, RunInfo
 from hotfire.terminal import Terminal
 from hotfire.traffic.capacity.calibrate import calibrate
@@ -195,7 +195,7 @@ def _create_run(order: LoadOptions, task: Task) -> RunDirectory:
     info = RunInfo.begin(
         command=("hotfire", "load"), target_name=task.name, tool_version=version("hotfire")
     )
-    root = order.run_dir or project_root() / "runs" / f"load-{info.run_id}"
+    root = order.run_dir or runs_folder() / f"load-{info.run_id}"
     if (root / "run.json").exists():
         raise ProfileError(f"{root} holds a run already; name another --run-dir")
     return RunDirectory.create_at(root.resolve(), info)

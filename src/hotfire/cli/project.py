@@ -1,4 +1,4 @@
-"""Where things lie: the checkout, its runs and its report formats."""
+"""Where things lie: runs and report formats."""
 
 import importlib
 import importlib.util
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
 from hotfire.errors import HistoryError, ProfileError
+from hotfire.own_folders import project_root, runs_folder
 from hotfire.requirement import Requirement
 from hotfire.rundir import RunDirectory
 
@@ -35,27 +36,13 @@ class FolderFormat(Protocol):
         """Return what is left to do before those files may be handed in."""
 
 
-def project_root() -> Path:
-    """Return the checkout this code runs from.
-
-    Raises:
-        ProfileError: the suites are not there, as in a plain installation.
-    """
-    root = Path(__file__).resolve().parents[3]
-    if not (root / "suites").is_dir():
-        raise ProfileError(
-            f"no suites/ in {root}: install hotfire from a checkout (pip install -e)"
-        )
-    return root
-
-
 def find_run(name: str) -> RunDirectory:
     """Return a run by its path, its name below runs/, or ``latest``.
 
     Raises:
         ProfileError: there is none.
     """
-    for path in (Path(name), project_root() / "runs" / name):
+    for path in (Path(name), runs_folder() / name):
         if (path / "run.json").exists():
             return _open(path)
     raise ProfileError(f"no run {name!r}: neither a run directory nor a name below runs/")

@@ -14,8 +14,8 @@ from rich.text import Text
 
 from hotfire.cli.catalogue import CatalogueEntry, entries, refuse_unknown
 from hotfire.cli.child import Child, termination_as_interrupt
-from hotfire.cli.project import project_root
 from hotfire.errors import HarnessError, ProfileError
+from hotfire.own_folders import project_root
 from hotfire.terminal import Terminal
 
 EVERYTHING_VARIABLE: Final = "HOTFIRE_PROVE_EVERYTHING"

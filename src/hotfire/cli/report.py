@@ -7,8 +7,9 @@ import typer
 
 from hotfire import whole_files
 from hotfire.cli.catalogue import entries
-from hotfire.cli.project import FolderFormat, find_run, load_format, of_a_run, project_root
+from hotfire.cli.project import FolderFormat, find_run, load_format, of_a_run
 from hotfire.errors import ProfileError
+from hotfire.own_folders import project_root
 from hotfire.rundir import RunDirectory
 from hotfire.shown import shown
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Column, Table
 
+from hotfire.lab import require_extra
 from hotfire.lab.face import handles_cli, nodes_cli
 from hotfire.lab.face.console import console, own_lab, progress, refuse_anothers, say
 
@@ -22,6 +23,12 @@ AddOns = Annotated[
     list[str] | None,
     typer.Option("--with", metavar="NAME", help="An add-on, such as scaling (repeatable)."),
 ]
+
+
+@app.callback()
+def of_lab() -> None:
+    """Refuse every command of the lab where its packages are missing."""
+    require_extra()
 
 
 @app.command()

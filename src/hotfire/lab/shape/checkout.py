@@ -1,8 +1,5 @@
-"""Where the checkout lies that this code runs from."""
+"""Whose a lab is: it belongs to the checkout or installation that brought it up."""
 
-from pathlib import Path
+from hotfire.own_folders import project_root
 
-
-def project_root() -> Path:
-    """Return the checkout this code runs from."""
-    return Path(__file__).resolve().parents[4]
+__all__ = ["project_root"]
