@@ -4,21 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from hotfire.chaos.agent_client import AgentClient
-from hotfire.chaos.lease import RunLease
-from hotfire.chaos.plan import World
-from hotfire.cluster import Cluster
 from hotfire.errors import HarnessError
 from hotfire.evidence import Evidence
 from hotfire.experiment import Campaign, Experiment, Stage, conduct
-from hotfire.profile import TargetProfile
 from hotfire.requirement import requirement
-from hotfire.rundir import RunDirectory
 from hotfire.verdict import Verdict
 
 ORDER = (
     "pods", "engine", "gpu", "network", "gateway", "dependencies", "storage", "load", "canary",
-    "node", "control-plane",
+    "node", "control-plane", "found",
 )  # fmt: skip
 """Areas from narrow to wide: what may cost a node, or the API, comes last."""
 
@@ -36,16 +30,6 @@ def case(experiment: Experiment, number: int) -> object:
     )
     name = experiment.path.stem + (f"-r{number}" if number > 1 else "")
     return pytest.param(experiment, marks=mark, id=name)
-
-
-@pytest.fixture
-def stage(
-    cluster: Cluster, agent: AgentClient, profile: TargetProfile, stack: object,
-    run: RunDirectory, lease: RunLease,
-) -> Stage:  # fmt: skip
-    """The target, and the Lease of this session."""
-    world = World(cluster=cluster, agent=agent, profile=profile)
-    return Stage(world=world, run=run, lease=lease)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
