@@ -1,5 +1,6 @@
 """Every experiment below this folder: each breaks the target and judges what users saw of it."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from hotfire.errors import HarnessError
 from hotfire.evidence import Evidence
 from hotfire.experiment import Campaign, Experiment, Stage, conduct
+from hotfire.experiment.footprint import footprint
 from hotfire.requirement import requirement
 from hotfire.verdict import Verdict
 
@@ -59,6 +61,11 @@ def test_target_withstands(
     asks = request.config.getoption("--ask")
     judgement = conduct(experiment, stage, load=campaign.part, observer=evidence.record, asks=asks)
     campaign.rest(judgement)
+    if request.config.getoption("--repeat") > 1:
+        # What nobody could look at is missing in a table; that is no doubt about the fault.
+        with suppress(HarnessError):
+            for figure, value in footprint(stage.world).items():
+                evidence.record(figure, value)
     if judgement.stop:
         # A target left broken is never fed the next fault.
         request.session.shouldstop = f"{experiment.id}: {judgement.reason}"

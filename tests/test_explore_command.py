@@ -1,4 +1,4 @@
-"""`hotfire explore` runs one file of its own, tells what the search says, and where findings lie."""
+"""`hotfire explore` runs one file of its own, tells what is said, and where findings lie."""
 
 import os
 from pathlib import Path

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from fixtures.stack import Stack
-from fixtures.within_engines import WithinEngines
 from hotfire import Evidence, Level, TargetProfile, Verdict, requirement
+from hotfire.chaos.agent_client import AgentClient
+from hotfire.cluster import Pod
 from hotfire.errors import HarnessError
 from hotfire.measure.columns import Columns
 from hotfire.measure.trend import FEWEST, Samples, Trend, drifting, p95_over_time, trend
@@ -34,16 +35,6 @@ WINDOWS = 20
 DRIFT_PER_MINUTE = 0.01
 # Where a run is too short for that drift to exceed what is allowed, the control's is this multiple.
 CLEARLY = 3
-MEMORY = """
-import os, pathlib
-pages, own = 0, str(os.getpid())
-for one in pathlib.Path("/proc").glob("[0-9]*/statm"):
-    try:
-        pages += int(one.read_text().split()[1]) if one.parent.name != own else 0
-    except OSError:
-        pass
-print(pages * os.sysconf("SC_PAGE_SIZE"))
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +80,10 @@ class Series:
 class Soak:
     """One long rated load, and what the engines used meanwhile."""
 
-    within: WithinEngines
+    agent: AgentClient
     stack: Stack
+    engine: str
+    """Name of its container."""
     load: RunningLoad
     seconds: float
     memory: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
@@ -109,8 +102,14 @@ class Soak:
         for pod in self.stack.engines():
             # One that is away has restarted, and is judged for that.
             with suppress(HarnessError):
-                used = float(self.within.run(pod, MEMORY))
-                self.memory.setdefault(pod.name, []).append((at, used))
+                self.memory.setdefault(pod.name, []).append((at, self._used_bytes(pod)))
+
+    def _used_bytes(self, pod: Pod) -> float:
+        found = pod.container(self.engine)
+        if found is None:
+            raise HarnessError(f"{pod.name} has no container {self.engine}")
+        use = self.agent.container_use(pod.node, pod_uid=pod.uid, container_id=found.container_id)
+        return float(use.working_set_bytes)
 
     def restarts(self) -> dict[str, int]:
         """Return how often each engine was restarted so far."""
@@ -135,14 +134,19 @@ class Soak:
 def soak(
     profile: TargetProfile,
     load: Callable[..., RunningLoad],
-    within_engines: WithinEngines,
+    agent: AgentClient,
     stack: Stack,
 ) -> Soak:
-    within_engines.serving()
     seconds = profile.measurement.soak_seconds
     # What is looked at in the end is looked at under load.
     running = load(name="SLO-005", duration_seconds=1.2 * seconds + 60)
-    return Soak(within=within_engines, stack=stack, load=running, seconds=seconds)
+    return Soak(
+        agent=agent,
+        stack=stack,
+        engine=profile.engine.container,
+        load=running,
+        seconds=seconds,
+    )
 
 
 def restarted(before: Mapping[str, int], after: Mapping[str, int]) -> list[str]:
