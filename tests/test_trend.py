@@ -48,8 +48,9 @@ def test_what_is_too_noisy_to_bound_is_neither() -> None:
     assert found.judge(0.05) is Verdict.INCONCLUSIVE
 
 
-def test_one_hiccup_is_no_trend() -> None:
-    hiccup = [*noisy(0.02)[:-1], (HOUR - MINUTE, 40.0)]
+@pytest.mark.parametrize("value", [40.0, math.inf])
+def test_one_hiccup_is_no_trend(value: float) -> None:
+    hiccup = [*noisy(0.02)[:-1], (HOUR - MINUTE, value)]
     found = trend(hiccup)
 
     assert found is not None
@@ -58,7 +59,7 @@ def test_one_hiccup_is_no_trend() -> None:
 
 @pytest.mark.parametrize(
     "samples",
-    [[], noisy(0)[:5], [*noisy(0), (HOUR, math.inf)], [(at, 0.0) for at, _ in noisy(0)]],
+    [[], noisy(0)[:5], [(at, math.inf) for at, _ in noisy(0)], [(at, 0.0) for at, _ in noisy(0)]],
     ids=["none", "too few", "never answered", "no level"],
 )
 def test_what_tells_no_trend_has_none(samples: list[tuple[float, float]]) -> None:

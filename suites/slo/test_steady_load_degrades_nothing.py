@@ -7,6 +7,7 @@ What counts is the upper bound of each trend: that no rise was found would prove
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from time import monotonic
 
 import pytest
 
@@ -70,7 +71,7 @@ class Series:
         found = trend(samples)
         if found is None:
             raise HarnessError(
-                f"{self.name}: {len(samples)} samples, {FEWEST} finite ones are needed; make"
+                f"{self.name}: {len(samples)} samples, {FEWEST} with an answer are needed; make"
                 " measurement.soak_seconds longer"
             )
         return found
@@ -90,13 +91,12 @@ class Soak:
 
     def watch(self) -> None:
         """Look at the engines' memory while the load lasts."""
-        every = self.seconds / SAMPLES
-        for number in range(1, SAMPLES + 1):
-            pause(every, why="a trend is a matter of time")
-            if number > SETTLING * SAMPLES:
-                self._look(number * every)
-            if not self.load.alive():
-                return
+        began, at = monotonic(), 0.0
+        while at < self.seconds and self.load.alive():
+            pause(self.seconds / SAMPLES, why="a trend is a matter of time")
+            at = monotonic() - began
+            if at > SETTLING * self.seconds:
+                self._look(at)
 
     def _look(self, at: float) -> None:
         for pod in self.stack.engines():

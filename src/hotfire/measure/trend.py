@@ -19,6 +19,7 @@ from hotfire.verdict import Verdict
 FEWEST: Final = 12
 """Samples below which a bound is as wide as anything."""
 _CONFIDENCE: Final = 0.95
+_BEYOND: Final = 10.0
 _SECOND_NS: Final = 1_000_000_000
 Samples = Sequence[tuple[float, float]]
 """Moments (seconds) and values, in order."""
@@ -47,10 +48,17 @@ class Trend:
 
 
 def trend(samples: Samples) -> Trend | None:
-    """Return how a series goes; None for too few samples, what is not finite, or no level."""
-    if len(samples) < FEWEST or not np.isfinite(samples).all():
+    """Return how a series goes; None for too few finite samples, or where it began at nothing.
+
+    A value without end counts as an outlier beyond all others: few of them move no median.
+    """
+    if not samples:
         return None
     at, values = np.array(samples, dtype=np.float64).T
+    finite = np.isfinite(values)
+    if finite.sum() < FEWEST:
+        return None
+    values = np.where(finite, values, _BEYOND * values[finite].max())
     slope, intercept, low, high = theilslopes(values, at, alpha=2 * _CONFIDENCE - 1)
     level = float(intercept + slope * at[0])
     if level <= 0:
