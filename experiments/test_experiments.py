@@ -4,25 +4,21 @@ What users saw of it is judged.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from hotfire.chaos.agent_client import AgentClient
-from hotfire.chaos.lease import RunLease
-from hotfire.chaos.plan import World
-from hotfire.cluster import Cluster
 from hotfire.errors import HarnessError
 from hotfire.evidence import Evidence
 from hotfire.experiment import Campaign, Experiment, Stage, conduct
-from hotfire.profile import TargetProfile
+from hotfire.experiment.footprint import footprint
 from hotfire.requirement import requirement
-from hotfire.rundir import RunDirectory
 from hotfire.verdict import Verdict
 
 ORDER = (
     "pods", "engine", "gpu", "network", "gateway", "dependencies", "storage", "load", "canary",
-    "node", "control-plane",
+    "node", "control-plane", "found",
 )  # fmt: skip
 """Areas from narrow to wide: what may cost a node, or the API, comes last."""
 
@@ -40,16 +36,6 @@ def case(experiment: Experiment, number: int) -> object:
     )
     name = experiment.path.stem + (f"-r{number}" if number > 1 else "")
     return pytest.param(experiment, marks=mark, id=name)
-
-
-@pytest.fixture
-def stage(
-    cluster: Cluster, agent: AgentClient, profile: TargetProfile, stack: object,
-    run: RunDirectory, lease: RunLease,
-) -> Stage:  # fmt: skip
-    """The target, and the Lease of this session."""
-    world = World(cluster=cluster, agent=agent, profile=profile)
-    return Stage(world=world, run=run, lease=lease)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -87,6 +73,11 @@ def test_target_withstands(
     asks = request.config.getoption("--ask")
     judgement = conduct(experiment, stage, load=campaign.part, observer=evidence.record, asks=asks)
     campaign.rest(judgement)
+    if request.config.getoption("--repeat") > 1:
+        # What nobody could look at is missing in a table; that is no doubt about the fault.
+        with suppress(HarnessError):
+            for figure, value in footprint(stage.world).items():
+                evidence.record(figure, value)
     if judgement.stop:
         # A target left broken is never fed the next fault.
         request.session.shouldstop = f"{experiment.id}: {judgement.reason}"

@@ -19,6 +19,7 @@ from reports._certificate import certificate
 from reports._figure import window
 from reports._head import head
 from reports._loads import Load, loads, other_loads, percentiles
+from reports._rounds import COLUMNS, rounds
 
 SUFFIX = ".html"
 # Told elsewhere on the page.
@@ -104,6 +105,8 @@ def render(run: RunDirectory) -> str:
         sections=sections,
         others=others,
         faults=[section for section in sections if section.is_fault],
+        rounds=rounds(found),
+        round_columns=COLUMNS,
         linked={section.outcome.first.id for section in sections},
         duration=_duration(info.started_at, info.finished_at),
         plotly_js=get_plotlyjs() if any(load.plot for load in drawn) else "",

@@ -10,6 +10,7 @@ from hotfire.verdict import Verdict
 from reports._certificate import Certificate, certificate
 from reports._head import head
 from reports._loads import instruments, percentiles, summaries
+from reports._rounds import COLUMNS, rounds
 from reports._words import because, counted, figure, label, portable
 
 SUFFIX = ".md"
@@ -32,6 +33,7 @@ def render(run: RunDirectory) -> str:
         "",
         *(_requirements(found) if top.load is None else _budgets(top.load.budgets)),
         *_faults(found),
+        *_rounds(found),
         *_measured(run),
     ]
     if info.notes:
@@ -102,6 +104,15 @@ def _faults(found: list[Outcome]) -> Iterator[str]:
         seen = outcome.decisive.figures
         cells = [figure(name, seen.get(name)) for name in (*names, "longest_stall_seconds")]
         yield f"| {' | '.join(map(cell, (outcome.first.id, *cells)))} |"
+
+
+def _rounds(found: list[Outcome]) -> Iterator[str]:
+    each = rounds(found)
+    if not each:
+        return
+    yield from ("", f"| {' | '.join(COLUMNS)} |", "|--:|---|---|" + "--:|" * (len(COLUMNS) - 3))
+    for one in each:
+        yield f"| {' | '.join(map(cell, one.cells))} |"
 
 
 def _certificate(page: Certificate | None) -> Iterator[str]:

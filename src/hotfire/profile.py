@@ -236,6 +236,8 @@ class Measurement(Section):
     """How long users must stay served as before until recovery is believed."""
     slo_requests: int = Field(default=1000, gt=0)
     """Requests of an SLO measurement; the sample floor of a p99."""
+    soak_seconds: Seconds = 3600.0
+    """How long a steady load must leave everything as it was; a certification takes eight hours."""
     band_factor: float = Field(default=1.25, ge=1)
     """How far above the baseline a latency may lie and still count as before."""
     band_floor_seconds: Seconds = 0.05

@@ -1,40 +1,26 @@
 """A fault whose runner was killed is undone, by `hotfire heal` or by the node itself."""
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 from hotfire.agent.janitor import CHANGED
 from hotfire.chaos.agent_client import AgentClient
 from hotfire.cluster import namespaces
-from hotfire.lab.shape.checkout import project_root
 from hotfire.waiting import until
+from tests.killed_runner import LEASE_SECONDS, happened, killed, with_short_leases
 from tests.world import World
 
 pytestmark = pytest.mark.lab
 
-LEASE_SECONDS = 30
 NODES = ("n1", "n2", "n3")
 STATE = "/var/lib/hotfire-agent"
-
-
-def happened(run: Path) -> list[str]:
-    """Return what a run has told so far of its own course."""
-    path = run / "timeline.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
-    found = []
-    for line in lines:
-        with contextlib.suppress(ValueError):  # The last line may be half written.
-            found.append(json.loads(line)["what"])
-    return found
 
 
 def cut_links(world: World) -> list[str]:
@@ -46,25 +32,6 @@ def killed_runner(world: World, target: Path, folder: Path) -> None:
     """Run a silent uplink loss as a user does, and kill the runner while it is in effect."""
     killed(target, folder, only="FLT-NET-001", amid=lambda run: "took-effect" in happened(run))
     assert cut_links(world) != []
-
-
-def killed(target: Path, folder: Path, *, only: str, amid: Callable[[Path], bool]) -> None:
-    """Run one check or fault as a user does, and kill the runner amid it."""
-    run = folder / "run"
-    argv = [sys.executable, "-m", "hotfire", "certify", "--target", str(target)]
-    argv += ["--only", only, "--run-dir", str(run)]
-    with (folder / "log").open("wb") as log:
-        runner = subprocess.Popen(argv, cwd=project_root(), stdout=log, stderr=log)
-    try:
-        until(
-            lambda: runner.poll() is not None or amid(run),
-            within_seconds=200,
-            what=f"the middle of {only}",
-        )
-    finally:
-        os.kill(runner.pid, signal.SIGKILL)
-        runner.wait(10)
-    assert amid(run), (folder / "log").read_text()
 
 
 def heal(world: World, target: Path) -> str:
@@ -94,17 +61,6 @@ def test_killed_in_the_middle_of_a_silent_uplink_loss(
     said = heal(world, scripted_target)
 
     assert "undone" in said
-
-
-def with_short_leases(target: Path, folder: Path) -> Path:
-    """Return a target whose nodes heal by themselves after half a minute."""
-    document = yaml.safe_load(target.read_text())
-    # This is about the end: what is normal may be measured in a moment.
-    document["measurement"] |= {"baseline_seconds": 5, "baseline_requests": 60}
-    document["agent"] = {"lease_seconds": LEASE_SECONDS}
-    short = folder / "target.yaml"
-    short.write_text(yaml.safe_dump(document))
-    return short
 
 
 def test_node_whose_runner_was_killed_heals_when_the_lease_ends(

@@ -15,8 +15,9 @@ from hotfire.lab.shape.checkout import project_root
 from hotfire.rundir import Result, RunDirectory
 from hotfire.verdict import Verdict
 from hotfire.waiting import until
+from tests.killed_runner import happened
 from tests.lab.test_api_server_stalls import OWN_DOUBTS
-from tests.lab.test_killed_runner import happened, heal
+from tests.lab.test_killed_runner import heal
 from tests.world import World
 
 pytestmark = pytest.mark.lab

@@ -23,10 +23,14 @@ def inject() -> str:
         step.require_whole(shot.world, target)
     seen, gone = shot.fault.seen, shot.fault.gone
     noted = {**gone.note(shot.world, shot.plan), **seen.note(shot.world, shot.plan)}
-    there = before.observed(shot.world, shot.plan, log=seen.reads_log, noted=noted)
-    first = None
+    there = before.observed(shot.world, shot.plan, logged=seen.logged(shot.plan), noted=noted)
+    first = last = None
     for entry in shot.entries:
-        fired = step_of(entry).fire(shot.world, entry)
+        step = step_of(entry)
+        if step != last and step.after_seconds:
+            pause(step.after_seconds, why="the next step comes this much later, by its definition")
+        last = step
+        fired = step.fire(shot.world, entry)
         if first is None:
             # The window opens when the first order was given.
             first = fired

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 from hotfire.chaos.plan import Plan, World, engines, names, pod_target, resolve_again
 from hotfire.chaos.reach import shown_reachable
@@ -13,6 +14,9 @@ from hotfire.errors import HarnessError
 
 class TargetWord(Word):
     """Who is hit."""
+
+    alone: ClassVar[bool] = False
+    """Whether it takes so much away that no other fault may be there beside it."""
 
     @abstractmethod
     def resolve(self, world: World, experiment: str) -> Plan:

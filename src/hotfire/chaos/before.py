@@ -1,7 +1,7 @@
 """What was there before a fault was fired, so that only what is new afterwards proves it."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -32,12 +32,16 @@ class Before(Written):
 
 
 def observed(
-    world: World, plan: Plan, *, log: bool = False, noted: Mapping[str, JsonValue] | None = None
+    world: World,
+    plan: Plan,
+    *,
+    logged: Iterable[Target] = (),
+    noted: Mapping[str, JsonValue] | None = None,
 ) -> Before:
-    """Return what is there now; ``log`` for faults whose effect is read from the engines' logs."""
+    """Return what is there now; ``logged`` are the targets whose engines' logs are read later."""
     pods = engines(world.cluster, world.profile)
     name = world.profile.engine.container
-    logs = {one.uid: _last_logged(world, one) for one in plan.targets} if log else {}
+    logs = {one.uid: _last_logged(world, one) for one in logged}
     return Before(
         engines=tuple(one.uid for one in pods),
         restarts=_planned_restarts(plan) | _restarts(pods, name),

@@ -42,12 +42,7 @@ class Fault(Written):
     def shots(self, targets: Iterable[Target]) -> list[tuple[Step, Target]]:
         """Return each step with each target that it is done to, in the order of firing."""
         hit = tuple(targets)
-        return [
-            (step, one)
-            for step in self.steps
-            for one in hit
-            if step.takes is None or one.kind in step.takes
-        ]
+        return [(step, one) for step in self.steps for one in hit if step.hits(one)]
 
     @property
     def needs_janitor(self) -> bool:

@@ -28,6 +28,8 @@ class Plan(Written):
     """Uids of every engine pod that was there when this was planned, whatever its state."""
     ready: int = 0
     """How many engine pods must be Ready again before it counts as healed; 0: none are touched."""
+    parts: tuple["Plan", ...] = ()
+    """The plans that it is made of, where faults overlap."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

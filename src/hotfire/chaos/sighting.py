@@ -50,6 +50,10 @@ class SightingWord(Word):
     reads_log: ClassVar[bool] = False
     """Whether it looks for new lines in the engines' logs."""
 
+    def logged(self, plan: Plan) -> tuple[Target, ...]:
+        """Return the targets whose engines' logs it compares with what they said before."""
+        return plan.targets if self.reads_log else ()
+
     def note(self, world: World, plan: Plan) -> Mapping[str, JsonValue]:
         """Return what has to be remembered from before the fault."""
         del world, plan

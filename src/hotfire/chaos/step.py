@@ -5,6 +5,8 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar, Literal, NamedTuple
 
+from pydantic import Field
+
 from hotfire.chaos.plan import World
 from hotfire.chaos.undo import UndoEntry
 from hotfire.chaos.words import Word, read
@@ -31,6 +33,14 @@ class Step(Word):
     lives_on: ClassVar[Life]
     takes: ClassVar[frozenset[Kind] | None] = None
     """Kinds of targets that it is done to, where a fault has targets of several; None: all."""
+    part: int = 0
+    """Whose targets it is done to, where faults overlap: which of them, from 0."""
+    after_seconds: float = Field(default=0.0, ge=0, le=5)
+    """Pause before it, after the step before; shorter than any lease."""
+
+    def hits(self, target: Target) -> bool:
+        """Return whether it is done to a target."""
+        return target.part == self.part and (self.takes is None or target.kind in self.takes)
 
     @abstractmethod
     def rehearse(self, world: World, target: Target) -> str:

@@ -28,6 +28,8 @@ class Target(Written):
     link: str = ""
     resource: str = ""
     """Of a workload or route, as the API's paths name its kind: deployments, statefulsets."""
+    part: int = 0
+    """Which of several faults that overlap hits it, from 0."""
 
     def __str__(self) -> str:
         """Return it as a person would name it."""

@@ -291,6 +291,28 @@ def gameday(
 
 
 @app.command()
+def explore(
+    *,
+    minutes: Annotated[
+        float, typer.Option(min=0.1, help="For how long new schedules of faults are fired.")
+    ] = 30.0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=999_999, help="The same seed draws the same schedules.")
+    ] = 0,
+    faults: Annotated[
+        str, typer.Option(metavar="ID,..", help="Faults or areas to draw from; default: all.")
+    ] = "",
+    target: Target = None,
+) -> int:
+    """Fire faults drawn by chance, some at a time; a schedule that fails is shrunk and written."""
+    from hotfire.cli.explore import carry_out  # noqa: PLC0415 - see above
+    from hotfire.experiment.exploring.order import Order  # noqa: PLC0415
+
+    names = frozenset(name.strip() for name in faults.split(",") if name.strip())
+    return carry_out(Order(seed=seed, minutes=minutes, faults=names), target)
+
+
+@app.command()
 def heal(
     *,
     now: Annotated[

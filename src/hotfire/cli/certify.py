@@ -21,6 +21,7 @@ from hotfire.cli.report import write_reports
 from hotfire.cli.verdicts import print_verdicts
 from hotfire.cli.way_in import open_way_in
 from hotfire.errors import HarnessError, ProfileError
+from hotfire.experiment.exploring.order import Order
 from hotfire.outcome import statement
 from hotfire.own_folders import project_root, runs_folder
 from hotfire.profile import TargetProfile
@@ -35,6 +36,8 @@ _STOPPED = 2
 _PYTEST = ["-p", "hotfire.pytest_plugin", "-p", "no:cacheprovider", "--verbose", "--color=no"]
 _NEVER_BEGAN = {4, 5}
 _COMMAND = ["hotfire", "certify"]
+# By its name only: no file that pytest would find by itself.
+_EXPLORED = "experiments/explored.py"
 _LEVEL = "should"
 Beside: TypeAlias = Callable[[RunDirectory, Progress, list[Event]], None]
 
@@ -54,6 +57,15 @@ class CertifyOptions:
     """A folder of the operator's own with more checks and experiments."""
     asks: bool = False
     """Whether each fault waits for somebody's word."""
+    explore: Order | None = None
+    """What `hotfire explore` looks for, instead of everything else."""
+
+    @property
+    def command(self) -> list[str]:
+        """The command that orders it, as somebody would type it."""
+        if self.explore:
+            return ["hotfire", "explore", *self.explore.words(), *self.words()]
+        return [*_COMMAND, *self.words()]
 
     def words(self) -> list[str]:
         """Return the options as somebody would type them, but where to record."""
@@ -206,12 +218,15 @@ def _why_it_ended(status: int | None) -> str:
 
 def _create_run(order: CertifyOptions, profile: TargetProfile) -> RunDirectory:
     info = RunInfo.begin(
-        command=(*_COMMAND, *order.words()),
+        command=tuple(order.command),
         target_name=profile.name,
         tool_version=version("hotfire"),
     )
     if order.run_dir is None:
-        return RunDirectory.create(runs_folder(), info)
+        run = RunDirectory.create(runs_folder(), info)
+        if order.explore:
+            order.explore.write(run)
+        return run
     if (order.run_dir / "run.json").exists():
         raise ProfileError(f"{order.run_dir} holds a run already; name another --run-dir")
     return RunDirectory.create_at(order.run_dir.resolve(), info)
@@ -221,6 +236,8 @@ def _arguments(order: CertifyOptions, target: Path, run: RunDirectory, root: Pat
     # Checks before faults, whosever they are.
     own = [str(order.suites.resolve())] if order.suites else []
     folders = [name for name in ("suites", *own, "experiments") if (root / name).is_dir()]
+    if order.explore:
+        folders = [_EXPLORED]
     options = ["--target", str(target), "--run-dir", str(run.root), "--level", order.level]
     options += [word for name in order.only for word in ("--only", name)]
     options += ["--scope", order.scope, "--repeat", str(order.repeat)]

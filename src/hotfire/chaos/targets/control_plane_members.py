@@ -1,6 +1,6 @@
 """Members of the control plane, whether they are nodes of the cluster or not."""
 
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -15,6 +15,7 @@ _LABEL: Final = {"node-role.kubernetes.io/control-plane": ""}
 class ControlPlaneMembers(TargetWord):
     """The first of them by name; every engine goes on serving."""
 
+    alone: ClassVar[bool] = True
     word: Literal["control-plane-members"] = "control-plane-members"
     hit: Literal["one", "majority", "all"]
     """How many of them; one means that the others keep their quorum."""

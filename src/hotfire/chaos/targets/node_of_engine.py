@@ -1,6 +1,6 @@
 """The node of one engine; engines on other nodes survive."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from hotfire.chaos.aim import TargetWord, spared_engines, still_serving
 from hotfire.chaos.plan import Plan, World, engines, names, pod_target
@@ -12,6 +12,7 @@ from hotfire.errors import HarnessError
 class NodeOfEngine(TargetWord):
     """The node of the first Ready engine by name, and with it every engine there."""
 
+    alone: ClassVar[bool] = True
     word: Literal["node-of-engine"] = "node-of-engine"
     survivors: int = 1
     """How many engines on other nodes must be left unharmed and Ready."""

@@ -20,6 +20,7 @@ MEASUREMENT: dict[str, Any] = {
     "window_seconds": 10.0,
     "window_requests": 100,
     "hold_seconds": 40.0,
+    "soak_seconds": 600.0,
     # The tiny model's first token takes 15 ms and each later one 3 ms.
     "band_floor_seconds": 0.02,
     "band_floor_tpot_seconds": 0.001,
