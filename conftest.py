@@ -24,4 +24,6 @@ pytest_plugins = [
     "fixtures.fabric",
     "fixtures.datagrams",
     "fixtures.recorded",
+    "fixtures.autoscaling",
+    "fixtures.demand",
 ]

@@ -43,6 +43,7 @@ def scripted_target(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "overload-refusal",
         "gpu-sharing",
         "node-autoscaling",
+        "autoscaling",
     ]
     # Two engines that run 32 and let 8 wait.
     document["load"] = {"rate_per_second": 20.0, "max_tokens": 8, "most_at_once": 80}
