@@ -25,4 +25,6 @@ pytest_plugins = [
     "fixtures.datagrams",
     "fixtures.recorded",
     "fixtures.context_limit",
+    "fixtures.autoscaling",
+    "fixtures.demand",
 ]

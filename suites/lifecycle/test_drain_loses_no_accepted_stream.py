@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import pytest
 
-from fixtures.replicas import kill_container
+from fixtures.long_streams import settled, tokens_for, under_way
+from fixtures.replicas import kill_to_its_end
 from fixtures.stack import Stack
 from hotfire import Endpoint, Evidence, Level, TargetProfile, requirement
 from hotfire.chaos.agent_client import AgentClient
 from hotfire.cluster import Cluster, Pod
 from hotfire.errors import HarnessError
-from hotfire.measure.history import Request
 from hotfire.traffic.runner.launch import RunningLoad
 from hotfire.waiting import Awaited, of_target, until
 
@@ -30,9 +30,7 @@ pytestmark = requirement(
 
 # So long that some are under way on every engine whenever it is told to go.
 STREAM_SECONDS = 2.5
-SHORTEST, LONGEST = 32, 1500
 RATE_PER_SECOND = 4.0
-SAMPLE_TOKENS = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,11 +79,7 @@ def ground(
 @pytest.fixture
 def streams(endpoint: Endpoint, load: Callable[..., RunningLoad]) -> RunningLoad:
     """Long streams, some at every moment."""
-    reply = endpoint.chat("Tell.", max_tokens=SAMPLE_TOKENS, stream=True, ignore_eos=True)
-    if not reply.ok:
-        raise HarnessError(f"a stream that was to be timed broke: {reply.why}")
-    tokens = int(STREAM_SECONDS * SAMPLE_TOKENS / reply.seconds)
-    tokens = min(max(tokens, SHORTEST), LONGEST)
+    tokens = tokens_for(endpoint, STREAM_SECONDS)
     return load(name="LIF-006", rate_per_second=RATE_PER_SECOND, max_tokens=tokens)
 
 
@@ -133,17 +127,6 @@ def test_streams_of_a_drained_node_end_whole(
         raise HarnessError("killing an engine broke no stream: none was on it, or none is seen")
 
 
-def under_way(row: Request, at_ns: int) -> bool:
-    """Return whether an answer had begun at a moment, and went on."""
-    return bool(row.headers_ns and row.headers_ns < at_ns < (row.end_ns or 0))
-
-
-def settled(rows: list[Request], at_ns: int) -> bool:
-    """Return whether every request is over that was due by a moment; rows come at their end."""
-    later = [row.seq for row in rows if row.sched_ns > at_ns]
-    return bool(later) and set(range(min(later))) <= {row.seq for row in rows}
-
-
 def drained(engines: list[Pod], ground: Ground, profile: TargetProfile) -> Awaited[bool]:
     """Evict engines; return whether they are gone when their grace is over."""
     grace = max(map(ground.grace_seconds, engines))
@@ -161,15 +144,5 @@ def killed(ground: Ground) -> int:
     """Kill the last engine's container; return when, by the epoch's clock."""
     victim = [pod for pod in ground.stack.engines() if pod.serving][-1]
     at_ns = time.time_ns()
-    kill_container(ground.agent, victim, ground.container)
-    until(
-        lambda: ended(ground, victim),
-        within_seconds=30,
-        what=f"the container of {victim.name} ended",
-    )
+    kill_to_its_end(ground.cluster, ground.agent, victim, ground.container)
     return at_ns
-
-
-def ended(ground: Ground, victim: Pod) -> bool:
-    now = ground.cluster.pod(victim.namespace, victim.name)
-    return now is None or not now.ready or now.restarts > victim.restarts

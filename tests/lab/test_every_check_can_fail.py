@@ -27,7 +27,23 @@ pytestmark = pytest.mark.lab
 
 ROOT = project_root()
 SUITES = sorted((ROOT / "suites").glob("*/test_*.py"))
-CASES = [pytest.param(path, id=path.stem.removeprefix("test_")) for path in SUITES]
+
+
+def twin_of(suite: Path) -> Path:
+    """Return the file of a check's broken twin."""
+    return ROOT / "tests" / "defects" / suite.name.removeprefix("test_")
+
+
+def marks_of(suite: Path) -> list[pytest.MarkDecorator]:
+    """Return that a check needs an add-on of the lab, if its twin brings one along."""
+    twin = twin_of(suite)
+    extended = twin.exists() and "from tests.scaled import" in twin.read_text()
+    return [pytest.mark.add_on] if extended else []
+
+
+CASES = [
+    pytest.param(path, id=path.stem.removeprefix("test_"), marks=marks_of(path)) for path in SUITES
+]
 # Beyond core, these take 20 to 60 s each, seven minutes in all: `hotfire prove` takes them.
 LONG = {
     *("bad_requests_harm_nobody_else", "long_outputs_change_no_verdict"),
@@ -39,13 +55,10 @@ LONG = {
     "steady_load_degrades_nothing",
     *("rolling_update_keeps_its_capacity", "startup_budget_exceeds_the_load_time"),
     *("weight_zero_ends_new_traffic",),
+    # These a test of the add-on runs, all in one: `test_scaling.py`.
+    *("demand_adds_engines_and_its_end_removes_them",),
 }
 SOUND = [case for case in CASES if EVERYTHING_VARIABLE in os.environ or case.id not in LONG]
-
-
-def twin_of(suite: Path) -> Path:
-    """Return the file of a check's broken twin."""
-    return ROOT / "tests" / "defects" / suite.name.removeprefix("test_")
 
 
 # The tests take the twins of core checks, but for those that replace every engine, twice: half a

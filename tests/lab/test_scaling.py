@@ -4,14 +4,15 @@ import http.client
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from fixtures.deployment import render
-from hotfire.cluster import Document
 from hotfire.lab.lab import Lab
-from hotfire.lab.shape.progress import Progress
+from hotfire.verdict import Verdict
 from hotfire.waiting import until
+from tests.lab.test_every_check_can_fail import SUITES, marks_of, run
+from tests.scaled import extended, scaled
 from tests.world import World
 
 pytestmark = [pytest.mark.lab, pytest.mark.add_on]
@@ -20,8 +21,8 @@ pytestmark = [pytest.mark.lab, pytest.mark.add_on]
 @pytest.fixture
 def scaling(lab: Lab) -> Lab:
     """The lab with metrics-server and KEDA; builds them where the cache lacks them."""
-    lab.extend(["scaling"], Progress(print))
-    return lab
+    del lab
+    return extended()
 
 
 def test_metrics_server_tells_the_load_of_every_node(scaling: Lab) -> None:
@@ -53,39 +54,36 @@ def requests_in_flight(world: World, count: int) -> Iterator[None]:
         world.script(tpot_seconds=0.005)
 
 
-def autoscalers(world: World) -> list[Document]:
-    where = world.profile.namespace
-    return world.cluster.list("HorizontalPodAutoscaler", where, api_version="autoscaling/v2")
-
-
 @pytest.fixture
-def scaled(scaling: Lab, world: World) -> Iterator[World]:
+def scaled_world(world: World) -> Iterator[World]:
     """The scripted stack with its engines scaled by KEDA as the overlay says."""
-    stack = world.profile.stack.model_copy(update={"overlay": "autoscaling"})
-    documents = render(world.profile.model_copy(update={"stack": stack}))
-    scalers = [each for each in documents if each["kind"] == "ScaledObject"]
-    world.cluster.apply(scalers, namespace=world.profile.namespace)
-    yield world
-    for each in scalers:
-        api, name = each["apiVersion"], each["metadata"]["name"]
-        world.cluster.delete(each["kind"], world.profile.namespace, name, api_version=api)
-    until(lambda: not autoscalers(world), within_seconds=30, what="KEDA's autoscaler gone")
-    world.scale(2)
-    world.stack.wait_ready()
+    with scaled(world):
+        yield world
 
 
-def test_engines_follow_the_requests_in_flight(scaled: World) -> None:
+def test_engines_follow_the_requests_in_flight(scaled_world: World) -> None:
     def ready() -> set[str]:
-        return {pod.node for pod in scaled.stack.engines() if pod.ready}
+        return {pod.node for pod in scaled_world.stack.engines() if pod.ready}
 
-    with requests_in_flight(scaled, 20):
+    with requests_in_flight(scaled_world, 20):
         until(lambda: len(ready()) == 3, within_seconds=90, what="three engines on three nodes")
         assert ready() <= {
-            node.name for node in scaled.cluster.nodes({"nvidia.com/gpu.present": "true"})
+            node.name for node in scaled_world.cluster.nodes({"nvidia.com/gpu.present": "true"})
         }
 
     until(
-        lambda: len(scaled.stack.engines()) == 1,
+        lambda: len(scaled_world.stack.engines()) == 1,
         within_seconds=150,
         what="one engine left after the stabilisation window",
     )
+
+
+def test_every_check_of_scaling_passes_on_the_overlay(
+    scaled_world: World, scripted_target: Path, tmp_path: Path
+) -> None:
+    suites = [suite for suite in SUITES if marks_of(suite)]
+
+    ran = run(suites, scripted_target, tmp_path)
+
+    found = {suite.stem: ran.verdict(suite) for suite in suites}
+    assert {name: one for name, one in found.items() if one[0] is not Verdict.PASSED} == {}

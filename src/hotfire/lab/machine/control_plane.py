@@ -193,6 +193,8 @@ def _controller_manager(topology: Topology) -> tuple[str, ...]:
         f"--cluster-cidr={POD_NETWORK}",
         # Its controllers let PodGroups go again.
         f"--feature-gates={_gates(topology)}",
+        # A third of the default: autoscalers are watched here, in both directions.
+        "--horizontal-pod-autoscaler-sync-period=5s",
         *_METRICS_TLS,
         "--profiling=false",
     )

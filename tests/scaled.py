@@ -1,0 +1,89 @@
+"""The scripted stack with its engines scaled by KEDA, as ``overlays/autoscaling`` says."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from fixtures.autoscaling import API
+from fixtures.deployment import render
+from hotfire.cluster import Document
+from hotfire.lab.lab import Lab
+from hotfire.lab.shape.checkout import project_root
+from hotfire.lab.shape.progress import Progress
+from hotfire.waiting import until
+from tests.world import World
+
+ADD_ON = "scaling"
+Change = Callable[[Document], object]
+
+
+def extended() -> Lab:
+    """Return the lab with metrics-server and KEDA; builds them where the cache lacks them."""
+    lab = Lab(project_root())
+    if ADD_ON not in lab.topology().add_ons:
+        lab.extend([ADD_ON], Progress(print))
+    return lab
+
+
+def as_it_is(_spec: Document) -> None:
+    """Change nothing."""
+
+
+@contextmanager
+def scaled(world: World, change: Change = as_it_is) -> Iterator[None]:
+    """Have one engine without demand, more with it; ``change`` that of the ScaledObject's spec."""
+    extended()
+    with _slow_engines(world), scaled_object(world, change):
+        yield
+
+
+@contextmanager
+def scaled_object(world: World, change: Change = as_it_is) -> Iterator[None]:
+    """Have the engines scaled for the length of a block; the lab must have what it takes."""
+    [document] = [one for one in _overlay(world) if one["kind"] == "ScaledObject"]
+    change(document["spec"])
+    namespace, api = world.profile.namespace, document["apiVersion"]
+    world.cluster.apply([document], namespace=namespace)
+    try:
+        until(lambda: _active(world), within_seconds=120, what="KEDA's autoscaler at work")
+        yield
+    finally:
+        name = document["metadata"]["name"]
+        world.cluster.delete("ScaledObject", namespace, name, api_version=api)
+        until(lambda: not autoscalers(world), within_seconds=60, what="KEDA's autoscaler gone")
+
+
+@contextmanager
+def _slow_engines(world: World) -> Iterator[None]:
+    """Have one engine, that of the overlay; afterwards two of those that were there."""
+    [overlay] = [
+        one
+        for one in _overlay(world)
+        if one["kind"] == "Deployment" and one["metadata"]["name"] == "vllm"
+    ]
+    former = world.stack.engine_workload()["spec"]
+    world.scale(1)
+    world.set_engine_containers(overlay["spec"]["template"]["spec"]["containers"])
+    try:
+        yield
+    finally:
+        world.scale(former["replicas"])
+        world.set_engine_containers(former["template"]["spec"]["containers"])
+
+
+def _overlay(world: World) -> list[Document]:
+    stack = world.profile.stack.model_copy(update={"overlay": "autoscaling"})
+    return render(world.profile.model_copy(update={"stack": stack}))
+
+
+def autoscalers(world: World) -> list[Document]:
+    """Return the HorizontalPodAutoscalers of the stack."""
+    return world.cluster.list("HorizontalPodAutoscaler", world.profile.namespace, api_version=API)
+
+
+def _active(world: World) -> bool:
+    """Return whether there is an autoscaler that reads what it scales by."""
+    return any(
+        (condition["type"], condition["status"]) == ("ScalingActive", "True")
+        for one in autoscalers(world)
+        for condition in (one.get("status") or {}).get("conditions") or ()
+    )
