@@ -1,5 +1,9 @@
-"""Every experiment below this folder: each breaks the target and judges what users saw of it."""
+"""Every experiment below this folder, and below one's own of ``--suites``: each breaks the target.
 
+What users saw of it is judged.
+"""
+
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -50,13 +54,21 @@ def stage(
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every fault in each round; a round is whole before the next one begins."""
-    found = sorted(map(Experiment.load, Path(__file__).parent.glob("*/*.yaml")), key=_order)
+    found = sorted(map(Experiment.load, _files(metafunc.config)), key=_order)
     rounds = range(1, metafunc.config.getoption("--repeat") + 1)
     metafunc.parametrize("experiment", [case(one, number) for number in rounds for one in found])
 
 
+def _files(config: pytest.Config) -> Iterator[Path]:
+    own = config.getoption("suites")
+    folders = [Path(__file__).parent, *([own.resolve() / "experiments"] if own else [])]
+    return (path for folder in folders for path in folder.glob("*/*.yaml"))
+
+
 def _order(experiment: Experiment) -> tuple[int, str]:
-    return ORDER.index(experiment.area), experiment.id
+    """Return when it comes; an area of somebody's own comes last, whatever it may cost."""
+    known = experiment.area in ORDER
+    return ORDER.index(experiment.area) if known else len(ORDER), experiment.id
 
 
 def test_target_withstands(

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
+from hotfire.outcome import extent, outcomes
 from hotfire.rundir import RunDirectory
 from reports._cncf_items import Item, Standing, minor_version, nearest
 from reports._cncf_log import UNDECIDED, Log
@@ -48,12 +49,13 @@ def readme(run: RunDirectory, items: Sequence[Item], log: Log, left: Sequence[st
 
 def _about(run: RunDirectory, items: Sequence[Item]) -> Iterator[str]:
     info, version = run.info(), minor_version(run.info())
+    scope = extent(info, outcomes(run.results()))
     total = sum(len(item.standings) for item in items)
     passed = sum(item.passed for item in items)
     yield cell(
         f"Run {info.run_id} of hotfire {info.tool_version}, {info.started_at:%Y-%m-%d %H:%M} UTC,"
         f" on Kubernetes {info.cluster.version if info.cluster else ''}."
-        f" {passed} of {counted(total, 'requirement')} passed."
+        f" {passed} of {counted(total, 'requirement')} passed. Scope {scope}."
     )
     if nearest(version) != version.removeprefix("v"):
         yield ""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from hotfire.outcome import Outcome, headline, judged
+from hotfire.outcome import Outcome, extent, headline, judged
 from hotfire.rundir import BudgetRow, RunDirectory, RunInfo
 from hotfire.verdict import Verdict
 from reports._words import counted, label, lead, plain, tally, title
@@ -32,6 +32,8 @@ class Head:
     """What its colour stands for: a conformance or a verdict; empty: nothing was judged."""
     tally: list[tuple[int, str, str]]
     """Count, word and verdict of each group of what was judged, worst first."""
+    scope: str = ""
+    """Which scope was judged, and how much of everything that is; empty: no requirement was."""
     load: "LoadVerdict | None" = None
     """None: requirements were judged, or nothing was."""
 
@@ -65,6 +67,7 @@ def head(run: RunDirectory, found: Sequence[Outcome]) -> Head:
             headline=headline(info, found),
             mark=str(info.conformance or ""),
             tally=tally(found),
+            scope=extent(info, found) if found else "",
         )
     return Head(
         title=f"{info.target_name} {_ending(load)}",

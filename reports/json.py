@@ -16,9 +16,11 @@ def render(run: RunDirectory) -> str:
     """Return run.json, one object per requirement with its cases, the loads, the fault events."""
     found = outcomes(run.results())
     info = judged(run, found)
+    top = head(run, found)
     document = {
         "run": info.model_dump(mode="json"),
-        "headline": head(run, found).headline,
+        "headline": top.headline,
+        "scope": top.scope,
         "requirements": [
             {
                 "id": outcome.first.id,

@@ -8,6 +8,7 @@ from hotfire.outcome import outcomes
 from hotfire.rundir import Result, RunDirectory
 from hotfire.shown import shown
 from hotfire.verdict import Verdict
+from reports._head import head
 from reports._loads import Instrument, instruments, other_instruments
 from reports._words import plain, portable
 
@@ -24,14 +25,16 @@ _FOLDERS = {"check": "suites", "fault": "experiments", "run": "hotfire"}
 
 def render(run: RunDirectory) -> str:
     """Return one testsuite per area; operators' skips are errors, like all that is inconclusive."""
-    info = run.info()
-    cases = [case for outcome in outcomes(run.results()) for case in outcome.cases]
+    found = outcomes(run.results())
+    top = head(run, found)
+    cases = [case for outcome in found for case in outcome.cases]
     cases.sort(key=lambda case: (case.kind, case.area, case.id))
-    root = Element("testsuites", {"name": legal(f"hotfire {info.target_name}")} | _counts(cases))
+    name = f"hotfire: {top.title}" + (f"; scope {top.scope}" if top.scope else "")
+    root = Element("testsuites", {"name": legal(name)} | _counts(cases))
     for (kind, area), group in groupby(cases, key=lambda case: (case.kind, case.area)):
         members = list(group)
         folder = _FOLDERS[kind]
-        stamp = info.started_at.isoformat(timespec="seconds")
+        stamp = run.info().started_at.isoformat(timespec="seconds")
         facts = {"name": legal(f"{folder}.{area}"), "timestamp": stamp}
         suite = SubElement(root, "testsuite", facts | _counts(members))
         for case in members:

@@ -28,7 +28,7 @@ def render(run: RunDirectory) -> str:
         "",
         cell(top.lead),
         "",
-        *_about(info),
+        *_about(info, top.scope),
         "",
         *(_requirements(found) if top.load is None else _budgets(top.load.budgets)),
         *_faults(found),
@@ -40,10 +40,12 @@ def render(run: RunDirectory) -> str:
     return portable("\n".join(lines), run) + "\n"
 
 
-def _about(info: RunInfo) -> Iterator[str]:
+def _about(info: RunInfo, scope: str) -> Iterator[str]:
     began = f"{info.started_at:%Y-%m-%d %H:%M} UTC"
     run_id = file_name(info.run_id)
     yield f"hotfire {cell(info.tool_version)}, run `{run_id}`, {began}."
+    if scope:
+        yield cell(f"Scope {scope}.")
     machine = f"{counted(info.machine.cores, 'core')}, Linux {info.machine.kernel}"
     if info.cluster is None:
         yield cell(f"Measured from {machine}.")

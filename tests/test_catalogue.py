@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from hotfire.cli.catalogue import CatalogueEntry, entries, refuse_unknown
-from hotfire.cli.project import project_root
 from hotfire.errors import ProfileError
+from hotfire.own_folders import project_root
 from hotfire.requirement import Level
 
 SUITE = '''"""A stream ends with the

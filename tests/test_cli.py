@@ -86,7 +86,7 @@ def test_error_is_one_line_and_its_exit_code(
     error: BaseException,
     code: int,
 ) -> None:
-    def fail() -> None:
+    def fail(_own: object) -> None:
         raise error
 
     monkeypatch.setattr("hotfire.cli.show.listed", fail)
@@ -98,7 +98,7 @@ def test_error_is_one_line_and_its_exit_code(
 def test_crash_tells_where_its_traceback_lies(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hotfire.cli.show.listed", lambda: 1 / 0)
+    monkeypatch.setattr("hotfire.cli.show.listed", lambda _: 1 / 0)
 
     cli.run(["list"])
 

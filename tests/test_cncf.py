@@ -11,10 +11,11 @@ import pytest
 import yaml
 
 from hotfire import cli
-from hotfire.cli.project import document_names, format_names, project_root
+from hotfire.cli.project import document_names, format_names
 from hotfire.cli.report import write_reports
 from hotfire.errors import ProfileError
 from hotfire.evidence import Evidence
+from hotfire.own_folders import project_root
 from hotfire.requirement import Requirement
 from hotfire.rundir import ClusterFacts, Result, RunDirectory, RunInfo
 from hotfire.verdict import Verdict

@@ -17,7 +17,6 @@ import hotfire
 from hotfire import TargetProfile, cli
 from hotfire.cli.catalogue import entries
 from hotfire.cli.doctor import unit
-from hotfire.cli.project import project_root
 from hotfire.doctor.access import permissions
 from hotfire.doctor.asked import Need
 from hotfire.doctor.engines import engines
@@ -31,6 +30,7 @@ from hotfire.doctor.platform import claims, components, nodes
 from hotfire.doctor.roles import everywhere, inside, roles
 from hotfire.doctor.site import Site
 from hotfire.errors import ClusterError
+from hotfire.own_folders import project_root
 from tests.fake_api import FakeApi, connect, serving
 from tests.foreign_cluster import GPU, NAMESPACE, foreign_cluster, route, workload
 

@@ -1,6 +1,8 @@
 """A run is told requirement by requirement, worst first."""
 
-from hotfire.outcome import headline, outcomes, statement
+import pytest
+
+from hotfire.outcome import extent, headline, outcomes, statement
 from hotfire.requirement import Level, Scope
 from hotfire.rundir import Result, RunInfo
 from hotfire.verdict import Conformance, Verdict
@@ -83,9 +85,39 @@ def test_trouble_of_the_run_is_no_requirement_and_leaves_none_conformant() -> No
 
 def test_only_a_full_run_is_conformant_without_a_qualifier() -> None:
     rows = outcomes([result("API-001", Verdict.PASSED), Result.of_run("end", "no answer")])
-    core = info(Conformance.CONFORMANT, scope=Scope.CORE, requirements_known=90)
+    core = info(Conformance.CONFORMANT, scope=Scope.CORE, requirements_known=117, faults_known=46)
 
     assert headline(core, rows[1:]) == (
-        "acme is conformant in scope core (1 of 90 requirements and faults): 1 passed"
+        "acme is conformant (core: 1 of 71 requirements and 0 of 46 faults): 1 passed"
     )
     assert headline(info(Conformance.CONFORMANT), rows[1:]) == "acme is conformant: 1 passed"
+
+
+def test_what_the_operator_left_out_is_not_counted_and_told() -> None:
+    rows = outcomes(
+        [
+            result("API-001", Verdict.PASSED),
+            result("API-002", Verdict.INCONCLUSIVE, reason="not selected"),
+            result("FLT-POD-001", Verdict.PASSED),
+        ]
+    )
+    full = info(Conformance.INCONCLUSIVE, requirements_known=3, faults_known=1)
+
+    assert extent(full, rows) == "part of full: 1 of 2 requirements and 1 of 1 faults"
+
+
+def test_run_that_told_no_faults_apart_counts_them_with_the_requirements() -> None:
+    old = info(Conformance.CONFORMANT, scope=Scope.CORE, requirements_known=90)
+
+    assert extent(old, outcomes([result("API-001", Verdict.PASSED)])) == (
+        "core: 1 of 90 requirements and faults"
+    )
+
+
+@pytest.mark.parametrize("scope", list(Scope))
+def test_each_scope_takes_what_the_smaller_ones_take(scope: Scope) -> None:
+    assert [scope.holds(one) for one in Scope] == sorted(
+        (scope.holds(one) for one in Scope), reverse=True
+    )
+    assert scope.holds(scope)
+    assert scope is Scope.FULL or not scope.holds(Scope.FULL)

@@ -423,8 +423,28 @@ def test_core_scope_takes_what_is_core_and_says_so(project: pytest.Pytester) -> 
     [taken] = recorded(project)
     assert (taken.id, taken.verdict) == ("API-003", Verdict.PASSED)
     info = RunDirectory.open(next(project.path.glob("runs/2*"))).info()
-    assert (info.scope, info.requirements_known) == ("core", 2)
+    assert (info.scope, info.requirements_known, info.faults_known) == ("core", 2, 0)
     assert outcome.ret == 0
+
+
+@pytest.mark.parametrize(
+    ("scope", "taken"),
+    [
+        ("smoke", {"API-003"}),
+        ("core", {"API-003", "API-004"}),
+        ("full", {"API-003", "API-004", "API-005"}),
+    ],
+)
+def test_scope_takes_what_smaller_ones_take(
+    project: pytest.Pytester, scope: str, taken: set[str]
+) -> None:
+    for id_, smallest in (("API-003", "smoke"), ("API-004", "core"), ("API-005", "full")):
+        stem = f"test_{smallest}"
+        add_check(project, f"def test_it(evidence):\n{SEEN}", stem=stem, id=id_, scope=smallest)
+
+    run(project, "suites", "--scope", scope)
+
+    assert {result.id for result in recorded(project)} == taken
 
 
 def test_what_only_names_is_taken_from_everything(project: pytest.Pytester) -> None:

@@ -97,12 +97,27 @@ def judged(run: RunDirectory, found: Iterable[Outcome]) -> RunInfo:
     return info.model_copy(update={"conformance": statement(results, planned=run.planned())})
 
 
+def extent(info: RunInfo, found: Iterable[Outcome]) -> str:
+    """Return which scope was judged, and how much of everything that is known.
+
+    What the operator left out is not counted, and makes it part of its scope.
+    """
+    asked = [outcome for outcome in found if not outcome.is_run]
+    taken = [outcome for outcome in asked if not outcome.skipped]
+    faults = sum(outcome.first.kind == "fault" for outcome in taken)
+    scope = f"{info.scope}" if len(taken) == len(asked) else f"part of {info.scope}"
+    if info.faults_known is None:
+        return f"{scope}: {len(taken)} of {info.requirements_known} requirements and faults"
+    checks = info.requirements_known - info.faults_known
+    return (
+        f"{scope}: {len(taken) - faults} of {checks} requirements"
+        f" and {faults} of {info.faults_known} faults"
+    )
+
+
 def qualifier(info: RunInfo, found: Iterable[Outcome]) -> str:
     """Return what a statement is restricted to; empty where everything was asked."""
-    if info.scope is Scope.FULL:
-        return ""
-    asked = len({outcome.first.id for outcome in found if not outcome.is_run})
-    return f" in scope {info.scope} ({asked} of {info.requirements_known} requirements and faults)"
+    return "" if info.scope is Scope.FULL else f" ({extent(info, found)})"
 
 
 def headline(info: RunInfo, found: Iterable[Outcome]) -> str:

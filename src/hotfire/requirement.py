@@ -25,9 +25,16 @@ class Level(StrEnum):
 class Scope(StrEnum):
     """How much of the catalogue a run takes."""
 
+    SMOKE = "smoke"
+    """In under five minutes: what is read, one request of each kind, one pod that dies."""
     CORE = "core"
     """Of every area what tells most in a quarter of an hour."""
     FULL = "full"
+
+    def holds(self, smallest: Scope) -> bool:
+        """Return whether it takes what belongs to a scope; each takes all of those before it."""
+        order = list(Scope)
+        return order.index(smallest) <= order.index(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -17,7 +17,7 @@ pytestmark = requirement(
     Level.MUST,
     __doc__,
     source="https://kubernetes.io/docs/setup/best-practices/multiple-zones/",
-    scope=Scope.CORE,
+    scope=Scope.SMOKE,
 )
 
 

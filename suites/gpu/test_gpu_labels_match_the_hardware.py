@@ -22,7 +22,7 @@ pytestmark = requirement(
     Level.MUST,
     __doc__,
     source="https://github.com/NVIDIA/k8s-device-plugin/blob/main/docs/gpu-feature-discovery/README.md",
-    scope=Scope.CORE,
+    scope=Scope.SMOKE,
 )
 
 READ = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]

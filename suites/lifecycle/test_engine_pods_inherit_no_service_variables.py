@@ -21,7 +21,7 @@ pytestmark = requirement(
     Level.MUST,
     __doc__,
     source="https://docs.vllm.ai/en/stable/configuration/env_vars.html",
-    scope=Scope.CORE,
+    scope=Scope.SMOKE,
 )
 
 # A program started by exec gets what the container was given, whoever process 1 is.

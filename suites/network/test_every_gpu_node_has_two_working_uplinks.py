@@ -17,7 +17,7 @@ pytestmark = requirement(
     __doc__,
     source="https://datatracker.ietf.org/doc/html/rfc7938#section-5",
     features={"redundant-uplinks"},
-    scope=Scope.CORE,
+    scope=Scope.SMOKE,
 )
 
 

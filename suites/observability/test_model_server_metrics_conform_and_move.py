@@ -22,7 +22,7 @@ pytestmark = requirement(
     Level.MUST,
     __doc__,
     source="https://github.com/kubernetes-sigs/gateway-api-inference-extension/blob/main/docs/proposals/003-model-server-protocol/README.md",
-    scope=Scope.CORE,
+    scope=Scope.SMOKE,
 )
 
 # As a table of the engine's kind calls them.

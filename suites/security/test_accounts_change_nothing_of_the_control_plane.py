@@ -24,7 +24,7 @@ pytestmark = requirement(
     Level.MUST,
     __doc__,
     source="https://kubernetes.io/docs/concepts/security/rbac-good-practices/",
-    scope=Scope.CORE,
+    scope=Scope.SMOKE,
 )
 
 CHANGING = ("create", "patch", "delete")

@@ -20,7 +20,7 @@ pytestmark = requirement(
     Level.MUST,
     __doc__,
     source="https://kubernetes.io/docs/concepts/storage/volumes/#read-only-mounts",
-    scope=Scope.CORE,
+    scope=Scope.SMOKE,
 )
 
 # Looks for weights below some paths, and tries to write beside and into each of them, without

@@ -48,13 +48,14 @@ def twin_of(suite: Path) -> Path:
 
 # The tests take the twins of core checks, but for those that replace every engine, twice: half a
 # minute each. `hotfire prove` takes them all.
-CORE = "scope=Scope.CORE"
+CORE = ("scope=Scope.SMOKE", "scope=Scope.CORE")
 REPLACES_ENGINES = re.compile(r"world\.(patch_engine_pods|set_engine_containers)\b")
 
 
 def is_quick(suite: Path) -> bool:
     """Return whether the tests take a check's twin."""
-    return CORE in suite.read_text() and not REPLACES_ENGINES.search(twin_of(suite).read_text())
+    is_core = any(scope in suite.read_text() for scope in CORE)
+    return is_core and not REPLACES_ENGINES.search(twin_of(suite).read_text())
 
 
 TWINS = [

@@ -34,6 +34,12 @@ app.add_typer(lab_app, name="lab")
 Target = Annotated[
     Path | None, typer.Option("--target", metavar="FILE", help="Target file; default: the lab.")
 ]
+Suites = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="Your own folder: its suites/ and experiments/ are taken besides."
+    ),
+]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="Run directory, or its name below runs/.")]
 
 
@@ -125,7 +131,7 @@ def doctor(
         bool, typer.Option("--rbac", help="Print the Roles that a run needs, for kubectl apply.")
     ] = False,
     scope: Annotated[
-        Literal["core", "full"], typer.Option(help="Which requirements it is about.")
+        Literal["smoke", "core", "full"], typer.Option(help="Which requirements it is about.")
     ] = "core",
 ) -> int:
     """Say what a target lacks, for which requirements and faults, and how to get it.
@@ -150,12 +156,16 @@ def certify(  # noqa: PLR0913 - a command has as many parameters as options
         ),
     ] = None,
     scope: Annotated[
-        Literal["core", "full"],
-        typer.Option(help="core: what tells most of each area. full: everything, for hours."),
+        Literal["smoke", "core", "full"],
+        typer.Option(
+            help="smoke: what minutes tell. core: what tells most of each area. full: everything, "
+            "for hours."
+        ),
     ] = "core",
     level: Annotated[
         Literal["must", "should"], typer.Option(help="Leave out what is less binding.")
     ] = "should",
+    suites: Suites = None,
     run_dir: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Record here; default: runs/<utc>/.")
     ] = None,
@@ -186,6 +196,7 @@ def certify(  # noqa: PLR0913 - a command has as many parameters as options
         only=tuple(only or ()),
         scope=scope,
         level=level,
+        suites=suites,
         run_dir=run_dir,
         keep_stack=keep_stack,
         repeat=repeat,
@@ -198,23 +209,29 @@ app.command()(load)
 
 @app.command(name="list")
 def list_(
-    *, json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False
+    *,
+    json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+    suites: Suites = None,
 ) -> None:
     """List every requirement and fault."""
     from hotfire.cli.show import listed, listed_as_json  # noqa: PLC0415
 
     if json:
-        typer.echo(listed_as_json())
+        typer.echo(listed_as_json(suites))
     else:
-        listed()
+        listed(suites)
 
 
 @app.command()
-def explain(id_: Annotated[str, typer.Argument(metavar="ID", help="As `hotfire list`.")]) -> None:
+def explain(
+    id_: Annotated[str, typer.Argument(metavar="ID", help="As `hotfire list`.")],
+    *,
+    suites: Suites = None,
+) -> None:
     """Tell what one requirement means, how it is decided, and where it comes from."""
     from hotfire.cli.show import explained  # noqa: PLC0415
 
-    explained(id_)
+    explained(id_, suites)
 
 
 @app.command()

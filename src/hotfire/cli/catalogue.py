@@ -5,8 +5,8 @@ Importing a suite would need the libraries, the fixtures and the time of a run.
 
 import ast
 import difflib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -17,7 +17,9 @@ from hotfire.requirement import Level, Requirement, Scope, split_prose
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogueEntry:
-    """One requirement and the file that decides it, paths relative to the root.
+    """One requirement and the file that decides it.
+
+    Paths are relative to the root; of a folder of the operator's own they are absolute.
 
     ``steps`` are the cases of a check, or the actions and probes of a fault, each with what it
     says about itself. ``limits`` are a fault's blast radius and budgets.
@@ -37,15 +39,45 @@ class CatalogueEntry:
         return frozenset({self.requirement.id.casefold(), self.area.casefold()})
 
 
-def entries(root: Path) -> list[CatalogueEntry]:
+def entries(root: Path, own: Path | None = None) -> list[CatalogueEntry]:
     """Return every check and fault below a root, ordered by kind, area and id.
 
+    Args:
+        root: Holds suites/ and experiments/.
+        own: A folder of the operator's own, with the same two or one of them.
+
     Raises:
-        ProfileError: a file does not say what it requires in the usual way.
+        ProfileError: a file does not say what it requires in the usual way, an id is there twice,
+            or the operator's folder holds none.
     """
-    checks = [_check(path, root) for path in sorted(root.glob("suites/*/test_*.py"))]
-    faults = [_fault(path, root) for path in sorted(root.glob("experiments/*/*.yaml"))]
-    return sorted([*checks, *faults], key=lambda e: (e.kind, e.area, e.requirement.id))
+    found = [*_below(root), *(_own(own.resolve(), root) if own else ())]
+    decided_by: dict[str, Path] = {}
+    for entry in found:
+        id_, other = entry.requirement.id, decided_by.setdefault(entry.requirement.id, entry.path)
+        if other is not entry.path:
+            raise ProfileError(f"{id_} is decided by both {other} and {entry.path}; ids are unique")
+    return sorted(found, key=lambda e: (e.kind, e.area, e.requirement.id))
+
+
+def _below(root: Path) -> Iterator[CatalogueEntry]:
+    yield from (_check(path, root) for path in sorted(root.glob("suites/*/test_*.py")))
+    yield from (_fault(path, root) for path in sorted(root.glob("experiments/*/*.yaml")))
+
+
+def _own(folder: Path, root: Path) -> list[CatalogueEntry]:
+    """Return what the operator's folder holds; whether it can fail is proven there, if it is."""
+    found = list(_below(folder))
+    for entry in found:
+        if (root / entry.path).exists():
+            raise ProfileError(f"--suites: {entry.path} is hotfire's own: give yours another name")
+    if not found:
+        raise ProfileError(
+            f"--suites: {folder} holds neither suites/AREA/test_*.py nor experiments/AREA/*.yaml"
+        )
+    return [
+        replace(entry, path=folder / entry.path, twin=entry.twin and folder / entry.twin)
+        for entry in found
+    ]
 
 
 def refuse_unknown(words: Iterable[str], known: Iterable[CatalogueEntry]) -> None:

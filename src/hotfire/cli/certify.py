@@ -50,6 +50,8 @@ class CertifyOptions:
     run_dir: Path | None = None
     keep_stack: bool = False
     repeat: int = 1
+    suites: Path | None = None
+    """A folder of the operator's own with more checks and experiments."""
     asks: bool = False
     """Whether each fault waits for somebody's word."""
 
@@ -59,6 +61,7 @@ class CertifyOptions:
         found += ["--scope", self.scope] if self.scope != Scope.CORE else []
         found += ["--level", self.level] if self.level != _LEVEL else []
         found += ["--repeat", str(self.repeat)] if self.repeat != 1 else []
+        found += ["--suites", str(self.suites.resolve())] if self.suites else []
         return found + [word for name in self.only for word in ("--only", name)]
 
     @classmethod
@@ -79,6 +82,7 @@ class CertifyOptions:
             scope=one.get("--scope", Scope.CORE.value),
             level=one.get("--level", _LEVEL),
             repeat=int(one.get("--repeat", 1)),
+            suites=Path(one["--suites"]) if "--suites" in one else None,
             only=tuple(value for word, value in said if word == "--only"),
         )
 
@@ -131,7 +135,7 @@ def carry_out(
     console = Terminal(highlight=False)
     with termination_as_interrupt():
         root = project_root()
-        refuse_unknown(order.only, entries(root))
+        refuse_unknown(order.only, entries(root, order.suites))
 
         def say(line: str) -> None:
             console.print(Text(line))
@@ -215,12 +219,22 @@ def _create_run(order: CertifyOptions, profile: TargetProfile) -> RunDirectory:
 
 def _arguments(order: CertifyOptions, target: Path, run: RunDirectory, root: Path) -> list[str]:
     folders = [name for name in ("suites", "experiments") if (root / name).is_dir()]
+    folders += _own_folders(order.suites, root) if order.suites else []
     options = ["--target", str(target), "--run-dir", str(run.root), "--level", order.level]
     options += [word for name in order.only for word in ("--only", name)]
     options += ["--scope", order.scope, "--repeat", str(order.repeat)]
     options += ["--keep-stack"] if order.keep_stack else []
     options += ["--ask"] if order.asks else []
     return [*folders, *_PYTEST, *options]
+
+
+def _own_folders(own: Path, root: Path) -> list[str]:
+    """Return what makes pytest collect a folder elsewhere, with the settings that are ours.
+
+    Its experiments are collected by our own experiments/test_experiments.py.
+    """
+    folder = str(own.resolve())
+    return [folder, "-c", str(root / "pyproject.toml"), "--suites", folder]
 
 
 def _follow(

@@ -68,7 +68,7 @@ def _profile(target: Path | None) -> TargetProfile:
 
 def _needs(permissions: Permissions, root: Path, scope: str) -> dict[Unit, Needs]:
     """Return what each requirement and fault of a scope needs."""
-    chosen = [one for one in entries(root) if scope in (Scope.FULL, one.requirement.scope)]
+    chosen = [one for one in entries(root) if Scope(scope).holds(one.requirement.scope)]
     units = [unit(one, root) for one in chosen]
     return {unit: permissions.of(unit) for unit in units}
 

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
@@ -15,8 +16,8 @@ from hotfire.terminal import Terminal
 _WIDE = 120
 
 
-def listed() -> None:
-    """Print one line per requirement."""
+def listed(own: Path | None) -> None:
+    """Print one line per requirement, with those of a folder of the operator's own."""
     console = Terminal(highlight=False)
     table = Table(box=None, pad_edge=False)
     for name in ("id", "level", "area"):
@@ -24,16 +25,16 @@ def listed() -> None:
     table.add_column("statement")
     if console.width >= _WIDE:
         table.add_column("file", no_wrap=True)
-    for entry in entries(project_root()):
+    for entry in entries(project_root(), own):
         claim = entry.requirement
         row = (claim.id, claim.level, entry.area, claim.statement, entry.path.as_posix())
         table.add_row(*map(Text, row[: len(table.columns)]))
     console.print(table)
 
 
-def listed_as_json() -> str:
+def listed_as_json(own: Path | None) -> str:
     """Return every requirement as a JSON array."""
-    return json.dumps([_facts(entry) for entry in entries(project_root())], indent=2)
+    return json.dumps([_facts(entry) for entry in entries(project_root(), own)], indent=2)
 
 
 def _facts(entry: CatalogueEntry) -> dict[str, Any]:
@@ -54,13 +55,13 @@ def _facts(entry: CatalogueEntry) -> dict[str, Any]:
     }
 
 
-def explained(id_: str) -> None:
+def explained(id_: str, own: Path | None) -> None:
     """Print everything the files say about one requirement.
 
     Raises:
         ProfileError: there is none of that id.
     """
-    known = {entry.requirement.id: entry for entry in entries(project_root())}
+    known = {entry.requirement.id: entry for entry in entries(project_root(), own)}
     entry = known.get(id_.upper())
     if entry is None:
         near = difflib.get_close_matches(id_.upper(), known, n=1)
@@ -106,6 +107,6 @@ def _proof(entry: CatalogueEntry) -> str:
         return f"not proven: {entry.requirement.unprovable}"
     if entry.twin:
         return f"shown by {entry.twin.as_posix()}"
-    if not (project_root() / "tests").is_dir():
+    if not (entry.path.is_absolute() or (project_root() / "tests").is_dir()):
         return "shown by its broken twin, which lies in hotfire's checkout and is not installed"
     return "not shown: no defect twin yet"

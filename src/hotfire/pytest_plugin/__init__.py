@@ -5,7 +5,7 @@ Items below suites/ and experiments/ are cases of a requirement; every other ite
 
 import argparse
 import difflib
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 from hotfire.evidence import Evidence
 from hotfire.profile import TargetProfile
 from hotfire.pytest_plugin.blame import BLAME, Blame
-from hotfire.pytest_plugin.case import Case, below_units, finding
+from hotfire.pytest_plugin.case import Case, below_units, finding, unit_roots
 from hotfire.pytest_plugin.recorder import (
     CASE,
     RESULT,
@@ -51,14 +51,20 @@ _WORDS = {
 
 _MOST_ROUNDS = 1000
 
-KNOWN = pytest.StashKey[int]()
-"""How many requirements and faults were collected, before anything was left out."""
+KNOWN = pytest.StashKey[dict[str, bool]]()
+"""The ids collected before anything was left out, and whether each is a fault's."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("hotfire")
     group.addoption("--target", type=Path, metavar="FILE", help="target file; default: the lab")
     group.addoption("--run-dir", type=Path, metavar="DIR", help="default: runs/<utc>/")
+    group.addoption(
+        "--suites",
+        type=Path,
+        metavar="DIR",
+        help="a folder of your own whose suites/ and experiments/ hold units like those here",
+    )
     group.addoption(
         "--only",
         action="append",
@@ -70,7 +76,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--scope",
         choices=[scope.value for scope in Scope],
         default=Scope.FULL.value,
-        help="core: what tells most of each area; what --only names is taken from everything",
+        help="smoke: minutes; core: what tells most of each area; what --only names is taken from"
+        " everything",
     )
     group.addoption("--level", choices=["must", "should"], default="should", help="least level")
     group.addoption(
@@ -156,29 +163,42 @@ def pytest_exception_interact(call: pytest.CallInfo[Any], report: object) -> Non
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    checked_by: dict[str, Path] = {}
+    files: dict[str, Path] = {}
+    roots = unit_roots(config)
     for item in items:
-        if (unit := _unit(item)) is None:
+        file = _file(item, roots)
+        if (unit := below_units(file, roots)) is None:
             continue
         claim = _claim(item)
-        if (other := checked_by.setdefault(claim.id, unit)) != unit:
-            raise pytest.UsageError(f"{claim.id} is checked by both {other} and {unit}")
+        # A file's name stands in each result: another of that name could not be told from it.
+        for name in (claim.id, str(unit)):
+            if (other := files.setdefault(name, file)) != file:
+                both = " and ".join(_told(one, config.rootpath) for one in (other, file))
+                raise pytest.UsageError(f"{name} is checked by both {both}")
         item.stash[CASE] = Case(requirement=claim, unit=unit, nodeid=item.nodeid)
     # What is judged by the run's own record comes when there is one.
     items.sort(key=lambda item: _JUDGES_RECORD in getattr(item, "fixturenames", ()))
     _select(config, items)
 
 
-def _unit(item: pytest.Item) -> Path | None:
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Take of the operator's own folder its suites alone: our experiments file takes the faults."""
+    for own in unit_roots(config)[1:]:
+        if own in collection_path.parents and collection_path.relative_to(own).parts[0] != "suites":
+            return True
+    return None
+
+
+def _file(item: pytest.Item, roots: Sequence[Path]) -> Path:
     """Return the file a case is about: the experiment among its parameters, else its own."""
-    root = item.config.rootpath
-    own = below_units(item.path, root)
-    if own is None:
-        return None
     parameters = getattr(getattr(item, "callspec", None), "params", {}).values()
     paths = [getattr(value, "path", value) for value in parameters]
-    units = [below_units(path, root) for path in paths if isinstance(path, Path)]
-    return next((unit for unit in units if unit), own)
+    units = [path for path in paths if isinstance(path, Path) and below_units(path, roots)]
+    return next(iter(units), item.path) if below_units(item.path, roots) else item.path
+
+
+def _told(file: Path, root: Path) -> str:
+    return str(file.relative_to(root) if file.is_relative_to(root) else file)
 
 
 def _claim(item: pytest.Item) -> Requirement:
@@ -192,9 +212,8 @@ def _select(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Take what the scope holds, and deselect what ``--only`` and ``--level`` leave out of it."""
     words = {word.casefold() for word in config.getoption("only")}
     _refuse_unknown(words, {name for case in cases(items) for name in case.names})
-    config.stash[KNOWN] = len({case.requirement.id for case in cases(items)})
-    if asked_scope(config) is Scope.CORE:
-        items[:] = [item for item in items if not _beyond_core(item)]
+    config.stash[KNOWN] = {case.requirement.id: case.is_fault for case in cases(items)}
+    items[:] = [item for item in items if _within(asked_scope(config), item)]
     musts_only = config.getoption("level") == "must"
 
     def is_wanted(item: pytest.Item) -> bool:
@@ -211,9 +230,9 @@ def _select(config: pytest.Config, items: list[pytest.Item]) -> None:
         items[:] = [item for item in items if item.nodeid not in done]
 
 
-def _beyond_core(item: pytest.Item) -> bool:
+def _within(scope: Scope, item: pytest.Item) -> bool:
     case = item.stash.get(CASE, None)
-    return case is not None and case.requirement.scope is not Scope.CORE
+    return case is None or scope.holds(case.requirement.scope)
 
 
 def _refuse_unknown(words: set[str], names: set[str]) -> None:
@@ -230,7 +249,9 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     if nodeids and not session.config.getoption("collectonly"):
         write_plan(session.config, nodeids)
         known = session.config.stash[KNOWN]
-        run_directory(session.config).update_info(requirements_known=known)
+        run_directory(session.config).update_info(
+            requirements_known=len(known), faults_known=sum(known.values())
+        )
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -280,7 +301,7 @@ def pytest_runtest_makereport(
     if report.when == "teardown":
         # In setup a case is undecided without what the run owes it, whoever is to blame.
         error, _ = blame.split(error)
-    if (found := finding(case, report, error, item.config.rootpath)) is not None:
+    if (found := finding(case, report, error, unit_roots(item.config))) is not None:
         case.findings.append(found)
         # user_properties are what survives the trip from an xdist worker.
         report.user_properties.append(("verdict", found[0].value))

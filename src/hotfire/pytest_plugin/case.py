@@ -1,5 +1,6 @@
 """One item as a case of a requirement: which one, what its phases found, what that amounts to."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -25,7 +26,7 @@ Finding = tuple[Verdict, str]
 class Case:
     """One item and what its phases have said so far.
 
-    ``unit`` is the file it is about, relative to the root: a suite file or an experiment's.
+    ``unit`` is the file it is about, relative to its root: a suite file or an experiment's.
     """
 
     requirement: Requirement
@@ -46,6 +47,11 @@ class Case:
     def area(self) -> str:
         """The folder below suites/ or experiments/."""
         return self.unit.parts[1] if len(self.unit.parts) > 2 else self.unit.stem
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether it breaks something, and is no check."""
+        return UNIT_FOLDERS[self.unit.parts[0]] == "fault"
 
     @property
     def names(self) -> set[str]:
@@ -100,16 +106,20 @@ def _budgets(evidence: Evidence | None) -> tuple[BudgetRow, ...]:
         return ()
 
 
-def below_units(path: Path, root: Path) -> Path | None:
-    """Return a path relative to the root if it lies in a unit folder."""
-    if not path.is_relative_to(root):
-        return None
-    relative = path.relative_to(root)
-    return relative if relative.parts and relative.parts[0] in UNIT_FOLDERS else None
+def unit_roots(config: pytest.Config) -> list[Path]:
+    """Return what holds folders of units: the root, and what ``--suites`` names."""
+    own = config.getoption("suites")
+    return [config.rootpath, *([own.resolve()] if own else [])]
+
+
+def below_units(path: Path, roots: Iterable[Path]) -> Path | None:
+    """Return a path relative to its root if it lies in a unit folder of one."""
+    below = [path.relative_to(root) for root in roots if path.is_relative_to(root)]
+    return next((one for one in below if one.parts and one.parts[0] in UNIT_FOLDERS), None)
 
 
 def finding(
-    case: Case, report: pytest.TestReport, error: BaseException | None, root: Path
+    case: Case, report: pytest.TestReport, error: BaseException | None, roots: Sequence[Path]
 ) -> Finding | None:
     """Return what one phase says about the target; None if it says nothing.
 
@@ -124,7 +134,7 @@ def finding(
             return Verdict.NOT_APPLICABLE, reason
         case.skipped_by_operator = True
         return Verdict.INCONCLUSIVE, f"skipped: {reason}"
-    if report.when == "call" and _blames_target(excinfo, root):
+    if report.when == "call" and _blames_target(excinfo, roots):
         return Verdict.FAILED, reason
     if report.when != "teardown" and isinstance(error, TargetNotReady):
         return Verdict.FAILED, reason
@@ -132,10 +142,10 @@ def finding(
     return Verdict.INCONCLUSIVE, f"{phase}{excinfo.typename}: {reason}"
 
 
-def _blames_target(excinfo: pytest.ExceptionInfo[BaseException], root: Path) -> bool:
+def _blames_target(excinfo: pytest.ExceptionInfo[BaseException], roots: Sequence[Path]) -> bool:
     """Return whether an ``assert`` of a unit spoke; one of a library is our trouble."""
     spoke_in = Path(excinfo.traceback[-1].path)
-    return excinfo.errisinstance(AssertionError) and below_units(spoke_in, root) is not None
+    return excinfo.errisinstance(AssertionError) and below_units(spoke_in, roots) is not None
 
 
 def _finding_of_quiet_phase(case: Case, report: pytest.TestReport) -> Finding | None:

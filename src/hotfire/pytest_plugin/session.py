@@ -9,7 +9,7 @@ import pytest
 from hotfire.errors import LabError, ProfileError
 from hotfire.evidence import redact
 from hotfire.profile import TargetProfile
-from hotfire.pytest_plugin.case import UNIT_FOLDERS
+from hotfire.pytest_plugin.case import UNIT_FOLDERS, unit_roots
 from hotfire.rundir import Result, RunDirectory, RunInfo, dump
 
 _BAD_ARGUMENTS = 254
@@ -107,7 +107,7 @@ def _from_controller(config: pytest.Config, name: str) -> str | None:
 
 def _names_units(config: pytest.Config) -> bool:
     """Return whether any argument of the command line is, holds or lies in a unit folder."""
-    folders = [config.rootpath / name for name in UNIT_FOLDERS]
+    folders = [root / name for root in unit_roots(config) for name in UNIT_FOLDERS]
     start = config.invocation_params.dir
     paths = [(start / arg.partition("::")[0]).resolve() for arg in config.args]
     return any(f.is_relative_to(p) or p.is_relative_to(f) for p in paths for f in folders)

@@ -80,6 +80,8 @@ class RunInfo(_Model):
     """How much of the catalogue was taken; only a full run says conformant without a qualifier."""
     requirements_known: int = 0
     """How many requirements and faults the catalogue held; 0: nobody counted."""
+    faults_known: int | None = None
+    """How many of these are faults; None: nobody told them apart."""
     notes: tuple[str, ...] = ()
 
     @classmethod
