@@ -218,23 +218,17 @@ def _create_run(order: CertifyOptions, profile: TargetProfile) -> RunDirectory:
 
 
 def _arguments(order: CertifyOptions, target: Path, run: RunDirectory, root: Path) -> list[str]:
-    folders = [name for name in ("suites", "experiments") if (root / name).is_dir()]
-    folders += _own_folders(order.suites, root) if order.suites else []
+    # Checks before faults, whosever they are.
+    own = [str(order.suites.resolve())] if order.suites else []
+    folders = [name for name in ("suites", *own, "experiments") if (root / name).is_dir()]
     options = ["--target", str(target), "--run-dir", str(run.root), "--level", order.level]
     options += [word for name in order.only for word in ("--only", name)]
     options += ["--scope", order.scope, "--repeat", str(order.repeat)]
+    # With a folder elsewhere pytest would look for its settings there.
+    options += [f"--suites={own[0]}", "-c", str(root / "pyproject.toml")] if own else []
     options += ["--keep-stack"] if order.keep_stack else []
     options += ["--ask"] if order.asks else []
     return [*folders, *_PYTEST, *options]
-
-
-def _own_folders(own: Path, root: Path) -> list[str]:
-    """Return what makes pytest collect a folder elsewhere, with the settings that are ours.
-
-    Its experiments are collected by our own experiments/test_experiments.py.
-    """
-    folder = str(own.resolve())
-    return [folder, "-c", str(root / "pyproject.toml"), "--suites", folder]
 
 
 def _follow(
