@@ -10,8 +10,12 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 FOLDERS = ("experiments", "fixtures", "reference-stack", "reports", "suites")
-# pytest's settings are in pyproject.toml; the lab makes the engine's environment of engine.txt.
-FILES = ("conftest.py", "pyproject.toml", "requirements/engine.txt")
+# pytest's settings are in pyproject.toml; the lab makes the engine's environment of engine.txt; the
+# stack's ConfigMaps are made of programs that kustomize looks for beside it.
+FILES = (
+    *("conftest.py", "pyproject.toml", "requirements/engine.txt"),
+    *("src/hotfire/engine/scripted.py", "src/hotfire/engine/model_cache.py"),
+)
 
 
 class BuildWithProject(build_py):
@@ -27,7 +31,7 @@ class BuildWithProject(build_py):
         for name in FOLDERS:
             shutil.copytree(name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
         for name in FILES:
-            (project / name).parent.mkdir(exist_ok=True)
+            (project / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(name, project / name)
 
 

@@ -29,7 +29,9 @@ def render(run: RunDirectory) -> str:
     top = head(run, found)
     cases = [case for outcome in found for case in outcome.cases]
     cases.sort(key=lambda case: (case.kind, case.area, case.id))
-    name = f"hotfire: {top.title}" + (f"; scope {top.scope}" if top.scope else "")
+    name = f"hotfire: {top.title}"
+    # In any other scope than the full one the title says it.
+    name += f" ({top.scope})" if top.scope not in top.title else ""
     root = Element("testsuites", {"name": legal(name)} | _counts(cases))
     for (kind, area), group in groupby(cases, key=lambda case: (case.kind, case.area)):
         members = list(group)
