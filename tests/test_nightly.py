@@ -50,7 +50,7 @@ def test_without_a_kubeconfig_it_is_the_service_account_of_its_pod(
 def test_token_that_the_kubelet_renewed_is_shown_from_then_on(
     profile: TargetProfile, token: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Later(incluster_config.datetime.datetime):  # type: ignore[name-defined,misc]
+    class Later(incluster_config.datetime.datetime):  # type: ignore[misc]
         @classmethod
         def now(cls, tz: Any = None) -> Any:  # noqa: ANN401 - as its parent's
             return super().now(tz) + incluster_config.datetime.timedelta(hours=1)
