@@ -235,8 +235,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self._store(new, version, namespace)
 
     def _review(self, body: Document) -> None:
-        asked = body["spec"]["resourceAttributes"]
-        resource = "/".join(filter(None, (asked["resource"], asked["subresource"])))
+        spec = body["spec"]
+        asked = spec.get("resourceAttributes") or spec["nonResourceAttributes"]
+        names = (asked.get("resource"), asked.get("subresource"))
+        resource = asked.get("path") or "/".join(filter(None, names))
         allowed = (asked["verb"], resource) not in self.api.forbidden
         self._reply(HTTPStatus.CREATED, {**body, "status": {"allowed": allowed}})
 

@@ -92,6 +92,9 @@ def test_every_call_says_what_it_asks_for() -> None:
         ("LIF-006", Need("", "pods/eviction", "create")),
         ("LIF-002", Need("", "pods", "watch", Where.PLATFORM)),
         ("SEC-009", Need("authorization.k8s.io", "subjectaccessreviews", "create")),
+        ("SEC-009", Need("gateway.networking.k8s.io", "httproutes", "patch", Where.PLATFORM)),
+        ("SEC-007", Need("", "secrets", "watch", Where.PLATFORM)),
+        ("SEC-007", Need("", "/metrics", "get")),
         ("SCH-005", Need("policy", "poddisruptionbudgets", "list", Where.PLATFORM)),
         ("FLT-POD-001", Need("", "pods", "delete", Where.ALLOWED)),
         ("FLT-CTL-004", Need("coordination.k8s.io", "leases", "patch", Where.ALLOWED)),
@@ -171,6 +174,16 @@ def test_what_only_faults_do_is_allowed_where_faults_may_be() -> None:
     assert places == {NAMESPACE: [["pods"], ["events"]], "monitoring": [["pods"]]}
 
 
+def test_a_page_of_the_api_server_is_a_path_of_the_cluster_role() -> None:
+    printed = roles([Need("", "/metrics", "get"), Need("", "pods", "get")], profile())
+
+    (role,) = [one for one in printed if one["kind"] == "ClusterRole"]
+    assert role["rules"] == [
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]},
+        {"nonResourceURLs": ["/metrics"], "verbs": ["get"]},
+    ]
+
+
 def test_a_secret_that_the_gateway_names_may_be_read_and_no_other() -> None:
     gateway = {"url": "http://g", "bearer_token": "${secret:keys/llm/token}"}
 
@@ -197,6 +210,16 @@ def test_the_command_prints_what_kubectl_takes(
 
 
 # The API server and what we may do there.
+
+
+def test_a_page_of_the_api_server_that_we_may_not_read_is_told() -> None:
+    api = foreign_cluster()
+    api.forbidden = {("get", "/metrics")}
+    needs = Needs(api=frozenset({Need("", "/metrics", "get")}), fixtures=frozenset())
+    with serving(api) as address:
+        (found,) = permissions(site(address, {Unit(id="SEC-007", path=Path("x")): needs}))
+
+    assert (found.seen, found.ids) == ("you may not get /metrics", frozenset({"SEC-007"}))
 
 
 def test_a_verb_that_is_missing_is_told_with_what_it_keeps_from_a_verdict() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hotfire.agent.janitor import CHANGEABLE
+from hotfire.doctor import acts
 from hotfire.doctor.place import Where, place_of
 from hotfire.doctor.source import Reached, Source
 from hotfire.doctor.written import VERSION, Pair, constants, pairs, texts, written
@@ -18,6 +19,7 @@ class Need:
 
     group: str
     resource: str
+    """As paths name it; a path of the API server's own, such as ``/metrics``, begins with ``/``."""
     verb: str
     where: Where = Where.ANYWHERE
 
@@ -65,6 +67,7 @@ _FIXED: Final[Mapping[str, tuple[tuple[str, str, tuple[str, ...]], ...]]] = {
     "following_pods": (("", "pods", ("list", "watch")),),
     "page_of_pod": (("", "pods/proxy", ("get",)),),
     "allows": (("authorization.k8s.io", "subjectaccessreviews", ("create",)),),
+    "server_metrics": (("", "/metrics", ("get",)),),
     "uid": (("", "namespaces", ("get",)),),
     "has_namespace": (("", "namespaces", ("get",)),),
     "create_namespace": (("", "namespaces", ("get", "create")),),
@@ -113,11 +116,14 @@ class Asked:
         unknown: set[Unknown] = set()
         for one in functions:
             needs |= self._by_library(one)
+            needs |= (owned := {Need(*act) for act in acts.asked(one, self._source)})
+            if not owned:
+                unknown |= {_unknown(one, call) for call in acts.asks(one)}
             for call in self._calls_of(one):
                 found = self._by_call(one, call, functions)
                 needs |= found or set()
                 if found is None:
-                    unknown.add(Unknown(one.module.name, call.lineno, ast.unparse(call)[:100]))
+                    unknown.add(_unknown(one, call))
         return needs, unknown
 
     def _by_call(self, one: Reached, call: ast.Call, among: Sequence[Reached]) -> set[Need] | None:
@@ -195,6 +201,10 @@ class Asked:
     def _by_library(self, one: Reached) -> set[Need]:
         names = {name for name, _ in self._source.names_in(one.function)}
         return {_OF_LIBRARY[name] for name in names & _OF_LIBRARY.keys()}
+
+
+def _unknown(one: Reached, call: ast.Call) -> Unknown:
+    return Unknown(one.module.name, call.lineno, ast.unparse(call)[:100])
 
 
 def _calls(reached: Reached) -> Iterator[ast.Call]:
