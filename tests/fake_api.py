@@ -41,6 +41,7 @@ KINDS = {
     "discovery.k8s.io/v1": {"EndpointSlice": True},
     "gateway.networking.k8s.io/v1": {"Gateway": True, "HTTPRoute": True},
     "inference.networking.k8s.io/v1": {"InferencePool": True},
+    "serving.kserve.io/v1beta1": {"InferenceService": True},
     "rbac.authorization.k8s.io/v1": {
         "ClusterRole": False,
         "ClusterRoleBinding": False,
@@ -357,7 +358,7 @@ def _discovery(path: str) -> Document | None:
     if path == "/version":
         return {"gitVersion": "v1.36.3", "major": "1", "minor": "36"}
     if path == "/apis":
-        groups = [version for version in KINDS if "/" in version]
+        groups = dict.fromkeys(version.partition("/")[0] for version in KINDS if "/" in version)
         return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(g) for g in groups]}
     version = path.removeprefix("/apis/").removeprefix("/api/")
     if version not in KINDS:
@@ -366,9 +367,13 @@ def _discovery(path: str) -> Document | None:
     return {"kind": "APIResourceList", "groupVersion": version, "resources": resources}
 
 
-def _group(version: str) -> Document:
-    one = {"groupVersion": version, "version": version.partition("/")[2]}
-    return {"name": version.partition("/")[0], "versions": [one], "preferredVersion": one}
+def _group(name: str) -> Document:
+    versions = [
+        {"groupVersion": version, "version": version.partition("/")[2]}
+        for version in KINDS
+        if version.startswith(f"{name}/")
+    ]
+    return {"name": name, "versions": versions, "preferredVersion": versions[0]}
 
 
 def _resource(kind: str, namespaced: bool) -> Document:

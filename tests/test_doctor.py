@@ -32,7 +32,7 @@ from hotfire.doctor.roles import everywhere, inside, roles
 from hotfire.doctor.site import Site
 from hotfire.errors import ClusterError
 from tests.fake_api import FakeApi, connect, serving
-from tests.foreign_cluster import GPU, NAMESPACE, foreign_cluster, route, workload
+from tests.foreign_cluster import GPU, NAMESPACE, foreign_cluster, put, route, workload
 
 FIELDS: dict[str, Any] = {
     "name": "acme",
@@ -422,6 +422,23 @@ def test_one_engine_has_no_survivor() -> None:
     ]
 
     assert "run a second replica" in line.remedy
+
+
+def test_engines_whose_number_nobody_can_tell_are_named_with_what_they_keep_from_a_verdict() -> (
+    None
+):
+    api = with_pages(foreign_cluster(), p8080=METRICS)
+    for pod in ("llama-abc-0", "llama-abc-1"):
+        reference = {"kind": "Job", "apiVersion": "batch/v1", "name": "serve", "uid": "u"}
+        api.objects["v1", "pods", NAMESPACE, pod]["metadata"]["ownerReferences"] = [reference]
+    put(api, "Job", "batch/v1", "serve", namespace=NAMESPACE)
+    needs = Needs(api=frozenset(), fixtures=frozenset(), words=frozenset({"replicated"}))
+    with serving(api) as address:
+        found = list(engines(site(address, {Unit(id="LIF-002", path=Path("x")): needs})))
+
+    (line,) = [one for one in found if one.mark is Mark.LACKING]
+    assert line.seen.startswith("pod llama-abc-0 belongs to Job serve of batch/v1")
+    assert line.ids == frozenset({"LIF-002"})
 
 
 def test_a_container_of_another_name_is_told() -> None:

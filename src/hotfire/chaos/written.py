@@ -28,6 +28,8 @@ class Target(Written):
     link: str = ""
     resource: str = ""
     """Of a workload or route, as the API's paths name its kind: deployments, statefulsets."""
+    version: str = ""
+    """API version of a workload or route that was read; empty: the usual one of its kind."""
 
     def __str__(self) -> str:
         """Return it as a person would name it."""

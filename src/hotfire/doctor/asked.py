@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hotfire.agent.janitor import CHANGEABLE
+from hotfire.cluster import BETWEEN, KINDS
 from hotfire.doctor import acts
 from hotfire.doctor.place import Where, place_of
 from hotfire.doctor.source import Reached, Source
@@ -88,14 +89,13 @@ _OF_LIBRARY: Final[Mapping[str, Need]] = {
     "delete_pods": Need("", "pods", "delete"),
 }
 _WORKLOADS: Final = frozenset({"Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"})
-_OWNERS: Final = (
-    *(("apps/v1", kind) for kind in sorted(_WORKLOADS)),
-    ("batch/v1", "Job"),
-)
-"""What commonly owns pods, where a check follows their owner references."""
+_SCALED: Final = tuple((CHANGEABLE[one.resource][0], one.kind) for one in KINDS)
+_OWNERS: Final = (*_SCALED, *BETWEEN)
+"""What owns pods, where a check follows their owner references."""
 _CLUSTER: Final = re.compile(
     r"(^|[._])(cluster|connection)(\.recording\(.*\)|\.expecting_silence\(\))?$"
 )
+_OWNER: Final = re.compile("owner|reference")
 _CHANGES: Final = re.compile(r"(^|[._])changes$")
 _ESTATE: Final = re.compile(r"(^|[._])(estate|belongings)$")
 
@@ -159,7 +159,8 @@ class Asked:
 
     def _of_changes(self, one: Reached, call: ast.Call) -> Iterator[Need]:
         """Yield what it takes to change an object of the platform for a while."""
-        for resource in texts(call.args[0], one.module, self._source):
+        said = texts(call.args[0], one.module, self._source)
+        for resource in said or [each.resource for each in KINDS]:
             group = CHANGEABLE[resource][0].rpartition("/")[0]
             yield from (Need(group, resource, verb, Where.PLATFORM) for verb in ("get", "patch"))
 
@@ -235,7 +236,7 @@ def _kinds(one: Reached, call: ast.Call, source: Source) -> set[Pair] | None:
         versions = {text for text in constants(one, source) if VERSION.fullmatch(text)}
     if kinds or not call.args:
         return {(version, kind) for version in versions for kind in kinds}
-    if "reference" in ast.unparse(call.args[0]):
-        return set(_OWNERS)
+    if _OWNER.search(ast.unparse(call.args[0])):
+        return set(_SCALED if _method(call) == "patch" else _OWNERS)
     named = _WORKLOADS & set(constants(one, source))
     return set(pairs(one, source)) or {("apps/v1", kind) for kind in named} or None

@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from typing import Final
 
+from hotfire.cluster import replicated
 from hotfire.discovery.eyes import PAGES
 from hotfire.discovery.workloads import Workload, candidates
 from hotfire.doctor.finding import Finding, Mark, fine
 from hotfire.doctor.site import Site
 from hotfire.engines.dialect import dialect_of
+from hotfire.errors import HarnessError
 from hotfire.metrics import begins_as_one
 
 _ABOUT: Final = "engine"
@@ -39,6 +41,7 @@ def engines(site: Site) -> Iterator[Finding]:
             remedy="narrow it to the engine's own",
         )
     yield from _of(site, site.engines[0])
+    yield from _scaled(site, site.engines[0])
     yield from _metrics(site, site.engines[0])
 
 
@@ -78,6 +81,22 @@ def _of(site: Site, engine: Workload) -> Iterator[Finding]:
         remedy="a fault needs a survivor: run a second replica" if ready else "see its pods",
         ids=site.ids(lambda unit, _: unit.fault is not None) if ready else frozenset(),
     )
+
+
+def _scaled(site: Site, engine: Workload) -> Iterator[Finding]:
+    """Yield why nobody can say here how many engines there are to be, if that is so."""
+    pod = site.cluster.get("Pod", engine.namespace, engine.pods[0].name)
+    try:
+        if pod is not None:
+            replicated(site.cluster, pod)
+    except HarnessError as error:
+        yield Finding(
+            mark=Mark.LACKING,
+            about=_ABOUT,
+            seen=str(error),
+            remedy="what adds or replaces an engine is inconclusive",
+            ids=site.reading("replicated"),
+        )
 
 
 def _metrics(site: Site, engine: Workload) -> Iterator[Finding]:
