@@ -58,6 +58,8 @@ class FakeApi:
         self.objects: dict[tuple[str, str, str, str], Document] = {}
         self.refuse: dict[str, int] = {}
         """HTTP status by ``METHOD plural``, to refuse such requests with."""
+        self.refuse_discovery = 0
+        """HTTP status to refuse the question with what is served; 0: it is answered."""
         self.before: dict[str, Callable[[], object]] = {}
         """What happens just before the first such request is carried out."""
         self.troubles: dict[str, list[int | str]] = {}
@@ -147,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
         if (found := _discovery(path)) is not None:
-            self._reply(HTTPStatus.OK, found)
+            self._reply(self.api.refuse_discovery or HTTPStatus.OK, found)
             return
         if "/proxy/" in path:
             self._proxied(path)

@@ -10,6 +10,7 @@ from hotfire.chaos.heal import heal as undo_everything
 from hotfire.chaos.tenure import refuse_occupied
 from hotfire.cli.project import project_root
 from hotfire.cluster import Cluster
+from hotfire.doctor.examine import unreached
 from hotfire.errors import ClusterError, ProfileError, RollbackFailed
 from hotfire.lab import default_target, ensure_up
 from hotfire.profile import TargetProfile
@@ -59,7 +60,7 @@ def refuse_unreachable(profile: TargetProfile) -> None:
     try:
         Cluster.connect(profile, tell=typer.echo)
     except ClusterError as error:
-        raise ProfileError(f"kubeconfig: {error}") from error
+        raise ProfileError(f"kubeconfig: {error}; {unreached(error).remedy}") from error
 
 
 def refuse_leftovers(profile: TargetProfile, say: Say = lambda _: None) -> None:

@@ -1,6 +1,7 @@
 """Whether the engines are those that the target file means, enough of them, and heard."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from hotfire.cluster import replicated
@@ -8,7 +9,7 @@ from hotfire.discovery.eyes import PAGES
 from hotfire.discovery.workloads import Workload, candidates
 from hotfire.doctor.finding import Finding, Mark, fine
 from hotfire.doctor.site import Site
-from hotfire.engines.dialect import dialect_of
+from hotfire.engines.dialect import dialect_of, page_of
 from hotfire.errors import HarnessError
 from hotfire.metrics import begins_as_one
 
@@ -29,8 +30,8 @@ def engines(site: Site) -> Iterator[Finding]:
             remedy="certify deploys the reference stack (stack.deploy)",
         )
         return
+    yield from missing(site)
     if not site.engines:
-        yield _none(site, f"engine.selector {wanted} takes no pod with accelerators in {place}")
         return
     if len(site.engines) > 1:
         both = " and ".join(map(str, site.engines[:2]))
@@ -43,6 +44,17 @@ def engines(site: Site) -> Iterator[Finding]:
     yield from _of(site, site.engines[0])
     yield from _scaled(site, site.engines[0])
     yield from _metrics(site, site.engines[0])
+
+
+def missing(site: Site) -> Iterator[Finding]:
+    """Yield that no pod is an engine of the target file's, or none that holds accelerators."""
+    wanted, place = site.profile.engine.label_selector, site.profile.namespace
+    if site.engines:
+        return
+    found = _none(site, f"engine.selector {wanted} takes no pod with accelerators in {place}")
+    # An engine may well compute on CPUs.
+    some = site.cluster.pods(place, site.profile.engine.selector)
+    yield replace(found, mark=Mark.LACKING) if some else found
 
 
 def _none(site: Site, seen: str) -> Finding:
@@ -76,6 +88,7 @@ def _of(site: Site, engine: Workload) -> Iterator[Finding]:
         return
     yield Finding(
         mark=Mark.LACKING if ready else Mark.IMPOSSIBLE,
+        of_target=not ready,
         about=_ABOUT,
         seen=f"{engine}: {ready} of {len(engine.pods)} pods Ready",
         remedy="a fault needs a survivor: run a second replica" if ready else "see its pods",
@@ -105,9 +118,7 @@ def _metrics(site: Site, engine: Workload) -> Iterator[Finding]:
     if pod is None:
         return
     own, ids = site.profile.engine, site.using("spoken")
-    dialect = dialect_of(own.kind)
-    port = own.metrics_port or dialect.metrics_port or own.port
-    path = own.metrics_path or dialect.metrics_path
+    port, path = page_of(own)
 
     def page(at: int) -> bool:
         text = site.eyes.page_of(engine.namespace, pod.name, at, path)
