@@ -43,6 +43,7 @@ KINDS = {
     "resource.k8s.io/v1": {"ResourceClaim": True},
     "resource.k8s.io/v1beta2": {"DeviceTaintRule": False},
     "inference.networking.k8s.io/v1": {"InferencePool": True},
+    "serving.kserve.io/v1beta1": {"InferenceService": True},
     "rbac.authorization.k8s.io/v1": {
         "ClusterRole": False,
         "ClusterRoleBinding": False,
@@ -59,6 +60,8 @@ class FakeApi:
         self.objects: dict[tuple[str, str, str, str], Document] = {}
         self.refuse: dict[str, int] = {}
         """HTTP status by ``METHOD plural``, to refuse such requests with."""
+        self.refuse_discovery = 0
+        """HTTP status to refuse the question with what is served; 0: it is answered."""
         self.before: dict[str, Callable[[], object]] = {}
         """What happens just before the first such request is carried out."""
         self.troubles: dict[str, list[int | str]] = {}
@@ -148,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
         if (found := _discovery(path)) is not None:
-            self._reply(HTTPStatus.OK, found)
+            self._reply(self.api.refuse_discovery or HTTPStatus.OK, found)
             return
         if "/proxy/" in path:
             self._proxied(path)
@@ -237,8 +240,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self._store(new, version, namespace)
 
     def _review(self, body: Document) -> None:
-        asked = body["spec"]["resourceAttributes"]
-        resource = "/".join(filter(None, (asked["resource"], asked["subresource"])))
+        spec = body["spec"]
+        asked = spec.get("resourceAttributes") or spec["nonResourceAttributes"]
+        names = (asked.get("resource"), asked.get("subresource"))
+        resource = asked.get("path") or "/".join(filter(None, names))
         allowed = (asked["verb"], resource) not in self.api.forbidden
         self._reply(HTTPStatus.CREATED, {**body, "status": {"allowed": allowed}})
 

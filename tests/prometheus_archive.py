@@ -7,7 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from urllib.parse import parse_qs, urlsplit
 
-from hotfire.measure.crosscheck import TTFT
+from hotfire.measure.crosscheck import USUAL
+
+TTFT = USUAL.ttft.name if USUAL.ttft else ""
 
 EVERY_SECONDS = 5.0
 PHASES = {"a": 1.0, "b": 3.5}

@@ -3,6 +3,7 @@
 import pytest
 
 from hotfire import metrics
+from hotfire.engines.dialect import dialect_of
 from hotfire.measure.crosscheck import Agreement, CrossCheck, cross_check
 from hotfire.measure.history import Request
 
@@ -10,8 +11,9 @@ S = 10**9
 BOUNDS = (0.1, 0.25, 0.5)
 
 
-def scrape(count: int, mean: float) -> metrics.Metrics:
-    name = "vllm:time_to_first_token_seconds"
+def scrape(
+    count: int, mean: float, name: str = "vllm:time_to_first_token_seconds"
+) -> metrics.Metrics:
     lines = [f'{name}_bucket{{le="{bound}"}} {count}' for bound in (*BOUNDS, "+Inf")]
     return metrics.parse("\n".join([*lines, f"{name}_count {count}", f"{name}_sum {count * mean}"]))
 
@@ -57,6 +59,24 @@ def test_other_clients_make_it_not_comparable() -> None:
     assert found.agreement is Agreement.NOT_COMPARABLE
     assert "200" in found.reason
     assert "260" in found.reason
+
+
+def test_each_kind_of_engine_is_asked_by_its_own_names() -> None:
+    dialect, name = dialect_of("sglang"), "sglang:time_to_first_token_seconds"
+    before, after = scrape(7, 9.0, name), scrape(207, (7 * 9.0 + 200 * 0.2) / 207, name)
+
+    found = cross_check(rows(200, 0.215), before, after, dialect=dialect)
+    strange = cross_check(rows(200, 0.215), before, after)
+
+    assert (found.agreement, found.requests_by_engine) == (Agreement.AGREES, 200)
+    assert strange.agreement is Agreement.NOT_COMPARABLE
+
+
+def test_a_kind_that_tells_no_first_token_is_not_comparable() -> None:
+    found = cross_check(rows(5, 0.2), scrape(1, 1.0), scrape(2, 1.0), dialect=dialect_of("tgi"))
+
+    assert found.agreement is Agreement.NOT_COMPARABLE
+    assert found.reason == "engines of this kind tell no time to the first token"
 
 
 def test_a_silent_engine_is_no_agreement() -> None:

@@ -32,7 +32,7 @@ from hotfire.doctor.site import Site
 from hotfire.errors import ClusterError
 from hotfire.own_folders import project_root
 from tests.fake_api import FakeApi, connect, serving
-from tests.foreign_cluster import GPU, NAMESPACE, foreign_cluster, route, workload
+from tests.foreign_cluster import GPU, NAMESPACE, foreign_cluster, put, route, workload
 
 FIELDS: dict[str, Any] = {
     "name": "acme",
@@ -92,6 +92,9 @@ def test_every_call_says_what_it_asks_for() -> None:
         ("LIF-006", Need("", "pods/eviction", "create")),
         ("LIF-002", Need("", "pods", "watch", Where.PLATFORM)),
         ("SEC-009", Need("authorization.k8s.io", "subjectaccessreviews", "create")),
+        ("SEC-009", Need("gateway.networking.k8s.io", "httproutes", "patch", Where.PLATFORM)),
+        ("SEC-007", Need("", "secrets", "watch", Where.PLATFORM)),
+        ("SEC-007", Need("", "/metrics", "get")),
         ("SCH-005", Need("policy", "poddisruptionbudgets", "list", Where.PLATFORM)),
         ("FLT-POD-001", Need("", "pods", "delete", Where.ALLOWED)),
         ("FLT-CTL-004", Need("coordination.k8s.io", "leases", "patch", Where.ALLOWED)),
@@ -171,6 +174,16 @@ def test_what_only_faults_do_is_allowed_where_faults_may_be() -> None:
     assert places == {NAMESPACE: [["pods"], ["events"]], "monitoring": [["pods"]]}
 
 
+def test_a_page_of_the_api_server_is_a_path_of_the_cluster_role() -> None:
+    printed = roles([Need("", "/metrics", "get"), Need("", "pods", "get")], profile())
+
+    (role,) = [one for one in printed if one["kind"] == "ClusterRole"]
+    assert role["rules"] == [
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]},
+        {"nonResourceURLs": ["/metrics"], "verbs": ["get"]},
+    ]
+
+
 def test_a_secret_that_the_gateway_names_may_be_read_and_no_other() -> None:
     gateway = {"url": "http://g", "bearer_token": "${secret:keys/llm/token}"}
 
@@ -197,6 +210,16 @@ def test_the_command_prints_what_kubectl_takes(
 
 
 # The API server and what we may do there.
+
+
+def test_a_page_of_the_api_server_that_we_may_not_read_is_told() -> None:
+    api = foreign_cluster()
+    api.forbidden = {("get", "/metrics")}
+    needs = Needs(api=frozenset({Need("", "/metrics", "get")}), fixtures=frozenset())
+    with serving(api) as address:
+        (found,) = permissions(site(address, {Unit(id="SEC-007", path=Path("x")): needs}))
+
+    assert (found.seen, found.ids) == ("you may not get /metrics", frozenset({"SEC-007"}))
 
 
 def test_a_verb_that_is_missing_is_told_with_what_it_keeps_from_a_verdict() -> None:
@@ -399,6 +422,23 @@ def test_one_engine_has_no_survivor() -> None:
     ]
 
     assert "run a second replica" in line.remedy
+
+
+def test_engines_whose_number_nobody_can_tell_are_named_with_what_they_keep_from_a_verdict() -> (
+    None
+):
+    api = with_pages(foreign_cluster(), p8080=METRICS)
+    for pod in ("llama-abc-0", "llama-abc-1"):
+        reference = {"kind": "Job", "apiVersion": "batch/v1", "name": "serve", "uid": "u"}
+        api.objects["v1", "pods", NAMESPACE, pod]["metadata"]["ownerReferences"] = [reference]
+    put(api, "Job", "batch/v1", "serve", namespace=NAMESPACE)
+    needs = Needs(api=frozenset(), fixtures=frozenset(), words=frozenset({"replicated"}))
+    with serving(api) as address:
+        found = list(engines(site(address, {Unit(id="LIF-002", path=Path("x")): needs})))
+
+    (line,) = [one for one in found if one.mark is Mark.LACKING]
+    assert line.seen.startswith("pod llama-abc-0 belongs to Job serve of batch/v1")
+    assert line.ids == frozenset({"LIF-002"})
 
 
 def test_a_container_of_another_name_is_told() -> None:

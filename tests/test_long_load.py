@@ -13,7 +13,7 @@ from hotfire import metrics
 from hotfire.cli.histories import pack_histories
 from hotfire.errors import HistoryError
 from hotfire.measure import history
-from hotfire.measure.crosscheck import TTFT, Agreement
+from hotfire.measure.crosscheck import USUAL, Agreement
 from hotfire.measure.history import FailureClass, Request
 from hotfire.measure.slo import Account, summarise
 from hotfire.profile import PRESETS
@@ -23,6 +23,8 @@ from hotfire.traffic.record.files import Files, line
 from hotfire.traffic.runner.launch import RunningLoad
 from hotfire.traffic.witnesses.witness import compared
 from hotfire.traffic.workload.plan import LoadPlan
+
+TTFT = USUAL.ttft.name if USUAL.ttft else ""
 
 REQUESTS, TOKENS = 1500, 100
 S = 10**9

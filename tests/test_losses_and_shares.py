@@ -130,4 +130,6 @@ def test_panels_name_the_series_that_they_ask_for() -> None:
     data = {"x.json": '{"expr": "sum(rate(vllm:e2e_request_latency_seconds_bucket[1m])) by (le)"}'}
     document = {"metadata": {"namespace": "grafana", "name": "engines"}, "data": data}
 
-    assert panels([document]) == {"grafana/engines": {"vllm:e2e_request_latency_seconds_bucket"}}
+    assert panels([document], "vllm:") == {
+        "grafana/engines": {"vllm:e2e_request_latency_seconds_bucket"}
+    }

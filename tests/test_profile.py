@@ -97,6 +97,22 @@ def test_preset_can_be_adjusted_limit_by_limit(write: Write) -> None:
             "fault_budgets.error_ratio.zzz: no such field, known are error_ratio",
         ),
         (MINIMAL.replace("name: acme\n", ""), "name: required, add it"),
+        (
+            MINIMAL + "stack: {roles: {prefil: {app: x}}}\n",
+            "stack.roles.prefil: Input should be 'engine', 'prefill', 'decode', 'router'",
+        ),
+        (
+            MINIMAL + "stack: {roles: {picker: {}}}\n",
+            "stack.roles.picker: Dictionary should have at least 1 item",
+        ),
+        (
+            MINIMAL + "stack: {roles: {picker: {app: a b}}}\n",
+            "stack.roles.picker.app: String should match pattern",
+        ),
+        (
+            MINIMAL + "stack: {roles: {prefill: {app: x}, decode: {app: x}}}\n",
+            "stack.roles: decode has the selector of prefill; name labels that differ",
+        ),
         (MINIMAL.replace("budgets: lab\n", ""), "budgets: required, add it"),
         (MINIMAL.replace("budgets: lab", "budgets: labs"), "budgets: no preset 'labs'; there are"),
         (MINIMAL.replace("http://10.96.0.80", "10.96.0.80"), "gateway.url: "),

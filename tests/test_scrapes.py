@@ -12,11 +12,12 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from hotfire.errors import HarnessError
-from hotfire.measure.crosscheck import TTFT
 from hotfire.metrics import Metrics
 from hotfire.prometheus import Prometheus, duration_seconds
 from hotfire.traffic.witnesses.scrapes import Scrapes
 from hotfire.traffic.witnesses.witness import Silence, prometheus_at
+
+TTFT = "vllm:time_to_first_token_seconds"
 
 LABELS = {"job": "vllm", "instance": "10.0.0.1:8000"}
 
@@ -144,7 +145,7 @@ def test_a_series_that_nobody_scrapes_is_not_waited_for(
     found = prometheus_at(Prometheus(prometheus(series=False).url))()
 
     assert isinstance(found, Silence)
-    assert f"has no series {TTFT}_count: no vLLM is scraped" in found.reason
+    assert f"has no series {TTFT}_count: no engine of this kind" in found.reason
     assert time.monotonic() - began < 5
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from hotfire import metrics
 from hotfire.lab.machine.pki import Authority
-from hotfire.measure.crosscheck import TTFT, Agreement, CrossCheck
+from hotfire.measure.crosscheck import Agreement, CrossCheck
 from hotfire.measure.history import Request
 from hotfire.metrics import Metrics
 from hotfire.prometheus import Prometheus
@@ -29,6 +29,8 @@ from tests.engine_process import running_engine
 from tests.prometheus_archive import remembering
 from tests.test_long_load import ended
 from tests.test_reactor_tls import front
+
+TTFT = "vllm:time_to_first_token_seconds"
 
 
 class Scraper(BaseHTTPRequestHandler):

@@ -79,6 +79,14 @@ class Engine(Section):
         return ",".join(f"{key}={value}" for key, value in sorted(self.selector.items()))
 
 
+PodRole = Literal["engine", "prefill", "decode", "router", "picker", "canary"]
+LabelKey = Annotated[
+    str, Field(pattern=r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?\w([-\w.]{0,61}\w)?$")
+]
+LabelValue = Annotated[str, Field(pattern=r"^(\w([-\w.]{0,61}\w)?)?$")]
+Selector = Annotated[dict[LabelKey, LabelValue], Field(min_length=1)]
+
+
 class StackChoice(Section):
     """Which reference stack is deployed, if any."""
 
@@ -88,6 +96,20 @@ class StackChoice(Section):
     """Folder below reference-stack/overlays."""
     canary_weight: int = Field(default=5, ge=0, le=100)
     """Percent of requests that the canary should get, as declared; a usual first promotion step."""
+    roles: dict[PodRole, Selector] = {}
+    """Labels of the pods that play a role, in the platform's namespace; the engine's are
+    ``engine.selector`` where they are not said here."""
+
+    @field_validator("roles")
+    @classmethod
+    def _differ(cls, value: dict[PodRole, Selector]) -> dict[PodRole, Selector]:
+        seen: dict[frozenset[tuple[str, str]], str] = {}
+        for role, selector in value.items():
+            other = seen.setdefault(frozenset(selector.items()), role)
+            # Where one pod does both halves of the work it is an engine, and nothing else.
+            if other != role:
+                raise ValueError(f"{role} has the selector of {other}; name labels that differ")
+        return value
 
 
 Behaviour = Literal["slow", "errors", "invalid-json", "wrong-model"]
@@ -441,6 +463,22 @@ class TargetProfile(Section):
             else {**value, "allowed_namespaces": [*named, own]}
         )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _take_engine_role(cls, value: object) -> object:
+        """Let ``stack.roles.engine`` be the engine's selector; whoever says both says the same."""
+        stack = value.get("stack") if isinstance(value, dict) else None
+        roles = stack.get("roles") if isinstance(stack, dict) else None
+        role = roles.get("engine") if isinstance(roles, dict) else None
+        engine = value.get("engine") if isinstance(value, dict) else None
+        if role is None or not isinstance(value, dict) or not isinstance(engine, dict):
+            return value
+        if engine.get("selector", role) != role:
+            raise ValueError(
+                f"stack.roles.engine: engine.selector says {engine['selector']}; remove one of them"
+            )
+        return {**value, "engine": {**engine, "selector": role}}
+
     @model_validator(mode="after")
     def _apart(self) -> Self:
         if self.system_namespace in {self.namespace, *self.allowed_namespaces}:
@@ -488,7 +526,10 @@ def _explain(error: ValidationError) -> str:
 
 
 def _problem(location: tuple[int | str, ...], kind: str, message: str) -> str:
-    field = ".".join(str(part) for part in location) or "budgets"
+    field = ".".join(str(part) for part in location if part != "[key]")
+    if not field:
+        # What is wrong between fields names them itself.
+        return message.removeprefix("Value error, ")
     if kind == "missing":
         return f"{field}: required, add it"
     if kind != "extra_forbidden":

@@ -127,7 +127,7 @@ def readiness(stack: Stack, profile: TargetProfile) -> dict[str, Any]:
     Raises:
         HarnessError: it has none by HTTP.
     """
-    containers = stack.engine_workload()["spec"]["template"]["spec"]["containers"]
+    containers = stack.replicated().pod_spec["containers"]
     engines = [one for one in containers if one["name"] == profile.engine.container]
     probe: dict[str, Any] = engines[0].get("readinessProbe", {}) if engines else {}
     if "httpGet" not in probe:

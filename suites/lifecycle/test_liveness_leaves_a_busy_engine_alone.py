@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 
-from fixtures.busy import MADE, WAITING, Looks, keep_busy
+from fixtures.busy import Looks, keep_busy
 from fixtures.liveness import Engines, Liveness, Told
 from hotfire import Evidence, Level, requirement
 from hotfire.chaos.agent_client import entry_id
@@ -37,10 +37,10 @@ def doubt(looks: Looks) -> str:
         return f"its page was read {len(seen)} times"
     waiting, made = zip(*seen, strict=True)
     if None in (*waiting, *made):
-        return f"its page lacks {WAITING} or {MADE}"
+        return "its page lacks who waits, or what moves while tokens are made"
     if not all(waiting):
         return "for a moment nobody waited"
-    return "" if made[-1] > made[0] else f"{MADE} stands still: it hangs, see LIF-003"
+    return "" if made[-1] > made[0] else "what it makes stands still: it hangs, see LIF-003"
 
 
 def pressed(engines: Engines, promised: Mapping[str, Liveness]) -> dict[str, Future[Looks]]:

@@ -9,6 +9,7 @@ import datetime
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
@@ -16,7 +17,7 @@ from fixtures.replicas import holding
 from fixtures.scratch import Scratch
 from fixtures.stack import Stack
 from hotfire import Evidence, Level, TargetProfile, requirement
-from hotfire.cluster import Cluster, Document, Pod
+from hotfire.cluster import Cluster, Document, Pod, Replicated
 from hotfire.errors import HarnessError
 from hotfire.traffic.runner.launch import RunningLoad
 from hotfire.waiting import of_target, until
@@ -64,17 +65,24 @@ class Updater:
     cluster: Cluster
     profile: TargetProfile
 
-    def update(self, workload: Document, labels: Mapping[str, str], within: float) -> Update:
-        """Restart a Deployment's pods as its strategy says; return once the former are gone."""
-        namespace = workload["metadata"]["namespace"]
+    def update(
+        self,
+        workload: Replicated,
+        labels: Mapping[str, str],
+        *,
+        within: float,
+        restart: Callable[[], object],
+    ) -> Update:
+        """Restart a workload's pods as its strategy says; return once the former are gone."""
+        namespace = workload.namespace
         with self.cluster.following_pods(namespace, labels) as followed:
             pods = [pod for pod in self.cluster.pods(namespace, labels) if not pod.over]
             before = {pod.uid: pod.serving for pod in pods}
-            self._restart(workload)
+            restart()
             of_target(
                 lambda: self._replaced(workload, labels, before.keys()),
                 within_seconds=within,
-                what=f"every pod of {workload['metadata']['name']} replaced",
+                what=f"every pod of {workload} replaced",
                 poll_seconds=0.5,
                 excused_seconds=self.cluster.silent_seconds,
             ).required()
@@ -82,20 +90,21 @@ class Updater:
         uids = frozenset(uid for uid, serves in before.items() if serves)
         return Update(before=uids, least_serving=least_serving(before, states), states=len(states))
 
-    def _restart(self, workload: Document) -> None:
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        body = {"spec": {"template": {"metadata": {"annotations": {RESTARTED: now}}}}}
-        namespace, name = workload["metadata"]["namespace"], workload["metadata"]["name"]
-        self.cluster.patch("Deployment", namespace, name, body, api_version=API)
+    def restart(self, engines: Replicated) -> None:
+        """Restart the target's own, as `kubectl rollout restart` does."""
+        owner, body = engines.owner, engines.restarted({RESTARTED: stamp()})
+        self.cluster.patch(
+            owner.kind, self.profile.namespace, owner.name, body, api_version=owner.api_version
+        )
 
     def _replaced(
-        self, workload: Document, labels: Mapping[str, str], former: Iterable[str]
+        self, workload: Replicated, labels: Mapping[str, str], former: Iterable[str]
     ) -> bool:
         """Return whether none of the former is left and as many as wanted serve."""
-        pods = self.cluster.pods(workload["metadata"]["namespace"], labels)
+        pods = self.cluster.pods(workload.namespace, labels)
         serving = [pod for pod in pods if pod.serving]
         left = {pod.uid for pod in pods} & set(former)
-        return not left and len(serving) >= workload["spec"]["replicas"]
+        return not left and len(serving) >= workload.replicas
 
 
 @pytest.fixture
@@ -140,15 +149,16 @@ def test_update_under_load_keeps_the_promised_engines(
     evidence: Evidence,
 ) -> None:
     profile = updater.profile
-    minimum, workload = promised(updater.cluster, stack), stack.engine_workload()
-    replicas = workload["spec"]["replicas"]
+    minimum, workload = promised(updater.cluster, stack), stack.replicated()
+    replicas = workload.replicas
     if replicas <= minimum and replicas < 2:
         raise HarnessError(f"{replicas} replica: run two, to see one go")
-    grace = workload["spec"]["template"]["spec"].get("terminationGracePeriodSeconds") or 30
+    grace = workload.pod_spec.get("terminationGracePeriodSeconds") or 30
     within = replicas * (profile.waits.pod_ready_seconds + float(grace))
     running = load(name="LIF-008", rate_per_second=RATE_PER_SECOND)
     with loaded(running):
-        seen = updater.update(workload, profile.engine.selector, within)
+        labels, restart = profile.engine.selector, partial(updater.restart, workload)
+        seen = updater.update(workload, labels, within=within, restart=restart)
     lost = [row for row in running.rows() if row.failed]
     evidence.record("promised", minimum)
     evidence.record("served_before", len(seen.before))
@@ -170,8 +180,8 @@ def test_update_under_load_keeps_the_promised_engines(
 
 def check_control(updater: Updater, scratch: Scratch, evidence: Evidence) -> None:
     """Negative control: a copy that is recreated has a gap, and we see it."""
-    copy = recreated(updater.profile, scratch.namespace)
-    updater.cluster.apply([copy])
+    copy = Replicated.of(recreated(updater.profile, scratch.namespace))
+    updater.cluster.apply([copy.document])
     until(
         lambda: (
             sum(pod.serving for pod in updater.cluster.pods(scratch.namespace, {"app": COPY}))
@@ -181,13 +191,25 @@ def check_control(updater: Updater, scratch: Scratch, evidence: Evidence) -> Non
         what=f"{COPIES} pods of {COPY}",
         excused_seconds=updater.cluster.silent_seconds,
     )
-    seen = updater.update(copy, {"app": COPY}, updater.profile.waits.agent_seconds)
+    again = recreated(updater.profile, scratch.namespace, {RESTARTED: stamp()})
+    seen = updater.update(
+        copy,
+        {"app": COPY},
+        within=updater.profile.waits.agent_seconds,
+        restart=lambda: updater.cluster.apply([again]),
+    )
     evidence.record("least_serving_of_a_recreated_copy", seen.least_serving)
     if seen.least_serving:
         raise HarnessError(f"{seen.least_serving} pods of a recreated copy served all the time")
 
 
-def recreated(profile: TargetProfile, namespace: str) -> Document:
+def stamp() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def recreated(
+    profile: TargetProfile, namespace: str, annotations: Mapping[str, str] | None = None
+) -> Document:
     """Return a Deployment that ends all of its pods before it makes others."""
     container = {
         "name": "probe",
@@ -207,7 +229,10 @@ def recreated(profile: TargetProfile, namespace: str) -> Document:
         "replicas": COPIES,
         "strategy": {"type": "Recreate"},
         "selector": {"matchLabels": labels},
-        "template": {"metadata": {"labels": labels}, "spec": pod},
+        "template": {
+            "metadata": {"labels": labels, "annotations": dict(annotations or {})},
+            "spec": pod,
+        },
     }
     metadata = {"name": COPY, "namespace": namespace}
     return {"apiVersion": API, "kind": "Deployment", "metadata": metadata, "spec": spec}

@@ -28,7 +28,7 @@ pytestmark = requirement(
 # As a table of the engine's kind calls them.
 RUNNING, WAITING, CACHE = "running", "waiting", "kv_use"
 GAUGES = (RUNNING, WAITING, CACHE)
-ADAPTERS, WITH_ADAPTERS = "vllm:lora_requests_info", "--enable-lora"
+WITH_ADAPTERS = "--enable-lora"
 TEXT_FORMATS = ("text/plain", "application/openmetrics-text")
 # More at once than an engine runs make somebody wait.
 BEYOND = 8
@@ -119,6 +119,12 @@ def gauges(spoken: Spoken) -> dict[str, str]:
     return {what: spoken.name(what) for what in GAUGES}
 
 
+def adapters(spoken: Spoken, command_lines: str) -> list[str]:
+    """Return the series that tells of adapters, where an engine was started with some."""
+    told = spoken.dialect.adapters
+    return [told.name] if told and WITH_ADAPTERS in command_lines else []
+
+
 def names_in(page: Page, gauges: Mapping[str, str]) -> dict[str, str]:
     """Return under which name the page has each gauge."""
     there = metrics.parse(page.text).names
@@ -187,7 +193,7 @@ def test_each_gauge_is_there_and_moves(
     named = gauges(spoken)
     for pod in within_engines.serving():
         page, started_with = within_engines.page(pod), within_engines.command_lines(pod)
-        wanted = [*named.values(), *([ADAPTERS] if WITH_ADAPTERS in started_with else [])]
+        wanted = [*named.values(), *adapters(spoken, started_with)]
         problem = nonconformity(page, wanted)
         evidence.record(
             f"page_of_{pod.name}", problem or f"{page.content_type}, {len(wanted)} gauges"

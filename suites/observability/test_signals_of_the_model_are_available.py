@@ -15,9 +15,11 @@ from dataclasses import dataclass
 import pytest
 
 from fixtures.busy import keep_busy
+from fixtures.dialects import Spoken
 from fixtures.within_engines import WithinEngines
 from hotfire import Evidence, Level, TargetProfile, requirement
 from hotfire.cluster import Cluster, Document
+from hotfire.engines.dialect import Dialect, Series
 from hotfire.errors import HarnessError
 from hotfire.metrics import aliases
 from hotfire.prometheus import Prometheus
@@ -32,31 +34,25 @@ pytestmark = requirement(
     features={"metrics-store"},
 )
 
-REQUESTS = "vllm:request_success_total"
-# By what a team calls it; each moves when an engine has more to do than it can.
+# By what a team calls it, and as a table of the engine's kind does; each moves when an engine has
+# more to do than it can.
 SIGNALS = {
-    "request rate": REQUESTS,
-    "latency": "vllm:e2e_request_latency_seconds_count",
-    "time to first token": "vllm:time_to_first_token_seconds_count",
-    "requests in flight": "vllm:num_requests_running",
-    "queue depth": "vllm:num_requests_waiting",
-    "queue wait": "vllm:request_queue_time_seconds_count",
-    "tokens": "vllm:generation_tokens_total",
-    "cache queries": "vllm:prefix_cache_queries_total",
+    "request rate": "requests",
+    "latency": "latency",
+    "time to first token": "ttft",
+    "requests in flight": "running",
+    "queue depth": "waiting",
+    "queue wait": "queue_wait",
+    "tokens": "generated_tokens",
+    "cache queries": "cache_queries",
 }
 # Nobody has asked the same before, and a sound engine gives nothing up: these need not move.
-STANDS = {
-    "cache hits": "vllm:prefix_cache_hits_total",
-    "errors": f'{REQUESTS}{{finished_reason="abort"}}',
-}
-PERCENTILE = (
-    "histogram_quantile(0.95, sum by (le)"
-    ' (rate(vllm:e2e_request_latency_seconds_bucket{{model_name="{model}"}}[1m])))'
-)
-NOBODYS = "vllm:no_such_series_hotfire"
+STANDS = {"cache hits": "cache_hits", "errors": "aborted"}
+HISTOGRAMS = {"latency", "ttft", "queue_wait"}
+PERCENTILE = "histogram_quantile(0.95, sum by (le) (rate({name}_bucket{{{labels}}}[1m])))"
+NOBODYS = Series("hotfire_no_such_series")
 # What Grafana's sidecar loads dashboards by.
 DASHBOARD = "grafana_dashboard"
-SERIES = re.compile(r"\bvllm:[a-z0-9_]+")
 SLACK_SECONDS = 5.0
 
 
@@ -66,19 +62,40 @@ class Store:
 
     server: Prometheus
     model: str
+    dialect: Dialect
 
-    def total(self, metric: str) -> float | None:
-        """Return the sum of a metric over the model's engines; None where it has none."""
-        name, _, labels = metric.partition("{")
-        for each in (name, *aliases(name)):
-            wanted = ",".join(filter(None, [f'model_name="{self.model}"', labels.rstrip("}")]))
-            found = self.server.total(f"sum({each}{{{wanted}}})")
+    def named(self, signals: Mapping[str, str]) -> dict[str, Series]:
+        """Return the series of those signals that engines of this kind are known to tell."""
+        told = {name: getattr(self.dialect, what) for name, what in signals.items()}
+        suffixes = {name: "_count" for name, what in signals.items() if what in HISTOGRAMS}
+        return {
+            name: Series(one.name + suffixes.get(name, ""), one.labels)
+            for name, one in told.items()
+            if one is not None
+        }
+
+    def total(self, series: Series) -> float | None:
+        """Return the sum of a series over the model's engines; None where it has none."""
+        for each in (series.name, *aliases(series.name)):
+            found = self.server.total(f"sum({each}{{{self.labels(series)}}})")
             if found is not None:
                 return found
         return None
 
+    def labels(self, series: Series) -> str:
+        """Return the labels of a series, the model's among them, as Prometheus wants them."""
+        own = {self.dialect.model_label: self.model} if self.dialect.model_label else {}
+        return ",".join(f'{key}="{value}"' for key, value in {**own, **series.labels}.items())
+
     def signals(self) -> dict[str, float | None]:
-        return {name: self.total(metric) for name, metric in (SIGNALS | STANDS).items()}
+        return {name: self.total(one) for name, one in self.named(SIGNALS | STANDS).items()}
+
+    def percentiles(self) -> list[float]:
+        """Return what the 95th percentile of the latency comes to, if there is one."""
+        if self.dialect.latency is None:
+            return []
+        name, labels = self.dialect.latency.name, self.labels(self.dialect.latency)
+        return [one.value for one in self.server.query(PERCENTILE.format(name=name, labels=labels))]
 
     def knows(self, name: str) -> bool:
         """Return whether there is a series of that name, of any model."""
@@ -86,10 +103,13 @@ class Store:
 
 
 @pytest.fixture
-def store(prometheus: Prometheus | None, profile: TargetProfile) -> Store:
+def store(prometheus: Prometheus | None, profile: TargetProfile, spoken: Spoken) -> Store:
     if prometheus is None:
         raise HarnessError("metrics-store is claimed, and the target file has no prometheus_url")
-    return Store(prometheus, profile.engine.model)
+    found = Store(prometheus, profile.engine.model, spoken.dialect)
+    if not found.named(SIGNALS):
+        raise HarnessError(f"of engines of kind {spoken.kind} no series is known; set engine.kind")
+    return found
 
 
 @contextmanager
@@ -101,17 +121,17 @@ def busy(within: WithinEngines, profile: TargetProfile, seconds: float) -> Itera
 
 def moved(before: Mapping[str, float | None], store: Store, seen: set[str]) -> set[str]:
     """Add the signals that are above what they were before, and return those that never were."""
-    now = store.signals()
-    seen |= {name for name in SIGNALS if (now[name] or 0.0) > (before[name] or 0.0)}
-    return set(SIGNALS) - seen
+    now, named = store.signals(), store.named(SIGNALS)
+    seen |= {name for name in named if (now[name] or 0.0) > (before[name] or 0.0)}
+    return set(named) - seen
 
 
-def panels(dashboards: list[Document]) -> dict[str, set[str]]:
-    """Return which series of engines each dashboard asks for."""
-    found = {}
+def panels(dashboards: list[Document], prefix: str) -> dict[str, set[str]]:
+    """Return which series of engines, whose names begin alike, each dashboard asks for."""
+    series, found = re.compile(rf"\b{re.escape(prefix)}[a-z0-9_]+"), {}
     for each in dashboards:
         name = f"{each['metadata']['namespace']}/{each['metadata']['name']}"
-        found[name] = set(SERIES.findall(json.dumps(each.get("data") or {})))
+        found[name] = set(series.findall(json.dumps(each.get("data") or {})))
     return found
 
 
@@ -121,16 +141,14 @@ def test_each_signal_moves_with_the_work(
     before, seen = store.signals(), set[str]()
     if not any(value is not None for value in before.values()):
         raise HarnessError(f"Prometheus has no series of an engine that serves {store.model}")
-    interval = Scrapes(store.server).interval_seconds() or 30.0
+    interval = Scrapes(store.server, store.dialect).interval_seconds() or 30.0
     with busy(within_engines, profile, 2 * interval) as running:
         eventually(
             lambda: not moved(before, store, seen),
             within_seconds=4 * interval + SLACK_SECONDS,
             poll_seconds=0.5,
         )
-        percentiles = [
-            one.value for one in store.server.query(PERCENTILE.format(model=store.model))
-        ]
+        percentiles = store.percentiles()
         running.result()
     after = store.signals()
     evidence.record("before", before)
@@ -140,9 +158,17 @@ def test_each_signal_moves_with_the_work(
 
     absent = sorted(name for name, value in after.items() if value is None)
     assert not absent, f"no series of {store.model} tells its {', '.join(absent)}"
-    still = sorted(set(SIGNALS) - seen)
+    still = sorted(set(store.named(SIGNALS)) - seen)
     assert not still, f"an engine was busy, and its {', '.join(still)} did not move in Prometheus"
-    assert any(map(math.isfinite, percentiles)), "no 95th percentile comes of the latency"
+    latency = store.dialect.latency
+    assert latency is None or any(map(math.isfinite, percentiles)), (
+        "no 95th percentile comes of the latency"
+    )
+    if untold := sorted({*SIGNALS, *STANDS} - store.named(SIGNALS | STANDS).keys()):
+        raise HarnessError(
+            f"the others move; by which series engines of this kind tell their {', '.join(untold)}"
+            " is not known here"
+        )
     # Negative control: a series that nobody has is told as none, not as zero.
     if store.total(NOBODYS) is not None:
         raise HarnessError(f"Prometheus tells of {NOBODYS}, which nobody exports")
@@ -151,7 +177,7 @@ def test_each_signal_moves_with_the_work(
 def test_no_panel_asks_for_what_nobody_exports(
     cluster: Cluster, store: Store, evidence: Evidence
 ) -> None:
-    asked = panels(cluster.list("ConfigMap", selector=DASHBOARD))
+    asked = panels(cluster.list("ConfigMap", selector=DASHBOARD), store.dialect.prefix)
     empty = {
         name: sorted(series for series in wanted if not store.knows(series))
         for name, wanted in asked.items()
@@ -160,5 +186,5 @@ def test_no_panel_asks_for_what_nobody_exports(
 
     for name, series in empty.items():
         assert not series, f"dashboard {name} asks for {', '.join(series)}, which no engine exports"
-    if store.knows(NOBODYS):
+    if store.knows(NOBODYS.name):
         raise HarnessError(f"Prometheus tells of {NOBODYS}, which nobody exports")

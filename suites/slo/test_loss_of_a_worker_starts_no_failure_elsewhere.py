@@ -27,7 +27,6 @@ pytestmark = requirement(
     source="https://sre.google/sre-book/addressing-cascading-failures/",
 )
 
-WAITING = "vllm:num_requests_waiting"
 # Where nothing is promised: as long as users are told to wait at most after a fault.
 RECOVERY_SECONDS = 120.0
 FIRST_ROWS = 20
@@ -94,9 +93,12 @@ class Loss:
         return bool(now and now.serving and now.restarts > self.victim.restarts)
 
     def _waiting(self) -> float:
-        within = self.engines.within
-        pages = [metrics.parse(page.text) for page in within.pages().values()]
-        return sum(page.total(WAITING) or 0.0 for page in pages)
+        within, waiting = self.engines.within, self.engines.within.spoken.series("waiting")
+        pages = {name: metrics.parse(page.text) for name, page in within.pages().items()}
+        told = {name: page.total(waiting.name, **waiting.labels) for name, page in pages.items()}
+        if silent := [name for name, count in told.items() if count is None]:
+            raise HarnessError(f"{silent[0]} does not tell {waiting}")
+        return sum(count or 0.0 for count in told.values())
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 import pytest
 
+from fixtures.dialects import Spoken
 from fixtures.stack import CANARY
 from hotfire import Evidence, Level, Scope, TargetProfile, Verdict, requirement
 from hotfire.errors import HarnessError
@@ -37,18 +38,20 @@ def measured(
     profile: TargetProfile,
     load: Callable[..., RunningLoad],
     prometheus: Prometheus | None,
+    spoken: Spoken,
     evidence: Evidence,
 ) -> list[Request]:
     """The rows of one rated load after its warm-up; an unfit instrument makes it inconclusive."""
     wanted = profile.measurement.slo_requests
     seconds = WARMUP_SECONDS + wanted * 1.1 / profile.load.rate_per_second
-    witness = prometheus_at(prometheus) if prometheus else None
+    dialect = spoken.dialect
+    witness = prometheus_at(prometheus, dialect) if prometheus else None
     before = witness() if witness else None
     running = load(name="SLO-001", duration_seconds=seconds, warmup_seconds=WARMUP_SECONDS)
     report = running.wait_finished(seconds + profile.load.deadline_seconds + 60)
     report.check()
     if witness:
-        found = compared(running, witness, before, unheard=frozenset({CANARY}))
+        found = compared(running, witness, before, unheard=frozenset({CANARY}), dialect=dialect)
         evidence.record("engines_say", found.model_dump(mode="json"))
         if found.agreement is Agreement.MEASURING_FAULT:
             raise HarnessError(found.reason)

@@ -91,6 +91,21 @@ def test_a_workload_is_put_back_within_its_case(
     assert (during, now(api, workload)["spec"]["replicas"]) == (3, 2)
 
 
+def test_of_an_object_within_only_what_was_changed_is_put_back(
+    changes: Changes, api: FakeApi
+) -> None:
+    spec = {"predictor": {"minReplicas": 2, "model": {"runtime": "vllm"}}}
+    service = put(api, "serving.kserve.io/v1beta1", "InferenceService", spec)
+    changes.write("inferenceservices", service, {"minReplicas": 3})
+    theirs = now(api, service)["spec"]["predictor"]["model"]
+    theirs["runtime"] = "sglang"
+
+    changes.put_all_back()
+
+    after = {"minReplicas": 2, "model": {"runtime": "sglang"}}
+    assert now(api, service)["spec"]["predictor"] == after
+
+
 def test_what_a_killed_runner_left_changed_is_healed_from_the_cluster_alone(
     changes: Changes, api: FakeApi, route: Document, profile: TargetProfile
 ) -> None:

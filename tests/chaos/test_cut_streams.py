@@ -48,7 +48,7 @@ def plan(world: World, platform: Platform) -> Plan:
 
 
 def running(world: World, count: float) -> World:
-    lines = [f'{engine_counts.RUNNING}{{engine="0"}} {count}']
+    lines = [f'vllm:num_requests_running{{engine="0"}} {count}']
     return told(world, {"engine.metrics": {"lines": lines}})
 
 

@@ -56,7 +56,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> FakeLoad:
 def counts(*, running: float = 10, aborted: float = 3) -> Answers:
     """Return what each engine tells."""
     lines = {
-        engine_counts.RUNNING: [f'{engine_counts.RUNNING}{{engine="0"}} {running}'],
+        "vllm:num_requests_running": [f'vllm:num_requests_running{{engine="0"}} {running}'],
         "vllm:request_success_total": [
             f'vllm:request_success_total{{finished_reason="abort"}} {aborted}',
             'vllm:request_success_total{finished_reason="stop"} 500',
@@ -92,6 +92,31 @@ def test_a_count_that_an_engine_does_not_tell_is_unknown(world: World, lines: li
 
     with pytest.raises(HarnessError, match="does not tell vllm:request_success_total"):
         engine_counts.aborted(silent)
+
+
+def test_what_the_kind_of_engine_does_not_tell_is_unknown(world: World) -> None:
+    engine = world.profile.engine.model_copy(update={"kind": "tgi"})
+    other = replace(world, profile=world.profile.model_copy(update={"engine": engine}))
+
+    with pytest.raises(HarnessError, match="engines of kind tgi tell no number of requests abort"):
+        engine_counts.aborted(other)
+
+
+def test_an_engine_is_asked_where_its_page_is_and_by_its_own_names(world: World) -> None:
+    engine = world.profile.engine.model_copy(update={"kind": "tensorrt-llm"})
+    asked: list[str] = []
+
+    def answer(_node: str, *, name: str, path: str, **_: object) -> dict[str, list[str]]:
+        asked.extend([path, name])
+        return {"lines": [f"{name} 2"]}
+
+    other = replace(
+        told(world, {"engine.metrics": answer}),
+        profile=world.profile.model_copy(update={"engine": engine}),
+    )
+
+    assert engine_counts.total(other, engine_counts.RUNNING) == 4
+    assert set(asked) == {"/prometheus/metrics", "trtllm_num_requests_running"}
 
 
 def test_without_an_engine_nobody_counts(world: World, platform: Platform) -> None:

@@ -37,15 +37,17 @@ def engine(args: dict[str, Any]) -> dict[str, Any]:
 def metrics(args: dict[str, Any]) -> dict[str, Any]:
     """Return those lines of an engine's metrics page that are of the series ``name``.
 
+    ``path`` is where the page is, if not where most engines have it.
+
     Raises:
         OperationError: it does not answer with such a page.
     """
-    arguments.only(args, {"address", "port", "name", "within_seconds"})
+    arguments.only(args, {"address", "port", "path", "name", "within_seconds"})
     host, port = _address(args), round(arguments.number(args, "port", above=0, at_most=65535))
     seconds = arguments.number(args, "within_seconds", above=0, at_most=_LONGEST_SECONDS)
     connection = http.client.HTTPConnection(host, port, timeout=seconds)
     try:
-        connection.request("GET", _METRICS_PATH)
+        connection.request("GET", str(args.get("path") or _METRICS_PATH))
         reply = connection.getresponse()
         text = reply.read(_MOST_BYTES).decode(errors="replace")
     except (OSError, http.client.HTTPException) as error:

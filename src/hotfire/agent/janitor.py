@@ -31,8 +31,17 @@ CHANGED = "hotfire.dev/changed"
 CHANGEABLE = {
     "httproutes": ("gateway.networking.k8s.io/v1", "rules"),
     "deployments": ("apps/v1", "replicas"),
+    "statefulsets": ("apps/v1", "replicas"),
+    "leaderworkersets": ("leaderworkerset.x-k8s.io/v1", "replicas"),
+    "inferenceservices": ("serving.kserve.io/v1beta1", "predictor"),
+    "llminferenceservices": ("serving.kserve.io/v1alpha2", "replicas"),
+    "rayservices": ("ray.io/v1", "rayClusterConfig"),
+    "dynamographdeployments": ("nvidia.com/v1alpha1", "services"),
+    "vllmruntimes": ("production-stack.vllm.ai/v1alpha1", "deploymentConfig"),
 }
-"""What a check may change: API version and field of the spec, by the kind as paths name it."""
+"""What a check may change: API version and field of the spec, by the kind as paths name it.
+
+An entry may name another version of the same group."""
 MADE = {
     "memory-take": ("v1", "pods", "api"),
     "device-taint": ("resource.k8s.io/v1beta2", "devicetaintrules", "apis"),
@@ -171,12 +180,25 @@ def uncordon(api: Api, entry: Document) -> str:
     return f"node {target['name']} takes pods again"
 
 
+def changeable(resource: str, version: str = "") -> tuple[str, str]:
+    """Return API version and field of what a check may change; ``version`` goes before ours.
+
+    Raises:
+        OperationError: there is no such kind, or that is no version of its group.
+    """
+    if resource not in CHANGEABLE:
+        raise OperationError(f"{resource!r} is not put back")
+    known, field = CHANGEABLE[resource]
+    group = known.partition("/")[0]
+    if version and not re.fullmatch(rf"{re.escape(group)}/v\d[a-z0-9]*", version):
+        raise OperationError(f"{version!r} is no version of {group}")
+    return version or known, field
+
+
 def put_back(api: Api, entry: Document) -> str:
     """Give an object that a check has changed its former value, once: what came later stays."""
     target = entry["target"]
-    if target["resource"] not in CHANGEABLE:
-        raise OperationError(f"{target['resource']!r} is not put back")
-    version, field = CHANGEABLE[target["resource"]]
+    version, field = changeable(target["resource"], target.get("version") or "")
     namespace, name = _name(target["namespace"]), _name(target["name"])
     path = f"/apis/{version}/namespaces/{namespace}/{target['resource']}/{name}"
     found = api.get(path) or {"metadata": {}}

@@ -9,10 +9,10 @@ from hotfire.chaos.plan import World, engines
 from hotfire.chaos.together import side_by_side
 from hotfire.chaos.written import Target
 from hotfire.cluster import Pod
+from hotfire.engines.dialect import Series, dialect_of, page_of
 from hotfire.errors import HarnessError
 
-RUNNING: Final = "vllm:num_requests_running"
-_ENDED: Final = "vllm:request_success_total"
+RUNNING: Final = "running"
 _SECONDS: Final = 4.0
 
 
@@ -24,7 +24,7 @@ class Lines(Answer):
 
 def aborted(world: World) -> float:
     """Return how many streams the engines gave up so far, since nobody read them any more."""
-    return total(world, _ENDED, finished_reason="abort")
+    return total(world, "aborted")
 
 
 def running(world: World, target: Target) -> float:
@@ -36,26 +36,36 @@ def running(world: World, target: Target) -> float:
     pod = world.cluster.pod(target.namespace, target.name)
     if pod is None or pod.uid != target.uid:
         raise HarnessError(f"{target} is gone, so nobody can ask it")
-    return _told(world, RUNNING, {}, pod)
+    return _told(world, _series(world, RUNNING), pod)
 
 
-def total(world: World, name: str, **labels: str) -> float:
-    """Return the sum of a series over all engines that are Ready.
+def total(world: World, what: str) -> float:
+    """Return the sum of a series, a field of ``Dialect``, over all engines that are Ready.
 
     Raises:
         HarnessError: one does not tell it: that is unknown, never nothing.
     """
+    series = _series(world, what)
     ready = [pod for pod in engines(world.cluster, world.profile) if pod.serving]
     if not ready:
         raise HarnessError("no engine is Ready, so none tells its counts")
-    return sum(side_by_side(partial(_told, world, name, labels), ready))
+    return sum(side_by_side(partial(_told, world, series), ready))
 
 
-def _told(world: World, name: str, labels: dict[str, str], pod: Pod) -> float:
-    port = world.profile.engine.port
-    asked = {"address": pod.ip, "port": port, "name": name, "within_seconds": _SECONDS}
+def _series(world: World, what: str) -> Series:
+    kind = world.profile.engine.kind
+    found: Series | None = getattr(dialect_of(kind), what)
+    if found is None:
+        raise HarnessError(f"engines of kind {kind} tell no number of requests {what}")
+    return found
+
+
+def _told(world: World, series: Series, pod: Pod) -> float:
+    port, path = page_of(world.profile.engine)
+    place = {"address": pod.ip, "port": port, "path": path}
+    asked = {**place, "name": series.name, "within_seconds": _SECONDS}
     found = read(Lines, world.agent.call(pod.node, "engine.metrics", **asked))
-    told = metrics.parse("\n".join(found.lines)).total(name, **labels)
+    told = metrics.parse("\n".join(found.lines)).total(series.name, **series.labels)
     if told is None:
-        raise HarnessError(f"{pod.name} does not tell {name} {labels or ''}".rstrip())
+        raise HarnessError(f"{pod.name} does not tell {series}")
     return told

@@ -30,6 +30,8 @@ class Target(Written):
     """Of a workload or route, as the API's paths name its kind: deployments, statefulsets."""
     part: int = 0
     """Which of several faults that overlap hits it, from 0."""
+    version: str = ""
+    """API version of a workload or route that was read; empty: the usual one of its kind."""
 
     def __str__(self) -> str:
         """Return it as a person would name it."""

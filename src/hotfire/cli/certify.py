@@ -17,6 +17,7 @@ from hotfire.cli.histories import pack_histories
 from hotfire.cli.lab_logs import LabLogs
 from hotfire.cli.progress import Progress
 from hotfire.cli.project import document_names, find_run, of_a_run
+from hotfire.cli.refusal import refuse_impossible
 from hotfire.cli.report import write_reports
 from hotfire.cli.verdicts import print_verdicts
 from hotfire.cli.way_in import open_way_in
@@ -181,6 +182,7 @@ def _profile(target: Path, say: Say) -> TargetProfile:
     profile = TargetProfile.read(target)
     refuse_leftovers(profile, say)
     open_way_in(profile, say)
+    refuse_impossible(profile, say)
     return profile
 
 

@@ -9,6 +9,7 @@ from hotfire.chaos.heal import Healed, open_entries
 from hotfire.chaos.heal import heal as undo_everything
 from hotfire.chaos.tenure import refuse_occupied
 from hotfire.cluster import Cluster
+from hotfire.doctor.examine import unreached
 from hotfire.errors import ClusterError, ProfileError, RollbackFailed
 from hotfire.lab import default_target, ensure_up
 from hotfire.own_folders import runs_folder
@@ -61,7 +62,7 @@ def refuse_unreachable(profile: TargetProfile) -> None:
     try:
         Cluster.connect(profile, tell=typer.echo)
     except ClusterError as error:
-        raise ProfileError(f"kubeconfig: {error}") from error
+        raise ProfileError(f"kubeconfig: {error}; {unreached(error).remedy}") from error
 
 
 def refuse_leftovers(profile: TargetProfile, say: Say = lambda _: None) -> None:

@@ -111,7 +111,9 @@ def _found(
     # A second interrupt may skip the witness, not the summary.
     cross_check = None
     if task.witness and not interrupted:
-        cross_check = compared(load, task.witness, before, unheard=task.unheard)
+        cross_check = compared(
+            load, task.witness, before, unheard=task.unheard, dialect=task.dialect
+        )
     account = Account.of(_steady(load), task.budgets)
     return Finding(
         run=run,

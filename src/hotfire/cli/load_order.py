@@ -13,8 +13,10 @@ from pydantic import ValidationError
 
 from hotfire import text_files, tls
 from hotfire.cli.way_in import open_way_in
+from hotfire.engines.dialect import Dialect, dialect_of
 from hotfire.errors import ProfileError
 from hotfire.lab import default_target
+from hotfire.measure.crosscheck import USUAL
 from hotfire.patience import Patience
 from hotfire.profile import PRESETS, Budgets, TargetProfile
 from hotfire.prometheus import Prometheus
@@ -94,6 +96,11 @@ class Task:
     network_namespace: str | None = None
     profile: TargetProfile | None = None
     """None: the target was named by options alone."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """How its engines tell of themselves."""
+        return dialect_of(self.profile.engine.kind) if self.profile else USUAL
 
 
 def understood(order: LoadOptions) -> Task:
@@ -269,7 +276,9 @@ def _witness(order: LoadOptions, profile: TargetProfile | None, plan: LoadPlan) 
         return engine_at(_page(order.metrics), ca_file=plan.ca_file)
     if profile is not None and profile.prometheus_url:
         patience = Patience(outage_seconds=profile.waits.api_outage_seconds, tell=typer.echo)
-        return prometheus_at(Prometheus(profile.prometheus_url, patience=patience))
+        return prometheus_at(
+            Prometheus(profile.prometheus_url, patience=patience), dialect_of(profile.engine.kind)
+        )
     # An engine that is asked directly has its page beside the API; behind a gateway it is silent.
     # The page is asked for by the URL's own name, so a certificate of another name is no witness.
     alone = profile is None and not plan.server_name

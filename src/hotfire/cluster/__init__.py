@@ -17,6 +17,7 @@ from hotfire.cluster.objects import (
     serving_endpoints,
 )
 from hotfire.cluster.outages import Followed
+from hotfire.cluster.owners import Owner, chain
 from hotfire.cluster.placement import (
     labels_in_rules,
     pinned,
@@ -24,9 +25,13 @@ from hotfire.cluster.placement import (
     rules_among_stand_ins,
 )
 from hotfire.cluster.quantities import quantity
+from hotfire.cluster.replicated import Replicated, replicated
+from hotfire.cluster.scalable import BETWEEN, KINDS
 from hotfire.cluster.selectors import selects
 
 __all__ = [
+    "BETWEEN",
+    "KINDS",
     "OWNER_LABEL",
     "RUN_LABEL",
     "UNDO_LABEL",
@@ -40,15 +45,19 @@ __all__ = [
     "Followed",
     "Made",
     "Node",
+    "Owner",
     "Pod",
     "Recorder",
+    "Replicated",
     "Taint",
+    "chain",
     "keys_that_select",
     "labels_in_rules",
     "lend_secrets",
     "pinned",
     "quantity",
     "refuse_foreign_system",
+    "replicated",
     "rules_about_nodes",
     "rules_among_stand_ins",
     "selects",

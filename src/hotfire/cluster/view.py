@@ -274,14 +274,18 @@ class ClusterView:
     ) -> bool:
         """Return whether somebody may do something, as the server's own access review says it.
 
-        ``resource`` may name a subresource (``pods/exec``); no namespace stands for all of them.
+        ``resource`` may name a subresource (``pods/exec``) or a page of the server's own
+        (``/metrics``); no namespace stands for all of them.
         ``subject`` is who, by ``user`` and ``groups``; nobody: whoever asks.
         """
-        name, _, subresource = resource.partition("/")
-        wanted = {"verb": verb, "group": group, "resource": name, "subresource": subresource}
-        wanted |= {"namespace": namespace}
         kind = "SubjectAccessReview" if subject else "SelfSubjectAccessReview"
-        spec = {"resourceAttributes": wanted, **subject}
+        spec: Document = dict(subject)
+        name, _, subresource = resource.partition("/")
+        if name:
+            wanted = {"verb": verb, "group": group, "resource": name, "subresource": subresource}
+            spec["resourceAttributes"] = {**wanted, "namespace": namespace}
+        else:
+            spec["nonResourceAttributes"] = {"verb": verb, "path": resource}
         document = {"apiVersion": _REVIEWS, "kind": kind, "spec": spec}
 
         def answered() -> Document:

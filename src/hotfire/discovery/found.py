@@ -9,10 +9,12 @@ from hotfire.discovery.containers import ENGINES
 from hotfire.discovery.eyes import Eyes
 from hotfire.discovery.hardware import Hardware
 from hotfire.discovery.parts import Parts
+from hotfire.discovery.roles import roles_of
 from hotfire.discovery.routes import Ways, idle_doors, ways_to
 from hotfire.discovery.said import Said, guess
 from hotfire.discovery.workloads import Workload, candidates, holding
 from hotfire.engines.dialect import dialect_of
+from hotfire.profile import PodRole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,8 @@ class Found:
     ways: Ways
     hardware: Hardware
     parts: Parts
+    roles: dict[PodRole, Said[dict[str, str]]]
+    """Selectors of the pods that play a part beside the engine."""
     quotas: bool
     unseen: dict[str, str]
     """What we may not see, and why."""
@@ -48,6 +52,7 @@ def look_around(cluster: Cluster, namespace: str | None) -> Found:
     holders = holding(eyes, namespace)
     likely = candidates(holders)
     engine = likely[0] if likely else None
+    parts = Parts.seen(eyes)
     quotas = engine is not None and any(eyes.each("ResourceQuota", engine.namespace))
     return Found(
         holders=tuple(holders),
@@ -56,7 +61,8 @@ def look_around(cluster: Cluster, namespace: str | None) -> Found:
         models=models_of(eyes, engine) if engine else guess((), "no engine was found"),
         ways=ways_to(eyes, engine) if engine else Ways(doors=tuple(idle_doors(eyes))),
         hardware=Hardware.seen(eyes),
-        parts=Parts.seen(eyes),
+        parts=parts,
+        roles=roles_of(eyes, engine, holders, parts.running) if engine else {},
         quotas=quotas,
         unseen=eyes.unseen,
     )

@@ -136,6 +136,9 @@ def _stack(found: Found) -> Iterator[str]:
     if weights and sum(weights):
         least = round(100 * min(weights) / sum(weights))
         yield _line("canary_weight", Said(least, f"weights {list(weights)} of the HTTPRoute"))
+    if found.roles:
+        yield "roles:"
+        yield from (_indented(_line(role, said)) for role, said in found.roles.items())
 
 
 def _accelerator(found: Found) -> Iterator[str]:

@@ -1,18 +1,17 @@
 """Who holds accelerators: pods, whatever owns them, and which of them is the engine."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from hotfire.cluster import Document
+from hotfire.cluster import Document, Owner, chain
 from hotfire.discovery.containers import EngineContainer, engine_container
 from hotfire.discovery.eyes import Eyes
 from hotfire.discovery.said import Said, guess
 
 _WITH_SELECTOR: Final = ("Deployment", "StatefulSet", "ReplicaSet", "DaemonSet")
 _OF_BATCH: Final = ("Job", "CronJob", "Workflow", "PyTorchJob", "MPIJob", "RayJob")
-_LONGEST_CHAIN: Final = 8
 # Labels that controllers give each pod or each revision anew.
 _VOLATILE: Final = (
     *("pod-template-hash", "controller-revision-hash", "statefulset.kubernetes.io/pod-name"),
@@ -20,18 +19,6 @@ _VOLATILE: Final = (
     *("leaderworkerset.sigs.k8s.io/group-index", "leaderworkerset.sigs.k8s.io/group-key"),
     *("leaderworkerset.sigs.k8s.io/template-revision-hash", "ray.io/group"),
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Owner:
-    """An object that pods belong to, directly or not."""
-
-    kind: str
-    api_version: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +43,8 @@ class Workload:
     selector: Said[dict[str, str]]
 
     def __str__(self) -> str:
-        chain = " of ".join(map(str, self.owners)) or f"pod {self.pods[0].name}"
-        return f"{chain} in {self.namespace}"
+        owners = " of ".join(map(str, self.owners)) or f"pod {self.pods[0].name}"
+        return f"{owners} in {self.namespace}"
 
     @property
     def held(self) -> str:
@@ -116,15 +103,19 @@ def _workload(eyes: Eyes, namespace: str, pods: list[Document]) -> Workload:
     container = engine_container(pods[0]["spec"])
     if container is None:
         raise ValueError(f"a pod without containers in {namespace}")
-    chain = list(_chain(eyes, namespace, pods[0]))
+
+    def read(owner: Owner) -> Document | None:
+        return eyes.get(owner.kind, namespace, owner.name, api_version=owner.api_version)
+
+    owners = list(chain(pods[0], read))
     claims = [str(one.get("name")) for one in pods[0]["spec"]["resourceClaims"] or ()]
     return Workload(
         namespace=namespace,
-        owners=tuple(owner for owner, _ in chain),
+        owners=tuple(owner for owner, _ in owners),
         pods=tuple(map(_pod, pods)),
         container=container,
         claims=tuple(claims),
-        selector=_selector([document for _, document in chain if document], pods),
+        selector=_selector([document for _, document in owners if document], pods),
     )
 
 
@@ -132,24 +123,6 @@ def _pod(document: Document) -> HoldingPod:
     metadata, conditions = document["metadata"], document["status"]["conditions"]
     ready = any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
     return HoldingPod(name=metadata["name"], labels=metadata.get("labels") or {}, ready=ready)
-
-
-def _chain(
-    eyes: Eyes, namespace: str, document: Document
-) -> Iterator[tuple[Owner, Document | None]]:
-    """Yield each owner up to the one that nobody owns, with its object where we may see it."""
-    one: Document | None = document
-    for _ in range(_LONGEST_CHAIN):
-        references = (one or {"metadata": {}})["metadata"].get("ownerReferences") or ()
-        if not references:
-            return
-        reference = next((r for r in references if r.get("controller")), references[0])
-        owner = Owner(
-            kind=reference["kind"], api_version=reference["apiVersion"], name=reference["name"]
-        )
-        one = eyes.get(owner.kind, namespace, owner.name, api_version=owner.api_version)
-        # Of a Deployment nobody names the hash that its ReplicaSets bear.
-        yield owner, one
 
 
 def _selector(owners: list[Document], pods: list[Document]) -> Said[dict[str, str]]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from hotfire.agent.janitor import CHANGEABLE
+from hotfire.cluster import BETWEEN, KINDS
+from hotfire.doctor import acts
 from hotfire.doctor.place import Where, place_of
 from hotfire.doctor.source import Reached, Source
 from hotfire.doctor.written import VERSION, Pair, constants, pairs, texts, written
@@ -18,6 +20,7 @@ class Need:
 
     group: str
     resource: str
+    """As paths name it; a path of the API server's own, such as ``/metrics``, begins with ``/``."""
     verb: str
     where: Where = Where.ANYWHERE
 
@@ -65,6 +68,7 @@ _FIXED: Final[Mapping[str, tuple[tuple[str, str, tuple[str, ...]], ...]]] = {
     "following_pods": (("", "pods", ("list", "watch")),),
     "page_of_pod": (("", "pods/proxy", ("get",)),),
     "allows": (("authorization.k8s.io", "subjectaccessreviews", ("create",)),),
+    "server_metrics": (("", "/metrics", ("get",)),),
     "uid": (("", "namespaces", ("get",)),),
     "has_namespace": (("", "namespaces", ("get",)),),
     "create_namespace": (("", "namespaces", ("get", "create")),),
@@ -85,14 +89,13 @@ _OF_LIBRARY: Final[Mapping[str, Need]] = {
     "delete_pods": Need("", "pods", "delete"),
 }
 _WORKLOADS: Final = frozenset({"Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"})
-_OWNERS: Final = (
-    *(("apps/v1", kind) for kind in sorted(_WORKLOADS)),
-    ("batch/v1", "Job"),
-)
-"""What commonly owns pods, where a check follows their owner references."""
+_SCALED: Final = tuple((CHANGEABLE[one.resource][0], one.kind) for one in KINDS)
+_OWNERS: Final = (*_SCALED, *BETWEEN)
+"""What owns pods, where a check follows their owner references."""
 _CLUSTER: Final = re.compile(
     r"(^|[._])(cluster|connection)(\.recording\(.*\)|\.expecting_silence\(\))?$"
 )
+_OWNER: Final = re.compile("owner|reference")
 _CHANGES: Final = re.compile(r"(^|[._])changes$")
 _ESTATE: Final = re.compile(r"(^|[._])(estate|belongings)$")
 
@@ -113,11 +116,14 @@ class Asked:
         unknown: set[Unknown] = set()
         for one in functions:
             needs |= self._by_library(one)
+            needs |= (owned := {Need(*act) for act in acts.asked(one, self._source)})
+            if not owned:
+                unknown |= {_unknown(one, call) for call in acts.asks(one)}
             for call in self._calls_of(one):
                 found = self._by_call(one, call, functions)
                 needs |= found or set()
                 if found is None:
-                    unknown.add(Unknown(one.module.name, call.lineno, ast.unparse(call)[:100]))
+                    unknown.add(_unknown(one, call))
         return needs, unknown
 
     def _by_call(self, one: Reached, call: ast.Call, among: Sequence[Reached]) -> set[Need] | None:
@@ -153,7 +159,8 @@ class Asked:
 
     def _of_changes(self, one: Reached, call: ast.Call) -> Iterator[Need]:
         """Yield what it takes to change an object of the platform for a while."""
-        for resource in texts(call.args[0], one.module, self._source):
+        said = texts(call.args[0], one.module, self._source)
+        for resource in said or [each.resource for each in KINDS]:
             group = CHANGEABLE[resource][0].rpartition("/")[0]
             yield from (Need(group, resource, verb, Where.PLATFORM) for verb in ("get", "patch"))
 
@@ -197,6 +204,10 @@ class Asked:
         return {_OF_LIBRARY[name] for name in names & _OF_LIBRARY.keys()}
 
 
+def _unknown(one: Reached, call: ast.Call) -> Unknown:
+    return Unknown(one.module.name, call.lineno, ast.unparse(call)[:100])
+
+
 def _calls(reached: Reached) -> Iterator[ast.Call]:
     """Yield the calls of the methods of a cluster, or of what makes objects in one."""
     for node in ast.walk(reached.function):
@@ -225,7 +236,7 @@ def _kinds(one: Reached, call: ast.Call, source: Source) -> set[Pair] | None:
         versions = {text for text in constants(one, source) if VERSION.fullmatch(text)}
     if kinds or not call.args:
         return {(version, kind) for version in versions for kind in kinds}
-    if "reference" in ast.unparse(call.args[0]):
-        return set(_OWNERS)
+    if _OWNER.search(ast.unparse(call.args[0])):
+        return set(_SCALED if _method(call) == "patch" else _OWNERS)
     named = _WORKLOADS & set(constants(one, source))
     return set(pairs(one, source)) or {("apps/v1", kind) for kind in named} or None

@@ -1,13 +1,16 @@
 """Whether the engines are those that the target file means, enough of them, and heard."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
+from hotfire.cluster import replicated
 from hotfire.discovery.eyes import PAGES
 from hotfire.discovery.workloads import Workload, candidates
 from hotfire.doctor.finding import Finding, Mark, fine
 from hotfire.doctor.site import Site
-from hotfire.engines.dialect import dialect_of
+from hotfire.engines.dialect import dialect_of, page_of
+from hotfire.errors import HarnessError
 from hotfire.metrics import begins_as_one
 
 _ABOUT: Final = "engine"
@@ -27,8 +30,8 @@ def engines(site: Site) -> Iterator[Finding]:
             remedy="certify deploys the reference stack (stack.deploy)",
         )
         return
+    yield from missing(site)
     if not site.engines:
-        yield _none(site, f"engine.selector {wanted} takes no pod with accelerators in {place}")
         return
     if len(site.engines) > 1:
         both = " and ".join(map(str, site.engines[:2]))
@@ -39,7 +42,19 @@ def engines(site: Site) -> Iterator[Finding]:
             remedy="narrow it to the engine's own",
         )
     yield from _of(site, site.engines[0])
+    yield from _scaled(site, site.engines[0])
     yield from _metrics(site, site.engines[0])
+
+
+def missing(site: Site) -> Iterator[Finding]:
+    """Yield that no pod is an engine of the target file's, or none that holds accelerators."""
+    wanted, place = site.profile.engine.label_selector, site.profile.namespace
+    if site.engines:
+        return
+    found = _none(site, f"engine.selector {wanted} takes no pod with accelerators in {place}")
+    # An engine may well compute on CPUs.
+    some = site.cluster.pods(place, site.profile.engine.selector)
+    yield replace(found, mark=Mark.LACKING) if some else found
 
 
 def _none(site: Site, seen: str) -> Finding:
@@ -73,11 +88,28 @@ def _of(site: Site, engine: Workload) -> Iterator[Finding]:
         return
     yield Finding(
         mark=Mark.LACKING if ready else Mark.IMPOSSIBLE,
+        of_target=not ready,
         about=_ABOUT,
         seen=f"{engine}: {ready} of {len(engine.pods)} pods Ready",
         remedy="a fault needs a survivor: run a second replica" if ready else "see its pods",
         ids=site.ids(lambda unit, _: unit.fault is not None) if ready else frozenset(),
     )
+
+
+def _scaled(site: Site, engine: Workload) -> Iterator[Finding]:
+    """Yield why nobody can say here how many engines there are to be, if that is so."""
+    pod = site.cluster.get("Pod", engine.namespace, engine.pods[0].name)
+    try:
+        if pod is not None:
+            replicated(site.cluster, pod)
+    except HarnessError as error:
+        yield Finding(
+            mark=Mark.LACKING,
+            about=_ABOUT,
+            seen=str(error),
+            remedy="what adds or replaces an engine is inconclusive",
+            ids=site.reading("replicated"),
+        )
 
 
 def _metrics(site: Site, engine: Workload) -> Iterator[Finding]:
@@ -86,9 +118,7 @@ def _metrics(site: Site, engine: Workload) -> Iterator[Finding]:
     if pod is None:
         return
     own, ids = site.profile.engine, site.using("spoken")
-    dialect = dialect_of(own.kind)
-    port = own.metrics_port or dialect.metrics_port or own.port
-    path = own.metrics_path or dialect.metrics_path
+    port, path = page_of(own)
 
     def page(at: int) -> bool:
         text = site.eyes.page_of(engine.namespace, pod.name, at, path)

@@ -14,6 +14,7 @@ _LOOKS: Final[tuple[Callable[[Site], Iterator[Finding]], ...]] = (
     engines.engines,
     platform.nodes,
     platform.components,
+    platform.roles,
     platform.prometheus,
     platform.agent_image,
     platform.claims,

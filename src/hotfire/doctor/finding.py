@@ -31,6 +31,8 @@ class Finding:
     remedy: str = ""
     ids: frozenset[str] = frozenset()
     """Requirements and faults that it keeps from a verdict; empty: none, or all."""
+    of_target: bool = False
+    """Whether it is what the target does, for the checks to judge, and no word to be mended."""
 
     def told(self) -> str:
         """Return the line."""

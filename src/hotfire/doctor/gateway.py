@@ -1,6 +1,7 @@
 """Whether clients get through the gateway to the model, and if not, what stands in the way."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from http import HTTPStatus
 
 from hotfire import Endpoint
@@ -11,32 +12,32 @@ from hotfire.endpoint import Reply
 from hotfire.errors import ProfileError
 from hotfire.profile import TargetProfile
 
-_ABOUT = "gateway"
+ABOUT = "gateway"
 _SECONDS = 5.0
 _CLOSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 
-def gateway(site: Site) -> Iterator[Finding]:
+def gateway(site: Site, *, within_seconds: float = _SECONDS) -> Iterator[Finding]:
     """Yield whether the model answers, and which Gateways lead nowhere."""
     for engine in site.engines[:1]:
         for name in ways_to(site.eyes, engine).addressless:
             yield Finding(
                 mark=Mark.LACKING,
-                about=_ABOUT,
+                about=ABOUT,
                 seen=f"Gateway {name} has no address",
                 remedy="give its class a controller, or its Service a load balancer",
             )
     if site.profile.stack.deploy and not site.engines:
         # Nobody is to answer yet.
         return
-    yield answers(site.profile)
+    yield answers(site.profile, within_seconds=within_seconds)
 
 
-def answers(profile: TargetProfile) -> Finding:
+def answers(profile: TargetProfile, *, within_seconds: float = _SECONDS) -> Finding:
     """Return whether the gateway serves the model to us."""
     url = profile.gateway.reachable_url + profile.gateway.base_path
     try:
-        with Endpoint.of(profile, deadline_seconds=_SECONDS) as client:
+        with Endpoint.of(profile, deadline_seconds=within_seconds) as client:
             listed = client.models()
             if listed.status is None or listed.status in _CLOSED:
                 return _impossible(url, _closed(profile, listed))
@@ -47,8 +48,9 @@ def answers(profile: TargetProfile) -> Finding:
     except ProfileError as error:
         return _impossible(url, (str(error), ""))
     if reply.ok:
-        return fine(_ABOUT, f"{profile.engine.model} answers at {url} in {reply.seconds:.2f} s")
-    return _impossible(url, _unanswered(profile, reply))
+        return fine(ABOUT, f"{profile.engine.model} answers at {url} in {reply.seconds:.2f} s")
+    found = _impossible(url, _unanswered(profile, reply))
+    return replace(found, of_target=reply.status not in (None, HTTPStatus.NOT_FOUND, *_CLOSED))
 
 
 def _closed(profile: TargetProfile, reply: Reply) -> tuple[str, str]:
@@ -92,4 +94,4 @@ def _not_served(profile: TargetProfile, served: list[str]) -> tuple[str, str]:
 def _impossible(url: str, said: tuple[str, str]) -> Finding:
     seen, remedy = said
     seen = f"{seen} {url}" if remedy else seen
-    return Finding(mark=Mark.IMPOSSIBLE, about=_ABOUT, seen=seen, remedy=remedy)
+    return Finding(mark=Mark.IMPOSSIBLE, about=ABOUT, seen=seen, remedy=remedy)

@@ -77,6 +77,18 @@ def components(site: Site) -> Iterator[Finding]:
         yield Finding(mark=Mark.LACKING, about=role, seen=seen, remedy=remedy, ids=frozenset(ids))
 
 
+def roles(site: Site) -> Iterator[Finding]:
+    """Yield roles whose selector takes no pod."""
+    for role, selector in site.profile.stack.roles.items():
+        if role != "engine" and not site.cluster.pods(site.profile.namespace, selector):
+            yield Finding(
+                mark=Mark.LACKING,
+                about=role,
+                seen=f"stack.roles.{role} {selector} takes no pod in {site.profile.namespace}",
+                remedy="set it to the labels of its pods, or remove it",
+            )
+
+
 def prometheus(site: Site) -> Iterator[Finding]:
     """Yield whether Prometheus answers us."""
     url, ids = site.profile.prometheus_url, site.using("prometheus")

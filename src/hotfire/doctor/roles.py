@@ -62,12 +62,14 @@ def rules_of(needs: Iterable[Need]) -> list[Document]:
     verbs: dict[tuple[str, str], set[str]] = defaultdict(set)
     for one in needs:
         verbs[one.group, one.resource].add(one.verb)
-    alike: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
+    alike: dict[tuple[str, bool, tuple[str, ...]], list[str]] = defaultdict(list)
     for (group, resource), some in sorted(verbs.items()):
-        alike[group, tuple(sorted(some))].append(resource)
+        alike[group, resource.startswith("/"), tuple(sorted(some))].append(resource)
     return [
-        {"apiGroups": [group], "resources": resources, "verbs": list(some)}
-        for (group, some), resources in sorted(alike.items())
+        {"nonResourceURLs": resources, "verbs": list(some)}
+        if pages
+        else {"apiGroups": [group], "resources": resources, "verbs": list(some)}
+        for (group, pages, some), resources in sorted(alike.items())
     ]
 
 

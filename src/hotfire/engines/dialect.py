@@ -2,10 +2,12 @@
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from itertools import takewhile
 from typing import Literal
 
 from hotfire.errors import ProfileError
+from hotfire.profile import Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +16,10 @@ class Series:
 
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        labels = ",".join(f'{key}="{value}"' for key, value in self.labels.items())
+        return f"{self.name}{{{labels}}}" if labels else self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +52,16 @@ class Dialect:
     """Counter: requests that were answered."""
     aborted: Series | None = None
     """Counter: requests that their clients gave up."""
+    latency: Series | None = None
+    """Histogram: time from arrival to the last token, seconds."""
+    queue_wait: Series | None = None
+    """Histogram: time that requests waited for their turn, seconds."""
+    cache_queries: Series | None = None
+    """Counter: tokens looked for in the prefix cache."""
+    cache_hits: Series | None = None
+    """Counter: tokens found there."""
+    adapters: Series | None = None
+    """Gauge: adapters in use, where it was started with some."""
     prompt_tokens: Series | None = None
     """Counter: tokens read."""
     generated_tokens: Series | None = None
@@ -58,6 +74,21 @@ class Dialect:
     """Words in its log when the device refuses it memory."""
     fixed_length: Mapping[str, object] = field(default_factory=dict)
     """Fields of a request that make an answer as long as was asked for."""
+
+    @property
+    def prefix(self) -> str:
+        """What the names of all its series begin with; empty where it tells none."""
+        told = [getattr(self, one.name) for one in fields(self)]
+        names = [one.name for one in told if isinstance(one, Series)]
+        both = zip(min(names, default=""), max(names, default=""), strict=False)
+        return "".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], both))
+
+
+def page_of(engine: Engine) -> tuple[int, str]:
+    """Return port and path of the metrics page of a target's engines."""
+    dialect = dialect_of(engine.kind)
+    port = engine.metrics_port or dialect.metrics_port or engine.port
+    return port, engine.metrics_path or dialect.metrics_path
 
 
 def dialect_of(kind: str) -> Dialect:

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from hotfire.engines.dialect import dialect_of
 from hotfire.errors import HistoryError
 from hotfire.experiment import pressure
 from hotfire.experiment.facts import Facts, Record
@@ -49,7 +50,9 @@ def hear_engines(run: RunDirectory, experiment: str, profile: TargetProfile) -> 
     if profile.prometheus_url:
         patience = Patience(outage_seconds=profile.waits.api_outage_seconds, tell=run.tell)
         server = Prometheus(profile.prometheus_url, patience=patience)
-        found = compared_between(rows, server, start_ns=start_ns, end_ns=end_ns)
+        found = compared_between(
+            rows, server, start_ns=start_ns, end_ns=end_ns, dialect=dialect_of(profile.engine.kind)
+        )
     else:
         found = not_comparable(
             len(rows), "nobody was asked: the target file names no prometheus_url"

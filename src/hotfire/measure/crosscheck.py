@@ -9,12 +9,14 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
+from hotfire.engines.dialect import Dialect, Series, dialect_of
 from hotfire.measure.history import Request
 from hotfire.measure.request_times import tpot_seconds, ttft_seconds
 from hotfire.metrics import Metrics, increase
 
-TTFT: Final = "vllm:time_to_first_token_seconds"
-TPOT: Final = "vllm:request_time_per_output_token_seconds"
+USUAL: Final = dialect_of("vllm")
+"""How engines tell of themselves about which nothing else is said."""
+UNTOLD: Final = "engines of this kind tell no time to the first token"
 COUNT_RATIO: Final = 0.01
 """Requests that the two counts may differ by: a scrape is never at the same moment."""
 
@@ -53,7 +55,12 @@ class CrossCheck(BaseModel):
 
 
 def cross_check(
-    rows: Iterable[Request], before: Metrics | None, after: Metrics | None, *, unsure: int = 0
+    rows: Iterable[Request],
+    before: Metrics | None,
+    after: Metrics | None,
+    *,
+    dialect: Dialect = USUAL,
+    unsure: int = 0,
 ) -> CrossCheck:
     """Return how the client's rows and two scrapes of all engines, around them, go together.
 
@@ -63,12 +70,15 @@ def cross_check(
     seen, ttfts, tpots = _seen(rows)
     if before is None or after is None:
         return not_comparable(seen, "the engines' metrics could not be read")
-    count = increase(before, after, f"{TTFT}_count")
-    total = increase(before, after, f"{TTFT}_sum")
+    if dialect.ttft is None:
+        return not_comparable(seen, UNTOLD)
+    name = dialect.ttft.name
+    count = increase(before, after, f"{name}_count")
+    total = increase(before, after, f"{name}_sum")
     if not count or total is None:
-        return not_comparable(seen, f"the engines counted nothing in {TTFT}")
+        return not_comparable(seen, f"the engines counted nothing in {name}")
     client, engine = _average(ttfts), total / count
-    bucket = _bucket(after, engine)
+    bucket = _bucket(after, name, engine)
     agreement, reason = _counted(seen, round(count), unsure) or _judged(client - engine, bucket)
     return CrossCheck(
         agreement=agreement,
@@ -80,7 +90,7 @@ def cross_check(
         ttft_between_seconds=_finite(client - engine),
         ttft_bucket_seconds=_finite(bucket),
         tpot_by_client_seconds=_finite(_average(tpots)),
-        tpot_by_engine_seconds=_histogram_mean(before, after, TPOT),
+        tpot_by_engine_seconds=_histogram_mean(before, after, dialect.tpot),
     )
 
 
@@ -131,14 +141,17 @@ def _average(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values) if values else math.nan
 
 
-def _histogram_mean(before: Metrics, after: Metrics, name: str) -> float | None:
+def _histogram_mean(before: Metrics, after: Metrics, series: Series | None) -> float | None:
+    if series is None:
+        return None
+    name = series.name
     count, total = increase(before, after, f"{name}_count"), increase(before, after, f"{name}_sum")
     return total / count if count and total is not None else None
 
 
-def _bucket(scrape: Metrics, value: float) -> float:
+def _bucket(scrape: Metrics, name: str, value: float) -> float:
     """Return the width of the bucket that a value falls into; 0 where there are none."""
-    labels = {sample.labels.get("le", "nan") for sample in scrape.series(f"{TTFT}_bucket")}
+    labels = {sample.labels.get("le", "nan") for sample in scrape.series(f"{name}_bucket")}
     bounds = sorted({0.0, *(b for b in map(float, labels) if math.isfinite(b))})
     widths = [high - low for low, high in pairwise(bounds)]
     return widths[min(max(bisect_left(bounds, value) - 1, 0), len(widths) - 1)] if widths else 0.0

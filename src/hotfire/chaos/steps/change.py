@@ -6,15 +6,15 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import JsonValue
 
-from hotfire.agent.janitor import CHANGEABLE, CHANGED
+from hotfire.agent.janitor import CHANGED, changeable
 from hotfire.chaos.plan import World
 from hotfire.chaos.step import Fired, Life, Step
 from hotfire.chaos.undo import UndoEntry
 from hotfire.chaos.written import Target
-from hotfire.cluster import Document
+from hotfire.cluster import KINDS, Document
 from hotfire.errors import FaultNotInjected, HarnessError
 
-_KINDS: Final = {"httproutes": "HTTPRoute", "deployments": "Deployment"}
+_KINDS: Final = {"httproutes": "HTTPRoute"} | {one.resource: one.kind for one in KINDS}
 _VALUE: Final = "value"
 
 
@@ -34,10 +34,10 @@ class Change(Step):
         return "the API server, in a dry run"
 
     def former(self, world: World, target: Target) -> dict[str, str]:
-        """Return the value that it has."""
-        _, field = CHANGEABLE[target.resource]
+        """Return the value that it has, of an object those fields that are to be changed."""
+        _, field = changeable(target.resource)
         found = _found(world, target) or {}
-        return {_VALUE: json.dumps((found.get("spec") or {}).get(field))}
+        return {_VALUE: json.dumps(_like((found.get("spec") or {}).get(field), self.value))}
 
     def require_whole(self, world: World, target: Target) -> None:
         """Make sure that no earlier change of it is left."""
@@ -52,7 +52,7 @@ class Change(Step):
 
     def rules(self, target: Target) -> list[dict[str, list[str]]]:
         """Return that this very object may be patched."""
-        version, _ = CHANGEABLE[target.resource]
+        version, _ = changeable(target.resource)
         names = {"resources": [target.resource], "resourceNames": [target.name]}
         return [{"apiGroups": [version.partition("/")[0]], "verbs": ["get", "patch"], **names}]
 
@@ -74,14 +74,21 @@ class Change(Step):
         if _mark(found) != entry.id:
             return f"{target} is not changed, or was put back before"
         _patch(world, target, json.loads(entry.undo.former[_VALUE]), mark=None)
-        return f"{target} has its former {CHANGEABLE[target.resource][1]} again"
+        return f"{target} has its former {changeable(target.resource)[1]} again"
 
 
 def _found(world: World, target: Target) -> Document | None:
     """Return a target as it is now; None where that very object is gone."""
-    version, kind = CHANGEABLE[target.resource][0], _KINDS[target.resource]
+    version, kind = changeable(target.resource, target.version)[0], _KINDS[target.resource]
     found = world.cluster.get(kind, target.namespace, target.name, api_version=version)
     return found if found and found["metadata"]["uid"] == target.uid else None
+
+
+def _like(value: JsonValue, other: JsonValue) -> JsonValue:
+    """Return a value without the fields that another one does not have."""
+    if not (isinstance(value, dict) and isinstance(other, dict)):
+        return value
+    return {key: _like(value.get(key), one) for key, one in other.items()}
 
 
 def _mark(found: Document) -> str | None:
@@ -95,7 +102,7 @@ def _patch(
     profile = world.profile
     if target.namespace not in {profile.namespace, *profile.allowed_namespaces}:
         raise HarnessError(f"{target} lies in none of the namespaces that the target file names")
-    version, field = CHANGEABLE[target.resource]
+    version, field = changeable(target.resource, target.version)
     # With the uid the server refuses another object under the same name.
     metadata = {"uid": target.uid, "annotations": {CHANGED: mark}}
     body = {"metadata": metadata, "spec": {field: value}}

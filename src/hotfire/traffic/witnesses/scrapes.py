@@ -6,8 +6,9 @@ from itertools import pairwise
 from statistics import median, median_low
 from typing import Final
 
+from hotfire.engines.dialect import Dialect
 from hotfire.errors import HarnessError
-from hotfire.measure.crosscheck import TTFT
+from hotfire.measure.crosscheck import USUAL
 from hotfire.prometheus import Prometheus, ScrapeTarget, SeriesValue
 from hotfire.waiting import until
 
@@ -23,8 +24,19 @@ _POLLS: Final = 60
 class Scrapes:
     """The scrapes of the engines by one Prometheus."""
 
-    def __init__(self, server: Prometheus) -> None:
+    def __init__(self, server: Prometheus, dialect: Dialect = USUAL) -> None:
+        """Know the engines by a series that each of them tells.
+
+        Raises:
+            HarnessError: engines of this kind tell none that we know.
+        """
         self._server = server
+        if dialect.ttft is not None:
+            self._series = f"{dialect.ttft.name}_count"
+        elif dialect.running is not None:
+            self._series = dialect.running.name
+        else:
+            raise HarnessError("of this kind of engine no series is known to tell a scrape by")
 
     def await_round(self) -> int:
         """Return how many series there are, once each was scraped after this call.
@@ -70,7 +82,7 @@ class Scrapes:
     # Parts
 
     def _stamps(self) -> list[SeriesValue]:
-        return self._server.query(f"timestamp({TTFT}_count)")
+        return self._server.query(f"timestamp({self._series})")
 
     def _interval_listed(self) -> float | None:
         """Return the longest interval of the engines' targets; the usual one, while none is known.
@@ -88,7 +100,7 @@ class Scrapes:
     def _interval_seen(self) -> float | None:
         """Return the longest usual distance of two samples of the last minutes."""
         try:
-            series = self._server.stamps(f"{TTFT}_count{_WINDOW}")
+            series = self._server.stamps(f"{self._series}{_WINDOW}")
         except HarnessError:
             return None
         gaps = [[later - earlier for earlier, later in pairwise(one)] for one in series]
@@ -104,7 +116,8 @@ class Scrapes:
     def _no_series(self) -> str:
         told = self._complaints(self._targets())
         return (
-            f"Prometheus at {self._server.url} has no series {TTFT}_count: no vLLM is scraped{told}"
+            f"Prometheus at {self._server.url} has no series {self._series}: no engine of this kind"
+            f" is scraped{told}"
         )
 
     def _overdue(

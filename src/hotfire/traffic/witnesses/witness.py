@@ -7,8 +7,9 @@ from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from hotfire import bounded, causes, metrics, tls
+from hotfire.engines.dialect import Dialect
 from hotfire.errors import HarnessError, ProfileError
-from hotfire.measure.crosscheck import TTFT, CrossCheck, cross_check, not_comparable
+from hotfire.measure.crosscheck import UNTOLD, USUAL, CrossCheck, cross_check, not_comparable
 from hotfire.measure.history import Request
 from hotfire.metrics import Metrics, Sample
 from hotfire.profile import TargetProfile
@@ -27,7 +28,6 @@ class Silence:
 
 Heard = Metrics | Silence
 Witness = Callable[[], Heard]
-_NAMES = "vllm:(time_to_first_token|request_time_per_output_token)_seconds_(count|sum|bucket)"
 _ROUNDS = 5
 _MOST_LINES = 100_000
 """Of one page; an engine has a few hundred, and each becomes an object in memory."""
@@ -71,26 +71,36 @@ def _page(url: str, *, trusted: ssl.SSLContext | None, within_seconds: float) ->
     return page.content.decode(errors="replace")
 
 
-def prometheus_at(server: Prometheus) -> Witness:
+def prometheus_at(server: Prometheus, dialect: Dialect = USUAL) -> Witness:
     """Return a witness that asks a Prometheus about every engine it scrapes.
 
     Each look waits for scrapes younger than itself, so that nothing of what went before counts as
     the load's and nothing of the load is left out; and for two rounds of as many engines, since a
     new one is discovered only after it has answered somebody.
     """
-    scrapes = Scrapes(server)
 
     def look() -> Heard:
+        if dialect.ttft is None:
+            return Silence(UNTOLD)
         try:
+            scrapes = Scrapes(server, dialect)
             counts = [scrapes.await_round(), scrapes.await_round()]
             while counts[-1] != counts[-2] and len(counts) < _ROUNDS:
                 counts.append(scrapes.await_round())
-            found = server.query(f'{{__name__=~"{_NAMES}"}}')
+            found = server.query(_histograms(dialect))
         except HarnessError as error:
             return Silence(str(error))
         return Metrics(tuple(map(_sample, found)))
 
     return look
+
+
+def _histograms(dialect: Dialect) -> str:
+    """Return the query for what the cross-check compares."""
+    told = [one for one in (dialect.ttft, dialect.tpot) if one]
+    # An older engine calls the same thing otherwise.
+    names = [name for one in told for name in (one.name, *metrics.aliases(one.name))]
+    return f'{{__name__=~"({"|".join(names)})_(count|sum|bucket)"}}'
 
 
 def unheard(profile: TargetProfile | None) -> frozenset[str]:
@@ -111,27 +121,34 @@ class _Scrapes:
 
 
 def compared_between(
-    rows: Sequence[Request], server: Prometheus, *, start_ns: int, end_ns: int
+    rows: Sequence[Request],
+    server: Prometheus,
+    *,
+    start_ns: int,
+    end_ns: int,
+    dialect: Dialect = USUAL,
 ) -> CrossCheck:
     """Return the cross-check of a stretch of a load, from what a Prometheus remembers of it.
 
     It may be asked long after: engines that have died since were there at the time.
     """
+    if dialect.ttft is None:
+        return not_comparable(_first_tokens(rows), UNTOLD)
     try:
-        before, after = _scrapes(server, start_ns), _scrapes(server, end_ns)
+        before, after = (_scrapes(server, at_ns, dialect) for at_ns in (start_ns, end_ns))
     except HarnessError as error:
         return not_comparable(_first_tokens(rows), str(error))
     if after.oldest_ns <= before.newest_ns:
-        return not_comparable(_first_tokens(rows), _too_short(server, end_ns - start_ns))
+        return not_comparable(_first_tokens(rows), _too_short(server, dialect, end_ns - start_ns))
     sure = _began(rows, before.newest_ns, after.oldest_ns)
     possible = _began(rows, before.oldest_ns, after.newest_ns)
     unsure = len(possible) - len(sure)
-    return _compared(sure, before.metrics, after.metrics, unsure=unsure)
+    return _compared(sure, before.metrics, after.metrics, dialect=dialect, unsure=unsure)
 
 
-def _too_short(server: Prometheus, length_ns: int) -> str:
+def _too_short(server: Prometheus, dialect: Dialect, length_ns: int) -> str:
     try:
-        interval = Scrapes(server).interval_seconds()
+        interval = Scrapes(server, dialect).interval_seconds()
     except HarnessError:
         interval = None
     every = f", and it scrapes every {interval:g} s" if interval else ""
@@ -141,10 +158,10 @@ def _too_short(server: Prometheus, length_ns: int) -> str:
     )
 
 
-def _scrapes(server: Prometheus, at_ns: int) -> _Scrapes:
-    at = at_ns / _NANO
-    stamps = [one.value * _NANO for one in server.query(f"timestamp({TTFT}_count)", at_seconds=at)]
-    found = server.query(f'{{__name__=~"{_NAMES}"}}', at_seconds=at)
+def _scrapes(server: Prometheus, at_ns: int, dialect: Dialect) -> _Scrapes:
+    at, name = at_ns / _NANO, dialect.ttft.name if dialect.ttft else ""
+    stamps = [one.value * _NANO for one in server.query(f"timestamp({name}_count)", at_seconds=at)]
+    found = server.query(_histograms(dialect), at_seconds=at)
     metrics = Metrics(tuple(map(_sample, found)))
     return _Scrapes(metrics, min(stamps, default=at_ns), max(stamps, default=at_ns))
 
@@ -164,6 +181,7 @@ def compared(
     before: Heard | None,
     *,
     unheard: frozenset[str] = frozenset(),
+    dialect: Dialect = USUAL,
 ) -> CrossCheck:
     """Return the cross-check of a load that has ended, and write it beside the history.
 
@@ -172,13 +190,18 @@ def compared(
     """
     rows = (row for row in load.stream() if row.served_by not in unheard)
     after = before if before is None or isinstance(before, Silence) else witness()
-    found = _compared(rows, before, after)
+    found = _compared(rows, before, after, dialect=dialect)
     load.files.crosscheck.write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return found
 
 
 def _compared(
-    rows: Iterable[Request], before: Heard | None, after: Heard | None, *, unsure: int = 0
+    rows: Iterable[Request],
+    before: Heard | None,
+    after: Heard | None,
+    *,
+    dialect: Dialect,
+    unsure: int = 0,
 ) -> CrossCheck:
     """Return the cross-check, with the reason of whoever was silent and what could not be read."""
     for one in (before, after):
@@ -186,13 +209,15 @@ def _compared(
             return not_comparable(_first_tokens(rows), one.reason)
     if not isinstance(before, Metrics) or not isinstance(after, Metrics):
         return not_comparable(_first_tokens(rows), "nobody asked the engines before the load")
+    if dialect.ttft is None:
+        return not_comparable(_first_tokens(rows), UNTOLD)
     unread = [*before.malformed, *after.malformed]
     note = f"; {len(unread)} of their lines could not be read, {unread[0]}" if unread else ""
     for when, one in (("at the start", before), ("at the end", after)):
-        if one.count(TTFT) is None:
-            missing = f"{when} the engines told no {TTFT}_count{note}"
+        if one.count(dialect.ttft.name) is None:
+            missing = f"{when} the engines told no {dialect.ttft.name}_count{note}"
             return not_comparable(_first_tokens(rows), missing)
-    found = cross_check(rows, before, after, unsure=unsure)
+    found = cross_check(rows, before, after, dialect=dialect, unsure=unsure)
     return found.model_copy(update={"reason": found.reason + note})
 
 

@@ -1,0 +1,177 @@
+"""What says how many engines there are to be: whatever owns their pods, of whatever kind.
+
+Only what nobody owns is written: a controller puts back what anybody else writes below it.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hotfire.cluster.calls import Document
+from hotfire.cluster.objects import Pod
+from hotfire.cluster.owners import Owner, chain
+from hotfire.cluster.scalable import KINDS, Kind
+from hotfire.cluster.view import ClusterView
+from hotfire.errors import HarnessError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replicated:
+    """The object that says how many engines there are to be, as it was read."""
+
+    document: Document
+    kind: Kind
+    part: str
+    """Which of its parts makes the engines; empty: it has one."""
+    pod_spec: Document
+    """Of its pods, as their nearest template has it; without one, of a pod."""
+
+    def __str__(self) -> str:
+        part = f", {self.part}" if self.part else ""
+        return f"{self.owner}{part}"
+
+    @property
+    def owner(self) -> Owner:
+        """What its pods belong to in the end."""
+        return Owner.of(self.document)
+
+    @property
+    def namespace(self) -> str:
+        return str(self.document["metadata"]["namespace"])
+
+    @property
+    def replicas(self) -> int:
+        """How many there are to be."""
+        found = self.said(self.kind.replicas)
+        return 1 if found is None else int(found)
+
+    def said(self, path: str) -> Any:  # noqa: ANN401 - JSON
+        """Return what stands at a path of ``kind``; None where nothing does."""
+        value = self.document.get("spec")
+        for step in self._steps(path):
+            value = next(_below(value, step), None)
+        return value
+
+    def with_replicas(self, count: int) -> object:
+        """Return what the first field of ``kind.replicas`` is to be for so many."""
+        steps = self._steps(self.kind.replicas)
+        return _changed(self.document.get("spec"), steps, count)[steps[0]]
+
+    def restarted(self, annotations: Mapping[str, str]) -> Document:
+        """Return a merge-patch that replaces its pods, as its own strategy says.
+
+        Raises:
+            HarnessError: it has no template of which that is known.
+        """
+        if not self.kind.template:
+            raise HarnessError(
+                f"the engines are those of {self}: how its pods are replaced in turn is not known"
+                " here; an update of it has to be tried by hand"
+            )
+        steps = self._steps(f"{self.kind.template}.metadata.annotations")
+        return {"spec": _changed({}, steps, dict(annotations))}
+
+    def _steps(self, path: str) -> list[str]:
+        return [
+            self.part if step == "*" else f"{step[:-1]}={self.part}]" if step[0] == "[" else step
+            for step in path.split(".")
+        ]
+
+    @classmethod
+    def of(cls, document: Document) -> "Replicated":
+        """Return an object that was written here, such as a Deployment of ours."""
+        kind = next(one for one in KINDS if one.kind == document["kind"])
+        spec = document["spec"]["template"]["spec"]
+        return cls(document=document, kind=kind, part="", pod_spec=spec)
+
+
+def replicated(cluster: ClusterView, pod: Document) -> Replicated:
+    """Return what says how many pods like this one there are to be.
+
+    Raises:
+        HarnessError: nothing does, or we do not know how it is told.
+    """
+    engine = Pod.parse(pod)
+
+    def read(owner: Owner) -> Document | None:
+        if not cluster.serves(owner.kind, owner.api_version):
+            return None
+        return cluster.get(owner.kind, engine.namespace, owner.name, api_version=owner.api_version)
+
+    owners = list(chain(pod, read))
+    if not owners:
+        raise HarnessError(f"pod {engine.name} belongs to nothing: no controller makes another one")
+    owner, top = owners[-1]
+    if top is None:
+        raise HarnessError(
+            f"{owner}, to which pod {engine.name} belongs, is not there or not served"
+        )
+    kind = _kind(owner, engine.name)
+    found = Replicated(
+        document=top,
+        kind=kind,
+        part=engine.labels.get(kind.part_label, ""),
+        pod_spec=_pod_spec(pod, [one for _, one in owners if one]),
+    )
+    _require_counted(found, engine)
+    return found
+
+
+def _kind(owner: Owner, pod: str) -> Kind:
+    """Return how a kind tells its replicas."""
+    group = owner.api_version.rpartition("/")[0]
+    for one in KINDS:
+        if (one.kind, one.group) == (owner.kind, group):
+            return one
+    known = ", ".join(one.kind for one in KINDS)
+    raise HarnessError(
+        f"pod {pod} belongs to {owner} of {owner.api_version}, and how that tells its replicas is"
+        f" not known here; known are {known}"
+    )
+
+
+def _require_counted(found: Replicated, pod: Pod) -> None:
+    """Make sure that a pod is one of those whose number stands there, and stays there."""
+    kind, name = found.kind, pod.name
+    if kind.others and kind.others.items() <= pod.labels.items():
+        raise HarnessError(
+            f"pod {name} is labelled {dict(kind.others)}, and the replicas of {found} are others;"
+            " narrow engine.selector"
+        )
+    has_part = found.part and found.said(kind.replicas.rpartition(".")[0]) is not None
+    if kind.part_label and not has_part:
+        raise HarnessError(
+            f"pod {name}: its label {kind.part_label}={found.part} names no part of"
+            f" {found.owner} that has replicas of its own"
+        )
+    if kind.decided_by and found.said(kind.decided_by):
+        raise HarnessError(
+            f"spec.{kind.decided_by} of {found} hands its replicas over to an autoscaler, which"
+            " would put back what a check writes"
+        )
+
+
+def _pod_spec(pod: Document, owners: list[Document]) -> Document:
+    templates = ((one.get("spec") or {}).get("template") or {} for one in owners)
+    specs = (one.get("spec") for one in templates if isinstance(one, dict))
+    found: Document | None = next((one for one in specs if one and one.get("containers")), None)
+    return found or pod["spec"]
+
+
+def _below(value: Any, step: str) -> Iterator[Any]:  # noqa: ANN401 - JSON
+    if step[0] == "[" and isinstance(value, list):
+        key, _, name = step[1:-1].partition("=")
+        yield from (one for one in value if one.get(key) == name)
+    elif isinstance(value, dict) and step in value:
+        yield value[step]
+
+
+def _changed(value: Any, steps: list[str], new: object) -> Any:  # noqa: ANN401 - JSON
+    """Return a merge-patch that puts something at a path; a list on the way is written whole."""
+    if not steps:
+        return new
+    step, *rest = steps
+    if step[0] != "[":
+        return {step: _changed(next(_below(value, step), None), rest, new)}
+    chosen = next(_below(value, step))
+    return [{**one, **_changed(one, rest, new)} if one is chosen else one for one in value]
