@@ -17,6 +17,7 @@ from pydantic import (
 from hotfire import text_files, yaml_text
 from hotfire.errors import ProfileError
 from hotfire.gateway import Gateway, split_url
+from hotfire.pod_roles import PodRole, Selector, require_apart, with_engine_role
 from hotfire.section import STRICT
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -79,14 +80,6 @@ class Engine(Section):
         return ",".join(f"{key}={value}" for key, value in sorted(self.selector.items()))
 
 
-PodRole = Literal["engine", "prefill", "decode", "router", "picker", "canary"]
-LabelKey = Annotated[
-    str, Field(pattern=r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?\w([-\w.]{0,61}\w)?$")
-]
-LabelValue = Annotated[str, Field(pattern=r"^(\w([-\w.]{0,61}\w)?)?$")]
-Selector = Annotated[dict[LabelKey, LabelValue], Field(min_length=1)]
-
-
 class StackChoice(Section):
     """Which reference stack is deployed, if any."""
 
@@ -103,12 +96,7 @@ class StackChoice(Section):
     @field_validator("roles")
     @classmethod
     def _differ(cls, value: dict[PodRole, Selector]) -> dict[PodRole, Selector]:
-        seen: dict[frozenset[tuple[str, str]], str] = {}
-        for role, selector in value.items():
-            other = seen.setdefault(frozenset(selector.items()), role)
-            # Where one pod does both halves of the work it is an engine, and nothing else.
-            if other != role:
-                raise ValueError(f"{role} has the selector of {other}; name labels that differ")
+        require_apart(value)
         return value
 
 
@@ -467,17 +455,7 @@ class TargetProfile(Section):
     @classmethod
     def _take_engine_role(cls, value: object) -> object:
         """Let ``stack.roles.engine`` be the engine's selector; whoever says both says the same."""
-        stack = value.get("stack") if isinstance(value, dict) else None
-        roles = stack.get("roles") if isinstance(stack, dict) else None
-        role = roles.get("engine") if isinstance(roles, dict) else None
-        engine = value.get("engine") if isinstance(value, dict) else None
-        if role is None or not isinstance(value, dict) or not isinstance(engine, dict):
-            return value
-        if engine.get("selector", role) != role:
-            raise ValueError(
-                f"stack.roles.engine: engine.selector says {engine['selector']}; remove one of them"
-            )
-        return {**value, "engine": {**engine, "selector": role}}
+        return with_engine_role(value)
 
     @model_validator(mode="after")
     def _apart(self) -> Self:

@@ -14,7 +14,7 @@ from hotfire.discovery.routes import Ways, idle_doors, ways_to
 from hotfire.discovery.said import Said, guess
 from hotfire.discovery.workloads import Workload, candidates, holding
 from hotfire.engines.dialect import dialect_of
-from hotfire.profile import PodRole
+from hotfire.pod_roles import PodRole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from hotfire.discovery.parts import Running
 from hotfire.discovery.routes import GATEWAY_API, POOL_API
 from hotfire.discovery.said import Said, guess
 from hotfire.discovery.workloads import Workload
-from hotfire.profile import PodRole
+from hotfire.pod_roles import PodRole
 
 Selector = dict[str, str]
 _STAGES: Final[Mapping[PodRole, tuple[tuple[str, str], ...]]] = {

@@ -18,4 +18,4 @@ class LinkFlap(LinkStep):
 
     def given(self) -> dict[str, object]:
         """Return the rhythm."""
-        return self.model_dump(exclude={"word"})
+        return self.model_dump(include={"down_seconds", "up_seconds", "times"})
