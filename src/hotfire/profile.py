@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from hotfire import text_files, yaml_text
+from hotfire.canary import Canary
 from hotfire.errors import ProfileError
 from hotfire.gateway import Gateway, split_url
 from hotfire.pod_roles import PodRole, Selector, require_apart, with_engine_role
@@ -98,24 +99,6 @@ class StackChoice(Section):
     def _differ(cls, value: dict[PodRole, Selector]) -> dict[PodRole, Selector]:
         require_apart(value)
         return value
-
-
-Behaviour = Literal["slow", "errors", "invalid-json", "wrong-model"]
-
-
-class Canary(Section):
-    """The version beside the stable one, in the same namespace, and how it is made a bad one."""
-
-    workload: str = "canary"
-    """Name of its Deployment."""
-    container: str = "engine"
-    """Container in its pods that serves."""
-    port: int = Field(default=8000, gt=0, lt=65536)
-    """Port on which that serves HTTP."""
-    behaviours: dict[Behaviour, list[str]] = {}
-    """Arguments to add to the container's for each fault: 25 % more time for each token, 500 to 5 %
-    of the requests, no JSON in 3 % of the structured answers, other answers under the same name.
-    The reference stack's canary needs none to be named."""
 
 
 class LoadPods(Section):

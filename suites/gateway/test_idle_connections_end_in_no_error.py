@@ -63,8 +63,7 @@ def server(name: str, keep_alive_seconds: float) -> list[str]:
 
 def ask(endpoint: Endpoint, backend: str | None = None) -> Reply:
     headers = {HEADER: backend} if backend else {}
-    # Over a connection of its own: the client's are not the subject, the gateway's behind them are.
-    return endpoint.chat("?", max_tokens=TOKENS, stream=True, headers=headers, fresh=True)
+    return endpoint.chat("?", max_tokens=TOKENS, stream=True, headers=headers)
 
 
 def loss(reply: Reply) -> str | None:
@@ -115,7 +114,9 @@ def send(
 ) -> Sent:
     """Send a first wave, then each planned one that long after the answers of the one before.
 
-    Some requests more of each wave go to the backend ``beside``.
+    The client's own connections are not the subject: where its library has closed them, it opens
+    new ones. The gateway's connections behind them are those that are reused. Some requests more
+    of each wave go to the backend ``beside``.
     """
 
     def one(to: str | None) -> tuple[Reply, float]:

@@ -8,6 +8,8 @@ import pytest
 
 from hotfire.agent import sample
 from hotfire.agent.janitor import CHANGED
+from hotfire.canary import Behaviour
+from hotfire.canary import Canary as Place
 from hotfire.chaos import canary, canary_readings
 from hotfire.chaos.canary_readings import compared, noted
 from hotfire.chaos.plan import Plan, World
@@ -18,8 +20,7 @@ from hotfire.chaos.steps.canary_behaviour import CanaryBehaviour
 from hotfire.chaos.targets.canary import Canary
 from hotfire.chaos.undo import Undo, UndoEntry
 from hotfire.errors import FaultNotInjected, HarnessError
-from hotfire.profile import Behaviour, StackChoice
-from hotfire.profile import Canary as Place
+from hotfire.profile import StackChoice
 from tests.chaos import scenes
 from tests.chaos.fake_agent import FakeAgent
 from tests.chaos.platform import NAMESPACE, Platform

@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from hotfire.canary import Behaviour
 from hotfire.chaos.agent_answers import Answer, read
 from hotfire.chaos.plan import World
 from hotfire.cluster import Cluster, Document, Pod, selects
 from hotfire.errors import HarnessError
-from hotfire.profile import Behaviour, TargetProfile
+from hotfire.profile import TargetProfile
 
 _ROUTE_API: Final = "gateway.networking.k8s.io/v1"
 _ANSWER_SECONDS: Final = 5.0

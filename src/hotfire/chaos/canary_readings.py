@@ -8,13 +8,13 @@ from typing import Final, NamedTuple
 from pydantic import JsonValue
 
 from hotfire import json_text
+from hotfire.canary import Behaviour
 from hotfire.chaos import canary
 from hotfire.chaos.canary import Sample
 from hotfire.chaos.plan import World
 from hotfire.cluster import Pod
 from hotfire.errors import HarnessError
 from hotfire.measure.counts import accepted_counts
-from hotfire.profile import Behaviour
 
 _ERRORS_SHARE, _INVALID_SHARE = 0.05, 0.03
 _SLOWER = (1.2, 1.3)

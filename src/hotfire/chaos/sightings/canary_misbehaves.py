@@ -5,13 +5,14 @@ from typing import Literal
 
 from pydantic import JsonValue
 
+from hotfire.canary import Behaviour
 from hotfire.chaos import canary_readings
 from hotfire.chaos.plan import Plan, World
 from hotfire.chaos.sighting import EachTarget, Scene, Sighting
 from hotfire.chaos.sightings.rolled_out import RolledOut
 from hotfire.chaos.written import Target
 from hotfire.errors import HarnessError
-from hotfire.profile import Behaviour, TargetProfile
+from hotfire.profile import TargetProfile
 
 
 class CanaryMisbehaves(EachTarget):

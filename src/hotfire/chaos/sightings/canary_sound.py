@@ -2,11 +2,12 @@
 
 from typing import Literal
 
+from hotfire.canary import Behaviour
 from hotfire.chaos.sighting import EachTarget, Scene, Sighting
 from hotfire.chaos.sightings.canary_misbehaves import answers_as
 from hotfire.chaos.sightings.rolled_out import RolledOut
 from hotfire.chaos.written import Target
-from hotfire.profile import Behaviour, TargetProfile
+from hotfire.profile import TargetProfile
 
 
 class CanarySound(EachTarget):

@@ -4,13 +4,13 @@ import json
 from typing import Any, Literal
 
 from hotfire.agent.janitor import with_args
+from hotfire.canary import Behaviour
 from hotfire.chaos import canary
 from hotfire.chaos.plan import World
 from hotfire.chaos.template_step import TemplateStep, there
 from hotfire.chaos.written import Target
 from hotfire.cluster import Document
 from hotfire.errors import HarnessError
-from hotfire.profile import Behaviour
 
 
 class CanaryBehaviour(TemplateStep):
