@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from signal import SIGTERM
 
 import pytest
 
@@ -14,6 +15,7 @@ from hotfire.agent.entries import Entries, Entry, boot_id, boot_seconds
 from hotfire.agent.host import Host, OperationError
 from hotfire.agent.operations import Operations
 from tests.agent import disks
+from tests.agent.world import Agent
 
 MODE = "var/lib/hotfire/model-store/mode"
 ORDER = {"op": "store.mode", "id": "u-1", "ttl_seconds": 60, "mode": "corrupt"}
@@ -240,3 +242,27 @@ def test_nothing_is_left_on_the_disk_once_all_is_healed(root: Path) -> None:
     node.leave()
 
     assert list((root / "state").iterdir()) == []
+
+
+def test_an_agent_with_nothing_open_leaves_no_folder_behind(tmp_path: Path) -> None:
+    agent = Agent(tmp_path / "node" / "of-ours")
+    agent.folder.mkdir(parents=True)
+    agent.start()
+    state = agent.folder / "state"
+    assert state.is_dir()
+
+    agent.end(SIGTERM)
+
+    assert not state.exists()
+
+
+def test_what_an_agent_could_not_read_stays_where_it_is(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "u-1.json").write_text("half an ent")
+    agent = Agent(tmp_path)
+    agent.start()
+
+    agent.end(SIGTERM)
+
+    assert [path.name for path in state.iterdir()] == ["u-1.json"]

@@ -92,7 +92,8 @@ class Agent:
     process: subprocess.Popen[bytes] = field(init=False)
 
     def start(self) -> None:
-        places = ["--state", str(self.folder / "state"), "--host-root", "/"]
+        state = str(self.folder / "state")
+        places = ["--state", state, "--host-root", "/", "--vacate", state]
         doors = ["--host-prefix", self.prefix, "--birdc", self.birdc]
         words = [*self.inside.split(), *self._program, "serve", *places, *doors]
         self.process = subprocess.Popen(words)

@@ -32,7 +32,11 @@ def main(argv: list[str] | None = None) -> int:
     retire = Path(options.retire) if options.retire else None
     entries = Entries(Path(options.state))
     operations = Operations(host, entries, code=options.code, fence=options.fence)
-    serve(operations, Path(options.socket), retire)
+    try:
+        serve(operations, Path(options.socket), retire)
+    finally:
+        if options.vacate:
+            vacate(host.path(options.vacate))
     return 0
 
 
@@ -73,6 +77,17 @@ def serve(operations: Operations, path: Path, retire: Path | None = None) -> Non
         door.close()
 
 
+def vacate(folder: Path) -> None:
+    """Take the state's folder off the node, and the one above, for as far as they are empty."""
+    for empty in (folder, folder.parent):
+        try:
+            empty.rmdir()
+        except OSError as error:
+            # What is not healed stays for the next agent, and so do the folders of other targets.
+            say(f"{empty} stays: {error}")
+            return
+
+
 def _rests(retire: Path) -> bool:
     """Ask the supervisor for rest; return whether the disk took it."""
     try:
@@ -96,6 +111,7 @@ def _options() -> argparse.ArgumentParser:
     serving.add_argument("--host-root", default="/proc/1/root")
     serving.add_argument("--birdc", default="birdc")
     serving.add_argument("--retire", default="")
+    serving.add_argument("--vacate", default="", help="the state's folder, as the node has it")
     serving.add_argument(
         "--code", default="", help="SHA-256 its modules must keep to break a thing"
     )

@@ -72,7 +72,7 @@ def _pod_spec(profile: TargetProfile, fence: int) -> Document:
                 "name": "agent",
                 "image": profile.images.python,
                 "command": [*program(), "serve", "--code", code_digest()],
-                "args": ["--fence", str(fence)],
+                "args": ["--fence", str(fence), "--vacate", state],
                 "env": [
                     {"name": "PYTHONPATH", "value": CODE_PATH},
                     {"name": "PYTHONUNBUFFERED", "value": "1"},
