@@ -192,6 +192,21 @@ def test_a_connection_is_used_again_by_who_comes_next(kept: str) -> None:
     assert third != fourth
 
 
+def test_a_connection_that_ended_between_two_requests_is_replaced_and_a_new_one_is_not() -> None:
+    whole = OK + b"content-length: 2\r\n\r\nok"
+    with (
+        answering(once(whole)) as url,
+        bounded.Reader(url, deadline_seconds=5, kept_alive=1) as one,
+    ):
+        pages = [one.ask("GET", "/") for _ in range(3)]
+    with answering(once()) as url, bounded.Reader(url, deadline_seconds=5, kept_alive=1) as one:
+        lost = one.ask("GET", "/")
+
+    assert [page.content for page in pages] == [b"ok"] * 3
+    assert lost.status is None
+    assert str(lost.error).startswith("protocol: ")
+
+
 def test_a_trouble_of_this_machine_is_no_answer_of_the_peer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

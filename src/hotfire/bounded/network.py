@@ -42,7 +42,18 @@ class Network(httpx.BaseTransport):
         self._idle: deque[httpcore.ConnectionPool] = deque()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        url, connection = request.url, self._connection()
+        if connection := self._idle_one():
+            try:
+                return self._exchange(connection, request)
+            except (httpcore.NetworkError, httpcore.RemoteProtocolError) as error:
+                if not _ended_while_idle(error):
+                    raise
+        return self._exchange(self._new(), request)
+
+    def _exchange(
+        self, connection: httpcore.ConnectionPool, request: httpx.Request
+    ) -> httpx.Response:
+        url = request.url
         try:
             answer = connection.handle_request(
                 httpcore.Request(
@@ -65,24 +76,38 @@ class Network(httpx.BaseTransport):
         while self._idle:
             self._idle.pop().close()
 
-    def _connection(self) -> httpcore.ConnectionPool:
-        """Return a pool of one connection: the one that was used last, if any is idle."""
+    def _idle_one(self) -> httpcore.ConnectionPool | None:
+        """Take the connection that was used last, if any is idle: a pool of one."""
         try:
             return self._idle.pop()
         except IndexError:
-            return httpcore.ConnectionPool(
-                ssl_context=self._trusted,
-                max_connections=1,
-                max_keepalive_connections=min(self._kept_alive, 1),
-                keepalive_expiry=5.0,
-                network_backend=_Sockets(),
-            )
+            return None
+
+    def _new(self) -> httpcore.ConnectionPool:
+        return httpcore.ConnectionPool(
+            ssl_context=self._trusted,
+            max_connections=1,
+            max_keepalive_connections=min(self._kept_alive, 1),
+            keepalive_expiry=5.0,
+            network_backend=_Sockets(),
+        )
 
     def _keep(self, connection: httpcore.ConnectionPool) -> None:
         if len(self._idle) < self._kept_alive and connection.connections:
             self._idle.append(connection)
         else:
             connection.close()
+
+
+def _ended_while_idle(error: Exception) -> bool:
+    """Return whether no byte of an answer came over a connection that had been used before.
+
+    It was ended between two requests, so that nobody has seen the second one: clients send it
+    again over a new one, as RFC 9112 has it in section 9.3.1.
+    """
+    if isinstance(error, httpcore.RemoteProtocolError):
+        return "without sending a response" in str(error)
+    return not isinstance(error, httpcore.ConnectError)
 
 
 class _Body(httpx.SyncByteStream):
