@@ -424,6 +424,13 @@ def test_what_another_breaks_too_is_not_expected_yet(records: Records) -> None:
     assert mending.expected(records, broken("n1/up1", "n1", "r1")) == {"n1 power": "on"}
 
 
+def test_a_service_that_was_between_two_starts_is_no_difference_once_it_runs() -> None:
+    before = {"n2 service kubelet": facts.GONE, "n2 service bird": facts.RUNS, "n2 power": "on"}
+    after = {"n2 service kubelet": facts.RUNS, "n2 service bird": facts.GONE, "n2 power": "on"}
+
+    assert facts.started(before, after) == {"n2 service kubelet": facts.RUNS}
+
+
 def test_differences_name_what_went_and_what_came() -> None:
     found = facts.differences({"a x": "1", "b x": "1"}, {"b x": "2", "c x": "3"})
 

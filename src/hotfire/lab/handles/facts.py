@@ -123,6 +123,15 @@ def differences(before: Mapping[str, str], after: Mapping[str, str]) -> list[str
     ]
 
 
+def started(before: Mapping[str, str], after: Mapping[str, str]) -> Facts:
+    """Return the services that ran afterwards and did not before: between two starts, just then."""
+    return {
+        key: RUNS
+        for key, value in before.items()
+        if " service " in key and value == GONE and after.get(key) == RUNS
+    }
+
+
 def of_names(found: Mapping[str, str], names: Iterable[str]) -> Facts:
     """Return the facts of some machines only."""
     wanted = set(names)

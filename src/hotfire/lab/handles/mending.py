@@ -148,6 +148,7 @@ def _await_same(lab: Lab, topology: Topology, records: Records, broken: Broken) 
         here = {key: value for key, value in seen.items() if key in wanted}
         here |= {key: value for key, value in new.items() if not key.endswith(_FROM_AFAR)}
         here = facts.of_standing(here, facts.machines(records.sound() or {}))
+        wanted.update(facts.started(wanted, here))
         different[:] = facts.differences(wanted, here)
         return not different
 
