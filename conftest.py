@@ -8,6 +8,7 @@ pytest_plugins = [
     "fixtures.campaign",
     "fixtures.scratch",
     "fixtures.changes",
+    "fixtures.breaks",
     "fixtures.accelerators",
     "fixtures.own_backends",
     "fixtures.dialects",

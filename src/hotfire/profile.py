@@ -375,6 +375,9 @@ class TargetProfile(Section):
     components: dict[Role, Component] = {}
     """Where parts of the platform run that faults take away, by role; their namespaces must be in
     `allowed_namespaces`."""
+    alerts: dict[str, str] = {}
+    """By the name of each declared alert the id of the fault under which it must fire, such as
+    FLT-NET-002."""
     control_plane: ControlPlane = ControlPlane()
     """Where the control plane runs, if not on nodes of the cluster."""
     power: Power = Power()
