@@ -9,6 +9,7 @@ pytest_plugins = [
     "fixtures.scratch",
     "fixtures.changes",
     "fixtures.breaks",
+    "fixtures.control_plane",
     "fixtures.accelerators",
     "fixtures.own_backends",
     "fixtures.dialects",

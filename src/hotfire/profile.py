@@ -312,6 +312,8 @@ class ControlPlane(Section):
     agents: dict[str, list[str]] = {}
     """By a machine's name the command that asks the node agent on it, such as one of ssh: the
     request, JSON, is added as its last word, and it prints the reply."""
+    racks: dict[str, str] = {}
+    """By a machine's name the rack that it stands in; nodes tell theirs by `fabric.rack_label`."""
 
 
 class Power(Section):

@@ -21,6 +21,7 @@ from hotfire.terminal import Terminal
 EVERYTHING_VARIABLE: Final = "HOTFIRE_PROVE_EVERYTHING"
 """Set for the tests: take every twin and every fault, not only those that are quick."""
 _CHECKS: Final = "tests/lab/test_every_check_can_fail.py"
+_OTHER_LABS: Final = "tests/topologies/test_checks_on_other_labs.py"
 _FAULTS: Final = "tests/lab/test_every_fault_is_proven.py"
 _COLUMNS: Final = {
     "test_check_passes_on_a_sound_platform": "passes sound",
@@ -84,7 +85,7 @@ def _proven(
     chosen: Sequence[CatalogueEntry], root: Path, folder: Path, console: Terminal
 ) -> list[Proof]:
     report, log = folder / "prove.xml", folder / "pytest.log"
-    files = {_CHECKS: "check", _FAULTS: "fault"}
+    files = {_CHECKS: "check", _OTHER_LABS: "check", _FAULTS: "fault"}
     kinds = {one.kind for one in chosen}
     argv = [path for path, kind in files.items() if kind in kinds]
     argv += ["-k", " or ".join(_case(one) for one in chosen), "-m", "lab", "-v", "--color=no"]

@@ -76,7 +76,8 @@ def document(topology: Topology, ports: Ports, home: Path) -> dict[str, Any]:
             "agents": {
                 member.name: [sys.executable, *_DOOR, str(home), member.name]
                 for member in topology.members
-            }
+            },
+            "racks": {member.name: member.rack for member in topology.members},
         },
         "power": {
             "cut": [sys.executable, *_SWITCH, str(home), "cut"],
