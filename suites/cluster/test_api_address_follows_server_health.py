@@ -18,7 +18,7 @@ from fixtures.control_plane import API_SERVER, ETCD, ControlPlane
 from hotfire import Evidence, Level, TargetProfile, requirement
 from hotfire.cluster import Door
 from hotfire.errors import HarnessError
-from hotfire.waiting import eventually, until
+from hotfire.waiting import pause, until
 
 pytestmark = requirement(
     "CLU-005",
@@ -108,12 +108,12 @@ def test_calls_succeed_without_one_server(
     assert len(servers.names) > 1, f"there is one API server, {servers.names[0]}"
     [*_, last] = control_plane.running(service)
     with servers.without(service, [last]):
-        eventually(
-            lambda: not servers.answers().troubles,
-            within_seconds=WITHIN_SECONDS[service],
-            poll_seconds=0.1,
-        )
+        # One that has just lost its etcd may still say that it is ready.
+        pause(WITHIN_SECONDS[service], why="so long it may take until nobody is led there")
         found = servers.answers()
+        if found.troubles:
+            # A sound server that stood still for a moment answers now.
+            found = servers.answers()
     evidence.record("stopped", f"{service} of {last}")
     evidence.record("calls", asdict(found))
 
