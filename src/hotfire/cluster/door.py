@@ -11,7 +11,7 @@ from hotfire.profile import TargetProfile
 
 _READY = "/readyz"
 _REFUSED = (401, 403)
-_TOLD = 120
+_TOLD = 200
 """Characters of an answer that words quote."""
 
 
@@ -53,7 +53,8 @@ class Door:
                     ) from error
                 return f"{_READY} says {error.status}"
             except (urllib3.exceptions.HTTPError, OSError) as error:
-                return f"no answer: {error}"[:_TOLD]
+                # That it was not tried again, as we asked for, is no reason.
+                return f"no answer: {getattr(error, 'reason', None) or error}"[:_TOLD]
             finally:
                 client.rest_client.pool_manager.clear()
         return ""
