@@ -8,6 +8,8 @@ pytest_plugins = [
     "fixtures.campaign",
     "fixtures.scratch",
     "fixtures.changes",
+    "fixtures.breaks",
+    "fixtures.control_plane",
     "fixtures.accelerators",
     "fixtures.own_backends",
     "fixtures.dialects",

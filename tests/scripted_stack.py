@@ -50,6 +50,6 @@ def standing(lab: Lab, target: Path) -> Iterator[World]:
     made = deploy(cluster, profile, estate, labelled(render(profile), "tests"))
     stack = Stack(cluster, profile)
     stack.wait_ready()
-    yield World(cluster=cluster, profile=profile, stack=stack, rack=lab.rack)
+    yield World(cluster=cluster, profile=profile, stack=stack, rack=lab.rack, target=target)
     remove(cluster, profile, estate, made)
     estate.close()

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from hotfire.cli import catalogue
+from hotfire.lab.cluster.target import document
 from hotfire.lab.lab import Lab
 from hotfire.lab.shape.checkout import project_root
 from hotfire.lab.shape.state import Ports
@@ -41,6 +42,16 @@ def test_members_that_are_no_nodes_are_asked_through_their_door(
     assert importlib.util.find_spec(agents["cp1"][2])
     assert {"control-plane-services", "redundant-uplinks"} < profile.claims
     assert "redundant-control-plane" not in profile.claims
+
+
+def test_alert_of_an_uplink_is_declared_where_one_may_be_lost(
+    profile: TargetProfile, tmp_path: Path
+) -> None:
+    one = document(Topology(uplinks=1), Ports(gateway=2, prometheus=3), tmp_path)
+
+    assert "alerts" in profile.claims
+    assert profile.alerts
+    assert "alerts" not in one["claims"]
 
 
 def test_power_is_cut_and_restored_by_a_command_that_is_there(profile: TargetProfile) -> None:

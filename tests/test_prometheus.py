@@ -9,7 +9,10 @@ import pytest
 
 from hotfire.errors import HarnessError
 from hotfire.patience import Patience
-from hotfire.prometheus import Prometheus
+from hotfire.prometheus import AlertRule, Prometheus
+
+ALERT = {"type": "alerting", "name": "Down", "query": "up == 0", "duration": 10, "lastError": ""}
+GROUPS = [{"interval": 5, "rules": [{"type": "recording", "name": "up:sum"}, ALERT]}]
 
 
 class Answering(BaseHTTPRequestHandler):
@@ -22,7 +25,7 @@ class Answering(BaseHTTPRequestHandler):
         type(self).asked += 1
         status = self.coming.pop(0) if self.coming else 200
         result = [{"metric": {}, "value": [0, "7"]}]
-        data = json.dumps({"data": {"result": result}}).encode()
+        data = json.dumps({"data": {"result": result, "groups": GROUPS}}).encode()
         self.send_response(status)
         self.send_header("content-length", str(len(data)))
         self.end_headers()
@@ -61,6 +64,18 @@ def test_expression_it_does_not_understand_is_told_at_once(
         server.query("up{")
 
     assert handler.asked == 1
+
+
+def test_rules_of_alerts_are_told_with_their_times(
+    server: Prometheus, handler: type[Answering]
+) -> None:
+    handler.coming = [503]
+
+    assert server.alert_rules() == [
+        AlertRule(
+            name="Down", expression="up == 0", for_seconds=10.0, interval_seconds=5.0, error=""
+        )
+    ]
 
 
 def test_silence_is_an_error_when_patience_ends() -> None:

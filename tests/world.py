@@ -5,8 +5,11 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Event, Thread
 from typing import Any
+
+import yaml
 
 from fixtures.stack import Stack
 from hotfire import Endpoint, Reply
@@ -48,6 +51,21 @@ class World:
     profile: TargetProfile
     stack: Stack
     rack: Rack
+    target: Path
+    """The target file by which checks are run on it."""
+
+    @contextmanager
+    def target_says(self, **fields: object) -> Iterator[None]:
+        """Let the target file say something else for a while, field by field below the first."""
+        former = self.target.read_text()
+        document = yaml.safe_load(former)
+        for name, value in fields.items():
+            document[name] = document[name] | value if isinstance(value, dict) else value
+        self.target.write_text(yaml.safe_dump(document))
+        try:
+            yield
+        finally:
+            self.target.write_text(former)
 
     def offered(self, name: str) -> int:
         """Return how many accelerators a node offers by number."""

@@ -312,6 +312,8 @@ class ControlPlane(Section):
     agents: dict[str, list[str]] = {}
     """By a machine's name the command that asks the node agent on it, such as one of ssh: the
     request, JSON, is added as its last word, and it prints the reply."""
+    racks: dict[str, str] = {}
+    """By a machine's name the rack that it stands in; nodes tell theirs by `fabric.rack_label`."""
 
 
 class Power(Section):
@@ -375,6 +377,9 @@ class TargetProfile(Section):
     components: dict[Role, Component] = {}
     """Where parts of the platform run that faults take away, by role; their namespaces must be in
     `allowed_namespaces`."""
+    alerts: dict[str, str] = {}
+    """By the name of each declared alert the id of the fault under which it must fire, such as
+    FLT-NET-002."""
     control_plane: ControlPlane = ControlPlane()
     """Where the control plane runs, if not on nodes of the cluster."""
     power: Power = Power()

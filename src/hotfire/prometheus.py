@@ -26,6 +26,7 @@ _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _DOOR: Final = "Prometheus"
 _STATUS: Final = re.compile(r"HTTP Status Code (\d{3})")
+_OK: Final = 200
 _TOO_MANY: Final = 429
 _SILENT: Final = ("connect", "deadline", "reset")
 """What the bounded reader says first where nobody answered."""
@@ -56,6 +57,20 @@ class ScrapeTarget:
         return all(value and labels.get(name) == value for name, value in mine)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertRule:
+    """A rule that raises an alert, as a Prometheus lists it."""
+
+    name: str
+    expression: str
+    for_seconds: float
+    """How long its expression must hold before it fires."""
+    interval_seconds: float
+    """How often it is evaluated."""
+    error: str
+    """Why its last evaluation failed; empty if it did not."""
+
+
 class Prometheus:
     """One Prometheus server, by the URL that this process reaches.
 
@@ -75,6 +90,7 @@ class Prometheus:
         self.url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
         reader = Reader(self.url, deadline_seconds=within_seconds)
         session = _Session(reader, self.url, _credentials(parts.username, parts.password))
+        self._session = session
         self._connection: Any = PrometheusConnect(url=self.url, session=session)
 
     def query(self, expression: str, *, at_seconds: float | None = None) -> list[SeriesValue]:
@@ -120,6 +136,28 @@ class Prometheus:
 
         return self._ask("its targets", asked)
 
+    def alert_rules(self) -> list[AlertRule]:
+        """Return the rules that raise alerts.
+
+        Raises:
+            HarnessError: the server cannot be asked, or has no such list.
+        """
+
+        def asked() -> list[AlertRule]:
+            answer = self._session.request("GET", f"{self.url}/api/v1/rules")
+            if answer.status_code != _OK:
+                raise HarnessError(f"HTTP Status Code {answer.status_code}")
+            document: Any = answer.json()
+            groups = document["data"]["groups"]
+            return [
+                _alert_rule(rule, float(group["interval"]))
+                for group in groups
+                for rule in group["rules"]
+                if rule.get("type") == "alerting"
+            ]
+
+        return self._ask("its rules", asked)
+
     def total(self, expression: str) -> float | None:
         """Return the sum over all series; None when there is none."""
         samples = self.query(expression)
@@ -131,6 +169,16 @@ class Prometheus:
         except Exception as error:
             why = causes.of_error(error)[:_TOLD]
             raise HarnessError(f"Prometheus at {self.url}: {what}: {why}") from error
+
+
+def _alert_rule(row: Mapping[str, Any], interval_seconds: float) -> AlertRule:
+    return AlertRule(
+        name=str(row["name"]),
+        expression=str(row.get("query") or ""),
+        for_seconds=float(row.get("duration") or 0.0),
+        interval_seconds=interval_seconds,
+        error=str(row.get("lastError") or ""),
+    )
 
 
 def _target(row: Mapping[str, Any]) -> ScrapeTarget:
@@ -202,7 +250,7 @@ class _Session:
         page = self._reader.ask(method, path, headers=self._headers)
         if page.error is not None or page.status is None:
             raise HarnessError(page.error or "no answer")
-        return _Answer(page.status, page.content if page.status == 200 else page.content[:_TOLD])
+        return _Answer(page.status, page.content if page.status == _OK else page.content[:_TOLD])
 
 
 def _passing(error: Exception) -> float | None:

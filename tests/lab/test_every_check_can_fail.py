@@ -34,6 +34,12 @@ def twin_of(suite: Path) -> Path:
     return ROOT / "tests" / "defects" / suite.name.removeprefix("test_")
 
 
+def needs_other_lab(suite: Path) -> bool:
+    """Return whether a check and its twin need a lab of another shape than the usual one."""
+    twin = twin_of(suite)
+    return twin.exists() and "TOPOLOGY = " in twin.read_text()
+
+
 def marks_of(suite: Path) -> list[pytest.MarkDecorator]:
     """Return that a check needs an add-on of the lab, if its twin brings one along."""
     twin = twin_of(suite)
@@ -41,11 +47,14 @@ def marks_of(suite: Path) -> list[pytest.MarkDecorator]:
     return [pytest.mark.add_on] if extended else []
 
 
+# The others: tests/topologies/test_checks_on_other_labs.py.
+USUAL = [path for path in SUITES if not needs_other_lab(path)]
 CASES = [
-    pytest.param(path, id=path.stem.removeprefix("test_"), marks=marks_of(path)) for path in SUITES
+    pytest.param(path, id=path.stem.removeprefix("test_"), marks=marks_of(path)) for path in USUAL
 ]
 # Beyond core, these take 20 to 60 s each, seven minutes in all: `hotfire prove` takes them.
 LONG = {
+    "declared_alerts_fire_and_clear",
     *("bad_requests_harm_nobody_else", "long_outputs_change_no_verdict"),
     *("dead_backends_get_no_requests", "drain_loses_no_accepted_stream"),
     *("engine_metrics_count_the_traffic", "failed_engines_return_by_themselves"),
@@ -76,7 +85,7 @@ def is_quick(suite: Path) -> bool:
 
 TWINS = [
     case
-    for path, case in zip(SUITES, CASES, strict=True)
+    for path, case in zip(USUAL, CASES, strict=True)
     if EVERYTHING_VARIABLE in os.environ or is_quick(path)
 ]
 # A check takes below 20 s, but for those that watch something for a minute or two.
@@ -138,7 +147,7 @@ def sound(
         if isinstance(item, pytest.Function)
         and item.originalname == test_check_passes_on_a_sound_platform.__name__
     }
-    suites = [suite for suite in SUITES if suite in asked and prepared_for(suite, world) is None]
+    suites = [suite for suite in USUAL if suite in asked and prepared_for(suite, world) is None]
     return run(suites, scripted_target, tmp_path_factory.mktemp("sound"))
 
 

@@ -21,6 +21,7 @@ from hotfire.terminal import Terminal
 EVERYTHING_VARIABLE: Final = "HOTFIRE_PROVE_EVERYTHING"
 """Set for the tests: take every twin and every fault, not only those that are quick."""
 _CHECKS: Final = "tests/lab/test_every_check_can_fail.py"
+_OTHER_LABS: Final = "tests/topologies/test_checks_on_other_labs.py"
 _FAULTS: Final = "tests/lab/test_every_fault_is_proven.py"
 _COLUMNS: Final = {
     "test_check_passes_on_a_sound_platform": "passes sound",
@@ -29,6 +30,8 @@ _COLUMNS: Final = {
     "test_sound_platform_withstands_the_fault": "passes sound",
     "test_sham_of_the_fault_is_inconclusive": "inconclusive sham",
 }
+# What was skipped was not shown.
+_TROUBLES: Final = {"failure", "error", "skipped"}
 _ORDER: Final = ("happens", "passes sound", "fails broken", "inconclusive sham")
 _DONE: Final = re.compile(r"::(\w+)\[([^\]]+)\] (PASSED|FAILED|ERROR|SKIPPED)")
 
@@ -84,7 +87,8 @@ def _proven(
     chosen: Sequence[CatalogueEntry], root: Path, folder: Path, console: Terminal
 ) -> list[Proof]:
     report, log = folder / "prove.xml", folder / "pytest.log"
-    files = {_CHECKS: "check", _FAULTS: "fault"}
+    # One lab stands at a time: the usual one, which stays until the end, comes second.
+    files = {_OTHER_LABS: "check", _CHECKS: "check", _FAULTS: "fault"}
     kinds = {one.kind for one in chosen}
     argv = [path for path, kind in files.items() if kind in kinds]
     argv += ["-k", " or ".join(_case(one) for one in chosen), "-m", "lab", "-v", "--color=no"]
@@ -116,7 +120,7 @@ def _proof(entry: CatalogueEntry, cases: Iterable[ET.Element]) -> Proof:
         test, _, name = case.get("name", "").partition("[")
         if name != f"{_case(entry)}]" or test not in _COLUMNS:
             continue
-        trouble = next((part for part in case if part.tag in {"failure", "error"}), None)
+        trouble = next((part for part in case if part.tag in _TROUBLES), None)
         shown[_COLUMNS[test]] = trouble is None
         seconds += float(case.get("time", "0"))
         if trouble is not None:

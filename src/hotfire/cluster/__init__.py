@@ -3,6 +3,7 @@
 from hotfire.cluster.calls import Document
 from hotfire.cluster.client import Cluster, Recorder
 from hotfire.cluster.credentials import lend_secrets
+from hotfire.cluster.door import Door
 from hotfire.cluster.estate import Estate, Made, refuse_foreign_system
 from hotfire.cluster.execution import ExecResult
 from hotfire.cluster.marks import OWNER_LABEL, RUN_LABEL, UNDO_LABEL
@@ -39,6 +40,7 @@ __all__ = [
     "Cluster",
     "Container",
     "Document",
+    "Door",
     "EndpointAddress",
     "Estate",
     "ExecResult",

@@ -76,7 +76,8 @@ def document(topology: Topology, ports: Ports, home: Path) -> dict[str, Any]:
             "agents": {
                 member.name: [sys.executable, *_DOOR, str(home), member.name]
                 for member in topology.members
-            }
+            },
+            "racks": {member.name: member.rack for member in topology.members},
         },
         "power": {
             "cut": [sys.executable, *_SWITCH, str(home), "cut"],
@@ -92,7 +93,7 @@ def document(topology: Topology, ports: Ports, home: Path) -> dict[str, Any]:
         "engine": {"model": "tiny", "context_tokens": 2048},
         "accelerator": {"memory": "host-cgroup"},
         "stack": {"deploy": True, "overlay": "lab"},
-        "claims": [*_CLAIMS, *_redundant(topology), *_by_claim(topology)],
+        "claims": [*_CLAIMS, *_redundant(topology), *_by_claim(topology), *_alerting(topology)],
         "budgets": "lab",
         "load": _LOAD,
         "measurement": MEASUREMENT,
@@ -103,12 +104,22 @@ def document(topology: Topology, ports: Ports, home: Path) -> dict[str, Any]:
             "uplinks": [link.uplink for link in topology.links_of(topology.client)],
             "routing": "bird",
         },
+        "alerts": _alerts(topology),
         "prometheus_url": f"http://127.0.0.1:{ports.prometheus}",
     }
 
 
 def _by_claim(topology: Topology) -> list[str]:
     return ["device-taint-rules"] if topology.by_claim else []
+
+
+def _alerts(topology: Topology) -> dict[str, str]:
+    """Return those whose fault a check fires within a minute."""
+    return {"UplinkDown": "FLT-NET-002"} if topology.uplinks > 1 else {}
+
+
+def _alerting(topology: Topology) -> list[str]:
+    return ["alerts"] if _alerts(topology) else []
 
 
 def _redundant(topology: Topology) -> list[str]:
