@@ -11,7 +11,7 @@ from types import FrameType
 
 from hotfire.agent.door import Door, ask
 from hotfire.agent.entries import Entries
-from hotfire.agent.host import Host, say
+from hotfire.agent.host import Host, OperationError, say
 from hotfire.agent.operations import Operations
 
 SOCKET = "/run/hotfire-agent.sock"
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
         serve(operations, Path(options.socket), retire)
     finally:
         if options.vacate:
-            vacate(host.path(options.vacate))
+            vacate(host, options.vacate)
     return 0
 
 
@@ -77,12 +77,15 @@ def serve(operations: Operations, path: Path, retire: Path | None = None) -> Non
         door.close()
 
 
-def vacate(folder: Path) -> None:
-    """Take the state's folder off the node, and the one above, for as far as they are empty."""
-    for empty in (folder, folder.parent):
+def vacate(host: Host, folder: str) -> None:
+    """Take the state's folder off the node, and the one above, for as far as they are empty.
+
+    Done in the node's own namespace: only there is a folder safe that something is mounted on.
+    """
+    for empty in (Path(folder), Path(folder).parent):
         try:
-            empty.rmdir()
-        except OSError as error:
+            host.run(["rmdir", "--", str(empty)])
+        except OperationError as error:
             # What is not healed stays for the next agent, and so do the folders of other targets.
             say(f"{empty} stays: {error}")
             return
