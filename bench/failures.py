@@ -20,9 +20,9 @@ from collections.abc import Iterator
 
 from hotfire.lab.lab import Lab
 from hotfire.lab.network import netns
-from hotfire.lab.shape.checkout import project_root
 from hotfire.lab.shape.progress import Progress
 from hotfire.lab.shape.topology import API_ADDRESS, API_PORT, GATEWAY_ADDRESS, Machine, Topology
+from hotfire.own_folders import project_root
 from hotfire.waiting import pause, until
 
 FLOWS, CONNECTIONS = 16, 60

@@ -25,7 +25,7 @@ from bench.snapshot import Snapshot, taken
 from hotfire.experiment import Experiment
 from hotfire.lab import ensure_up
 from hotfire.lab.lab import Lab
-from hotfire.lab.shape.checkout import project_root
+from hotfire.own_folders import project_root
 from hotfire.waiting import of_target
 from tests.killed_runner import LEASE_SECONDS, happened, killed, with_short_leases
 from tests.scripted_stack import scripted, standing

@@ -18,9 +18,9 @@ from pathlib import Path
 from hotfire.lab.build.workshop import Workshop
 from hotfire.lab.lab import Lab
 from hotfire.lab.machine import cgroups
-from hotfire.lab.shape.checkout import project_root
 from hotfire.lab.shape.progress import Progress
 from hotfire.lab.shape.topology import Topology
+from hotfire.own_folders import project_root
 from hotfire.waiting import pause
 
 IDLE_SECONDS = 30.0

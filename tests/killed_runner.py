@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from hotfire.lab.shape.checkout import project_root
+from hotfire.own_folders import project_root
 from hotfire.waiting import until
 
 LEASE_SECONDS = 30

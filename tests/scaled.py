@@ -7,8 +7,8 @@ from fixtures.autoscaling import API
 from fixtures.deployment import render
 from hotfire.cluster import Document
 from hotfire.lab.lab import Lab
-from hotfire.lab.shape.checkout import project_root
 from hotfire.lab.shape.progress import Progress
+from hotfire.own_folders import project_root
 from hotfire.waiting import until
 from tests.world import World
 

@@ -13,7 +13,7 @@ import pytest
 from bench.endings import CLASSES
 from bench.judged import Judged, told
 from bench.truth_server import ENDINGS
-from hotfire.lab.shape.checkout import project_root
+from hotfire.own_folders import project_root
 
 BENCH = project_root() / "bench"
 OURS = ("bench", "hotfire", "reports", "tests")

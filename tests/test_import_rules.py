@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import hotfire
-from hotfire.lab.shape.checkout import project_root
+from hotfire.own_folders import project_root
 
 _TOP = " ".join(f"hotfire.{name}" for name in hotfire.__all__)
 _PURE = (

@@ -5,8 +5,8 @@ from pathlib import Path
 import yaml
 
 from hotfire.lab.machine import dependencies
-from hotfire.lab.shape.checkout import project_root
 from hotfire.lab.shape.topology import Topology
+from hotfire.own_folders import project_root
 
 OVERLAY = project_root() / "reference-stack" / "overlays" / "lab" / "kustomization.yaml"
 

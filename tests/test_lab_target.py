@@ -8,9 +8,9 @@ import pytest
 from hotfire.cli import catalogue
 from hotfire.lab.cluster.target import document
 from hotfire.lab.lab import Lab
-from hotfire.lab.shape.checkout import project_root
 from hotfire.lab.shape.state import Ports
 from hotfire.lab.shape.topology import Topology
+from hotfire.own_folders import project_root
 from hotfire.profile import TargetProfile
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hotfire.lab.shape.checkout import project_root
+from hotfire.own_folders import project_root
 
 
 def test_every_suite_file_has_a_broken_twin() -> None:

@@ -17,7 +17,7 @@ from hotfire.chaos.plan import World
 from hotfire.chaos.undo import UndoJournal
 from hotfire.cluster import Cluster, Estate
 from hotfire.errors import HarnessError
-from hotfire.lab.shape.checkout import project_root
+from hotfire.own_folders import project_root
 from hotfire.profile import StackChoice, TargetProfile
 from tests.chaos.platform import NAMESPACE, SYSTEM
 from tests.fake_api import Document, FakeApi

@@ -20,7 +20,7 @@ from hotfire.chaos.undo import Undo, UndoEntry, UndoJournal
 from hotfire.cluster import Estate
 from hotfire.errors import FaultNotInjected, HarnessError
 from hotfire.experiment import Experiment
-from hotfire.lab.shape.checkout import project_root
+from hotfire.own_folders import project_root
 from hotfire.profile import Component as Place
 from hotfire.rundir import RunDirectory
 from tests.chaos.platform import SYSTEM, Platform, run_directory

@@ -16,8 +16,7 @@ from hotfire.errors import ClusterError, HarnessError
 from tests.chaos.fake_agent import Answers, FakeAgent, told
 from tests.chaos.platform import NAMESPACE, Platform
 from tests.chaos.scenes import entry, scene
-from tests.chaos.test_model_store import LABEL, filled
-from tests.chaos.test_node_faults import node
+from tests.chaos.test_model_store import ENGINES, fill_engines
 from tests.fake_api import Document, FakeApi
 
 WORD, STEP = EnginesInTurn(), CacheSpoil()
@@ -39,12 +38,8 @@ def budget(allowed: int, name: str = "engines") -> Document:
 @pytest.fixture(autouse=True)
 def _platform(api: FakeApi, platform: Platform) -> None:
     """Engines whose cache is a directory of their node, under a budget; a node without engine."""
-    for name in NODES:
-        found = node(name)
-        found["metadata"]["labels"] = LABEL
-        api.put(found)
-    for name in ("engine-1", "engine-2"):
-        filled(platform, name)
+    fill_engines(api, platform)
+    for name in ENGINES:
         volume = {"name": "model", "hostPath": {"path": CACHE}}
         platform.pod(name)["spec"]["volumes"] = [volume]
     api.put(budget(1))

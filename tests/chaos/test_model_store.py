@@ -17,7 +17,7 @@ from tests.chaos.test_node_faults import node
 from tests.fake_api import FakeApi
 
 WORD = EngineAndAcceleratorNodes()
-NODES = ("n1", "n2", "n3")
+NODES, ENGINES = ("n1", "n2", "n3"), ("engine-1", "engine-2")
 LABEL = {"nvidia.com/gpu.present": "true"}
 URL = "http://10.0.0.9:8080/models/tiny"
 OPENED: Answers = {"net.connect": {"reason": ""}}
@@ -37,11 +37,16 @@ FAULT = Fault.model_validate(
 @pytest.fixture(autouse=True)
 def _platform(api: FakeApi, platform: Platform) -> None:
     """Engines whose cache an init container fills, and a node without an engine."""
+    fill_engines(api, platform)
+
+
+def fill_engines(api: FakeApi, platform: Platform) -> None:
+    """Let an init container fill each engine's cache; three nodes have accelerators."""
     for name in NODES:
         found = node(name)
         found["metadata"]["labels"] = LABEL
         api.put(found)
-    for name in ("engine-1", "engine-2"):
+    for name in ENGINES:
         filled(platform, name)
 
 

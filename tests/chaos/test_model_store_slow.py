@@ -15,8 +15,7 @@ from hotfire.errors import ClusterError, HarnessError
 from tests.chaos.fake_agent import Answers, FakeAgent, told
 from tests.chaos.platform import NAMESPACE, Platform
 from tests.chaos.scenes import entry, scene
-from tests.chaos.test_model_store import LABEL, NODES, URL, filled
-from tests.chaos.test_node_faults import node
+from tests.chaos.test_model_store import NODES, URL, fill_engines
 from tests.fake_api import FakeApi
 
 STEP = StoreSlow(percent=10, fetch_seconds=10)
@@ -28,12 +27,7 @@ ENDED = 1_700_000_000.5
 @pytest.fixture(autouse=True)
 def _platform(api: FakeApi, platform: Platform) -> None:
     """Engines whose cache an init container fills, and a node without an engine."""
-    for name in NODES:
-        found = node(name)
-        found["metadata"]["labels"] = LABEL
-        api.put(found)
-    for name in ("engine-1", "engine-2"):
-        filled(platform, name)
+    fill_engines(api, platform)
 
 
 @pytest.fixture

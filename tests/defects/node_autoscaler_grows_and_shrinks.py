@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from hotfire.lab.cluster.pool_process import Limits, PoolProcess
 from hotfire.lab.lab import Lab
 from hotfire.lab.pool.node_pool import NodePool
-from hotfire.lab.shape.checkout import project_root
 from hotfire.lab.shape.progress import Progress
+from hotfire.own_folders import project_root
 from tests.world import World
 
 COOLDOWN_SECONDS = 4.0

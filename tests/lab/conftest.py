@@ -8,8 +8,8 @@ import yaml
 
 from hotfire.lab import ensure_up
 from hotfire.lab.lab import Lab
-from hotfire.lab.shape.checkout import project_root
 from hotfire.lab.shape.progress import Progress
+from hotfire.own_folders import project_root
 from tests.scripted_stack import scripted, standing
 from tests.world import World
 

@@ -19,7 +19,7 @@ import yaml
 from hotfire.cluster import RUN_LABEL, Cluster
 from hotfire.lab.handles import breaking
 from hotfire.lab.lab import Lab
-from hotfire.lab.shape.checkout import project_root
+from hotfire.own_folders import project_root
 from hotfire.profile import TargetProfile
 from hotfire.rundir import Result, RunDirectory
 from hotfire.verdict import Verdict

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from hotfire.cli.prove import EVERYTHING_VARIABLE
-from hotfire.lab.shape.checkout import project_root
+from hotfire.own_folders import project_root
 from hotfire.rundir import RunDirectory
 from hotfire.verdict import Verdict, merge
 from tests.world import World

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hotfire.cluster import Document
-from hotfire.lab.shape.checkout import project_root
+from hotfire.own_folders import project_root
 from hotfire.rundir import RunDirectory
 from hotfire.verdict import Verdict
 from tests.world import World

@@ -12,7 +12,7 @@ from hotfire import metrics
 from hotfire.doctor.roles import NAME, NAMESPACE
 from hotfire.lab import kubectl_of_standing_lab
 from hotfire.lab.lab import Lab
-from hotfire.lab.shape.checkout import project_root
+from hotfire.own_folders import project_root
 from hotfire.rundir import Result, RunDirectory
 from hotfire.verdict import Verdict
 from tests.lab.test_api_server_stalls import OWN_DOUBTS

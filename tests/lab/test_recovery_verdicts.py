@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hotfire.lab.shape.checkout import project_root
+from hotfire.own_folders import project_root
 from hotfire.rundir import Result, RunDirectory
 from hotfire.verdict import Verdict
 from hotfire.waiting import until

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from hotfire.lab.lab import Lab
-from hotfire.lab.shape.checkout import project_root
 from hotfire.lab.shape.progress import Progress
+from hotfire.own_folders import project_root
 
 
 @pytest.fixture(scope="module")

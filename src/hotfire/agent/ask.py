@@ -2,7 +2,6 @@
 
 import http.client
 import json
-from ipaddress import IPv4Address
 from typing import Any
 
 from hotfire.agent import arguments
@@ -19,7 +18,8 @@ def engine(args: dict[str, Any]) -> dict[str, Any]:
     ``within_seconds`` bounds each step of the exchange. What went wrong is told in ``said``.
     """
     arguments.only(args, {"address", "port", "model", "within_seconds"})
-    host, port = _address(args), round(arguments.number(args, "port", above=0, at_most=65535))
+    host = arguments.address(args)
+    port = round(arguments.number(args, "port", above=0, at_most=65535))
     seconds = arguments.number(args, "within_seconds", above=0, at_most=_LONGEST_SECONDS)
     body = json.dumps({"model": str(args.get("model", "")), "prompt": "x", "max_tokens": 1})
     connection = http.client.HTTPConnection(host, port, timeout=seconds)
@@ -43,7 +43,8 @@ def metrics(args: dict[str, Any]) -> dict[str, Any]:
         OperationError: it does not answer with such a page.
     """
     arguments.only(args, {"address", "port", "path", "name", "within_seconds"})
-    host, port = _address(args), round(arguments.number(args, "port", above=0, at_most=65535))
+    host = arguments.address(args)
+    port = round(arguments.number(args, "port", above=0, at_most=65535))
     seconds = arguments.number(args, "within_seconds", above=0, at_most=_LONGEST_SECONDS)
     connection = http.client.HTTPConnection(host, port, timeout=seconds)
     try:
@@ -64,10 +65,3 @@ def _wrote(body: bytes) -> bool:
         return bool(json.loads(body)["choices"])
     except (ValueError, KeyError, TypeError):
         return False
-
-
-def _address(args: dict[str, Any]) -> str:
-    try:
-        return str(IPv4Address(str(args.get("address", ""))))
-    except ValueError as error:
-        raise OperationError(f"address: {error}") from error

@@ -195,14 +195,19 @@ def changeable(resource: str, version: str = "") -> tuple[str, str]:
     return version or known, field
 
 
+def mark_of(found: Document) -> str:
+    """Return the id of the entry by which an object or a pod template was changed; empty: none."""
+    annotations = (found.get("metadata") or {}).get("annotations") or {}
+    return str(annotations.get(CHANGED) or "")
+
+
 def put_back(api: Api, entry: Document) -> str:
     """Give an object that a check has changed its former value, once: what came later stays."""
     target = entry["target"]
     version, field = changeable(target["resource"], target.get("version") or "")
     namespace, name = _name(target["namespace"]), _name(target["name"])
     path = f"/apis/{version}/namespaces/{namespace}/{target['resource']}/{name}"
-    found = api.get(path) or {"metadata": {}}
-    if (found["metadata"].get("annotations") or {}).get(CHANGED) != entry["id"]:
+    if mark_of(api.get(path) or {}) != entry["id"]:
         return f"{namespace}/{name} bears no mark of this change"
     former = json.loads(entry["undo"]["former"]["value"])
     mark = {"uid": target["uid"], "annotations": {CHANGED: None}}
@@ -230,7 +235,7 @@ def former_template(found: Document, entry: Document) -> Document | None:
     The mark of a changed template is the entry's id among the annotations of the template itself.
     """
     template = (found.get("spec") or {}).get("template") or {}
-    if ((template.get("metadata") or {}).get("annotations") or {}).get(CHANGED) != entry["id"]:
+    if mark_of(template) != entry["id"]:
         return None
     changes: Document = {"metadata": {"annotations": {CHANGED: None}}}
     former = entry["undo"]["former"]
@@ -267,8 +272,8 @@ def remove_made(api: Api, entry: Document) -> str:
     place = f"/namespaces/{_name(namespace)}" if namespace else ""
     name = _name(made_name(entry["target"]["name"]))
     path = f"/{root}/{version}{place}/{resource}/{name}"
-    found = api.get(path) or {"metadata": {}}
-    if (found["metadata"].get("annotations") or {}).get(CHANGED) != entry["id"]:
+    found = api.get(path) or {}
+    if mark_of(found) != entry["id"]:
         return f"{resource} {name} is not there, or not of this fault"
     api.delete(path, found["metadata"]["uid"])
     return f"{resource} {name} is deleted"

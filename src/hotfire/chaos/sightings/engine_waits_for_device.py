@@ -2,8 +2,8 @@
 
 from typing import Literal
 
-from hotfire.chaos.plan import engines
 from hotfire.chaos.sighting import Scene, Sighting, SightingWord, all_of
+from hotfire.chaos.sightings.cache_refilled import newcomers
 from hotfire.chaos.sightings.pod_replaced import PodReplaced
 from hotfire.cluster import Pod
 from hotfire.profile import TargetProfile
@@ -19,8 +19,7 @@ class EngineWaitsForDevice(SightingWord):
 
     def look(self, scene: Scene) -> Sighting:
         """Return whether all of it is so."""
-        there = engines(scene.world.cluster, scene.world.profile)
-        new = [pod for pod in there if pod.uid not in scene.before.engines and not pod.over]
+        new = [pod for pod in newcomers(scene) if not pod.over]
         return all_of([_REPLACED.look(scene), *(_waits(scene, pod) for pod in new)])
 
     def within_seconds(self, profile: TargetProfile, *, over: bool) -> float:

@@ -2,10 +2,11 @@
 
 from typing import Literal
 
+from hotfire.agent.janitor import mark_of
 from hotfire.chaos import canary
 from hotfire.chaos.sighting import EachTarget, Scene, Sighting
 from hotfire.chaos.targets.component import workload_of
-from hotfire.chaos.template_step import complete, mark_of
+from hotfire.chaos.template_step import complete
 from hotfire.chaos.written import Target
 from hotfire.errors import FaultNotInjected
 from hotfire.profile import TargetProfile

@@ -6,7 +6,7 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import JsonValue
 
-from hotfire.agent.janitor import CHANGED, changeable
+from hotfire.agent.janitor import CHANGED, changeable, mark_of
 from hotfire.chaos.plan import World
 from hotfire.chaos.step import Fired, Life, Step
 from hotfire.chaos.undo import UndoEntry
@@ -44,7 +44,7 @@ class Change(Step):
         found = _found(world, target)
         if found is None:
             raise HarnessError(f"{target} is not there any more; nothing was changed")
-        if mark := _mark(found):
+        if mark := mark_of(found):
             raise HarnessError(
                 f"{target} bears the annotation {CHANGED}={mark} of a change that was not put back:"
                 " run `hotfire heal`, or look, then remove the annotation"
@@ -71,7 +71,7 @@ class Change(Step):
         target, found = entry.target, _found(world, entry.target)
         if found is None:
             return f"{target} is gone, and with it what was to be undone"
-        if _mark(found) != entry.id:
+        if mark_of(found) != entry.id:
             return f"{target} is not changed, or was put back before"
         _patch(world, target, json.loads(entry.undo.former[_VALUE]), mark=None)
         return f"{target} has its former {changeable(target.resource)[1]} again"
@@ -89,11 +89,6 @@ def _like(value: JsonValue, other: JsonValue) -> JsonValue:
     if not (isinstance(value, dict) and isinstance(other, dict)):
         return value
     return {key: _like(value.get(key), one) for key, one in other.items()}
-
-
-def _mark(found: Document) -> str | None:
-    mark = (found["metadata"].get("annotations") or {}).get(CHANGED)
-    return str(mark) if mark else None
 
 
 def _patch(

@@ -7,7 +7,7 @@ from pydantic import Field
 from hotfire.chaos import canary
 from hotfire.chaos.aim import TargetWord, plan_beside_engines, spared_engines
 from hotfire.chaos.plan import Plan, World, names
-from hotfire.chaos.written import Target
+from hotfire.chaos.targets.component import workload_target
 from hotfire.cluster import Document
 from hotfire.errors import HarnessError
 
@@ -21,7 +21,7 @@ class Canary(TargetWord):
 
     def resolve(self, world: World, experiment: str) -> Plan:
         """Return that Deployment as the target, and every Ready engine as a bystander."""
-        target = deployment_target(canary.deployment(world.cluster, world.profile))
+        target = workload_target(canary.deployment(world.cluster, world.profile), "deployments")
         return plan_beside_engines(world, experiment, [target], all_survive=True)
 
     def spared(self, world: World, plan: Plan) -> str:
@@ -43,18 +43,6 @@ class Canary(TargetWord):
         """Make sure that it is the same Deployment, with as few users."""
         require_same(plan, canary.deployment(world.cluster, world.profile))
         self.spared(world, plan)
-
-
-def deployment_target(found: Document) -> Target:
-    """Return a Deployment as a target."""
-    metadata = found["metadata"]
-    return Target(
-        kind="workload",
-        name=metadata["name"],
-        namespace=metadata["namespace"],
-        uid=metadata["uid"],
-        resource="deployments",
-    )
 
 
 def require_same(plan: Plan, found: Document) -> None:

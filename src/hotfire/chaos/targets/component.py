@@ -44,13 +44,19 @@ class Component(TargetWord):
         if found is None:
             where = f"{place.kind} {place.namespace}/{place.name}"
             raise HarnessError(f"components.{self.role}: there is no {where}")
-        return Target(
-            kind="workload",
-            name=place.name,
-            namespace=place.namespace,
-            uid=found["metadata"]["uid"],
-            resource=f"{place.kind.lower()}s",
-        )
+        return workload_target(found, f"{place.kind.lower()}s")
+
+
+def workload_target(found: Document, resource: str) -> Target:
+    """Return a workload as a target; ``resource`` names its kind as the API's paths do."""
+    metadata = found["metadata"]
+    return Target(
+        kind="workload",
+        name=metadata["name"],
+        namespace=metadata["namespace"],
+        uid=metadata["uid"],
+        resource=resource,
+    )
 
 
 def workload(world: World, kind: str, namespace: str, name: str) -> Document | None:

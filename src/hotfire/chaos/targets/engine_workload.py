@@ -5,7 +5,8 @@ from typing import Literal
 
 from hotfire.chaos.aim import TargetWord, plan_beside_engines
 from hotfire.chaos.plan import Plan, World, ready_engines
-from hotfire.chaos.targets.canary import deployment_target, require_same
+from hotfire.chaos.targets.canary import require_same
+from hotfire.chaos.targets.component import workload_target
 from hotfire.cluster import Document, selects
 from hotfire.errors import HarnessError
 
@@ -19,7 +20,7 @@ class EngineWorkload(TargetWord):
 
     def resolve(self, world: World, experiment: str) -> Plan:
         """Return that Deployment as the target; each engine is replaced, so that none is spared."""
-        target = deployment_target(_deployment(world))
+        target = workload_target(_deployment(world), "deployments")
         plan = plan_beside_engines(world, experiment, [target])
         return plan.model_copy(update={"bystanders": (), "ready": len(plan.bystanders)})
 

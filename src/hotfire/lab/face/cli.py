@@ -117,8 +117,8 @@ def build(
     from hotfire.lab.build.workshop import Workshop  # noqa: PLC0415
     from hotfire.lab.cluster import extending, on_demand  # noqa: PLC0415
     from hotfire.lab.lab import require_root  # noqa: PLC0415
-    from hotfire.lab.shape.checkout import project_root  # noqa: PLC0415
     from hotfire.lab.shape.state import cache_home  # noqa: PLC0415
+    from hotfire.own_folders import project_root  # noqa: PLC0415
 
     require_root()
     parts = extending.go_parts(on_demand.resolve(with_ or []))

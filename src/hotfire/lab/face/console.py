@@ -53,7 +53,7 @@ def progress() -> "Progress":
 def own_lab(ports: "Ports | None" = None) -> "Lab":
     """Return the lab of this checkout, whether it stands or not."""
     from hotfire.lab.lab import Lab  # noqa: PLC0415
-    from hotfire.lab.shape.checkout import project_root  # noqa: PLC0415
+    from hotfire.own_folders import project_root  # noqa: PLC0415
 
     return Lab(project_root(), ports=ports)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from hotfire.errors import HarnessError
 from hotfire.lab.handles import agents
 from hotfire.lab.lab import Lab
-from hotfire.lab.shape.checkout import project_root
+from hotfire.own_folders import project_root
 
 
 def main(home: str, machine: str, request: str) -> None:

@@ -11,7 +11,7 @@ from hotfire.errors import HotfireError
 from hotfire.lab.handles import breaking, mending, names
 from hotfire.lab.handles.plan import BreakOptions
 from hotfire.lab.lab import Lab
-from hotfire.lab.shape.checkout import project_root
+from hotfire.own_folders import project_root
 
 
 def main(home: str, verb: str, node: str, seconds: str = "") -> None:

@@ -102,7 +102,7 @@ def _watch(home: Path) -> None:
 
     from hotfire.lab.handles.records import due  # noqa: PLC0415
     from hotfire.lab.lab import Lab  # noqa: PLC0415
-    from hotfire.lab.shape.checkout import project_root  # noqa: PLC0415
+    from hotfire.own_folders import project_root  # noqa: PLC0415
     from hotfire.waiting import pause  # noqa: PLC0415
 
     lab = Lab(project_root(), home=home)
