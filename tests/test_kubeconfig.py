@@ -9,7 +9,9 @@ from kubernetes.config import kube_config
 
 from hotfire import cli
 from hotfire.cluster import Cluster
+from hotfire.cluster.kubeconfig import configuration
 from hotfire.errors import ClusterError
+from hotfire.private_folder import private_folder
 from hotfire.profile import TargetProfile
 from tests.fake_api import FakeApi, serving
 
@@ -122,3 +124,13 @@ def test_certify_refuses_a_kubeconfig_that_leads_nowhere_before_it_records(
     assert code == cli.BAD_ARGUMENTS
     assert not run.exists()
     assert re.fullmatch(r"hotfire: kubeconfig: [^\n]*no YAML[^\n]*\n", capsys.readouterr().err)
+
+
+def test_keys_are_written_where_they_end_with_the_process(tmp_path: Path) -> None:
+    user = "{client-certificate-data: c2VjcmV0, client-key-data: a2V5}"
+    kubeconfig(tmp_path / "k", "https://127.0.0.1:1", user=user)
+
+    found = configuration(TargetProfile.read(target(tmp_path, "kubeconfig: k\n")))
+
+    assert Path(found.key_file).read_text() == "key"
+    assert Path(found.key_file).is_relative_to(private_folder())

@@ -59,12 +59,13 @@ def opened(path):
 def made(device):
     kind, numbers = device.split()
     mode = 0o600 | (stat.S_IFCHR if kind == "c" else stat.S_IFBLK)
-    path = os.path.join(tempfile.mkdtemp(), "node")
-    try:
-        os.mknod(path, mode, os.makedev(*map(int, numbers.split(":"))))
-    except OSError as error:
-        return "not made: " + errno.errorcode[error.errno]
-    return opened(path)
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "node")
+        try:
+            os.mknod(path, mode, os.makedev(*map(int, numbers.split(":"))))
+        except OSError as error:
+            return "not made: " + errno.errorcode[error.errno]
+        return opened(path)
 ends = {}
 for device in wanted:
     ends[device] = {path: opened(path) for path in paths if paths[path] == device}

@@ -17,6 +17,7 @@ from hotfire.cluster.execution import Command, ExecResult, Untyped, execute
 from hotfire.cluster.outages import DOOR, passing
 from hotfire.errors import ClusterError, Conflict, Forbidden
 from hotfire.patience import Patience
+from hotfire.private_folder import private_folder
 
 # A Kubernetes object as the API gives and takes it.
 Document: TypeAlias = dict[str, Any]
@@ -37,7 +38,7 @@ class Calls:
         self.api = api
         self.patience = patience
         # The library's default cache is one world-writable file per host name, shared by clusters.
-        self._cache = tempfile.TemporaryDirectory(prefix="hotfire-discovery-")
+        self._cache = tempfile.TemporaryDirectory(prefix="discovery-", dir=private_folder())
         cache = str(Path(self._cache.name, "api.json"))
         self.dynamic = self.ask("discover the API", lambda: DynamicClient(api, cache_file=cache))
 

@@ -16,6 +16,7 @@ from kubernetes import config as k8s_config
 from kubernetes.config import exec_provider, kube_config
 
 from hotfire.errors import ClusterError
+from hotfire.private_folder import private_folder
 from hotfire.profile import TargetProfile
 
 _TOLD = 500
@@ -69,6 +70,7 @@ def _from_files(found: Any, paths: str, context: str | None) -> None:  # noqa: A
         active_context=context,
         config_base_path=None,
         config_persister=merged.save_changes,
+        temp_file_path=str(private_folder()),
     )
     with _heard() as heard:
         loader.load_and_set(found)

@@ -18,6 +18,7 @@ from hotfire.errors import InstrumentError
 from hotfire.measure.history import Request
 from hotfire.measure.percentiles import percentile
 from hotfire.measure.request_times import e2e_seconds, tpot_seconds, ttft_seconds
+from hotfire.private_folder import private_folder
 from hotfire.traffic.record.calibration import Calibration, Error, Host
 from hotfire.traffic.runner import launch
 from hotfire.traffic.workload.plan import LoadPlan
@@ -45,7 +46,7 @@ def calibrate(plan: LoadPlan, *, engine_ttft: float, engine_tpot: float) -> Cali
     Raises:
         InstrumentError: fewer than a hundred requests can be compared with their truth.
     """
-    with tempfile.TemporaryDirectory(prefix="hotfire-calibrate-") as folder:
+    with tempfile.TemporaryDirectory(prefix="calibrate-", dir=private_folder()) as folder:
         times = ("--ttft-seconds", str(engine_ttft), "--tpot-seconds", str(engine_tpot))
         with engine(*times) as url:
             # Each prompt names its request: only so can the engine's record be told apart.
