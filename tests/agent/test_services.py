@@ -267,6 +267,72 @@ def test_what_became_of_signalled_processes_is_told(
     assert told == [{"pid": engine.pid, "state": ""}]
 
 
+KILL_AFTER_STANDING = {
+    "op": "process.signal",
+    "signal": "KILL",
+    "process": "engine-core",
+    "standing_seconds": 2,
+    "pod_uid": "p-1",
+    "id": "u-1",
+    "ttl_seconds": 60,
+}
+
+
+def test_a_process_stands_still_as_long_as_ordered_before_it_is_killed(
+    tmp_path: Path,
+    container: tuple[str, list[subprocess.Popen[bytes]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name, (engine, _) = container
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        await_state(engine.pid, "T")
+        slept.append(seconds)
+
+    monkeypatch.setattr("hotfire.agent.signals._keep_standing", sleep)
+    operations = Operations(Host((), Path("/")), Entries(tmp_path))
+
+    operations.answer({**KILL_AFTER_STANDING, "container_id": name})
+
+    assert slept == [2]
+    assert engine.wait(10) == -signal.SIGKILL
+
+
+def test_an_agent_that_dies_meanwhile_leaves_nobody_standing(
+    tmp_path: Path,
+    container: tuple[str, list[subprocess.Popen[bytes]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name, (engine, _) = container
+
+    class Died(BaseException):
+        pass
+
+    def die(_seconds: float) -> None:
+        await_state(engine.pid, "T")
+        raise Died
+
+    monkeypatch.setattr("hotfire.agent.signals._keep_standing", die)
+    operations = Operations(Host((), Path("/")), Entries(tmp_path))
+    with pytest.raises(Died):
+        operations.answer({**KILL_AFTER_STANDING, "container_id": name})
+
+    Operations(Host((), Path("/")), Entries(tmp_path)).heal_all()
+
+    await_state(engine.pid, "R", "S")
+
+
+@pytest.mark.parametrize("wrong", [{"signal": "STOP"}, {"standing_seconds": 60}])
+def test_a_standstill_is_short_and_goes_before_a_kill(
+    wrong: dict[str, object], tmp_path: Path, container: tuple[str, list[subprocess.Popen[bytes]]]
+) -> None:
+    operations = Operations(Host((), Path("/")), Entries(tmp_path))
+
+    with pytest.raises(OperationError, match="standing_seconds"):
+        operations.answer({**KILL_AFTER_STANDING, "container_id": container[0], **wrong})
+
+
 def test_signals_other_than_stop_and_kill_are_refused(
     operations: Operations, supervisor: Supervisor
 ) -> None:

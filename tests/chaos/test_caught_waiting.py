@@ -50,6 +50,14 @@ def test_it_is_killed_some_time_after_it_stood_still(world: World, plan: Plan) -
     assert (operation, order["signal"]) == ("process.signal", "KILL")
 
 
+def test_the_standstill_before_it_is_kept_by_the_agent(world: World, plan: Plan) -> None:
+    step = ProcessSignal(signal="KILL", standing_seconds=2)
+
+    assert step.order(world, plan.targets[0])["standing_seconds"] == 2
+    with pytest.raises(ValueError, match="goes with `signal: KILL`"):
+        ProcessSignal(signal="STOP", standing_seconds=2)
+
+
 @pytest.mark.parametrize(
     ("died", "seen"),
     [

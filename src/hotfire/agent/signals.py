@@ -1,6 +1,7 @@
 """Signals to a service or to processes of a container: standing still for a while, or killed."""
 
 import signal
+import time
 from typing import Any
 
 from hotfire.agent import arguments, cgroup, processes, services
@@ -8,11 +9,16 @@ from hotfire.agent.entries import Entry, boot_id
 from hotfire.agent.host import Host, OperationError
 
 _SIGNALS = {"STOP": signal.SIGSTOP, "KILL": signal.SIGKILL}
-_KNOWN = {"signal", "service", "container_id", "pod_uid", "process", "or_all"}
+_KNOWN = {"signal", "service", "container_id", "pod_uid", "process", "or_all", "standing_seconds"}
+_LONGEST_STANDING_SECONDS = 10.0
+"""The agent does nothing else meanwhile."""
 
 
 class Signal:
     """Send STOP, undone by CONT, or KILL, which whoever supervises the process undoes.
+
+    With ``standing_seconds`` they stand still for so long before they are killed. That length is
+    kept here, on the node: two calls to it would lie as far apart as the way to it takes.
 
     Who gets it is written into the entry first: undone is what we did, to those very processes. The
     processes are a ``service``'s main one, or those of a container whose command line holds
@@ -22,7 +28,11 @@ class Signal:
     def check(self, host: Host, args: dict[str, Any], others: list[Entry]) -> None:
         """Refuse an unknown signal, and a target without a process."""
         arguments.only(args, _KNOWN)
-        arguments.choice(args, "signal", _SIGNALS)
+        kills = arguments.choice(args, "signal", _SIGNALS) == "KILL"
+        if "standing_seconds" in args:
+            arguments.number(args, "standing_seconds", above=0, at_most=_LONGEST_STANDING_SECONDS)
+            if not kills:
+                raise OperationError("standing_seconds is how long before KILL; STOP has its undo")
         if not targets(host, args):
             raise OperationError("no such process here")
 
@@ -37,6 +47,9 @@ class Signal:
 
     def inject(self, host: Host, entry: Entry) -> dict[str, Any]:
         """Send it; the answer tells who got it."""
+        if standing := entry.args.get("standing_seconds"):
+            processes.send(_aimed(entry), signal.SIGSTOP)
+            _keep_standing(float(standing))
         reached = processes.send(_aimed(entry), _SIGNALS[entry.args["signal"]])
         if not reached:
             raise OperationError("the processes have ended meanwhile")
@@ -44,13 +57,15 @@ class Signal:
 
     def undo(self, host: Host, entry: Entry) -> None:
         """Let what we stopped run on."""
-        if entry.args["signal"] == "STOP":
+        if _stops(entry):
             processes.send(_standing(entry), signal.SIGCONT)
 
     def healed(self, host: Host, entry: Entry) -> bool:
         """Return whether nothing stands any more, and a killed service runs again."""
+        if _stops(entry) and _standing(entry):
+            return False
         if entry.args["signal"] == "STOP":
-            return not _standing(entry)
+            return True
         service = entry.args.get("service")
         return service is None or services.pid(host, service) is not None
 
@@ -72,6 +87,14 @@ def states(entry: Entry) -> list[dict[str, Any]]:
         {"pid": one.pid, "state": processes.state(one.pid) if processes.there(one) else ""}
         for one in _aimed(entry)
     ]
+
+
+def _keep_standing(seconds: float) -> None:
+    time.sleep(seconds)  # noqa: TID251 - this program imports nothing that waits
+
+
+def _stops(entry: Entry) -> bool:
+    return entry.args["signal"] == "STOP" or "standing_seconds" in entry.args
 
 
 def _aimed(entry: Entry) -> list[processes.Process]:

@@ -1,8 +1,8 @@
 """Stops or kills processes: those of an engine's container, or a service's main one."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hotfire.chaos import engine_counts
 from hotfire.chaos.plan import World
@@ -29,6 +29,14 @@ class ProcessSignal(NodeStep):
     """How many requests the engine must be writing at that moment, by its own word; 0: any time."""
     after_seconds: float = Field(default=0, ge=0, le=10)
     """How long to wait before it is sent, after the step before it."""
+    standing_seconds: float | None = Field(default=None, gt=0, le=10)
+    """How long they stand still before they are killed, by the clock of their node."""
+
+    @model_validator(mode="after")
+    def _only_a_kill_has_a_standstill_before_it(self) -> Self:
+        if self.standing_seconds and self.signal != "KILL":
+            raise ValueError("standing_seconds goes with `signal: KILL`; what is stopped stands on")
+        return self
 
     def fire(self, world: World, entry: UndoEntry) -> Fired:
         """Have the agent send it, once it is time, and the engine is as busy as it is to be."""
@@ -42,9 +50,13 @@ class ProcessSignal(NodeStep):
         """Return whom, and which signal."""
         del world
         if self.service:
-            return {"signal": self.signal, "service": self.service}
+            return {"service": self.service, **self._how()}
         whom = {"pod_uid": target.uid, "container_id": target.container_id}
-        return {"signal": self.signal, "process": self.process, "or_all": True, **whom}
+        return {"process": self.process, "or_all": True, **whom, **self._how()}
+
+    def _how(self) -> dict[str, object]:
+        standing = self.standing_seconds
+        return {"signal": self.signal} | ({"standing_seconds": standing} if standing else {})
 
     def _await_streams(self, world: World, target: Target) -> None:
         try:
