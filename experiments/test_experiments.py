@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.replicas import enough_replicas
+from fixtures.stack import Stack
+from hotfire.cluster import Cluster
 from hotfire.errors import HarnessError
 from hotfire.evidence import Evidence
 from hotfire.experiment import Campaign, Experiment, Stage, conduct
 from hotfire.experiment.footprint import footprint
+from hotfire.profile import TargetProfile
 from hotfire.requirement import requirement
 from hotfire.verdict import Verdict
 
@@ -57,6 +61,26 @@ def _order(experiment: Experiment) -> tuple[int, str]:
     return ORDER.index(experiment.area) if known else len(ORDER), experiment.id
 
 
+@pytest.fixture
+def enough_engines(
+    experiment: Experiment,
+    stack: Stack,
+    profile: TargetProfile,
+    connection: Cluster,
+    campaign: Campaign,
+) -> Iterator[None]:
+    """As many as the fault needs, where the stack is ours; anybody else's has what it has."""
+    needed = experiment.fault.targets.engines_needed
+    if not profile.stack.deploy or stack.replicated().replicas >= needed:
+        yield
+        return
+    with enough_replicas(stack, connection, needed):
+        campaign.begin_anew()
+        yield
+    campaign.begin_anew()
+
+
+@pytest.mark.usefixtures("enough_engines")
 def test_target_withstands(
     experiment: Experiment,
     stage: Stage,

@@ -252,6 +252,7 @@ def test_a_majority_is_the_smallest_one(
 
     plan = EngineMajority().resolve(world, "FLT-POD-002")
 
+    assert EngineMajority().engines_needed == 3
     assert (len(plan.targets), len(plan.bystanders)) == (hit, engines - hit)
     assert plan.at_most == hit
 

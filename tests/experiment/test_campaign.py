@@ -121,6 +121,22 @@ def test_a_fault_that_left_no_hold_gives_the_next_one_nothing(
     assert history.load(run.history_path("FLT-B"))[0].sched_ns > last
 
 
+def test_a_service_that_was_made_another_one_rests_on_nothing(
+    tmp_path: Path, profile: TargetProfile
+) -> None:
+    run = run_directory(tmp_path)
+    with campaigning(run, profile) as (campaign, _):
+        with campaign.part("FLT-A") as part:
+            rows = enough(part)
+        campaign.rest(judgement(rows, profile))
+        campaign.begin_anew()
+        with campaign.part("FLT-B") as part:
+            enough(part, 5)
+
+    last = max(row.sched_ns for row in rows)
+    assert history.load(run.history_path("FLT-B"))[0].sched_ns > last
+
+
 def test_small_steps_do_not_add_up_to_a_new_normal(tmp_path: Path, profile: TargetProfile) -> None:
     own = profile.measurement.model_copy(update={"band_floor_seconds": 0.001})
     profile = profile.model_copy(update={"measurement": own})

@@ -18,6 +18,11 @@ class TargetWord(Word):
     alone: ClassVar[bool] = False
     """Whether it takes so much away that no other fault may be there beside it."""
 
+    @property
+    def engines_needed(self) -> int:
+        """How many Ready engines there must be; 0: it does not depend on their number."""
+        return 0
+
     @abstractmethod
     def resolve(self, world: World, experiment: str) -> Plan:
         """Return who will be hit, the same at each call while the cluster stays as it is.
@@ -49,6 +54,11 @@ class EngineTargetWord(TargetWord):
     """How many engines are hit."""
     survivors: int = 1
     """How many must be left unharmed and Ready."""
+
+    @property
+    def engines_needed(self) -> int:
+        """Those that are hit, and those that must be left."""
+        return self.count + self.survivors
 
     def look_again(self, world: World, plan: Plan) -> None:
         """Make sure that targets and survivors are there and Ready."""

@@ -89,6 +89,10 @@ class Campaign:
              data={"how": told})  # fmt: skip
         self._first = None
 
+    def begin_anew(self) -> None:
+        """Take nothing from before as a baseline: the service is another one on purpose."""
+        self._since_ns = self._first = None
+
     def _running(self) -> RunningLoad:
         """Return the load; one that has died meanwhile is followed by another."""
         if self._load is None or not self._load.alive():

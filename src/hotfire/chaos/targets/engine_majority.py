@@ -14,14 +14,19 @@ class EngineMajority(EngineTargetWord):
     count: Literal[0] = 0
     """Not said beforehand: it follows from how many there are."""
 
+    @property
+    def engines_needed(self) -> int:
+        """So many that those left are fewer than half, and enough."""
+        return 2 * self.survivors + 1
+
     def resolve(self, world: World, experiment: str) -> Plan:
         """Return the first of them as targets, the others as bystanders."""
         ready = ready_engines(world)
         count = ready // 2 + 1
         if ready < count + self.survivors:
-            least = 2 * self.survivors + 1
             raise HarnessError(
-                f"{experiment} needs {least} Ready engine pods, there are {ready}: more than half"
-                f" are {count}, and {self.survivors} must be left; run it with {least} replicas"
+                f"{experiment} needs {self.engines_needed} Ready engine pods, there are {ready}:"
+                f" more than half are {count}, and {self.survivors} must be left; run it with"
+                f" {self.engines_needed} replicas"
             )
         return plan_engines(world, experiment, count=count, survivors=self.survivors)
