@@ -1,0 +1,134 @@
+"""The reference stack's liveness probe tells an engine that computes from one that hangs."""
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hotfire.engine import liveness
+
+METRICS = """# HELP vllm:iteration_tokens_total Histogram of number of tokens per engine_step.
+# TYPE vllm:iteration_tokens_total histogram
+vllm:iteration_tokens_total_bucket{{engine="0",le="1.0",model_name="m"}} 3.0
+vllm:iteration_tokens_total_count{{engine="0",model_name="m"}} {steps}
+vllm:iteration_tokens_total_sum{{engine="0",model_name="m"}} 9.0
+"""
+
+
+class Engine(http.server.ThreadingHTTPServer):
+    """What an API server says, whatever its engine does."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Pages)
+        self.health, self.steps, self.waiting = 200, 1.0, 0
+        self.token: int | None = 200
+        """Status of an answer; None: there is none."""
+        self.asked = 0
+        self.over = threading.Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Pages(http.server.BaseHTTPRequestHandler):
+    """Answers as its server is told to."""
+
+    server: Engine
+
+    def do_GET(self) -> None:
+        pages = {
+            "/metrics": METRICS.format(steps=self.server.steps),
+            "/load": json.dumps({"server_load": self.server.waiting}),
+            "/v1/models": json.dumps({"data": [{"id": "m"}]}),
+            "/health": "",
+        }
+        self._say(self.server.health if self.path == "/health" else 200, pages[self.path])
+
+    def do_POST(self) -> None:
+        length = int(self.headers["content-length"])
+        assert json.loads(self.rfile.read(length))["model"] == "m"
+        self.server.asked += 1
+        if self.server.token is None:
+            self.server.over.wait(30)
+        else:
+            self._say(self.server.token, "{}")
+
+    def _say(self, status: int, words: str) -> None:
+        self.send_response(status)
+        self.send_header("content-length", str(len(words)))
+        self.end_headers()
+        self.wfile.write(words.encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    monkeypatch.setattr(liveness, "STATE", tmp_path / "state")
+    monkeypatch.setattr(liveness, "TOKEN_SECONDS", 0.2)
+    with Engine() as found:
+        thread = threading.Thread(target=found.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield found
+        found.over.set()
+        found.shutdown()
+        thread.join()
+
+
+def test_an_engine_that_computes_is_alive_and_is_asked_nothing(engine: Engine) -> None:
+    engine.waiting, engine.token = 30, None
+    for _ in range(3):
+        engine.steps += 1
+        assert not liveness.main(engine.url)
+    assert engine.asked == 0
+
+
+def test_an_engine_for_which_nobody_waits_is_alive_and_is_asked_nothing(engine: Engine) -> None:
+    assert not any(liveness.main(engine.url) for _ in range(3))
+    assert engine.asked == 0
+
+
+@pytest.mark.parametrize("waiting", [1, -1], ids=["somebody", "miscounted"])
+@pytest.mark.parametrize(
+    ("token", "alive"),
+    [(200, True), (429, True), (500, False), (None, False)],
+    ids=["a-token", "overloaded", "an-error", "nothing"],
+)
+def test_one_that_stands_still_while_somebody_waits_has_to_give_a_token(
+    engine: Engine, waiting: int, token: int | None, alive: bool
+) -> None:
+    first = liveness.main(engine.url)
+    engine.waiting, engine.token = waiting, token
+
+    second = liveness.main(engine.url)
+
+    assert not first
+    assert (not second) == alive, second
+    assert engine.asked == 1
+
+
+def test_an_engine_that_hung_before_the_first_look_is_found_at_the_second(engine: Engine) -> None:
+    engine.waiting, engine.token = 1, None
+
+    looks = [liveness.main(engine.url) for _ in range(2)]
+
+    assert [not look for look in looks] == [True, False]
+
+
+def test_a_dead_engine_is_not_alive(engine: Engine) -> None:
+    engine.health = 503
+
+    with pytest.raises(OSError, match="503"):
+        liveness.main(engine.url)
+
+
+def test_what_was_noted_of_the_container_before_does_not_matter(engine: Engine) -> None:
+    liveness.main(engine.url)
+    engine.steps, engine.waiting, engine.token = 0.0, 1, None
+
+    assert not liveness.main(engine.url)
