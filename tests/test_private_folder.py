@@ -81,6 +81,6 @@ def test_nothing_else_is_removed(temporary: Path) -> None:
 def test_a_folder_of_another_user_stays(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     foreign = Path(temporary, "hotfire-private-theirs")
     foreign.mkdir()
-    monkeypatch.setattr(private_folder.os, "getuid", lambda: os.geteuid() + 1)
+    monkeypatch.setattr("hotfire.private_folder.os.getuid", lambda: os.geteuid() + 1)
     sweep(temporary, later_by=3600)
     assert foreign.exists()

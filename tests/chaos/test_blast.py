@@ -34,6 +34,14 @@ def test_one_ready_engine_is_the_target_and_the_others_are_bystanders(world: Wor
     assert [one.name for one in found.bystanders] == ["engine-2"]
 
 
+def test_an_engine_that_was_restarted_is_spared_while_there_is_another(
+    world: World, platform: Platform
+) -> None:
+    platform.pod("engine-1")["status"]["containerStatuses"][0]["restartCount"] = 1
+
+    assert [one.name for one in plan(world).targets] == ["engine-2"]
+
+
 def test_a_proven_radius_says_what_was_shown(world: World) -> None:
     proofs = prove(world, plan(world))
 

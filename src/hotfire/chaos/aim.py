@@ -81,14 +81,18 @@ def plan_engines(
     kind: str = "pod",
     link: str = "",
 ) -> Plan:
-    """Return the first Ready engine pods by name as targets, so that a plan is repeatable.
+    """Return Ready engine pods as targets, so chosen that a plan is repeatable.
+
+    Those first that were restarted least often: the kubelet makes each restart of a container wait
+    longer than the one before, and what earlier faults brought about is not to be this one's.
 
     Raises:
         HarnessError: there are too few Ready engine pods for targets and survivors.
     """
     profile = world.profile
     pods = engines(world.cluster, profile)
-    ready = [pod for pod in pods if pod.serving]
+    serving = (pod for pod in pods if pod.serving)
+    ready = sorted(serving, key=lambda pod: (pod.restarts, pod.name))
     if len(ready) < count + survivors:
         seen = f"{len(ready)} Ready engine pods match {profile.engine.label_selector}"
         needed = count + survivors

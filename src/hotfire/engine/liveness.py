@@ -6,20 +6,18 @@ It needs nothing but Python 3.9, so that the engine's own image can run it from 
 
 vLLM's ``/health`` is the word of its API server, which lives on while the process that computes
 hangs (vllm#46811). A probe that always asks for a token waits behind users, and ends busy engines.
-This one looks whether steps were computed since it last looked, and asks for a token only where
-none was and somebody waits. Exit status 0: alive.
+This one looks whether steps are computed, and asks for a token only where none is and somebody
+waits. Exit status 0: alive.
 """
 
 import json
 import re
 import sys
+import time
 import urllib.error
 import urllib.request
-from pathlib import Path
 
-STATE = Path("/dev/shm/liveness")  # noqa: S108 - of its own pod; one that is gone costs one look
-# Together below the probe's timeout of eight seconds.
-LOOK_SECONDS, TOKEN_SECONDS = 1.0, 4.0
+LOOK_SECONDS, STEP_SECONDS, TOKEN_SECONDS = 3.0, 1.0, 4.0
 # Counts every step that the scheduler makes, those too that give no token yet.
 STEPS = re.compile(r"^vllm:iteration_tokens_total_count(?:\{.*\})? (\S+)", re.MULTILINE)
 
@@ -32,25 +30,26 @@ def main(url: str) -> str:
         ValueError, KeyError: a page is none of vLLM's.
     """
     _read(f"{url}/health", LOOK_SECONDS)
-    steps = " ".join(STEPS.findall(_read(f"{url}/metrics", LOOK_SECONDS)))
-    before, _ = _former(), STATE.write_text(steps)
-    if steps != before:
-        return ""
-    # It may go wrong in either direction after clients left: so it never decides alone.
+    before = _steps(url)
+    # What it counts may go wrong in either direction as clients leave: it never decides alone.
     if json.loads(_read(f"{url}/load", LOOK_SECONDS))["server_load"] == 0:
         return ""
+    _let_it_step()
+    if _steps(url) != before or _gives_a_token(url) or _steps(url) != before:
+        return ""
+    return f"somebody waits, it stands at step {before}, and gives no token"
+
+
+def _let_it_step() -> None:
+    time.sleep(STEP_SECONDS)  # noqa: TID251 - this program imports nothing that waits
+
+
+def _steps(url: str) -> str:
+    return " ".join(STEPS.findall(_read(f"{url}/metrics", LOOK_SECONDS)))
+
+
+def _gives_a_token(url: str) -> bool:
     model = json.loads(_read(f"{url}/v1/models", LOOK_SECONDS))["data"][0]["id"]
-    return "" if _gives_a_token(url, model) else f"still at step {steps}, and gives no token"
-
-
-def _former() -> "str | None":
-    try:
-        return STATE.read_text()
-    except OSError:
-        return None
-
-
-def _gives_a_token(url: str, model: str) -> bool:
     body = json.dumps({"model": model, "prompt": "x", "max_tokens": 1}).encode()
     where, kind = f"{url}/v1/completions", {"content-type": "application/json"}
     asked = urllib.request.Request(where, body, kind)  # noqa: S310 - the manifest's own address
@@ -68,7 +67,7 @@ def _read(asked: "str | urllib.request.Request", seconds: float) -> str:
     # A proxy of the environment does not lead into one's own pod.
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with direct.open(asked, timeout=seconds) as page:
-        return page.read().decode()
+        return str(page.read(), "utf-8")
 
 
 if __name__ == "__main__":
