@@ -90,12 +90,13 @@ def check_control(
     entry = entry_id("hung")
     try:
         engines.stop(victim, entry)
-        noticed = of_target(
-            lambda: engines.told(victim).failed > before.failed,
-            within_seconds=promised.limit_seconds,
-            what=f"a failed probe of {victim.name}, which stands still",
-            excused_seconds=engines.cluster.silent_seconds,
-        )
+        with engines.asked(victim):
+            noticed = of_target(
+                lambda: engines.told(victim).failed > before.failed,
+                within_seconds=promised.limit_seconds,
+                what=f"a failed probe of {victim.name}, which stands still",
+                excused_seconds=engines.cluster.silent_seconds,
+            )
     finally:
         engines.agent.heal(victim.node, entry)
     evidence.record("noticed_when_stopped", noticed.seen)

@@ -5,11 +5,7 @@ has not crashed: its container runs and its pod is there. Only a probe that noti
 one that looks at a part that lives on does not.
 """
 
-import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 
 from fixtures.liveness import Engines
 from fixtures.within_engines import ANSWERED
@@ -25,10 +21,6 @@ pytestmark = requirement(
     __doc__,
     source="https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-probes/",
 )
-
-# One of them always has its question open, so that a probe may go by who waits.
-USERS = 2
-PATIENCE_SECONDS = 8.0
 
 
 def test_engine_that_stands_still_is_restarted(engines: Engines, evidence: Evidence) -> None:
@@ -68,7 +60,7 @@ def hang(engines: Engines, victim: Pod, limit_seconds: float) -> tuple[str, floa
     try:
         engines.stop(victim, entry)
         answer = engines.within.answer(victim, within_seconds=3)
-        with users(engines, victim):
+        with engines.asked(victim):
             restarted = of_target(
                 lambda: engines.restarts(victim) > victim.restarts,
                 within_seconds=limit_seconds,
@@ -78,23 +70,3 @@ def hang(engines: Engines, victim: Pod, limit_seconds: float) -> tuple[str, floa
     finally:
         engines.agent.heal(victim.node, entry)
     return answer, round(time.monotonic() - began, 1) if restarted else None
-
-
-@contextmanager
-def users(engines: Engines, pod: Pod) -> Iterator[None]:
-    """Have an engine asked again and again by some who wait for their answer."""
-    over = threading.Event()
-
-    def ask() -> None:
-        while not over.is_set():
-            # Once its container ends there is nobody to be asked within it.
-            with suppress(HarnessError):
-                engines.within.answer(pod, within_seconds=PATIENCE_SECONDS)
-
-    with ThreadPoolExecutor(USERS) as pool:
-        try:
-            for _ in range(USERS):
-                pool.submit(ask)
-            yield
-        finally:
-            over.set()
