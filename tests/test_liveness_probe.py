@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import socket
 import threading
 from collections.abc import Iterator
 
@@ -30,8 +31,8 @@ class Engine(http.server.ThreadingHTTPServer):
         self.over = threading.Event()
 
     @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+    def port(self) -> int:
+        return int(self.server_address[1])
 
 
 class Pages(http.server.BaseHTTPRequestHandler):
@@ -85,14 +86,14 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
 def test_an_engine_that_computes_is_alive_and_is_asked_nothing(engine: Engine) -> None:
     engine.waiting, engine.token, engine.steps_a_look = 30, None, 1
 
-    assert not liveness.main(engine.url)
+    assert not liveness.main(engine.port)
     assert engine.asked == 0
 
 
 def test_an_engine_for_which_nobody_waits_is_alive_and_is_asked_nothing(engine: Engine) -> None:
     engine.token = None
 
-    assert not liveness.main(engine.url)
+    assert not liveness.main(engine.port)
     assert engine.asked == 0
 
 
@@ -107,7 +108,7 @@ def test_one_that_stands_still_while_somebody_waits_has_to_give_a_token(
 ) -> None:
     engine.waiting, engine.token = waiting, token
 
-    trouble = liveness.main(engine.url)
+    trouble = liveness.main(engine.port)
 
     assert (not trouble) == alive, trouble
     assert engine.asked == 1
@@ -118,7 +119,7 @@ def test_one_whose_steps_take_long_is_alive_though_it_gives_no_token_in_time(
 ) -> None:
     engine.waiting, engine.token, engine.steps_an_answer = 1, None, 1
 
-    assert not liveness.main(engine.url)
+    assert not liveness.main(engine.port)
     assert engine.asked == 1
 
 
@@ -126,4 +127,21 @@ def test_a_dead_engine_is_not_alive(engine: Engine) -> None:
     engine.health = 503
 
     with pytest.raises(OSError, match="503"):
-        liveness.main(engine.url)
+        liveness.main(engine.port)
+
+
+@pytest.mark.parametrize("answer", [b"", b"SSH-2.0-OpenSSH\r\n"], ids=["nothing", "no HTTP"])
+def test_what_is_no_api_server_is_not_alive(answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            peer, _ = server.accept()
+            with peer:
+                peer.recv(1 << 16)
+                peer.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises((OSError, ValueError)):
+            liveness.main(server.getsockname()[1])
+        thread.join(10)
