@@ -107,7 +107,7 @@ def test_each_change_of_the_engines_that_are_wanted_is_an_action(
         put(api, "StatefulSet", "apps/v1", "engines", namespace=NAMESPACE, spec=spec)
         watch.go_on()
 
-    assert (watch.wanted, watch.actions, watch.above) == ([2, 3, 2], 2, True)
+    assert (watch.wanted, watch.actions, watch.strayed) == ([2, 3, 2], 2, True)
 
 
 def scale_in(*failures: FailureClass | None, in_hand: float | None, gone: bool = True) -> ScaleIn:
