@@ -61,12 +61,16 @@ LONG = {
     *("liveness_leaves_a_busy_engine_alone", "liveness_restarts_a_hung_engine"),
     *("long_streams_pass_whole", "loss_of_a_worker_starts_no_failure_elsewhere"),
     *("one_address_spreads_over_replicas", "platform_troubles_move_their_series"),
-    "steady_load_degrades_nothing",
+    *("service_after_each_fault_equals_before", "steady_load_degrades_nothing"),
     *("rolling_update_keeps_its_capacity", "startup_budget_exceeds_the_load_time"),
-    *("weight_zero_ends_new_traffic",),
+    *("weight_zero_ends_new_traffic", "worst_case_fits_the_memory"),
     # These a test of the add-on runs, all in one: `test_scaling.py`.
     *("demand_adds_engines_and_its_end_removes_them",),
     *("operator_denies_by_webhook_and_reconciles",),
+    *("loss_of_the_metric_source_never_shrinks_the_fleet",),
+    *("scale_in_drains_the_chosen_instance_first",),
+    *("swinging_demand_moves_no_engines_to_and_fro",),
+    *("scaling_follows_the_queue_not_the_processor",),
 }
 SOUND = [case for case in CASES if EVERYTHING_VARIABLE in os.environ or case.id not in LONG]
 

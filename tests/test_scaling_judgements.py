@@ -1,0 +1,132 @@
+"""Whose autoscaler it is, when it is blind, and what the checks of scaling conclude."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from fixtures.autoscaling import API, SCALED_OBJECT_API, Autoscaler
+from fixtures.stack import Stack
+from hotfire.errors import HarnessError
+from hotfire.measure.history import FailureClass, Request
+from hotfire.profile import TargetProfile
+from hotfire.waiting import Awaited
+from suites.scaling.test_loss_of_the_metric_source_never_shrinks_the_fleet import blind
+from suites.scaling.test_scale_in_drains_the_chosen_instance_first import ScaleIn
+from suites.scaling.test_swinging_demand_moves_no_engines_to_and_fro import Watch
+from tests.fake_api import KINDS, FakeApi, connect, serving
+from tests.foreign_cluster import NAMESPACE, put
+
+PROFILE = TargetProfile.model_validate(
+    {
+        "name": "miniature", "gateway": {"url": "http://10.0.0.1"}, "engine": {"model": "tiny"},
+        "budgets": {}, "namespace": NAMESPACE,
+    }
+)  # fmt: skip
+METRIC = {"metric": {"name": "queue"}}
+TARGET = {"type": "External", "external": METRIC | {"target": {"averageValue": "4"}}}
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
+    """Two engines of a StatefulSet, and the autoscaler that KEDA makes for them."""
+    monkeypatch.setitem(KINDS, API, {"HorizontalPodAutoscaler": True})
+    monkeypatch.setitem(KINDS, SCALED_OBJECT_API, {"ScaledObject": True})
+    api = FakeApi()
+    put(api, "StatefulSet", "apps/v1", "engines", namespace=NAMESPACE, spec={"replicas": 2})
+    for number in range(2):
+        put(
+            api, "Pod", "v1", f"engines-{number}", namespace=NAMESPACE, labels={"app": "vllm"},
+            owner=("StatefulSet", "apps/v1", "engines"),
+            spec={"containers": [{"name": "vllm"}]}, status={"phase": "Running"},
+        )  # fmt: skip
+    put(api, "ScaledObject", SCALED_OBJECT_API, "engines", namespace=NAMESPACE)
+    reads(api, 9)
+    return api
+
+
+def reads(api: FakeApi, value: int | None, *, kind: str = "StatefulSet") -> None:
+    """Have the autoscaler read so much of each engine; None: nothing."""
+    current = {"type": "External", "external": METRIC | {"current": {"averageValue": str(value)}}}
+    active = {"type": "ScalingActive", "status": str(value is not None)}
+    put(
+        api, "HorizontalPodAutoscaler", API, "keda-hpa-engines", namespace=NAMESPACE,
+        owner=("ScaledObject", SCALED_OBJECT_API, "engines"),
+        spec={
+            "scaleTargetRef": {"kind": kind, "name": "engines"}, "metrics": [TARGET],
+            "minReplicas": 2, "maxReplicas": 5,
+        },
+        status={"currentMetrics": [current], "conditions": [active]},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def autoscaler(api: FakeApi) -> Iterator[Autoscaler]:
+    with serving(api) as address:
+        cluster = connect(address)
+        yield Autoscaler(cluster, PROFILE, Stack(cluster, PROFILE))
+
+
+def test_autoscaler_is_that_of_the_engines_owner_of_whatever_kind(autoscaler: Autoscaler) -> None:
+    assert (autoscaler.name, autoscaler.replicas()) == ("keda-hpa-engines", 2)
+    assert autoscaler.bounds() == (2, 5)
+
+
+def test_autoscaler_of_another_workload_scales_no_engines(api: FakeApi) -> None:
+    reads(api, 9, kind="Deployment")
+
+    with serving(api) as address:
+        cluster = connect(address)
+        stack = Stack(cluster, PROFILE)
+        with pytest.raises(HarnessError, match="StatefulSet engines"):
+            Autoscaler(cluster, PROFILE, stack)
+
+
+def test_autoscaler_that_reads_is_not_blind(autoscaler: Autoscaler) -> None:
+    assert not blind(autoscaler)
+
+
+def test_autoscaler_that_cannot_read_is_blind(api: FakeApi, autoscaler: Autoscaler) -> None:
+    reads(api, None)
+
+    assert blind(autoscaler)
+
+
+def test_autoscaler_that_falls_back_is_blind(api: FakeApi, autoscaler: Autoscaler) -> None:
+    status = {"conditions": [{"type": "Fallback", "status": "True"}]}
+    put(api, "ScaledObject", SCALED_OBJECT_API, "engines", namespace=NAMESPACE, status=status)
+
+    assert blind(autoscaler)
+
+
+def test_each_change_of_the_engines_that_are_wanted_is_an_action(
+    api: FakeApi, autoscaler: Autoscaler
+) -> None:
+    watch = Watch(autoscaler=autoscaler, seconds=0.0)
+    for wanted in (2, 3, 3, 2):
+        spec = {"replicas": wanted}
+        put(api, "StatefulSet", "apps/v1", "engines", namespace=NAMESPACE, spec=spec)
+        watch.go_on()
+
+    assert (watch.wanted, watch.actions, watch.strayed) == ([2, 3, 2], 2, True)
+
+
+def scale_in(*failures: FailureClass | None, in_hand: float | None, gone: bool = True) -> ScaleIn:
+    rows = [Request(seq=n, sched_ns=n, error_class=why) for n, why in enumerate(failures)]
+    went = Awaited(what="vllm-0 gone", within_seconds=1, seen=gone)
+    return ScaleIn(names="vllm-0", in_hand=in_hand, gone=went, rows=rows)
+
+
+@pytest.mark.parametrize(
+    ("taken", "tells"),
+    [
+        (scale_in(None, in_hand=2), True),
+        (scale_in(None, in_hand=0), False),
+        (scale_in(None, in_hand=None), False),
+        (scale_in(None, FailureClass.TRUNCATED_NO_DONE, in_hand=None), True),
+        (scale_in(None, in_hand=0, gone=False), True),
+    ],
+)
+def test_scale_in_tells_something_if_who_had_to_go_was_at_work(
+    taken: ScaleIn, *, tells: bool
+) -> None:
+    assert taken.tells is tells
