@@ -24,6 +24,8 @@ pytest_plugins = [
     "fixtures.gpu_exporters",
     "fixtures.gpu_readings",
     "fixtures.fabric",
+    "fixtures.reboots",
+    "fixtures.outage",
     "fixtures.datagrams",
     "fixtures.recorded",
     "fixtures.context_limit",
