@@ -26,6 +26,7 @@ pytest_plugins = [
     "fixtures.fabric",
     "fixtures.reboots",
     "fixtures.outage",
+    "fixtures.maintenance",
     "fixtures.datagrams",
     "fixtures.recorded",
     "fixtures.context_limit",
