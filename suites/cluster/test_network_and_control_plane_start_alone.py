@@ -2,7 +2,7 @@
 
 After a power cut everything starts at once. Where the routes of a node wait for the API, and the
 API for a name or an add-on that runs on nodes, neither comes first, and nobody who could break the
-ring gets in. One node and every API server are away for a moment; no other node notices.
+ring gets in. For about half a minute one node and every API server are away.
 """
 
 from functools import partial

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
 
-from hotfire.cluster.door import Door
+from hotfire.cluster import Door
 from tests.world import World
 
 DAEMON = "bird"
