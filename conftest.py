@@ -9,6 +9,7 @@ pytest_plugins = [
     "fixtures.scratch",
     "fixtures.changes",
     "fixtures.breaks",
+    "fixtures.drift",
     "fixtures.control_plane",
     "fixtures.accelerators",
     "fixtures.own_backends",

@@ -1,4 +1,4 @@
-"""What the checks of a node's boot and of its maintenance conclude from what they saw."""
+"""What the checks of boots, of maintenance and of drift conclude from what they saw."""
 
 from dataclasses import replace
 from typing import Any
@@ -7,6 +7,7 @@ import pytest
 
 from fixtures.maintenance import Look, Shape, last_told
 from fixtures.reboots import Resident, devices
+from hotfire.chaos.steps.engine_arguments import said_again
 from hotfire.cluster import Node, Pod
 from hotfire.errors import HarnessError
 from suites.cluster.test_maintenance_takes_one_node_and_returns_it_whole import at_the_lowest
@@ -94,3 +95,20 @@ def test_pod_is_back_from_a_boot_by_other_containers(now: list[Pod], settled: bo
     found = Resident(uid="u", containers=frozenset({"former"}))
 
     assert found.is_settled(now) is settled
+
+
+@pytest.mark.parametrize(
+    ("args", "edited"),
+    [
+        (["--model=a", "--port=1"], ["--model=a", "--port=1", "--port=1"]),
+        (["serve", "a", "--port", "1"], ["serve", "a", "--port", "1", "--port", "1"]),
+    ],
+)
+def test_last_option_is_said_twice(args: list[str], edited: list[str]) -> None:
+    assert said_again(args) == edited
+
+
+@pytest.mark.parametrize("args", [[], ["exec vllm serve a --port=1"]])
+def test_arguments_without_an_option_are_left_alone(args: list[str]) -> None:
+    with pytest.raises(HarnessError, match="no option that could be said twice"):
+        said_again(args)
