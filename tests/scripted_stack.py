@@ -31,11 +31,13 @@ def scripted(lab: Lab) -> dict[str, Any]:
         "promotion-gate",
         "autoscaling",
         "operator",
+        "declared-state",
     ]
     # Two engines that run 32 and let 8 wait.
     document["load"] = {"rate_per_second": 20.0, "max_tokens": 8, "most_at_once": 80}
     document["measurement"] |= {"slo_requests": 200, "soak_seconds": 60.0}
     document["waits"] |= {"node_added_seconds": 60.0, "node_removed_seconds": 60.0}
+    document["waits"] |= {"drift_seconds": 15.0}
     return document
 
 

@@ -276,6 +276,8 @@ class Waits(Section):
     """Pod that fits no node to an autoscaler's node Ready; a cloud's machine boots in minutes."""
     node_removed_seconds: Seconds = 1200.0
     """Node without work to gone; an autoscaler's usual patience of ten minutes, twice."""
+    drift_seconds: Seconds = 300.0
+    """An object edited by hand to its declared state; controllers look every few minutes."""
     injection_seconds: Seconds = 30.0
     """Fault fired to its effect observed."""
     healing_seconds: Seconds = 60.0

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from fixtures.long_streams import settled, tokens_for, under_way
+from fixtures.long_streams import begun, patience_seconds, settled, under_way
 from fixtures.replicas import kill_to_its_end
 from fixtures.stack import Stack
 from hotfire import Endpoint, Evidence, Level, TargetProfile, requirement
@@ -27,10 +27,6 @@ pytestmark = requirement(
     __doc__,
     source="https://kubernetes.io/docs/tasks/administer-cluster/safely-drain-node/",
 )
-
-# So long that some are under way on every engine whenever it is told to go.
-STREAM_SECONDS = 2.5
-RATE_PER_SECOND = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,27 +73,22 @@ def ground(
 
 
 @pytest.fixture
-def streams(endpoint: Endpoint, load: Callable[..., RunningLoad]) -> RunningLoad:
-    """Long streams, some at every moment."""
-    tokens = tokens_for(endpoint, STREAM_SECONDS)
-    return load(name="LIF-006", rate_per_second=RATE_PER_SECOND, max_tokens=tokens)
+def streams(
+    endpoint: Endpoint, load: Callable[..., RunningLoad], profile: TargetProfile
+) -> RunningLoad:
+    return begun(endpoint, load, profile, name="LIF-006")
 
 
 def test_streams_of_a_drained_node_end_whole(
     profile: TargetProfile, ground: Ground, streams: RunningLoad, evidence: Evidence
 ) -> None:
     engines = ground.last_node()
-    until(
-        lambda: len(streams.rows()) >= RATE_PER_SECOND,
-        within_seconds=profile.load.deadline_seconds + STREAM_SECONDS,
-        what="the first streams",
-    )
     evicted_ns = time.time_ns()
     gone, gone_ns = drained(engines, ground, profile), time.time_ns()
     # A stream of an engine that is gone may break only when somebody notices.
     until(
         lambda: settled(streams.rows(), gone_ns),
-        within_seconds=profile.load.deadline_seconds + STREAM_SECONDS,
+        within_seconds=patience_seconds(profile),
         what="every stream ended that began before the engines were gone",
     )
     ground.stack.wait_ready()

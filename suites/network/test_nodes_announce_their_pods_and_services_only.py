@@ -6,10 +6,11 @@ mistake, a default route above all, draws the traffic of everybody into a node t
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network
 
 from fixtures.datagrams import ANSWERED, Datagrams
 from fixtures.fabric import Fabric
+from fixtures.service_networks import Network, networks, service_networks
 from hotfire import Evidence, Level, requirement
 from hotfire.chaos.fabric import BgpSession, SessionRoutes
 from hotfire.cluster import Cluster, Node
@@ -23,9 +24,6 @@ pytestmark = requirement(
     features={"redundant-uplinks"},
 )
 
-Network = IPv4Network | IPv6Network
-SERVICE_RANGES = "networking.k8s.io/v1"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
@@ -33,20 +31,6 @@ class Declared:
 
     due: frozenset[Network]
     besides: frozenset[Network]
-
-
-def networks(prefixes: Iterable[str]) -> frozenset[Network]:
-    return frozenset(ip_network(one) for one in prefixes)
-
-
-def service_networks(cluster: Cluster) -> frozenset[Network]:
-    if not cluster.serves("ServiceCIDR", SERVICE_RANGES):
-        raise HarnessError(
-            f"the cluster tells no ServiceCIDR ({SERVICE_RANGES}, Kubernetes 1.33 or newer), so "
-            "its service network is not known"
-        )
-    listed = cluster.list("ServiceCIDR", api_version=SERVICE_RANGES)
-    return networks(cidr for one in listed for cidr in one["spec"]["cidrs"])
 
 
 def service_addresses(cluster: Cluster) -> frozenset[Network]:

@@ -210,6 +210,23 @@ def test_a_pod_template_is_put_back_once_and_as_it_was_read(
     ]
 
 
+def test_a_template_whose_mark_is_on_the_object_is_put_back_without_other_pods(
+    janitor: Janitor, cluster: FakeCluster
+) -> None:
+    cluster.lease = None
+    cluster.copies = [copy("engine-arguments", "one", container="engine", args='["--good"]')]
+    found = rolled_out("")
+    found["metadata"]["annotations"] = {CHANGED: "u-one"}
+    cluster.objects[f"{DEPLOYMENTS}/one"] = found
+
+    janitor.turn()
+
+    metadata = {"uid": "u", "resourceVersion": "7", "annotations": {CHANGED: None}}
+    former = {"containers": [{"name": "proxy"}, {"name": "engine", "args": ["--good"]}]}
+    body = {"metadata": metadata, "spec": {"template": {"spec": former}}}
+    assert cluster.patches == [(f"{DEPLOYMENTS}/one", body)]
+
+
 @pytest.fixture
 def account(tmp_path: Path) -> Path:
     (tmp_path / "token").write_text("secret\n")

@@ -6,17 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.breaks import Breaks
+from fixtures.breaks import Breaks, stops
+from hotfire.chaos import janitor
 from hotfire.chaos.agent_pods import code_digest
 from hotfire.chaos.lease import RunLease
 from hotfire.chaos.plan import World
+from hotfire.chaos.steps.cordon import Cordon
 from hotfire.chaos.steps.service_stop import ServiceStop
+from hotfire.chaos.steps.services_block import ServicesBlock
 from hotfire.chaos.undo import UndoJournal
 from hotfire.chaos.written import Target
 from hotfire.cluster import Cluster, Estate
 from hotfire.errors import FaultNotInjected, HarnessError
 from tests.chaos.platform import SYSTEM
 from tests.chaos.scripted_agent import ScriptedAgent, asking
+from tests.chaos.test_node_faults import node
+from tests.fake_api import FakeApi
 
 MACHINES = ["cp1", "cp2"]
 STOPPED = {"id": "u-1", "op": "service.stop", "state": "injected"}
@@ -51,7 +56,9 @@ def case(world: World, held: RunLease, tmp_path: Path, stopped: object) -> Case:
     )
     journal = UndoJournal(tmp_path / "undo.jsonl", world.cluster, SYSTEM)
     assert isinstance(told.agent, ScriptedAgent)
-    return Case(Breaks(world=told, journal=journal, held=held, case="CLU-004"), told.agent)
+    estate = Estate(world.cluster, SYSTEM, run_id="r", journal=tmp_path / "made.jsonl")
+    breaks = Breaks(world=told, journal=journal, held=held, estate=estate, case="CLU-004")
+    return Case(breaks, told.agent)
 
 
 def test_services_are_stopped_with_their_undo_written_and_started_again(
@@ -110,3 +117,44 @@ def test_leases_are_renewed_while_something_is_awaited(
 
     assert not shown
     assert len(found.ordered("renew")) >= 2
+
+
+def test_some_of_it_is_undone_early_and_still_written_down(
+    world: World, held: RunLease, tmp_path: Path
+) -> None:
+    found = case(world, held, tmp_path, STOPPED)
+    block = ServicesBlock(networks=("10.96.0.0/16",))
+    found.agent.answers["net.block"] = {"id": "u-2", "op": "net.block", "state": "injected"}
+
+    found.breaks.carry_out(block, Target(kind="node", name="cp1", uid="cp1", node="cp1"))
+    stopped = found.breaks.carry_out_in_turn(
+        [*stops("kube-apiserver", MACHINES), *stops("etcd", MACHINES)]
+    )
+    found.breaks.end(stopped)
+    early, written = found.ordered("heal"), found.breaks.journal.open()
+    found.breaks.undo_all()
+
+    told = [args["service"] for _, op, args in found.agent.asked if op == "service.stop"]
+    assert told == ["kube-apiserver", "kube-apiserver", "etcd", "etcd"]
+    [ordered] = [args for _, op, args in found.agent.asked if op == "net.block"]
+    assert (ordered["between"], ordered["and"]) == ([], ["10.96.0.0/16"])
+    assert early == [*reversed(MACHINES), *reversed(MACHINES)]
+    assert len(written) == 5
+    assert found.breaks.journal.open() == []
+
+
+def test_what_no_node_undoes_has_a_janitor_first(
+    world: World, held: RunLease, api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.put({**node("n1"), "spec": {}})
+    uid = api.objects["v1", "nodes", "", "n1"]["metadata"]["uid"]
+    monkeypatch.setattr(janitor, "is_live", lambda *_: bool(api.names("deployments")))
+    found = case(world, held, tmp_path, STOPPED)
+
+    found.breaks.carry_out(Cordon(), Target(kind="node", name="n1", uid=uid, node="n1"))
+    cordoned = api.objects["v1", "nodes", "", "n1"]["spec"].get("unschedulable")
+    found.breaks.undo_all()
+
+    assert cordoned
+    assert api.names("deployments") == [janitor.NAME]
+    assert not api.objects["v1", "nodes", "", "n1"]["spec"].get("unschedulable")

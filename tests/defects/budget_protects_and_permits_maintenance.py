@@ -3,33 +3,17 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hotfire.waiting import until
+from hotfire.cluster import Document
+from tests.budgets import budget
 from tests.world import World
-
-API = "policy/v1"
 
 
 @contextmanager
 def broken(world: World) -> Iterator[None]:
-    [budget] = world.cluster.list("PodDisruptionBudget", world.profile.namespace, api_version=API)
-    name = budget["metadata"]["name"]
-    former = budget["spec"]["selector"]["matchLabels"]
-    _select(world, name, {key: f"{value}-v1" for key, value in former.items()})
-    try:
+    with budget(world, _of_the_version_before):
         yield
-    finally:
-        _select(world, name, former)
 
 
-def _select(world: World, name: str, labels: dict[str, str]) -> None:
-    """Change whom the budget holds, and wait for its controller."""
-    namespace = world.profile.namespace
-    body = {"spec": {"selector": {"matchLabels": labels}}}
-    world.cluster.patch("PodDisruptionBudget", namespace, name, body, api_version=API)
-
-    def observed() -> bool:
-        found = world.cluster.get("PodDisruptionBudget", namespace, name, api_version=API) or {}
-        seen = found["status"].get("observedGeneration", 0)
-        return bool(seen >= found["metadata"]["generation"])
-
-    until(observed, within_seconds=30, what=f"budget {name} observed")
+def _of_the_version_before(spec: Document) -> Document:
+    labels = spec["selector"]["matchLabels"]
+    return {"selector": {"matchLabels": {key: f"{value}-v1" for key, value in labels.items()}}}

@@ -60,6 +60,8 @@ LONG = {
     *("engine_metrics_count_the_traffic", "failed_engines_return_by_themselves"),
     *("liveness_leaves_a_busy_engine_alone", "liveness_restarts_a_hung_engine"),
     *("long_streams_pass_whole", "loss_of_a_worker_starts_no_failure_elsewhere"),
+    "maintenance_takes_one_node_and_returns_it_whole",
+    "network_and_control_plane_start_alone",
     *("one_address_spreads_over_replicas", "platform_troubles_move_their_series"),
     *("service_after_each_fault_equals_before", "steady_load_degrades_nothing"),
     *("rolling_update_keeps_its_capacity", "startup_budget_exceeds_the_load_time"),

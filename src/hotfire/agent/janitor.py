@@ -232,18 +232,22 @@ def template_back(api: Api, entry: Document) -> str:
 def former_template(found: Document, entry: Document) -> Document | None:
     """Return the patch that puts a Deployment's former pod template back; None: it is back.
 
-    The mark of a changed template is the entry's id among the annotations of the template itself.
+    The mark of a change is the entry's id among the annotations of the template itself, or of the
+    Deployment where pods were not to bear it.
     """
     template = (found.get("spec") or {}).get("template") or {}
-    if mark_of(template) != entry["id"]:
+    marks = {"object": mark_of(found), "template": mark_of(template)}
+    if entry["id"] not in marks.values():
         return None
-    changes: Document = {"metadata": {"annotations": {CHANGED: None}}}
+    unmarked: Document = {"annotations": {CHANGED: None}}
+    changes: Document = {} if marks["object"] == entry["id"] else {"metadata": unmarked}
     former = entry["undo"]["former"]
     if "args" in former:
         args = {"args": json.loads(former["args"])}
         containers = template["spec"]["containers"]
         changes["spec"] = {"containers": with_args(containers, former["container"], args)}
-    return template_patch(found, changes)
+    patch = template_patch(found, changes)
+    return patch if "metadata" in changes else patch | {"metadata": patch["metadata"] | unmarked}
 
 
 def with_args(containers: list[Document], name: str, args: Document) -> list[Document]:
@@ -285,6 +289,7 @@ WAYS: dict[str, Callable[[Api, Document], str]] = {
     "change": put_back,
     "roll-out": template_back,
     "canary-behaviour": template_back,
+    "engine-arguments": template_back,
     **dict.fromkeys(MADE, remove_made),
 }
 

@@ -3,7 +3,7 @@
 import time
 from abc import abstractmethod
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from hotfire.agent.janitor import CHANGED, former_template, mark_of, template_patch
 from hotfire.chaos.plan import World
@@ -25,6 +25,8 @@ class TemplateStep(Step):
     By the mark it is put back once and by nobody twice: what its owner rolls out later stays.
     """
 
+    marks: ClassVar[Literal["template", "object"]] = "template"
+    """What bears the mark. One on the object replaces no pod when it goes."""
     lives_on: ClassVar[Life] = "cluster"
     takes: ClassVar[frozenset[Kind] | None] = frozenset({"workload"})
 
@@ -39,13 +41,13 @@ class TemplateStep(Step):
     def rehearse(self, world: World, target: Target) -> str:
         """Have the API server accept it in a dry run."""
         found = there(world, target)
-        _write(world, target, _marked(found, self.changes(world, found), ""), dry_run=True)
+        _write(world, target, self._marked(world, found, ""), dry_run=True)
         return "the API server, in a dry run"
 
     def require_whole(self, world: World, target: Target) -> None:
         """Make sure that its last roll-out is over, and that it was none of ours."""
         found = there(world, target)
-        if left := mark_of(found["spec"]["template"]):
+        if left := mark_of(found["spec"]["template"]) or mark_of(found):
             raise HarnessError(f"{target} still has the pod template of {left}: run `hotfire heal`")
         if not complete(found):
             raise HarnessError(f"{target} is being rolled out just now; nothing was fired")
@@ -61,7 +63,7 @@ class TemplateStep(Step):
 
         def write() -> bool:
             found = there(world, entry.target)
-            body = _marked(found, self.changes(world, found), entry.id)
+            body = self._marked(world, found, entry.id)
             return _written(partial(_write, world, entry.target, body))
 
         try:
@@ -87,6 +89,13 @@ class TemplateStep(Step):
 
         return until(put_back, within_seconds=within_seconds, what=f"{target} put back")
 
+    def _marked(self, world: World, found: Document, mark: str) -> Document:
+        changes, metadata = self.changes(world, found), {"annotations": {CHANGED: mark}}
+        if self.marks == "template":
+            return template_patch(found, changes | {"metadata": metadata})
+        patch = template_patch(found, changes)
+        return patch | {"metadata": patch["metadata"] | metadata}
+
 
 def there(world: World, target: Target) -> Document:
     """Return a workload as it is now.
@@ -100,6 +109,11 @@ def there(world: World, target: Target) -> Document:
     return found
 
 
+def containers(found: Document) -> list[Document]:
+    """Return the containers of a Deployment's pod template."""
+    return list(found["spec"]["template"]["spec"]["containers"])
+
+
 def complete(found: Document) -> bool:
     """Return whether a Deployment has been rolled out: all pods of its template, all of them Ready.
 
@@ -109,10 +123,6 @@ def complete(found: Document) -> bool:
     names = ("replicas", "updatedReplicas", "readyReplicas")
     seen = status.get("observedGeneration", 0) >= found["metadata"].get("generation", 0)
     return bool(seen and all(status.get(name, 0) == wanted for name in names))
-
-
-def _marked(found: Document, changes: Document, mark: str) -> Document:
-    return template_patch(found, changes | {"metadata": {"annotations": {CHANGED: mark}}})
 
 
 def _write(world: World, target: Target, body: Document, *, dry_run: bool = False) -> None:

@@ -1,13 +1,13 @@
 """Rolls out a canary that serves badly: what a promotion must find out."""
 
 import json
-from typing import Any, Literal
+from typing import Literal
 
 from hotfire.agent.janitor import with_args
 from hotfire.canary import Behaviour
 from hotfire.chaos import canary
 from hotfire.chaos.plan import World
-from hotfire.chaos.template_step import TemplateStep, there
+from hotfire.chaos.template_step import TemplateStep, containers, there
 from hotfire.chaos.written import Target
 from hotfire.cluster import Document
 from hotfire.errors import HarnessError
@@ -24,7 +24,7 @@ class CanaryBehaviour(TemplateStep):
         """Return the containers with those arguments added."""
         name, added = world.profile.canary.container, canary.arguments(world.profile, self.how)
         args = {"args": [*(_container(world, found).get("args") or ()), *added]}
-        return {"spec": {"containers": with_args(_containers(found), name, args)}}
+        return {"spec": {"containers": with_args(containers(found), name, args)}}
 
     def former(self, world: World, target: Target) -> dict[str, str]:
         """Return the arguments that it has."""
@@ -32,16 +32,12 @@ class CanaryBehaviour(TemplateStep):
         return {"container": world.profile.canary.container, "args": json.dumps(args)}
 
 
-def _containers(found: Document) -> list[dict[str, Any]]:
-    return list(found["spec"]["template"]["spec"]["containers"])
-
-
-def _container(world: World, found: Document) -> dict[str, Any]:
+def _container(world: World, found: Document) -> Document:
     wanted = world.profile.canary.container
-    for one in _containers(found):
+    for one in containers(found):
         if one["name"] == wanted:
             return one
     raise HarnessError(
         f"canary.container: {found['metadata']['name']} has no container {wanted!r}, but"
-        f" {', '.join(one['name'] for one in _containers(found))}"
+        f" {', '.join(one['name'] for one in containers(found))}"
     )
