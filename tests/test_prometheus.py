@@ -9,10 +9,11 @@ import pytest
 
 from hotfire.errors import HarnessError
 from hotfire.patience import Patience
-from hotfire.prometheus import AlertRule, Prometheus
+from hotfire.prometheus import AlertRule, Prometheus, RecordingRule
 
 ALERT = {"type": "alerting", "name": "Down", "query": "up == 0", "duration": 10, "lastError": ""}
-GROUPS = [{"interval": 5, "rules": [{"type": "recording", "name": "up:sum"}, ALERT]}]
+RECORD = {"type": "recording", "name": "up:sum", "query": "sum(up)"}
+GROUPS = [{"interval": 5, "rules": [RECORD, ALERT]}]
 
 
 class Answering(BaseHTTPRequestHandler):
@@ -76,6 +77,10 @@ def test_rules_of_alerts_are_told_with_their_times(
             name="Down", expression="up == 0", for_seconds=10.0, interval_seconds=5.0, error=""
         )
     ]
+
+
+def test_rules_that_record_are_told_with_what_they_ask(server: Prometheus) -> None:
+    assert server.recording_rules() == [RecordingRule("up:sum", "sum(up)")]
 
 
 def test_silence_is_an_error_when_patience_ends() -> None:

@@ -264,6 +264,19 @@ def test_a_fatal_text_is_answered_and_then_ends_the_engine() -> None:
         assert engine.process.wait(DEADLINE_SECONDS) == 1
 
 
+def test_its_log_tells_the_time_of_loading_and_of_each_request() -> None:
+    with running_engine("--log-requests", "2") as engine:
+        chat(engine)
+        chat(engine, stream=True)
+        assert engine.process.stdout is not None
+        loaded, whole, streamed = (engine.process.stdout.readline() for _ in range(3))
+
+    assert loaded == "Loading weights took 0.00 seconds\n"
+    assert json.loads(whole).items() >= {"model": "tiny", "completion_tokens": 5}.items()
+    assert json.loads(whole).items() >= {"version": "engine-0", "outcome": "done"}.items()
+    assert json.loads(streamed)["completion_tokens"] is None
+
+
 def test_an_unknown_script_is_refused_and_changes_nothing(engine: EngineProcess) -> None:
     status, body = engine.call("POST", "/admin/config", {"misbehaviour": "gremlins"})
 

@@ -11,19 +11,13 @@ from typing import Any
 
 import yaml
 
+from fixtures.own_backends import SET_SCRIPT
 from fixtures.stack import Stack
 from hotfire import Endpoint, Reply
 from hotfire.cluster import Cluster, Document
 from hotfire.lab.machine.machines import Rack
 from hotfire.profile import TargetProfile
 from hotfire.waiting import until
-
-_SET = """
-import sys, urllib.request
-for address in sys.argv[2:]:
-    request = urllib.request.Request(f"http://{address}:8000/admin/config", sys.argv[1].encode())
-    print(urllib.request.urlopen(request, timeout=5).status)
-"""
 
 # Envoy Gateway's port for its proxies: what is programmed goes through it.
 _XDS = 18000
@@ -140,8 +134,8 @@ class World:
         """Change what every scripted engine does, the canary's too unless told otherwise."""
         pods = self.cluster.pods(self.profile.namespace)
         asker = next(pod for pod in pods if pod.labels.get("app") == "canary")
-        meant = [pod.ip for pod in pods if pod.ready and (canary or pod is not asker)]
-        argv = ["python3", "-c", _SET, json.dumps(changes), *meant]
+        meant = [f"{pod.ip}:8000" for pod in pods if pod.ready and (canary or pod is not asker)]
+        argv = ["python3", "-c", SET_SCRIPT, json.dumps(changes), *meant]
         done = self.cluster.exec(self.profile.namespace, asker.name, container="engine", argv=argv)
         assert done.rc == 0, done.stderr
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from hotfire.reference import Headers, Reference
 from hotfire.section import STRICT
@@ -111,6 +111,9 @@ class Gateway(BaseModel):
     default: the host of ``url``."""
     host: str | None = None
     """Host header where routes go by another name than that of ``url``."""
+    retry_ratio: float = Field(default=0.2, ge=0, allow_inf_nan=False)
+    """Most retries by the gateway, per request, while engines refuse a fifth of all, as declared;
+    default: one more try for each that was refused."""
 
     @field_validator("url", "host_url")
     @classmethod

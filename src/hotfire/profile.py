@@ -401,6 +401,8 @@ class TargetProfile(Section):
     prometheus_url: str | None = None
     """Prometheus as this process reaches it, with user:password@ if it asks for them; they are
     recorded nowhere. Default: none, its checks are not-applicable."""
+    telemetry_age_seconds: Seconds = 120.0
+    """Greatest age of what Prometheus tells, as declared; four scrapes of the usual 30 s."""
     images: Images = Images()
     """Stock images that carry our code."""
     agent: Agent = Agent()

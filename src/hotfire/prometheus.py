@@ -71,6 +71,14 @@ class AlertRule:
     """Why its last evaluation failed; empty if it did not."""
 
 
+@dataclass(frozen=True, slots=True)
+class RecordingRule:
+    """A rule whose answers become series of their own, as a Prometheus lists it."""
+
+    name: str
+    expression: str
+
+
 class Prometheus:
     """One Prometheus server, by the URL that this process reaches.
 
@@ -142,18 +150,32 @@ class Prometheus:
         Raises:
             HarnessError: the server cannot be asked, or has no such list.
         """
+        return self._rules("alerting", _alert_rule)
 
-        def asked() -> list[AlertRule]:
+    def recording_rules(self) -> list[RecordingRule]:
+        """Return the rules that record what comes of an expression.
+
+        Raises:
+            HarnessError: the server cannot be asked, or has no such list.
+        """
+        return self._rules(
+            "recording", lambda rule, _: RecordingRule(str(rule["name"]), str(rule["query"]))
+        )
+
+    def _rules(self, kind: str, read: Callable[[Mapping[str, Any], float], T]) -> list[T]:
+        """Return the rules of a kind, each read together with its group's interval in seconds."""
+
+        def asked() -> list[T]:
             answer = self._session.request("GET", f"{self.url}/api/v1/rules")
             if answer.status_code != _OK:
                 raise HarnessError(f"HTTP Status Code {answer.status_code}")
             document: Any = answer.json()
             groups = document["data"]["groups"]
             return [
-                _alert_rule(rule, float(group["interval"]))
+                read(rule, float(group["interval"]))
                 for group in groups
                 for rule in group["rules"]
-                if rule.get("type") == "alerting"
+                if rule.get("type") == kind
             ]
 
         return self._ask("its rules", asked)

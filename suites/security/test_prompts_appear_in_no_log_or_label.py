@@ -7,15 +7,14 @@ which quotes what it could not read, is forgotten.
 
 import re
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from fixtures.data_plane import DataPlane
+from fixtures.data_plane import DataPlane, logs_of
 from fixtures.within_engines import WithinEngines
 from hotfire import Endpoint, Evidence, Level, Reply, TargetProfile, requirement
-from hotfire.cluster import Cluster, Document
+from hotfire.cluster import Cluster
 from hotfire.errors import HarnessError
 from hotfire.waiting import eventually
 
@@ -88,16 +87,6 @@ def ask(endpoint: Endpoint) -> Asked:
     return asked
 
 
-def logs(cluster: Cluster, pods: list[Document]) -> Iterator[tuple[str, str]]:
-    """Yield what each container of these pods has logged, and where that is."""
-    for pod in pods:
-        name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
-        for status in pod["status"].get("containerStatuses") or ():
-            if status.get("containerID"):
-                text = cluster.logs(namespace, name, container=status["name"], tail_lines=10_000)
-                yield f"the log of {name}/{status['name']}", text
-
-
 def logged(cluster: Cluster, namespace: str, data_plane: DataPlane, ids: list[str]) -> Logs:
     """Return every log of the engines' namespace and the proxies, once it tells all these ids.
 
@@ -107,7 +96,8 @@ def logged(cluster: Cluster, namespace: str, data_plane: DataPlane, ids: list[st
 
     def all_told() -> bool:
         pods = [*cluster.list("Pod", namespace), *data_plane.proxies()]
-        found.texts.update(logs(cluster, pods))
+        for place, text in logs_of(cluster, pods):
+            found.texts[f"the log of {place}"] = text
         found.ids = [id_ for id_ in ids if any(id_ in text for text in found.texts.values())]
         return len(found.ids) == len(ids)
 

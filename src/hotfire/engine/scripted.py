@@ -152,9 +152,8 @@ class Script:
     frozen_gauges: str = ""  # metrics that always say 0, separated by commas
     log_refused: int = 0  # 1 = write the body of each refused request to the log
     slower_after_tokens: int = 0  # tokens beyond so many take twice as long; 0 = none does
-    fatal_text: str = (
-        ""  # answering a body with this text in it ends the process; empty = none does
-    )
+    fatal_text: str = ""  # answering a body with this text in it ends the process; empty = none
+    log_requests: int = 0  # 1 = write a line for each request to the log; 2 = streams' lack tokens
 
     def changed(self, values: Json) -> "Script":
         """Return a copy with these fields; raises ValueError for what it does not know."""
@@ -246,7 +245,7 @@ class Engine:
     """State shared by all connections: the script, the queue, the counters and the truth."""
 
     def __init__(self, script: Script, *, name: str, start_seconds: float = 0.0) -> None:
-        self.script, self.name = script, name
+        self.script, self.name, self.start_seconds = script, name, start_seconds
         self.ready_at = time.monotonic() + start_seconds
         self.stopping = False
         self.counters: Counter[str] = Counter()
@@ -920,8 +919,7 @@ class Connection:
             await handler(self.engine, self, call)
         except BadRequestError as error:
             if self.engine.script.log_refused:
-                sys.stdout.write(f"refused: {call.body.decode(errors='replace')}\n")
-                sys.stdout.flush()
+                log(f"refused: {call.body.decode(errors='replace')}")
             await self.refuse(error)
         fatal = self.engine.script.fatal_text.encode()
         if fatal and fatal in call.body and call.path.startswith("/v1/"):
@@ -1019,7 +1017,12 @@ async def generate(engine: Engine, connection: Connection, call: Call, *, chat: 
             raise
     finally:
         engine.released()
-        close_books(engine, record)
+        close_books(engine, call, asked, record)
+
+
+def log(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 async def preflight(connection: Connection, call: Call, record: Truth) -> None:
@@ -1036,13 +1039,31 @@ async def preflight(connection: Connection, call: Call, record: Truth) -> None:
         raise BrokenOffError
 
 
-def close_books(engine: Engine, record: Truth) -> None:
+def close_books(engine: Engine, call: Call, asked: Prompted, record: Truth) -> None:
     record.end_ns = record.end_ns or time.time_ns()
     seconds = (record.end_ns - record.arrival_ns) / 1e9
     engine.latencies["vllm:e2e_request_latency_seconds"].observe(seconds)
     if record.tokens > 1:
         per_token = (record.last_ns - record.first_ns) / (record.tokens - 1) / 1e9
         engine.latencies["vllm:request_time_per_output_token_seconds"].observe(per_token)
+    if engine.script.log_requests:
+        log(request_line(engine, call, asked, record))
+
+
+def request_line(engine: Engine, call: Call, asked: Prompted, record: Truth) -> str:
+    """Return what a log says of one request."""
+    counted = engine.script.log_requests == 1 or not asked.stream
+    line = {
+        "request": call.headers.get("x-request-id"),
+        "client": call.headers.get("user-agent"),
+        "model": asked.model,
+        "version": engine.name,
+        "prompt_tokens": asked.n_in,
+        "completion_tokens": record.tokens if counted else None,
+        "seconds": (record.end_ns - record.arrival_ns) / 1e9,
+        "outcome": record.outcome,
+    }
+    return json.dumps(line)
 
 
 ROUTES: dict[str, tuple[str, Callable[[Engine, Connection, Call], Any]]] = {
@@ -1074,8 +1095,10 @@ async def serve(engine: Engine, *, host: str, port: int, drain_seconds: float = 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     actual = server.sockets[0].getsockname()[1]
-    sys.stdout.write(f"listening on {actual}\n")
-    sys.stdout.flush()
+    log(f"listening on {actual}")
+    # As vLLM says it.
+    loaded = f"Loading weights took {engine.start_seconds:.2f} seconds"
+    loop.call_later(engine.start_seconds, log, loaded)
     await stop.wait()
     engine.stopping = True
     server.close()

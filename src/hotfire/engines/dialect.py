@@ -74,6 +74,8 @@ class Dialect:
     """Counter that moves while tokens are made, whatever the others do."""
     out_of_memory: tuple[str, ...] = ("out of memory",)
     """Words in its log when the device refuses it memory."""
+    load_seconds: str = ""
+    """Pattern of what its log says of how long loading took, seconds; empty: not known."""
     fixed_length: Mapping[str, object] = field(default_factory=dict)
     """Fields of a request that make an answer as long as was asked for."""
 

@@ -1,6 +1,6 @@
 """vLLM; what llm-d-inference-sim tells, too.
 
-Source: vLLM, v1/metrics/loggers.py
+Source: vLLM, v1/metrics/loggers.py; of its log, model_executor/model_loader/default_loader.py
 """
 
 from typing import Final
@@ -30,5 +30,6 @@ DIALECT: Final = Dialect(
     counters_move="per step",
     progress=Series("vllm:generation_tokens_total"),
     out_of_memory=("CUDA out of memory", "OutOfMemoryError", "No available memory for the cache"),
+    load_seconds=r"Loading weights took ([\d.]+) seconds",
     fixed_length={"ignore_eos": True},
 )

@@ -10,7 +10,7 @@ from hotfire.lab.shape.topology import GATEWAY_ADDRESS, Topology
 RATE_PER_SECOND = 16.0
 _CLAIMS = (
     *("canary", "control-plane-services", "device-taints", "gang-scheduling", "metrics-store"),
-    *("node-power", "playable-gpu-failures", "quotas", "routed-pods"),
+    *("node-power", "playable-gpu-failures", "quotas", "routed-pods", "traffic-mirroring"),
 )
 _LOAD = {"rate_per_second": RATE_PER_SECOND, "max_tokens": 12, "prompt_words": 24}
 # Shorter than on GPUs, so that a whole certification fits into a quarter of an hour.
