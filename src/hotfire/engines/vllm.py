@@ -1,4 +1,4 @@
-"""vLLM; what llm-d-inference-sim tells, too.
+"""vLLM.
 
 Source: vLLM, v1/metrics/loggers.py
 """
