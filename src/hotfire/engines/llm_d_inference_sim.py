@@ -3,7 +3,8 @@
 Its counters of tokens move once an answer is over; the pauses between tokens are counted one by
 one. The share of its cache is there only with --enable-kvcache.
 
-Source: llm-d-inference-sim, docs/metrics.md and pkg/llm-d-inference-sim/metrics.go
+Source: llm-d-inference-sim, docs/metrics.md, pkg/llm-d-inference-sim/metrics.go and
+pkg/communication/communication.go
 """
 
 from typing import Final
@@ -30,5 +31,6 @@ DIALECT: Final = Dialect(
     generated_tokens=Series("vllm:generation_tokens_total"),
     counters_move="at the end",
     progress=Series("vllm:inter_token_latency_seconds_count"),
+    drain_seconds=30.0,
     fixed_length={"ignore_eos": True},
 )

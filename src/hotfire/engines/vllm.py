@@ -28,6 +28,8 @@ DIALECT: Final = Dialect(
     generated_tokens=Series("vllm:generation_tokens_total"),
     counters_move="per step",
     progress=Series("vllm:generation_tokens_total"),
+    drain_option="--shutdown-timeout",
+    drain_seconds=0.0,
     out_of_memory=("CUDA out of memory", "OutOfMemoryError", "No available memory for the cache"),
     fixed_length={"ignore_eos": True},
 )
