@@ -4,23 +4,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from fixtures.autoscaling import API
-from fixtures.deployment import render
 from hotfire.cluster import Document
 from hotfire.lab.lab import Lab
 from hotfire.lab.shape.progress import Progress
 from hotfire.own_folders import project_root
 from hotfire.waiting import until
+from tests.overlays import documents, engines_of
 from tests.world import World
 
-ADD_ON = "scaling"
+ADD_ON, OVERLAY = "scaling", "autoscaling"
 Change = Callable[[Document], object]
 
 
-def extended() -> Lab:
-    """Return the lab with metrics-server and KEDA; builds them where the cache lacks them."""
+def extended(add_on: str = ADD_ON) -> Lab:
+    """Return the lab with an add-on, by default metrics-server and KEDA; builds what is missing."""
     lab = Lab(project_root())
-    if ADD_ON not in lab.topology().add_ons:
-        lab.extend([ADD_ON], Progress(print))
+    if add_on not in lab.topology().add_ons:
+        lab.extend([add_on], Progress(print))
     return lab
 
 
@@ -39,7 +39,7 @@ def scaled(world: World, change: Change = as_it_is) -> Iterator[None]:
 @contextmanager
 def scaled_object(world: World, change: Change = as_it_is) -> Iterator[None]:
     """Have the engines scaled for the length of a block; the lab must have what it takes."""
-    [document] = [one for one in _overlay(world) if one["kind"] == "ScaledObject"]
+    [document] = [one for one in documents(world, OVERLAY) if one["kind"] == "ScaledObject"]
     change(document["spec"])
     namespace, api = world.profile.namespace, document["apiVersion"]
     world.cluster.apply([document], namespace=namespace)
@@ -55,24 +55,13 @@ def scaled_object(world: World, change: Change = as_it_is) -> Iterator[None]:
 @contextmanager
 def _slow_engines(world: World) -> Iterator[None]:
     """Have one engine, that of the overlay; afterwards two of those that were there."""
-    [overlay] = [
-        one
-        for one in _overlay(world)
-        if one["kind"] == "Deployment" and one["metadata"]["name"] == "vllm"
-    ]
-    former = world.stack.engine_workload()["spec"]
+    replicas = world.stack.engine_workload()["spec"]["replicas"]
     world.scale(1)
-    world.set_engine_containers(overlay["spec"]["template"]["spec"]["containers"])
-    try:
-        yield
-    finally:
-        world.scale(former["replicas"])
-        world.set_engine_containers(former["template"]["spec"]["containers"])
-
-
-def _overlay(world: World) -> list[Document]:
-    stack = world.profile.stack.model_copy(update={"overlay": "autoscaling"})
-    return render(world.profile.model_copy(update={"stack": stack}))
+    with engines_of(world, OVERLAY):
+        try:
+            yield
+        finally:
+            world.scale(replicas)
 
 
 def autoscalers(world: World) -> list[Document]:

@@ -220,11 +220,21 @@ def test_a_model_s_name_is_read_from_the_arguments(
         ("lmsysorg/sglang:v1", "sglang"),
         ("ghcr.io/huggingface/text-generation-inference", "tgi"),
         ("ghcr.io/ggml-org/llama.cpp:server", "llama-cpp"),
+        ("ghcr.io/llm-d/llm-d-inference-sim:v0.10.2", "llm-d-inference-sim"),
         ("nginx", None),
     ],
 )
 def test_an_engine_is_known_by_its_image(image: str, kind: str | None) -> None:
     assert EngineContainer.parse(container(image=image, command=[], args=[])).kind == kind
+
+
+def test_an_engine_that_nothing_names_is_known_by_its_page() -> None:
+    api = FakeApi()
+    workload(api, "llama", image="registry.example/chat:1", command=["serve"])
+    api.pages["llama-abc-0", "8080", "/metrics"] = "# HELP x\nvllm:num_requests_running 0\n"
+
+    # Of the two that have this name, the one that it is called after.
+    assert looked(api).kind.value == "vllm"
 
 
 def kubeconfig(tmp_path: Path) -> Callable[[str], Path]:

@@ -413,6 +413,14 @@ def test_two_candidates_are_told() -> None:
     assert line.seen.startswith("ReplicaSet mistral-abc of Deployment mistral")
 
 
+def test_an_engine_of_another_kind_is_told() -> None:
+    engine = {**FIELDS["engine"], "kind": "sglang"}
+
+    found = looked_at(with_pages(foreign_cluster(), p8080=METRICS), engine=engine)
+
+    assert "set engine.kind to vllm if it is one" in [one.remedy for one in found]
+
+
 def test_one_engine_has_no_survivor() -> None:
     api = FakeApi()
     workload(api, "llama", replicas=1)

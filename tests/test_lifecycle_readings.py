@@ -18,6 +18,7 @@ from suites.lifecycle.test_shutdown_settings_fit import (
     Propagation,
     Settings,
     prestop_seconds,
+    shutdown_timeout_seconds,
 )
 from suites.lifecycle.test_startup_budget_exceeds_the_load_time import budget_seconds
 from suites.observability.test_model_server_metrics_conform_and_move import (
@@ -28,6 +29,7 @@ from suites.observability.test_model_server_metrics_conform_and_move import (
     standstill,
 )
 from suites.security.test_credentials_live_in_secrets import Text, credential
+from tests.test_engines import spoken
 
 NEEDS = Needs(propagation_seconds=2.0, stream_seconds=30.0)
 SOUND = Settings(prestop_seconds=5.0, shutdown_timeout_seconds=40.0, grace_seconds=60.0)
@@ -61,6 +63,26 @@ def test_pre_stop_that_asks_somebody_is_not_guessed() -> None:
 
     with pytest.raises(HarnessError, match="cannot be told"):
         prestop_seconds({"name": "vllm", "lifecycle": hook})
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "seconds"),
+    [
+        ("vllm", "--port=8000 --shutdown-timeout=40", 40.0),
+        ("vllm", "--shutdown_timeout 7.5", 7.5),
+        ("vllm", "--port=8000", 0.0),
+        ("llm-d-inference-sim", "--port=8000", 30.0),
+    ],
+)
+def test_shutdown_timeout_is_the_given_one_or_that_of_the_kind(
+    kind: str, words: str, seconds: float
+) -> None:
+    assert shutdown_timeout_seconds(spoken(kind), words) == seconds
+
+
+def test_shutdown_timeout_of_an_engine_of_which_it_is_not_known_is_not_guessed() -> None:
+    with pytest.raises(HarnessError, match="kind generic let answers end is not known"):
+        shutdown_timeout_seconds(spoken("generic"), "--shutdown-timeout=40")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from hotfire.errors import HarnessError
 from suites.gpu.test_gpu_labels_match_the_hardware import Hardware, differences, read
 from suites.gpu.test_gpu_labels_match_the_hardware import check_control as labels_unnoticed
-from suites.lifecycle.test_engine_pods_inherit_no_service_variables import inherited
+from suites.lifecycle.test_engine_pods_inherit_no_service_variables import inherited, port_variable
 from suites.security.test_pods_reach_only_their_own_accelerators import (
     LIST,
     OPEN,
@@ -52,6 +52,10 @@ def test_variable_that_the_pod_declares_is_not_inherited() -> None:
     environment = "VLLM_SERVICE_HOST=10.0.0.1\0VLLM_PORT=8000\0"
 
     assert set(inherited(environment, {"VLLM_PORT"})) == {"VLLM_SERVICE_HOST"}
+
+
+def test_variable_of_a_service_with_dashes_has_none() -> None:
+    assert port_variable("llama-cpp") == "LLAMA_CPP_PORT"
 
 
 def test_attempt_to_write_leaves_the_model_as_it_was(tmp_path: Path) -> None:

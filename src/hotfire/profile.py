@@ -49,7 +49,7 @@ class Engine(Section):
 
     kind: Literal[
         "vllm", "sglang", "tensorrt-llm", "tgi", "llama-cpp", "lmdeploy", "dynamo", "ray-serve",
-        "generic",
+        "llm-d-inference-sim", "generic",
     ] = "vllm"  # fmt: skip
     """Which engine's metric names and probe paths apply; generic: any other, of whose metrics
     nothing is known."""

@@ -43,6 +43,11 @@ def inherited(environment: str, declared: set[str]) -> dict[str, str]:
     }
 
 
+def port_variable(service: str) -> str:
+    """Return the variable by which a Service's port is told, as kubelets name it."""
+    return f"{service.upper().replace('-', '_')}_PORT"
+
+
 def declared_names(pod: Document, container: str) -> set[str]:
     return {each["name"] for each in container_of(pod, container).get("env") or ()}
 
@@ -125,7 +130,7 @@ def test_variables_of_a_service_named_like_the_engine_follow_the_links(
 
     if links:
         # Negative control: what finds nothing in the engines must find it here.
-        if not found.get(f"{kind.upper()}_PORT", "").startswith("tcp://"):
+        if not found.get(port_variable(kind), "").startswith("tcp://"):
             raise HarnessError(f"a pod with links on inherited {found or 'nothing'} of {kind}")
         return
     assert not found, f"a pod with enableServiceLinks: false inherited {', '.join(found)}"

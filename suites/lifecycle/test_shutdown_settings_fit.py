@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.beside import ON_TIME_SECONDS, OVERLOADED_SHARE, Overload
+from fixtures.dialects import Spoken
 from fixtures.own_backends import HEADER, PORT, StartBackends
 from fixtures.scratch import Scratch
 from fixtures.within_engines import WithinEngines, container_of
@@ -32,8 +33,6 @@ pytestmark = requirement(
     source="https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination",
 )
 
-# vLLM's; without it, it ends its answers at once.
-SHUTDOWN_TIMEOUT = re.compile(r"--shutdown[-_]timeout[= ](\d+(?:\.\d+)?)")
 SLEEP = re.compile(r"\bsleep (\d+(?:\.\d+)?)s?\b")
 LEAVING, STAYING = "leaving", "staying"
 # Until it is killed the leaving backend answers on, so that every request it still gets is seen.
@@ -82,7 +81,7 @@ class Settings:
         if timeout < needs.stream_seconds:
             return (
                 f"the engine gives running answers {timeout:g} s, and one may take"
-                f" {needs.stream_seconds:.1f} s; raise --shutdown-timeout"
+                f" {needs.stream_seconds:.1f} s; raise its shutdown timeout"
             )
         if self.grace_seconds < prestop + timeout:
             return (
@@ -240,12 +239,30 @@ def longest_stream(endpoint: Endpoint, profile: TargetProfile) -> float:
         return max(pool.map(one, range(STREAMS)))
 
 
-def settings(document: Document, container: str, command_lines: str) -> Settings:
-    """Return how an engine shuts down; its timeout as its processes were really given it."""
-    timeout = SHUTDOWN_TIMEOUT.search(command_lines)
+def shutdown_timeout_seconds(spoken: Spoken, command_lines: str) -> float:
+    """Return an engine's timeout as its processes were really given it, else what its kind has.
+
+    Raises:
+        HarnessError: it was given none, and what its kind has is not known.
+    """
+    option = spoken.dialect.drain_option
+    # Python's command lines take a word's underscores for dashes.
+    words = "[-_]".join(map(re.escape, option.removeprefix("--").split("-")))
+    if option and (given := re.search(rf"--{words}[= ](\d+(?:\.\d+)?)", command_lines)):
+        return float(given[1])
+    if spoken.dialect.drain_seconds is None:
+        raise HarnessError(
+            f"how long engines of kind {spoken.kind} let answers end is not known; "
+            "set engine.kind if they are of another"
+        )
+    return spoken.dialect.drain_seconds
+
+
+def settings(document: Document, container: str, timeout_seconds: float) -> Settings:
+    """Return how an engine shuts down, its own timeout given."""
     return Settings(
         prestop_seconds=prestop_seconds(container_of(document, container)),
-        shutdown_timeout_seconds=float(timeout[1]) if timeout else 0.0,
+        shutdown_timeout_seconds=timeout_seconds,
         grace_seconds=float(document["spec"]["terminationGracePeriodSeconds"]),
     )
 
@@ -285,11 +302,12 @@ def test_each_setting_is_long_enough(
     needs: Needs,
     evidence: Evidence,
 ) -> None:
-    found = {
-        pod.name: settings(document, profile.engine.container, within_engines.command_lines(pod))
-        for pod in within_engines.serving()
-        if (document := cluster.get("Pod", pod.namespace, pod.name))
-    }
+    found = {}
+    for pod in within_engines.serving():
+        if document := cluster.get("Pod", pod.namespace, pod.name):
+            lines = within_engines.command_lines(pod)
+            timeout = shutdown_timeout_seconds(within_engines.spoken, lines)
+            found[pod.name] = settings(document, profile.engine.container, timeout)
     evidence.record("settings", {name: asdict(each) for name, each in found.items()})
     for name in (each.name for each in fields(Settings)):
         least = min((getattr(each, name) for each in found.values()), default=None)

@@ -37,6 +37,7 @@ TOKENS = 200
 WATCHED_SECONDS = 120.0
 # Fewer samples of a generation would prove no standstill.
 SAMPLES = 5
+# The prompt fills whole blocks of a cache: some engines count those, and nothing of the answer.
 # Asks the engine it runs beside, and reads its page over and over meanwhile.
 WATCH = (
     PLAIN
@@ -44,8 +45,8 @@ WATCH = (
 import http.client, json, sys, threading, time, urllib.parse
 url, page_url, model, count, tokens, *names = sys.argv[1:]
 host, count = urllib.parse.urlsplit(url).netloc, int(count)
-body = json.dumps({"model": model, "prompt": "Tell me everything.", "max_tokens": int(tokens),
-                   "ignore_eos": True})
+body = json.dumps({"model": model, "prompt": "Tell me everything. " * 16,
+                   "max_tokens": int(tokens), "ignore_eos": True})
 open_now, problems, lock = [0], [], threading.Lock()
 def sample():
     with urllib.request.urlopen(page_url, timeout=10) as page:

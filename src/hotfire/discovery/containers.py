@@ -9,6 +9,8 @@ from hotfire.cluster import Document
 from hotfire.discovery.hardware import extended
 
 ENGINES: Final[Mapping[str, tuple[str, ...]]] = {
+    # Before vLLM, whose name some of its arguments have in them.
+    "llm-d-inference-sim": ("llm-d-inference-sim",),
     "sglang": ("sglang",),
     "tensorrt-llm": ("trtllm", "tensorrt-llm", "tensorrt_llm"),
     "tgi": ("text-generation-inference", "text-generation-launcher"),
@@ -16,7 +18,7 @@ ENGINES: Final[Mapping[str, tuple[str, ...]]] = {
     "lmdeploy": ("lmdeploy",),
     "dynamo": ("dynamo",),
     "ray-serve": ("rayproject/ray", "ray start", "serve run"),
-    "vllm": ("vllm", "llm-d-inference-sim"),
+    "vllm": ("vllm",),
 }
 """Words in an image, a command or an argument by which an engine is known."""
 HEALTH_PATHS: Final = frozenset(

@@ -76,7 +76,8 @@ def kind_of(eyes: Eyes, engine: Workload) -> Said[str]:
     pod = next((pod for pod in engine.pods if pod.ready), None)
     if pod is not None and container.port is not None:
         page = eyes.page_of(engine.namespace, pod.name, container.port, "/metrics") or ""
-        for kind in ENGINES:
+        # From the last: what uses the names of another engine stands before it.
+        for kind in reversed(list(ENGINES)):
             running = dialect_of(kind).running
             if running and running.name in page:
                 return Said(kind, f"{running.name} on /metrics of pod {pod.name}")

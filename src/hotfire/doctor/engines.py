@@ -42,6 +42,7 @@ def engines(site: Site) -> Iterator[Finding]:
             remedy="narrow it to the engine's own",
         )
     yield from _of(site, site.engines[0])
+    yield from _kind(site, site.engines[0])
     yield from _scaled(site, site.engines[0])
     yield from _metrics(site, site.engines[0])
 
@@ -94,6 +95,18 @@ def _of(site: Site, engine: Workload) -> Iterator[Finding]:
         remedy="a fault needs a survivor: run a second replica" if ready else "see its pods",
         ids=site.ids(lambda unit, _: unit.fault is not None) if ready else frozenset(),
     )
+
+
+def _kind(site: Site, engine: Workload) -> Iterator[Finding]:
+    """Yield that an engine's own words name another kind: it would be judged by what it is not."""
+    named, said = engine.container.kind, site.profile.engine.kind
+    if named not in (None, said):
+        yield Finding(
+            mark=Mark.NOTE,
+            about=_ABOUT,
+            seen=f"image and command of {engine.container.name} name {named}, engine.kind {said}",
+            remedy=f"set engine.kind to {named} if it is one",
+        )
 
 
 def _scaled(site: Site, engine: Workload) -> Iterator[Finding]:

@@ -72,6 +72,10 @@ class Dialect:
     """When the counters of tokens move: at the end, a request that hangs moves nothing."""
     progress: Series | None = None
     """Counter that moves while tokens are made, whatever the others do."""
+    drain_option: str = ""
+    """Option that says how long answers may still run once it is told to stop, seconds."""
+    drain_seconds: float | None = None
+    """The same where that option is not given; None: not known."""
     out_of_memory: tuple[str, ...] = ("out of memory",)
     """Words in its log when the device refuses it memory."""
     load_seconds: str = ""

@@ -1,4 +1,4 @@
-"""vLLM; what llm-d-inference-sim tells, too.
+"""vLLM.
 
 Source: vLLM, v1/metrics/loggers.py; of its log, model_executor/model_loader/default_loader.py
 """
@@ -29,6 +29,8 @@ DIALECT: Final = Dialect(
     generated_tokens=Series("vllm:generation_tokens_total"),
     counters_move="per step",
     progress=Series("vllm:generation_tokens_total"),
+    drain_option="--shutdown-timeout",
+    drain_seconds=0.0,
     out_of_memory=("CUDA out of memory", "OutOfMemoryError", "No available memory for the cache"),
     load_seconds=r"Loading weights took ([\d.]+) seconds",
     fixed_length={"ignore_eos": True},

@@ -99,6 +99,7 @@ _SECONDS = {
     "model": 20.0,
     "keda": 560.0,
     "metrics-server": 90.0,
+    "llm-d-inference-sim": 120.0,
 }
 
 

@@ -1,6 +1,7 @@
 """The add-ons that a lab gets only when asked: the folders of ``manifests/add-ons``.
 
-Each holds an ``add_on.yaml`` that `AddOn` reads, and a kustomization unless it only names others.
+Each holds an ``add_on.yaml`` that `AddOn` reads, and a kustomization unless it only names others or
+brings a program that an overlay of the reference stack deploys.
 """
 
 from collections.abc import Iterable

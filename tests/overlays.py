@@ -1,0 +1,36 @@
+"""What an overlay of the reference stack has in place of the scripted stack's own."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fixtures.deployment import render
+from hotfire.cluster import Document
+from tests.world import World
+
+
+def documents(world: World, overlay: str) -> list[Document]:
+    """Return the documents of an overlay, rendered for this target."""
+    stack = world.profile.stack.model_copy(update={"overlay": overlay})
+    return render(world.profile.model_copy(update={"stack": stack}))
+
+
+def engine_containers(world: World, overlay: str) -> list[Document]:
+    """Return the containers of its engines."""
+    [engines] = [
+        one
+        for one in documents(world, overlay)
+        if one["kind"] == "Deployment" and one["metadata"]["name"] == "vllm"
+    ]
+    containers: list[Document] = engines["spec"]["template"]["spec"]["containers"]
+    return containers
+
+
+@contextmanager
+def engines_of(world: World, overlay: str) -> Iterator[None]:
+    """Have the engines of another overlay for the length of a block."""
+    former = world.stack.engine_workload()["spec"]["template"]["spec"]["containers"]
+    world.set_engine_containers(engine_containers(world, overlay))
+    try:
+        yield
+    finally:
+        world.set_engine_containers(former)
