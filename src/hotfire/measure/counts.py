@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-
-# Named in full where they are used: scipy imports its statistics only then, which takes a second.
-import scipy
+import scipy  # its parts, named in full, are imported where they are used
 
 ALPHA = 1e-4
 """Chance that a correct platform is called wrong; a nightly run meets it once in thirty years."""

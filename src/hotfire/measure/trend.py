@@ -10,9 +10,7 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
-
-# Named in full where it is used: scipy imports its statistics only then, which takes a second.
-import scipy
+import scipy  # its parts, named in full, are imported where they are used
 
 from hotfire.measure.columns import Columns
 from hotfire.measure.latency import Seconds, known
