@@ -1,7 +1,7 @@
 """Random counts are judged by exact tests."""
 
 import pytest
-from scipy.stats import hypergeom
+import scipy
 
 from hotfire.measure.counts import ALPHA, accepted_sums, upper_bound
 
@@ -18,7 +18,7 @@ def test_all_of_n_bound_nothing() -> None:
 
 
 def test_sums_of_ones_and_noughts_are_hypergeometric() -> None:
-    exact = hypergeom(1000, 300, 500)
+    exact = scipy.stats.hypergeom(1000, 300, 500)
 
     accepted = accepted_sums({0: 700, 1: 300}, 500)
 

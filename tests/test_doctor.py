@@ -53,18 +53,21 @@ def profile(**changes: Any) -> TargetProfile:  # noqa: ANN401 - any field
     return TargetProfile.model_validate(FIELDS | changes)
 
 
-@cache
-def read(*, deploy: bool = False) -> tuple[dict[str, Needs], Needs]:
-    """Return what each requirement and fault needs, and what every run does."""
-    root = project_root()
+def reader(*, deploy: bool = False) -> Permissions:
     target = profile(
         stack={"deploy": deploy},
         components={"monitoring": {"namespace": "monitoring", "name": "prometheus"}},
         allowed_namespaces=[NAMESPACE, "monitoring"],
     )
-    reader = Permissions(root, Path(hotfire.__file__).parent, target)
+    return Permissions(project_root(), Path(hotfire.__file__).parent, target)
+
+
+@cache
+def read() -> tuple[dict[str, Needs], Needs]:
+    """Return what each requirement and fault needs, and what every run does."""
+    root, own = project_root(), reader()
     units = [unit(one, root) for one in entries(root)]
-    return {one.id: reader.of(one) for one in units}, reader.of_every_run()
+    return {one.id: own.of(one) for one in units}, own.of_every_run()
 
 
 NOTHING = Needs(api=frozenset(), fixtures=frozenset())
@@ -141,7 +144,7 @@ def test_fixtures_are_known_that_are_asked_for_in_any_way() -> None:
 def test_the_reference_stack_is_put_up_only_where_that_is_wanted() -> None:
     priority = Need("scheduling.k8s.io", "priorityclasses", "create")
 
-    assert priority in read(deploy=True)[1].api
+    assert priority in reader(deploy=True).of_every_run().api
     assert priority not in read()[1].api
 
 

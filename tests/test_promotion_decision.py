@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass, replace
 
 import pytest
-from scipy.stats import binomtest, mannwhitneyu
+import scipy
 
 from hotfire.engine.promotion_decision import (
     ASKED,
@@ -122,7 +122,7 @@ def test_nothing_is_decided_before_as_much_was_asked_as_was_declared() -> None:
 @pytest.mark.parametrize("hits", [(4, 0), (9, 3), (700, 2100), (40, 900)])
 def test_counts_are_compared_by_the_exact_binomial_test(hits: tuple[int, int]) -> None:
     (new, old), tries = hits, (1000, 3000)
-    oracle = binomtest(new, new + old, 0.25, alternative="greater").pvalue
+    oracle = scipy.stats.binomtest(new, new + old, 0.25, alternative="greater").pvalue
 
     assert more_often((new, tries[0]), (old, tries[1])) == pytest.approx(oracle, rel=1e-6)
 
@@ -131,7 +131,9 @@ def test_times_are_compared_by_the_rank_sum_test_with_ties() -> None:
     chance = random.Random(3)  # noqa: S311 - a simulation
     new = [round(chance.lognormvariate(0.1, 0.3), 1) for _ in range(150)]
     old = [round(chance.lognormvariate(0, 0.3), 1) for _ in range(450)]
-    told = mannwhitneyu(new, old, alternative="greater", use_continuity=False, method="asymptotic")
+    told = scipy.stats.mannwhitneyu(
+        new, old, alternative="greater", use_continuity=False, method="asymptotic"
+    )
 
     assert longer(new, old) == pytest.approx(told.pvalue, rel=1e-6)
 

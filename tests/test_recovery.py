@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -59,6 +60,7 @@ def bands() -> Bands:
     return Bands.from_baseline(history(60), BUDGETS, MEASUREMENT)
 
 
+@cache
 def before() -> Before:
     return Before.of(history(60), BUDGETS, MEASUREMENT)
 

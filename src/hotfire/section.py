@@ -5,7 +5,5 @@ from typing import Final
 from pydantic import ConfigDict
 
 # An error that quotes what it refuses would show a password.
-STRICT: Final = ConfigDict(
-    extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
-)
+STRICT: Final = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 """Unknown keys are refused, values never change."""

@@ -86,6 +86,16 @@ def test_a_request_that_makes_no_sense_gets_one_typed_answer(agent: Agent, raw: 
     assert agent.call("list") == []
 
 
+@pytest.mark.parametrize(("op", "code"), [("ping", 0), ("rm", 1)])
+def test_the_command_prints_the_answer_and_says_by_its_code_whether_it_is_one(
+    agent: Agent, op: str, code: int
+) -> None:
+    told = agent.command(op)
+
+    assert (told.returncode, told.stderr) == (code, "")
+    assert json.loads(told.stdout) == agent.reply(op)
+
+
 def test_who_drops_the_connection_does_not_end_the_agent(agent: Agent) -> None:
     for raw in (b"", b'{"op"', b'{"op": "ping"}\n'):
         with connection(agent) as asking:

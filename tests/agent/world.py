@@ -3,12 +3,15 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hotfire.agent.door import ask
 from hotfire.waiting import until
 
 LINK = "hf0"
@@ -75,9 +78,9 @@ class Node:
             f'  interface "{LINK}" {{ interval 100 ms; multiplier 3; }};\n'
             f'  neighbor {neighbour} dev "{LINK}" local {address};\n}}\n'
         )
-        socket = self.folder / f"{name}.ctl"
+        control = self.folder / f"{name}.ctl"
         argv = ["nsenter", f"--net=/run/netns/{name}", "--", "bird", "-f", "-c", str(config)]
-        self.birds.append(subprocess.Popen([*argv, "-s", str(socket)], stderr=subprocess.DEVNULL))
+        self.birds.append(subprocess.Popen([*argv, "-s", str(control)], stderr=subprocess.DEVNULL))
 
 
 @dataclass
@@ -100,7 +103,13 @@ class Agent:
         self.await_socket()
 
     def await_socket(self) -> None:
-        until(self._socket.exists, within_seconds=90, what="the agent's socket", poll_seconds=0.02)
+        until(self._listens, within_seconds=90, what="the agent's socket", poll_seconds=0.02)
+
+    def _listens(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as asking, suppress(OSError):
+            asking.connect(str(self._socket))
+            return True
+        return False
 
     def end(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
@@ -122,11 +131,13 @@ class Agent:
         until(lambda: states() == [state], within_seconds=90, what=f"BFD {state}")
 
     def reply(self, op: str, **args: object) -> dict[str, Any]:
-        argv = [*self._program, "call", json.dumps({"op": op, **args})]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
-        reply: dict[str, Any] = json.loads(done.stdout)
-        assert done.returncode == (0 if reply["ok"] else 1)
+        reply: dict[str, Any] = json.loads(ask(self._socket, json.dumps({"op": op, **args})))
         return reply
+
+    def command(self, op: str) -> subprocess.CompletedProcess[str]:
+        """Ask as a run does: by a process beside the agent."""
+        argv = [*self._program, "call", json.dumps({"op": op})]
+        return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
 
     @property
     def _program(self) -> list[str]:

@@ -18,7 +18,7 @@ Folder = Literal["targets", "steps", "sightings"]
 class Word(BaseModel):
     """A word with its arguments."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     word: str
 

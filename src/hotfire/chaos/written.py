@@ -10,7 +10,7 @@ Kind = Literal["pod", "device", "link", "node", "workload", "route", "load"]
 class Written(BaseModel):
     """A frozen part of what is written ahead."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Target(Written):

@@ -7,6 +7,7 @@ import ast
 import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -37,6 +38,9 @@ class CatalogueEntry:
     def names(self) -> frozenset[str]:
         """What an operator may call it by: its id or its area, in lower case."""
         return frozenset({self.requirement.id.casefold(), self.area.casefold()})
+
+
+_Told = tuple[tuple[str, str], ...]
 
 
 def entries(root: Path, own: Path | None = None) -> list[CatalogueEntry]:
@@ -97,8 +101,7 @@ def refuse_unknown(words: Iterable[str], known: Iterable[CatalogueEntry]) -> Non
 def _check(path: Path, root: Path) -> CatalogueEntry:
     relative = path.relative_to(root)
     try:
-        module = ast.parse(path.read_text(encoding="utf-8"))
-        claim = _claim(module)
+        claim, cases = _read_check(path.read_text(encoding="utf-8"))
     except (SyntaxError, ValueError, TypeError, KeyError) as error:
         raise ProfileError(f"{relative}: cannot read its requirement: {error}") from error
     twin = Path("tests") / "defects" / path.name.removeprefix("test_")
@@ -108,8 +111,15 @@ def _check(path: Path, root: Path) -> CatalogueEntry:
         area=path.parent.name,
         path=relative,
         twin=next((t for t in (twin, twin.with_name(path.name)) if (root / t).exists()), None),
-        steps=tuple(_cases(module)),
+        steps=cases,
     )
+
+
+@cache
+def _read_check(text: str) -> tuple[Requirement, _Told]:
+    """Return what a check requires, and its cases; a run asks for the same files several times."""
+    module = ast.parse(text)
+    return _claim(module), tuple(_cases(module))
 
 
 def _claim(module: ast.Module) -> Requirement:
@@ -175,19 +185,7 @@ def _first_line(text: str | None) -> str:
 def _fault(path: Path, root: Path) -> CatalogueEntry:
     relative = path.relative_to(root)
     try:
-        document = yaml_text.read(path.read_text(encoding="utf-8"))
-        block = next(e for e in document["extensions"] if e["name"] == "hotfire")
-        claim = Requirement(
-            id=block["id"],
-            level=Level(block["level"]),
-            statement=" ".join(document["title"].split()),
-            rationale=document["description"].strip(),
-            source=block["source"],
-            features=frozenset(block.get("features", ())),
-            scope=Scope(block.get("scope", Scope.FULL)),
-            cncf=block.get("cncf"),
-        )
-        steps = tuple(_steps(document))
+        claim, steps, limits = _read_fault(path.read_text(encoding="utf-8"))
     except (StopIteration, KeyError, TypeError, ValueError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise ProfileError(f"{relative}: cannot read its extensions: {reason}") from error
@@ -198,8 +196,26 @@ def _fault(path: Path, root: Path) -> CatalogueEntry:
         path=relative,
         twin=None,
         steps=steps,
-        limits=tuple(_limits(block)),
+        limits=limits,
     )
+
+
+@cache
+def _read_fault(text: str) -> tuple[Requirement, _Told, _Told]:
+    """Return what a fault requires, its steps and its limits."""
+    document = yaml_text.read(text)
+    block = next(e for e in document["extensions"] if e["name"] == "hotfire")
+    claim = Requirement(
+        id=block["id"],
+        level=Level(block["level"]),
+        statement=" ".join(document["title"].split()),
+        rationale=document["description"].strip(),
+        source=block["source"],
+        features=frozenset(block.get("features", ())),
+        scope=Scope(block.get("scope", Scope.FULL)),
+        cncf=block.get("cncf"),
+    )
+    return claim, tuple(_steps(document)), tuple(_limits(block))
 
 
 def _steps(document: dict[str, Any]) -> list[tuple[str, str]]:

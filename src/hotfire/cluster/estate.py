@@ -26,7 +26,7 @@ _PRIVILEGED: Final = {"pod-security.kubernetes.io/enforce": "privileged"}
 class Made(BaseModel):
     """One object of no namespace, a namespace above all; what lies in those goes with them."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     cluster_uid: str
     owner: str

@@ -108,6 +108,8 @@ class Asked:
         self._calls: dict[int, list[ast.Call]] = {}
         self._written: dict[int, set[Pair]] = {}
         self._fixed: dict[int, set[Need]] = {}
+        self._kinds: dict[int, set[Pair] | None] = {}
+        self._outright: dict[int, tuple[set[Need], set[Unknown]]] = {}
 
     def by(self, reached: Iterable[Reached]) -> tuple[set[Need], set[Unknown]]:
         """Return what some functions ask for, and the calls that do not say it."""
@@ -115,16 +117,24 @@ class Asked:
         needs: set[Need] = set()
         unknown: set[Unknown] = set()
         for one in functions:
-            needs |= self._by_library(one)
-            needs |= (owned := {Need(*act) for act in acts.asked(one, self._source)})
-            if not owned:
-                unknown |= {_unknown(one, call) for call in acts.asks(one)}
+            asked, untold = self._asked_outright(one)
+            needs |= asked
+            unknown |= untold
             for call in self._calls_of(one):
                 found = self._by_call(one, call, functions)
                 needs |= found or set()
                 if found is None:
                     unknown.add(_unknown(one, call))
         return needs, unknown
+
+    def _asked_outright(self, one: Reached) -> tuple[set[Need], set[Unknown]]:
+        """Return what a function asks for past ``Cluster``, whoever reaches it."""
+        key = id(one.function)
+        if key not in self._outright:
+            acted = {Need(*act) for act in acts.asked(one, self._source)}
+            untold = set() if acted else {_unknown(one, call) for call in acts.asks(one)}
+            self._outright[key] = (self._by_library(one) | acted, untold)
+        return self._outright[key]
 
     def _by_call(self, one: Reached, call: ast.Call, among: Sequence[Reached]) -> set[Need] | None:
         """Return what a call asks for; None if it does not say it."""
@@ -145,7 +155,7 @@ class Asked:
             found = set(self._of_changes(one, call))
         elif method in _OF_KIND:
             where = place_of(one, arguments[1]) if len(arguments) > 1 else Where.ANYWHERE
-            kinds = _kinds(one, call, self._source)
+            kinds = self._kinds_of(one, call)
             if kinds is None:
                 kinds = {pair for each in among for pair in self._written_by(each)}
                 return {
@@ -198,6 +208,11 @@ class Asked:
         if key not in self._calls:
             self._calls[key] = list(_calls(one))
         return self._calls[key]
+
+    def _kinds_of(self, one: Reached, call: ast.Call) -> set[Pair] | None:
+        if id(call) not in self._kinds:
+            self._kinds[id(call)] = _kinds(one, call, self._source)
+        return self._kinds[id(call)]
 
     def _by_library(self, one: Reached) -> set[Need]:
         names = {name for name, _ in self._source.names_in(one.function)}

@@ -26,7 +26,7 @@ Figures = dict[str, float | int | str | bool | None]
 class Facts(BaseModel):
     """What was promised when an experiment was armed; kept with the run, to judge it again."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     experiment: str
     """Id of the fault."""

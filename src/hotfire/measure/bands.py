@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from statistics import linear_regression
 
 import numpy as np
-from scipy.special import stdtrit
+import scipy  # its parts, named in full, are imported where they are used
 
 from hotfire.measure.columns import Columns, Flags, p95
 from hotfire.measure.history import Request
@@ -158,7 +158,7 @@ def _trend(rows: Sequence[Request], measurement: Measurement) -> str | None:
     residual = values - intercept - slope * times
     squares, spread = float(residual @ residual), float(((times - times.mean()) ** 2).sum())
     error = math.sqrt(inflation([residual]) * squares / (len(values) - 2) / spread)
-    certain = abs(slope) > stdtrit(len(values) - 2, 0.975) * error
+    certain = abs(slope) > scipy.special.stdtrit(len(values) - 2, 0.975) * error
     drift = slope * (times[-1] - times[0])
     matters = max((TREND_FACTOR - 1) * float(np.median(values)), measurement.band_floor_seconds)
     if certain and abs(drift) > matters:

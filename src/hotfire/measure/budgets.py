@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import bdtrc
+import scipy  # its parts, named in full, are imported where they are used
 
 from hotfire.measure.history import Request
 from hotfire.measure.latency import Seconds, known
@@ -130,7 +130,7 @@ def _judge_error_ratio(account: Account, limit: float) -> BudgetResult:
 
 def binomial_tail(successes: int, trials: int, probability: float) -> float:
     """Return the chance of at least that many successes, at most all, in independent trials."""
-    return float(bdtrc(successes - 1, trials, probability))
+    return float(scipy.special.bdtrc(successes - 1, trials, probability))
 
 
 def _judge_lost_streams(account: Account, limit: int) -> BudgetResult:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import beta, binom
+import scipy  # its parts, named in full, are imported where they are used
 
 ALPHA = 1e-4
 """Chance that a correct platform is called wrong; a nightly run meets it once in thirty years."""
@@ -36,14 +36,15 @@ def accepted_counts(n: int, share: float, *, alpha: float = ALPHA) -> AcceptedCo
     """
     if n <= 0 or not 0 <= share <= 1:
         raise ValueError(f"need n > 0 and a share within 0-1, not {n} and {share}")
-    low = int(binom.ppf(alpha / 2, n, share))
-    high = int(binom.ppf(1 - alpha / 2, n, share))
+    low = int(scipy.stats.binom.ppf(alpha / 2, n, share))
+    high = int(scipy.stats.binom.ppf(1 - alpha / 2, n, share))
     return AcceptedCounts(low, high)
 
 
 def power(n: int, share: float, real: float, *, alpha: float = ALPHA) -> float:
     """Return the chance that the test notices a real share other than the promised one."""
     accepted = accepted_counts(n, share, alpha=alpha)
+    binom = scipy.stats.binom
     missed = binom.cdf(accepted.high, n, real) - binom.cdf(accepted.low - 1, n, real)
     return float(1 - missed)
 
@@ -56,7 +57,7 @@ def upper_bound(count: int, n: int, *, confidence: float = 0.95) -> float:
     """
     if not 0 <= count <= n or n == 0:
         raise ValueError(f"need a count within 0-n and n > 0, not {count} and {n}")
-    return 1.0 if count == n else float(beta.ppf(confidence, count + 1, n - count))
+    return 1.0 if count == n else float(scipy.stats.beta.ppf(confidence, count + 1, n - count))
 
 
 def accepted_sums(

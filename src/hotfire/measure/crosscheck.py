@@ -35,7 +35,7 @@ class Agreement(StrEnum):
 class CrossCheck(BaseModel):
     """One load as both sides saw it; written beside its history."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     agreement: Agreement
     reason: str

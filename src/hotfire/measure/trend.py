@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
-from scipy.stats import theilslopes
+import scipy  # its parts, named in full, are imported where they are used
 
 from hotfire.measure.columns import Columns
 from hotfire.measure.latency import Seconds, known
@@ -59,7 +59,7 @@ def trend(samples: Samples) -> Trend | None:
     if finite.sum() < FEWEST:
         return None
     values = np.where(finite, values, _BEYOND * values[finite].max())
-    slope, intercept, low, high = theilslopes(values, at, alpha=2 * _CONFIDENCE - 1)
+    slope, intercept, low, high = scipy.stats.theilslopes(values, at, alpha=2 * _CONFIDENCE - 1)
     level = float(intercept + slope * at[0])
     if level <= 0:
         return None

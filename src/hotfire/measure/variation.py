@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+import scipy  # its parts, named in full, are imported where they are used
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from hotfire.measure.budgets import binomial_tail
 
@@ -72,11 +72,11 @@ class Variation:
 
         It goes further with probability ``false_alarm`` only: a prediction limit by Student's t.
         """
-        return float(stdtrit(self.freedom, 1 - false_alarm)) * self.error(batches)
+        return float(scipy.special.stdtrit(self.freedom, 1 - false_alarm)) * self.error(batches)
 
     def detectable(self, batches: float, *, false_alarm: float, power: float) -> float:
         """Return the least true rise that goes beyond ``chance`` with probability ``power``."""
-        reserve = float(stdtrit(self.freedom, power)) * self.error(batches)
+        reserve = float(scipy.special.stdtrit(self.freedom, power)) * self.error(batches)
         return self.chance(batches, false_alarm=false_alarm) + reserve
 
 

@@ -21,7 +21,6 @@ class _Model(BaseModel):
         extra="forbid",
         frozen=True,
         ser_json_inf_nan="constants",
-        use_attribute_docstrings=True,
     )
 
 

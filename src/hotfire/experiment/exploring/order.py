@@ -17,7 +17,7 @@ TOLD: Final = "exploring"
 class Order(BaseModel):
     """For how long faults are looked for, and which."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     seed: int = Field(ge=0, le=999_999)
     """Decides what is drawn."""

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from scipy.special import bdtr
+import scipy  # its parts, named in full, are imported where they are used
 
 from hotfire.measure.budgets import BudgetResult
 from hotfire.measure.budgets import judged as judged_budgets
@@ -69,8 +69,8 @@ def confidence(account: Account, result: BudgetResult) -> float:
     if not allowed:
         return 1.0  # A budget of nothing is a count; chance has no part in it.
     if result.verdict is Verdict.PASSED:
-        return 1 - float(bdtr(count, known, allowed))
-    return float(bdtr(count - 1, known, allowed))
+        return 1 - float(scipy.special.bdtr(count, known, allowed))
+    return float(scipy.special.bdtr(count - 1, known, allowed))
 
 
 def exceeding(account: Account, result: BudgetResult) -> tuple[int, int, float] | None:

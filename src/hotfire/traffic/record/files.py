@@ -13,7 +13,7 @@ from hotfire.measure.history import Request, to_row
 class JsonFile(BaseModel):
     """A small JSON file that one process writes once and another reads."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     def write(self, path: Path) -> None:
         """Write the file so that a reader sees all of it or nothing."""

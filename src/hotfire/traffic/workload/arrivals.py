@@ -19,7 +19,7 @@ Process = Literal["constant", "poisson", "gamma", "trace"]
 class Step(BaseModel):
     """A stretch of one rate; a rate of 0 is a pause."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     """How long it lasts."""

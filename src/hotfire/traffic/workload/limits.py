@@ -11,7 +11,7 @@ Ratio = Annotated[float, Field(gt=0, le=1)]
 class GateLimits(BaseModel):
     """What the load generator must prove of itself, or the run is inconclusive."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     lag_p99_seconds: Seconds = 0.005
     """Lateness of a 10 ms timer in the process that reads the streams; it tracks receive error."""

@@ -52,9 +52,7 @@ class LoadPlan(BaseModel):
     """One load. The same plan gives the same arrivals and the same prompts, always."""
 
     # An error that quotes what it refuses would show a password.
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     url: str
     """Gateway, scheme and authority, e.g. http://10.96.0.80 or https://llm.example.org."""

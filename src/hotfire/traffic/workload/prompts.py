@@ -19,7 +19,7 @@ Count = Annotated[int, Field(gt=0)]
 class Spec(BaseModel):
     """A part of the plan: unknown keys are refused, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Lengths(Spec):
