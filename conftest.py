@@ -20,6 +20,8 @@ pytest_plugins = [
     "fixtures.liveness",
     "fixtures.data_plane",
     "fixtures.access",
+    "fixtures.ways_in",
+    "fixtures.callers",
     "fixtures.model_filler",
     "fixtures.gpu_exporters",
     "fixtures.gpu_readings",

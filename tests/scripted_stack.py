@@ -31,6 +31,9 @@ def scripted(lab: Lab) -> dict[str, Any]:
         "promotion-gate",
         "autoscaling",
         "operator",
+        "authentication",
+        "tenants",
+        "tenant-limits",
     ]
     # Two engines that run 32 and let 8 wait.
     document["load"] = {"rate_per_second": 20.0, "max_tokens": 8, "most_at_once": 80}
