@@ -124,13 +124,16 @@ def _declared(namespace: str) -> dict[str, Any]:
 @contextmanager
 def _applied(world: World, documents: list[Document]) -> Iterator[None]:
     namespace, cluster = world.profile.namespace, world.cluster
+    [replicas] = [
+        one["spec"]["replicas"] for one in documents if _name(one) == ("Deployment", AUTHORIZER)
+    ]
+
+    def serving() -> int:
+        return sum(pod.serving for pod in cluster.pods(namespace, {"app": AUTHORIZER}))
+
     cluster.apply(documents, namespace=namespace)
     try:
-        until(
-            lambda: any(pod.serving for pod in cluster.pods(namespace, {"app": AUTHORIZER})),
-            within_seconds=60,
-            what="the authorizer Ready",
-        )
+        until(lambda: serving() == replicas, within_seconds=60, what="the authorizer Ready")
         yield
     finally:
         # The policy first: without the authorizer nobody would be answered.

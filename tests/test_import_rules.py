@@ -25,7 +25,7 @@ _FIXTURES = (
 ALLOWED = {
     # The suites see the target through fixtures; they start nothing and know nothing of the lab.
     # `idle_peer` is the text of a program that they send into a pod.
-    "suites": f"pytest {_TOP} {_PURE} {_FIXTURES} hotfire.engine.idle_peer",
+    "suites": f"pytest {_TOP} {_PURE} {_FIXTURES} hotfire.engine.idle_peer hotfire.clients",
     "experiments": f"pytest {_TOP} {_RUN} {_FIXTURES} hotfire.chaos hotfire.errors "
     "hotfire.evidence hotfire.experiment",
     # A report is made from a run directory, offline: nothing that reaches a target.

@@ -1,0 +1,96 @@
+"""What the check of tenants' limits concludes from what became of requests."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from fixtures.callers import Callers
+from hotfire import Reply, TargetProfile
+from hotfire.clients import Limit
+from hotfire.errors import HarnessError
+from hotfire.measure.history import FailureClass, Request
+from suites.security.test_rate_limits_hold_over_all_replicas import (
+    Counted,
+    neighbours_of,
+    require_again,
+    require_whole,
+)
+
+LIMIT = Limit(requests=20, seconds=2.0)
+MS_NS = 1_000_000
+
+
+def row(number: int, error: FailureClass | None = None) -> Request:
+    """Return a request each tenth of a second, answered or refused 50 ms later."""
+    sent_ns = number * 100 * MS_NS
+    answered_ns = sent_ns + 50 * MS_NS
+    stamps = {} if error else {"first_ns": answered_ns, "last_ns": answered_ns}
+    return Request(
+        seq=number,
+        sched_ns=sent_ns,
+        send_ns=sent_ns,
+        headers_ns=answered_ns,
+        end_ns=answered_ns,
+        error_class=error,
+        **stamps,
+    )
+
+
+def counted(*errors: FailureClass | None) -> Counted:
+    return Counted(rows=[row(number, error) for number, error in enumerate(errors)])
+
+
+def callers(**tenants: object) -> Callers:
+    said = {"name": "t", "gateway": {"url": "http://g"}, "engine": {"model": "m"}, "budgets": "lab"}
+    clients = {"tenants": tenants}
+    profile = TargetProfile.model_validate({**said, "clients": clients})
+    return Callers(profile=profile, record=lambda _: None)
+
+
+def tenant(limit: Sequence[float] = ()) -> dict[str, object]:
+    told = {"limit": {"requests": limit[0], "seconds": limit[1]}} if limit else {}
+    return {"headers": {"X-Api-Key": "${env:KEY}"}, **told}
+
+
+def test_requests_are_answered_refused_or_lost() -> None:
+    some = counted(None, FailureClass.HTTP_429, FailureClass.HTTP_5XX, None)
+
+    assert (some.accepted, some.refused, some.lost) == (2, 1, 1)
+
+
+def test_a_limit_allows_its_burst_and_what_comes_in_meanwhile() -> None:
+    some = counted(*[None] * 41)
+
+    assert some.seconds == pytest.approx(4.05)
+    assert some.allowed(LIMIT) == 60
+    assert counted().allowed(LIMIT) == 20
+
+
+def test_lost_requests_are_told() -> None:
+    require_whole(counted(*[None] * 50, FailureClass.CONNECT), "a")
+
+    with pytest.raises(AssertionError, match="2 of 50 of a were neither"):
+        require_whole(counted(*[None] * 48, *[FailureClass.CONNECT] * 2), "a")
+
+
+def test_a_refusal_says_when_to_come_again() -> None:
+    good = Reply(status=429, headers={"retry-after": "1"})
+
+    assert require_again([good, Reply(status=200)]) == [good]
+    with pytest.raises(AssertionError, match="1 of 2 refusals"):
+        require_again([good, Reply(status=429)])
+    with pytest.raises(HarnessError, match="none of 1"):
+        require_again([Reply(status=200)])
+
+
+def test_the_shortest_limit_is_tried_beside_a_tenant_without_one() -> None:
+    found = neighbours_of(callers(a=tenant((60, 60)), b=tenant((5, 1)), c=tenant()))
+
+    assert (found.name, found.other, found.rate_per_second) == ("b", "c", 5)
+    assert neighbours_of(callers(a=tenant((60, 60)), b=tenant((5, 1)))).other == "a"
+
+
+@pytest.mark.parametrize("tenants", [{}, {"a": tenant((5, 1))}, {"a": tenant(), "b": tenant()}])
+def test_without_a_limit_and_a_neighbour_nothing_is_judged(tenants: dict[str, object]) -> None:
+    with pytest.raises(HarnessError, match=r"clients\.tenants"):
+        neighbours_of(callers(**tenants))
