@@ -22,6 +22,7 @@ pytest_plugins = [
     "fixtures.access",
     "fixtures.ways_in",
     "fixtures.callers",
+    "fixtures.neighbours",
     "fixtures.model_filler",
     "fixtures.gpu_exporters",
     "fixtures.gpu_readings",

@@ -5,26 +5,27 @@ from collections.abc import Sequence
 import pytest
 
 from fixtures.callers import Callers
+from fixtures.neighbours import Counted, neighbours_of
 from hotfire import Reply, TargetProfile
 from hotfire.clients import Limit
 from hotfire.errors import HarnessError
 from hotfire.measure.history import FailureClass, Request
-from suites.security.test_rate_limits_hold_over_all_replicas import (
-    Counted,
-    neighbours_of,
-    require_again,
-    require_whole,
+from suites.security.test_rate_limits_hold_over_all_replicas import require_again, require_whole
+from suites.slo.test_a_surge_of_one_tenant_leaves_others_in_budget import (
+    bound_seconds,
+    judge,
+    require_surge,
 )
 
 LIMIT = Limit(requests=20, seconds=2.0)
 MS_NS = 1_000_000
 
 
-def row(number: int, error: FailureClass | None = None) -> Request:
-    """Return a request each tenth of a second, answered or refused 50 ms later."""
+def row(number: int, error: FailureClass | None = None, *, after_ms: int = 50) -> Request:
+    """Return a request each tenth of a second, answered or refused a moment later."""
     sent_ns = number * 100 * MS_NS
-    answered_ns = sent_ns + 50 * MS_NS
-    stamps = {} if error else {"first_ns": answered_ns, "last_ns": answered_ns}
+    answered_ns = sent_ns + after_ms * MS_NS
+    token_ns = None if error else answered_ns
     return Request(
         seq=number,
         sched_ns=sent_ns,
@@ -32,7 +33,8 @@ def row(number: int, error: FailureClass | None = None) -> Request:
         headers_ns=answered_ns,
         end_ns=answered_ns,
         error_class=error,
-        **stamps,
+        first_ns=token_ns,
+        last_ns=token_ns,
     )
 
 
@@ -40,11 +42,17 @@ def counted(*errors: FailureClass | None) -> Counted:
     return Counted(rows=[row(number, error) for number, error in enumerate(errors)])
 
 
-def callers(**tenants: object) -> Callers:
+def answered(*after_ms: int) -> Counted:
+    return Counted(rows=[row(number, after_ms=one) for number, one in enumerate(after_ms)])
+
+
+def profile(**fields: object) -> TargetProfile:
     said = {"name": "t", "gateway": {"url": "http://g"}, "engine": {"model": "m"}, "budgets": "lab"}
-    clients = {"tenants": tenants}
-    profile = TargetProfile.model_validate({**said, "clients": clients})
-    return Callers(profile=profile, record=lambda _: None)
+    return TargetProfile.model_validate({**said, **fields})
+
+
+def callers(**tenants: object) -> Callers:
+    return Callers(profile=profile(clients={"tenants": tenants}), record=lambda _: None)
 
 
 def tenant(limit: Sequence[float] = ()) -> dict[str, object]:
@@ -94,3 +102,37 @@ def test_the_shortest_limit_is_tried_beside_a_tenant_without_one() -> None:
 def test_without_a_limit_and_a_neighbour_nothing_is_judged(tenants: dict[str, object]) -> None:
     with pytest.raises(HarnessError, match=r"clients\.tenants"):
         neighbours_of(callers(**tenants))
+
+
+ALONE = answered(*[40] * 95, *[60] * 5)
+
+
+def test_later_is_beyond_the_percentile_and_its_margin() -> None:
+    small = profile(measurement={"band_floor_seconds": 0.001})
+
+    assert bound_seconds(ALONE, profile()) == pytest.approx(0.09)
+    assert bound_seconds(ALONE, small) == pytest.approx(0.05)
+
+
+def test_a_few_later_answers_are_chance_and_many_are_not() -> None:
+    assert not judge(answered(*[40] * 90, *[500] * 10), 0.09).beyond
+    assert judge(answered(*[40] * 80, *[500] * 20), 0.09).beyond
+
+
+def test_failed_answers_are_later() -> None:
+    lost = Counted(rows=[row(number, FailureClass.HTTP_429) for number in range(100)])
+
+    assert judge(lost, 0.09).later == 100
+
+
+def test_a_baseline_that_fails_is_none() -> None:
+    with pytest.raises(HarnessError, match="3 of 100 answers failed"):
+        bound_seconds(counted(*[None] * 97, *[FailureClass.CONNECT] * 3), profile())
+
+
+def test_a_surge_that_nobody_feels_is_none() -> None:
+    require_surge(counted(*[None] * 50, FailureClass.HTTP_429), 0.09)
+    require_surge(answered(*[500] * 50), 0.09)
+
+    with pytest.raises(HarnessError, match="there is room for them"):
+        require_surge(answered(*[40] * 50), 0.09)

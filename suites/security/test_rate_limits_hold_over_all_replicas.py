@@ -6,18 +6,11 @@ to hold. Nobody sees that with one request after the other over one connection: 
 the limit, over new connections, and another tenant who must not notice.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
 
-import pytest
-
-from fixtures.callers import Callers
+from fixtures.neighbours import BELOW, Counted, Loads, Neighbours, ended
 from hotfire import Evidence, Level, Reply, requirement
-from hotfire.clients import Limit, Tenant
 from hotfire.errors import HarnessError
-from hotfire.measure.history import FailureClass, Request
-from hotfire.traffic.runner.launch import RunningLoad
 from hotfire.waiting import eventually, pause
 
 pytestmark = requirement(
@@ -31,131 +24,8 @@ pytestmark = requirement(
 TIMES_THE_LIMIT = 3
 WINDOWS = 3
 """How long it lasts, in times of the limit: what comes at once at first weighs less then."""
-BELOW = 0.5
-ASKERS = 8
-MARGIN_SECONDS = 60.0
 # Requests of another tenant that a machine under load may lose, whatever limits are set.
 LOST_SHARE = 0.02
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
-    """What became of the requests of one tenant."""
-
-    rows: Sequence[Request]
-
-    @property
-    def accepted(self) -> int:
-        return sum(not row.failed for row in self.rows)
-
-    @property
-    def refused(self) -> int:
-        return sum(row.error_class is FailureClass.HTTP_429 for row in self.rows)
-
-    @property
-    def lost(self) -> int:
-        """Those that were neither answered nor refused."""
-        return len(self.rows) - self.accepted - self.refused
-
-    @property
-    def seconds(self) -> float:
-        """From the first request to the last moment at which one may have been counted."""
-        sent = [row.send_ns for row in self.rows if row.send_ns is not None]
-        counted = [row.headers_ns or row.end_ns or 0 for row in self.rows]
-        return (max(counted) - min(sent)) / 1e9 if sent else 0.0
-
-    def allowed(self, limit: Limit) -> int:
-        """Return the most that a limit accepts meanwhile, with what may come at once."""
-        return int(limit.requests * (self.seconds / limit.seconds + 1))
-
-    def summary(self) -> dict[str, float]:
-        return {
-            "requests": len(self.rows),
-            "accepted": self.accepted,
-            "refused": self.refused,
-            "lost": self.lost,
-            "seconds": round(self.seconds, 3),
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Neighbours:
-    """A tenant with a limit, and another one."""
-
-    name: str
-    limit: Limit
-    tenant: Tenant
-    other: str
-    beside: Tenant
-
-    @property
-    def rate_per_second(self) -> float:
-        return self.limit.requests / self.limit.seconds
-
-
-def neighbours_of(callers: Callers) -> Neighbours:
-    """Return the tenant whose limit is told for the shortest time, and one beside it.
-
-    Raises:
-        HarnessError: there is no tenant with a limit, or no other one.
-    """
-    tenants = callers.tenants()
-    limits = {name: one.limit for name, one in tenants.items() if one.limit is not None}
-    if not limits or len(tenants) < 2:
-        raise HarnessError("it takes a tenant with a limit and another one; set clients.tenants")
-    name = min(limits, key=lambda each: limits[each].seconds)
-    # Rather one without a limit: it says nothing of its own then.
-    other = min((each for each in tenants if each != name), key=lambda each: each in limits)
-    return Neighbours(
-        name=name,
-        limit=limits[name],
-        tenant=tenants[name],
-        other=other,
-        beside=tenants[other],
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loads:
-    """Sends in the name of tenants, every request over a new connection."""
-
-    callers: Callers
-    load: Callable[..., RunningLoad]
-
-    def start(self, name: str, rate_per_second: float, seconds: float) -> RunningLoad:
-        """Have a tenant ask for one token of its first model, again and again."""
-        return self.load(
-            name=f"SEC-005-{name}",
-            caller=self.callers.tenant(name),
-            model=self._model(name),
-            process="constant",
-            rate_per_second=rate_per_second,
-            duration_seconds=seconds,
-            connection="fresh",
-            max_tokens=1,
-        )
-
-    def ask(self, name: str) -> list[Reply]:
-        """Return answers to a few requests of a tenant, to be read."""
-        with self.callers.client(self.callers.tenant(name)) as client:
-            ask = partial(client.chat, "?", max_tokens=1, model=self._model(name), fresh=True)
-            return [ask() for _ in range(ASKERS)]
-
-    def gentle_rate(self, tenant: Tenant) -> float:
-        """Return the rate at which nobody is in anybody's way."""
-        rated = self.callers.profile.load.rate_per_second
-        own = tenant.limit.requests / tenant.limit.seconds if tenant.limit else rated
-        return BELOW * min(rated, own)
-
-    def _model(self, name: str) -> str:
-        models = self.callers.tenants()[name].models
-        return models[0] if models else self.callers.profile.engine.model
-
-
-def ended(running: RunningLoad, seconds: float) -> Counted:
-    """Return what became of a load, once it has ended."""
-    running.wait_finished(within_seconds=seconds + MARGIN_SECONDS).check()
-    return Counted(rows=running.rows())
 
 
 def require_again(replies: Sequence[Reply]) -> list[Reply]:
@@ -174,29 +44,21 @@ def require_again(replies: Sequence[Reply]) -> list[Reply]:
     return refusals
 
 
-@pytest.fixture
-def neighbours(callers: Callers) -> Neighbours:
-    return neighbours_of(callers)
-
-
-@pytest.fixture
-def loads(callers: Callers, load: Callable[..., RunningLoad]) -> Loads:
-    return Loads(callers=callers, load=load)
-
-
 def test_three_times_the_limit_is_kept_to_it(
     neighbours: Neighbours, loads: Loads, evidence: Evidence
 ) -> None:
     name, limit, rate = neighbours.name, neighbours.limit, neighbours.rate_per_second
-    seconds = WINDOWS * limit.seconds
-    beside = loads.start(neighbours.other, loads.gentle_rate(neighbours.beside), seconds)
-    surge = loads.start(name, TIMES_THE_LIMIT * rate, seconds)
-    eventually(lambda: Counted(rows=surge.rows()).refused, within_seconds=seconds)
+    lasts = {"duration_seconds": WINDOWS * limit.seconds, "max_tokens": 1}
+    beside = loads.start(neighbours.other, loads.gentle_rate(neighbours.beside), **lasts)
+    surge = loads.start(name, TIMES_THE_LIMIT * rate, **lasts)
+    eventually(
+        lambda: Counted(rows=surge.rows()).refused, within_seconds=surge.plan.duration_seconds
+    )
     replies = loads.ask(name)
-    counted, others = ended(surge, seconds), ended(beside, seconds)
+    counted, others = ended(surge), ended(beside)
     # Negative control: it is the limit that refuses, and below it nobody is.
     pause(limit.seconds, why="the tenant has its whole limit again")
-    below = ended(loads.start(name, BELOW * rate, limit.seconds), limit.seconds)
+    below = loads.run(name, BELOW * rate, limit.seconds, max_tokens=1)
     accepted = counted.accepted + sum(reply.ok for reply in replies)
     allowed = counted.allowed(limit)
     evidence.record("limit", {"tenant": name, "accepted_at_most": allowed, "accepted": accepted})
