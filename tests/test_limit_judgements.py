@@ -66,12 +66,12 @@ def test_requests_are_answered_refused_or_lost() -> None:
     assert (some.accepted, some.refused, some.lost) == (2, 1, 1)
 
 
-def test_a_limit_allows_its_burst_and_what_comes_in_meanwhile() -> None:
+def test_a_limit_allows_two_windows_more_than_are_filled() -> None:
     some = counted(*[None] * 41)
 
     assert some.seconds == pytest.approx(4.05)
-    assert some.allowed(LIMIT) == 60
-    assert counted().allowed(LIMIT) == 20
+    assert some.allowed(LIMIT) == 80
+    assert counted(*[None] * 39).allowed(LIMIT) == 60
 
 
 def test_lost_requests_are_told() -> None:

@@ -65,7 +65,8 @@ def test_three_times_the_limit_is_kept_to_it(
     evidence.record("at_three_times_the_limit", counted.summary())
     evidence.record("another_tenant", {"tenant": neighbours.other, **others.summary()})
     evidence.record("below_the_limit", below.summary())
-    evidence.record("refusals", [reply.headers.get("retry-after") for reply in replies])
+    told = [(reply.status, reply.headers.get("retry-after")) for reply in replies]
+    evidence.record("answers_amid", told)
 
     assert accepted <= allowed, (
         f"{accepted} requests of {name} were accepted in {counted.seconds:.1f} s, where"
