@@ -2,6 +2,7 @@
 
 import base64
 import hmac
+import json
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from fixtures.forgeries import DAY_SECONDS, Token
 from hotfire import Endpoint
 from hotfire.cluster import Document
 from hotfire.engine.authorizer import ISSUER
+from hotfire.own_folders import project_root
 from hotfire.waiting import until
 from tests.world import World
 
@@ -21,8 +23,9 @@ KEYS, TOKENS = "tenant-keys", "tenant-tokens"
 OTHER_MODEL = "tiny-large"
 TO_CANARY = {"x-version": "canary"}
 REFUSED, ANSWERED = 401, 200
-TEAM_A, TEAM_B, METERED = "team-a", "team-b", "metered"
-LIMIT = {"requests": 20, "seconds": 2.0}
+TEAM_B, METERED = "team-b", "metered"
+_OVERLAY = project_root() / "reference-stack" / "overlays" / "tenants"
+RULES: dict[str, Any] = json.loads((_OVERLAY / "rules.json").read_text())
 Change = Callable[[Document], object]
 
 
@@ -41,7 +44,7 @@ def guarded(
     documents = _documents(world)
     for document in documents:
         change(document)
-    keys = {name: secrets.token_urlsafe(24) for name in (TEAM_A, TEAM_B, METERED, ISSUER)}
+    keys = {name: secrets.token_urlsafe(24) for name in (*RULES["tenants"], ISSUER)}
     kept = [_secret(KEYS, keys), _secret(TOKENS, _tokens(keys[ISSUER].encode()))]
     world.script(other_models=OTHER_MODEL)
     try:
@@ -76,8 +79,8 @@ def _tokens(key: bytes) -> dict[str, str]:
     now = int(time.time())
     genuine = {
         "sub": TEAM_B,
-        "iss": "https://issuer.hotfire.test",
-        "aud": "inference",
+        "iss": RULES["tokens"]["issuer"],
+        "aud": RULES["tokens"]["audience"],
         "exp": now + DAY_SECONDS,
     }
     return {
@@ -107,16 +110,14 @@ def _declared(namespace: str) -> dict[str, Any]:
     def key(name: str) -> dict[str, str]:
         return {"X-Api-Key": secret(KEYS, name)}
 
-    kinds = ("expired", "other-issuer", "other-audience")
+    refused = ("expired", "other-issuer", "other-audience")
+    tenants = RULES["tenants"].items()
     return {
         "gateway": {"headers": bearer(TEAM_B)},
         "clients": {
-            "tenants": {
-                TEAM_A: {"headers": key(TEAM_A), "models": ["tiny"]},
-                TEAM_B: {"headers": key(TEAM_B), "models": ["tiny", OTHER_MODEL]},
-                METERED: {"headers": key(METERED), "models": ["tiny"], "limit": LIMIT},
-            },
-            "refused": {why: bearer(why) for why in kinds},
+            # What the authorizer goes by is what the target file declares.
+            "tenants": {name: {"headers": key(name), **rules} for name, rules in tenants},
+            "refused": {why: bearer(why) for why in refused},
         },
     }
 
