@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from fixtures.callers import Callers
-from fixtures.ways_in import WaysIn, ways_of
+from fixtures.ways_in import WaysIn, together, ways_of
 from hotfire import Evidence, TargetProfile
 from hotfire.engine.authorizer import PASS, Answer, Authorizer
 from hotfire.errors import HarnessError
@@ -64,8 +64,7 @@ class Scene:
 
     @property
     def ways_in(self) -> WaysIn:
-        found = [ways_of(route, base_path="") for route in ROUTES]
-        return WaysIn(ways=tuple(way for one in found for way in one.ways))
+        return together([ways_of(route, base_path="") for route in ROUTES])
 
     def evidence(self, name: str) -> Evidence:
         folder = self.folder / name
@@ -77,8 +76,8 @@ class Scene:
 
     @property
     def tenants(self) -> sec_004.Tenants:
-        ways = [way for way in self.ways_in.ways if way.names_a_model]
-        return sec_004.Tenants(callers=self.callers, ways=ways)
+        naming = (way for way in self.ways_in.ways if way.names_a_model)
+        return sec_004.Tenants(callers=self.callers, ways=self.callers.offered(naming))
 
 
 Raise = Callable[..., AbstractContextManager[Scene]]

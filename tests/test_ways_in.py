@@ -24,7 +24,14 @@ def path(value: str, kind: str = "PathPrefix") -> dict[str, Any]:
     return {"path": {"type": kind, "value": value}}
 
 
-WHOLE = ["GET /v1/models", "POST /v1/chat/completions", "POST /v1/completions"]
+WHOLE = [
+    "GET /v1/models",
+    "POST /v1/chat/completions",
+    "POST /v1/completions",
+    "POST /v1/embeddings",
+    "POST /v1/responses",
+    "POST /v1/messages",
+]
 
 
 @pytest.mark.parametrize(
@@ -35,7 +42,8 @@ WHOLE = ["GET /v1/models", "POST /v1/chat/completions", "POST /v1/completions"]
         (path("/v1/"), "", WHOLE),
         (path("/v1/chat"), "", ["POST /v1/chat/completions"]),
         (path("/v1/completions", "Exact"), "", ["POST /v1/completions"]),
-        (path("/v1/.*s", "RegularExpression"), "", WHOLE),
+        (path("/v1/embeddings", "Exact"), "", ["POST /v1/embeddings"]),
+        (path("/v1/[a-z/]*s", "RegularExpression"), "", WHOLE),
         (path("/a"), "/a", [word.replace(" ", " /a") for word in WHOLE]),
         (path("/b"), "/a", [word.replace(" ", " /b") for word in WHOLE]),
         (path("/b/v1/chat/completions"), "/a", ["POST /b/v1/chat/completions"]),
@@ -79,7 +87,7 @@ def test_other_pages_are_no_way_in(match: dict[str, Any]) -> None:
     ways = found(match)
 
     ways.require_all()
-    assert ways.ways == ()
+    assert (ways.ways, len(ways.elsewhere)) == ((), 1)
 
 
 def test_what_has_no_backend_is_no_way_in() -> None:
@@ -89,6 +97,6 @@ def test_what_has_no_backend_is_no_way_in() -> None:
 
 
 def test_a_body_has_a_field_for_each_name() -> None:
-    way = Way(route="r", method="POST", path="/v1/completions")
+    way = Way(route="r", operation="/v1/completions", path="/v1/completions")
 
-    assert way.body("a", "b") == b'{"model": "a", "model": "b", "max_tokens": 1, "prompt": "?"}'
+    assert way.body("a", "b") == b'{"model": "a", "model": "b", "prompt": "?", "max_tokens": 1}'

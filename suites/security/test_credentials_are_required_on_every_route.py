@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from fixtures.callers import PATIENCE_SECONDS, Caller, Callers, secret_of, untold
+from fixtures.callers import Caller, Callers, secret_of, untold
 from fixtures.forgeries import Token, doubt
 from fixtures.ways_in import Way, WaysIn
 from hotfire import Evidence, Level, Reply, Scope, requirement
@@ -45,32 +45,15 @@ class Doors:
         yield from self.callers.ask(caller, self.ways_in.ways, self.callers.profile.engine.model)
 
 
-def models_of(callers: Callers) -> list[str]:
-    engine, tenants = callers.profile.engine, callers.profile.clients.tenants.values()
-    named = [engine.model, *engine.other_models, *(one for each in tenants for one in each.models)]
-    return list(dict.fromkeys(named))
-
-
-def offered(callers: Callers, ways_in: WaysIn) -> Iterator[Way]:
-    """Yield the ways that answer somebody with a valid credential, for some model."""
-    left = list(ways_in.ways)
-    for caller in callers.valid().values():
-        for model in models_of(callers):
-            answers = callers.ask(caller, left, model, patience_seconds=PATIENCE_SECONDS)
-            found = {way for way, reply in answers if reply.ok}
-            yield from found
-            if not (left := [way for way in left if way not in found]):
-                return
-
-
 def doors_of(callers: Callers, ways_in: WaysIn, evidence: Evidence) -> Doors:
     """Return every way in, and as the negative control which of them who may come in can go.
 
     Raises:
         HarnessError: nobody comes in at all.
     """
-    found = frozenset(offered(callers, ways_in))
+    found = frozenset(callers.offered(ways_in.ways))
     evidence.record("ways", [str(way) for way in ways_in.ways])
+    evidence.record("not_of_the_api", ways_in.elsewhere)
     evidence.record("answered_to_valid_credentials", sorted(map(str, found)))
     if not found:
         raise HarnessError(

@@ -105,7 +105,8 @@ class Tenants:
 
 @pytest.fixture
 def tenants(callers: Callers, ways_in: WaysIn) -> Tenants:
-    return Tenants(callers=callers, ways=[way for way in ways_in.ways if way.names_a_model])
+    naming = (way for way in ways_in.ways if way.names_a_model)
+    return Tenants(callers=callers, ways=callers.offered(naming))
 
 
 def test_other_models_are_refused_on_every_route(
