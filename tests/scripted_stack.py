@@ -33,6 +33,9 @@ def scripted(lab: Lab) -> dict[str, Any]:
         "operator",
         "declared-state",
         "request-logs",
+        "authentication",
+        "tenants",
+        "tenant-limits",
     ]
     # Two engines that run 32 and let 8 wait.
     document["load"] = {"rate_per_second": 20.0, "max_tokens": 8, "most_at_once": 80}

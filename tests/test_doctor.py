@@ -199,6 +199,17 @@ def test_a_secret_that_the_gateway_names_may_be_read_and_no_other() -> None:
     ]
 
 
+def test_a_secret_that_several_tenants_are_in_is_named_once() -> None:
+    keys = [{"X-Api-Key": f"${{secret:keys/tenants/{name}}}"} for name in ("a", "b", "old")]
+    tenants = {"a": {"headers": keys[0]}, "b": {"headers": keys[1]}}
+    clients = {"tenants": tenants, "refused": {"expired": keys[2]}}
+
+    printed = roles([], profile(clients=clients))
+
+    (role,) = [one for one in printed if one["kind"] == "Role"]
+    assert role["rules"][0]["resourceNames"] == ["tenants"]
+
+
 def test_the_command_prints_what_kubectl_takes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

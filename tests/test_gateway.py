@@ -345,6 +345,18 @@ def secret_api() -> FakeApi:
     return api
 
 
+def test_whoever_shows_something_else_shows_no_credential_of_the_gateway() -> None:
+    said = {"X-Team": "platform", "X-Api-Key": "${env:KEY}"}
+    gateway = Gateway(url="http://g", headers=said, bearer_token="${env:TOKEN}", host="h")
+
+    assert gateway.shown_by({}).shown_headers == {"x-team": "platform", "host": "h"}
+    assert gateway.shown_by({"X-Api-Key": "other"}).shown_headers == {
+        "x-team": "platform",
+        "x-api-key": "other",
+        "host": "h",
+    }
+
+
 def referring(name: str) -> Gateway:
     return Gateway.model_validate({"url": "http://g", "bearer_token": f"${{secret:{name}}}"})
 

@@ -25,16 +25,18 @@ _FIXTURES = (
 ALLOWED = {
     # The suites see the target through fixtures; they start nothing and know nothing of the lab.
     # `idle_peer` is the text of a program that they send into a pod.
-    "suites": f"pytest {_TOP} {_PURE} {_FIXTURES} hotfire.engine.idle_peer",
+    "suites": f"pytest {_TOP} {_PURE} {_FIXTURES} hotfire.engine.idle_peer hotfire.clients",
     "experiments": f"pytest {_TOP} {_RUN} {_FIXTURES} hotfire.chaos hotfire.errors "
     "hotfire.evidence hotfire.experiment",
     # A report is made from a run directory, offline: nothing that reaches a target.
     "reports": f"reports jinja2 markupsafe plotly pydantic yaml {_TOP} {_PURE} {_RUN} "
     "hotfire.shown hotfire.yaml_text hotfire.traffic.record hotfire.traffic.witnesses.vllm_bench",
-    # `engine.scripted` is the text of a program that they send into a pod.
+    # `engine.scripted` is the text of a program that they send into a pod. What clients show of
+    # themselves they change.
     "fixtures": f"pytest yaml {_TOP} {_PURE} {_RUN} {_FIXTURES} hotfire.chaos hotfire.closing "
     "hotfire.errors hotfire.experiment hotfire.lab.kubectl_of_standing_lab hotfire.patience "
-    "hotfire.traffic.runner hotfire.engine.scripted",
+    "hotfire.traffic.runner hotfire.engine.scripted hotfire.access hotfire.clients "
+    "hotfire.evidence hotfire.gateway hotfire.reference",
     # These run where nothing is installed.
     "src/hotfire/agent": "hotfire.agent",
     # The promotion gate is two files, which its ConfigMap brings together.

@@ -117,6 +117,22 @@ def test_preset_can_be_adjusted_limit_by_limit(write: Write) -> None:
             MINIMAL + "stack: {roles: {prefill: {app: x}, decode: {app: x}}}\n",
             "stack.roles: decode has the selector of prefill; name labels that differ",
         ),
+        (
+            MINIMAL + "clients: {tenants: {a: {headers: {X-Api-Key: swordfish}}}}\n",
+            "clients.tenants.a.headers: the value of X-Api-Key would be a secret: it is kept",
+        ),
+        (
+            MINIMAL + "clients: {tenants: {a: {headers: {}}}}\n",
+            "clients.tenants.a.headers: Value should have at least 1 item",
+        ),
+        (
+            MINIMAL + "clients: {tenants: {a: {headers: {X: '${env:A}'}, modles: [x]}}}\n",
+            "clients.tenants.a.modles: no such field, did you mean 'models'?",
+        ),
+        (
+            MINIMAL + "clients: {refused: {old: {X: '${env:A}'}}}\n",
+            "clients.refused.old: Input should be 'expired', 'other-issuer' or 'other-audience'",
+        ),
         (MINIMAL.replace("budgets: lab\n", ""), "budgets: required, add it"),
         (MINIMAL.replace("budgets: lab", "budgets: labs"), "budgets: no preset 'labs'; there are"),
         (MINIMAL.replace("http://10.96.0.80", "10.96.0.80"), "gateway.url: "),

@@ -108,6 +108,17 @@ def test_models_lists_the_one_it_serves(engine: EngineProcess) -> None:
     assert [card["id"] for card in json.loads(body)["data"]] == ["tiny"]
 
 
+def test_a_second_model_is_answered_by_its_name(engine: EngineProcess) -> None:
+    engine.script(other_models="large huge")
+    _, body = engine.call("GET", "/v1/models")
+    seen, answer = chat(engine, model="huge")
+    engine.script(other_models="")
+
+    assert [card["id"] for card in json.loads(body)["data"]] == ["tiny", "large", "huge"]
+    assert (seen, json.loads(answer)["model"]) == (200, "huge")
+    assert chat(engine, model="huge")[0] == 404
+
+
 def test_metrics_count_what_was_generated(engine: EngineProcess) -> None:
     before = metrics.parse(engine.call("GET", "/metrics")[1].decode())
     chat(engine, stream=True)

@@ -54,7 +54,8 @@ class World:
         former = self.target.read_text()
         document = yaml.safe_load(former)
         for name, value in fields.items():
-            document[name] = document[name] | value if isinstance(value, dict) else value
+            former_value = document.get(name) or {}
+            document[name] = former_value | value if isinstance(value, dict) else value
         self.target.write_text(yaml.safe_dump(document))
         try:
             yield

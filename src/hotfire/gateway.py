@@ -1,12 +1,13 @@
 """The gateway as the target file tells it: where it is, and what clients show of themselves."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from hotfire.reference import Headers, Reference
+from hotfire.reference import REFERENCE, Headers, Reference
 from hotfire.section import STRICT
 
 
@@ -148,6 +149,11 @@ class Gateway(BaseModel):
         if self.bearer_token:
             shown["authorization"] = f"Bearer {self.bearer_token}"
         return shown | ({"host": self.host} if self.host else {})
+
+    def shown_by(self, credentials: Mapping[str, str]) -> Self:
+        """Return the same for a client that shows something else than the credentials here."""
+        plain = {name: text for name, text in self.headers.items() if not REFERENCE.search(text)}
+        return self.model_copy(update={"headers": {**plain, **credentials}, "bearer_token": None})
 
     @property
     def tls_files(self) -> dict[str, str]:

@@ -16,6 +16,7 @@ from pydantic import (
 
 from hotfire import text_files, yaml_text
 from hotfire.canary import Canary
+from hotfire.clients import Clients
 from hotfire.errors import ProfileError
 from hotfire.gateway import Gateway, split_url
 from hotfire.pod_roles import PodRole, Selector, require_apart, with_engine_role
@@ -376,12 +377,13 @@ class TargetProfile(Section):
     """The reference stack."""
     canary: Canary = Canary()
     """The version under promotion."""
+    clients: Clients = Clients()
+    """Who comes to the gateway besides us: its tenants, and whom it must refuse."""
     components: dict[Role, Component] = {}
     """Where parts of the platform run that faults take away, by role; their namespaces must be in
     `allowed_namespaces`."""
     alerts: dict[str, str] = {}
-    """By the name of each declared alert the id of the fault under which it must fire, such as
-    FLT-NET-002."""
+    """Id of the fault under which each declared alert must fire, such as FLT-NET-002."""
     control_plane: ControlPlane = ControlPlane()
     """Where the control plane runs, if not on nodes of the cluster."""
     power: Power = Power()

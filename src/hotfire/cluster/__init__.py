@@ -2,7 +2,7 @@
 
 from hotfire.cluster.calls import Document
 from hotfire.cluster.client import Cluster, Recorder
-from hotfire.cluster.credentials import lend_secrets
+from hotfire.cluster.credentials import lend_named, lend_secrets
 from hotfire.cluster.door import Door
 from hotfire.cluster.estate import Estate, Made, refuse_foreign_system
 from hotfire.cluster.execution import ExecResult
@@ -55,6 +55,7 @@ __all__ = [
     "chain",
     "keys_that_select",
     "labels_in_rules",
+    "lend_named",
     "lend_secrets",
     "pinned",
     "quantity",

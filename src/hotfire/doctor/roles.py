@@ -51,10 +51,16 @@ def roles(needs: Iterable[Need], profile: TargetProfile) -> list[Document]:
     for namespace in dict.fromkeys((profile.namespace, *profile.allowed_namespaces)):
         if rules := rules_of(inside(some, profile, namespace)):
             documents += _bound(namespace, rules)
-    for reference in names_in(profile.gateway.shown_headers.values()):
-        if named := in_cluster(reference):
-            documents += _bound(named[0], [_of_secret(named[1])], name=f"{NAME}-reads-{named[1]}")
+    for namespace, name in _secrets(profile):
+        documents += _bound(namespace, [_of_secret(name)], name=f"{NAME}-reads-{name}")
     return documents
+
+
+def _secrets(profile: TargetProfile) -> list[tuple[str, str]]:
+    """Return namespace and name of each Secret that the target file names, once."""
+    shown = [profile.gateway.shown_headers, *profile.clients.headers]
+    named = (in_cluster(one) for headers in shown for one in names_in(headers.values()))
+    return list(dict.fromkeys(each[:2] for each in named if each))
 
 
 def rules_of(needs: Iterable[Need]) -> list[Document]:

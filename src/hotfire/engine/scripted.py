@@ -137,6 +137,7 @@ class Script:
     """What the engine does; every field can be changed while it runs."""
 
     model: str = "tiny"
+    other_models: str = ""  # names that it serves besides, separated by spaces
     ttft_seconds: float = 0.05
     tpot_seconds: float = 0.01
     misbehaviour: str = "ok"
@@ -152,7 +153,7 @@ class Script:
     frozen_gauges: str = ""  # metrics that always say 0, separated by commas
     log_refused: int = 0  # 1 = write the body of each refused request to the log
     slower_after_tokens: int = 0  # tokens beyond so many take twice as long; 0 = none does
-    fatal_text: str = ""  # answering a body with this text in it ends the process; empty = none
+    fatal_text: str = ""  # a body with this text in it ends the process; empty = none does
     log_requests: int = 0  # 1 = write a line for each request to the log; 2 = streams' lack tokens
 
     def changed(self, values: Json) -> "Script":
@@ -399,9 +400,8 @@ def validated(document: object, *, chat: bool, script: Script) -> Prompted:
     if not isinstance(document, dict):
         raise BadRequestError(400, "The body must be a JSON object.", "BadRequestError")
     model = document.get("model", script.model)
-    if model != script.model:
-        message = f"The model `{model}` does not exist."
-        raise BadRequestError(404, message, "NotFoundError", "model")
+    if model not in (script.model, *script.other_models.split()):
+        raise BadRequestError(404, f"The model `{model}` does not exist.", "NotFoundError", "model")
     prompt = prompt_text(document, chat=chat)
     n_in = len(prompt.split()) + 1
     n_out, finish_reason = length(document, n_in, script)
@@ -953,9 +953,11 @@ async def version(_engine: Engine, connection: Connection, _call: Call) -> None:
 
 
 async def models(engine: Engine, connection: Connection, _call: Call) -> None:
-    card = {"id": engine.script.model, "object": "model", "created": 0, "owned_by": "hotfire"}
-    card |= {"root": engine.script.model, "max_model_len": engine.script.max_model_len}
-    await connection.answer(200, dumps({"object": "list", "data": [card]}))
+    script = engine.script
+    card: Json = {"object": "model", "created": 0, "owned_by": "hotfire", "root": script.model}
+    card |= {"max_model_len": script.max_model_len}
+    cards = [card | {"id": name} for name in (script.model, *script.other_models.split())]
+    await connection.answer(200, dumps({"object": "list", "data": cards}))
 
 
 async def metrics(engine: Engine, connection: Connection, _call: Call) -> None:

@@ -1,0 +1,91 @@
+"""Rate limits hold per tenant over all gateway replicas.
+
+A limit is a price and a promise to the others. Where each replica counts for itself a tenant has it
+as often as there are replicas, and more with every one that is added under load, just when it is
+to hold. Nobody sees that with one request after the other over one connection: it takes three times
+the limit, over new connections, and another tenant who must not notice.
+"""
+
+from collections.abc import Sequence
+
+from fixtures.neighbours import BELOW, Counted, Loads, Neighbours, ended
+from hotfire import Evidence, Level, Reply, requirement
+from hotfire.errors import HarnessError
+from hotfire.waiting import eventually, pause
+
+pytestmark = requirement(
+    "SEC-005",
+    Level.MUST,
+    __doc__,
+    source="https://www.rfc-editor.org/rfc/rfc6585.html#section-4",
+    features={"tenant-limits"},
+)
+
+TIMES_THE_LIMIT = 3
+WINDOWS = 3
+"""How long it lasts, in times of the limit: what comes at once at first weighs less then."""
+# Requests of another tenant that a machine under load may lose, whatever limits are set.
+LOST_SHARE = 0.02
+
+
+def require_again(replies: Sequence[Reply]) -> list[Reply]:
+    """Return the refusals among some answers; each has to say when to come again.
+
+    Raises:
+        HarnessError: there is none to be read.
+    """
+    refusals = [reply for reply in replies if reply.status == 429]
+    bare = [reply for reply in refusals if "retry-after" not in reply.headers]
+    assert not bare, f"{len(bare)} of {len(refusals)} refusals do not say when to come again"
+    if not refusals:
+        raise HarnessError(
+            f"none of {len(replies)} requests amid the surge was refused, to be read"
+        )
+    return refusals
+
+
+def test_three_times_the_limit_is_kept_to_it(
+    neighbours: Neighbours, loads: Loads, evidence: Evidence
+) -> None:
+    name, limit, rate = neighbours.name, neighbours.limit, neighbours.rate_per_second
+    lasts = {"duration_seconds": WINDOWS * limit.seconds, "max_tokens": 1}
+    beside = loads.start(neighbours.other, loads.gentle_rate(neighbours.beside), **lasts)
+    surge = loads.start(name, TIMES_THE_LIMIT * rate, **lasts)
+    eventually(
+        lambda: Counted(rows=surge.rows()).refused, within_seconds=surge.plan.duration_seconds
+    )
+    replies = loads.ask(name)
+    counted, others = ended(surge), ended(beside)
+    # Negative control: it is the limit that refuses, and below it nobody is.
+    pause(limit.seconds, why="the tenant has its whole limit again")
+    below = loads.run(name, BELOW * rate, limit.seconds, max_tokens=1)
+    accepted = counted.accepted + sum(reply.ok for reply in replies)
+    allowed = counted.allowed(limit)
+    evidence.record("limit", {"tenant": name, "accepted_at_most": allowed, "accepted": accepted})
+    evidence.record("at_three_times_the_limit", counted.summary())
+    evidence.record("another_tenant", {"tenant": neighbours.other, **others.summary()})
+    evidence.record("below_the_limit", below.summary())
+    told = [(reply.status, reply.headers.get("retry-after")) for reply in replies]
+    evidence.record("answers_amid", told)
+
+    assert accepted <= allowed, (
+        f"{accepted} requests of {name} were accepted in {counted.seconds:.1f} s, where"
+        f" {limit.requests} in {limit.seconds:g} s are at most {allowed}"
+    )
+    require_whole(counted, name)
+    require_again(replies)
+    assert not others.refused, (
+        f"{others.refused} of {len(others.rows)} requests of {neighbours.other} were refused"
+        f" while {name} was over its limit"
+    )
+    require_whole(others, neighbours.other)
+    assert not below.refused, (
+        f"{below.refused} of {len(below.rows)} requests of {name} were refused, at half its limit"
+    )
+
+
+def require_whole(counted: Counted, name: str) -> None:
+    """Judge that requests of a tenant are answered or refused, and none is lost."""
+    assert counted.lost <= LOST_SHARE * len(counted.rows), (
+        f"{counted.lost} of {len(counted.rows)} of {name} were neither answered nor refused"
+    )

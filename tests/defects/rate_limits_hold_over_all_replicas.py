@@ -1,0 +1,26 @@
+"""Each of two replicas counts for itself: together they accept twice the limit."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hotfire.cluster import Document
+from tests.tenants import AUTHORIZER, guarded
+from tests.world import World
+
+REPLICAS = 2
+
+
+@contextmanager
+def prepared(world: World) -> Iterator[None]:
+    with guarded(world):
+        yield
+
+
+@contextmanager
+def broken(world: World) -> Iterator[None]:
+    def count_twice(document: Document) -> None:
+        if document["kind"] == "Deployment" and document["metadata"]["name"] == AUTHORIZER:
+            document["spec"]["replicas"] = REPLICAS
+
+    with guarded(world, count_twice):
+        yield
