@@ -35,6 +35,7 @@ KINDS = {
     },
     "apps/v1": {"DaemonSet": True, "Deployment": True, "ReplicaSet": True, "StatefulSet": True},
     "batch/v1": {"Job": True},
+    "autoscaling/v2": {"HorizontalPodAutoscaler": True},
     "authorization.k8s.io/v1": {"SelfSubjectAccessReview": False},
     "policy/v1": {"PodDisruptionBudget": True},
     "coordination.k8s.io/v1": {"Lease": True},

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from fixtures.replicas import require_unscaled
 from fixtures.stack import Stack
 from hotfire.agent.host import OperationError
 from hotfire.agent.janitor import CHANGEABLE, changeable
@@ -150,6 +151,33 @@ def test_one_more_is_written_there_and_nothing_else_is_changed(name: str) -> Non
     written(api, 2)
     assert seen(api).document["spec"] == before
     assert after != before
+
+
+SCALER = {"scaleTargetRef": {"kind": "Deployment", "name": "deployment"}, "maxReplicas": 4}
+NEVER_DOWN = {"behavior": {"scaleDown": {"selectPolicy": "Disabled"}}}
+OF_ANOTHER = {"scaleTargetRef": {"kind": "Deployment", "name": "another"}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "refused"),
+    [({}, True), (NEVER_DOWN, False), (OF_ANOTHER, False)],
+    ids=["scaled", "never-down", "another"],
+)
+def test_one_more_is_refused_where_an_autoscaler_would_take_it_away(
+    spec: Document, refused: bool
+) -> None:
+    api = cluster_of("Deployment")
+    kind = ("HorizontalPodAutoscaler", "autoscaling/v2")
+    put(api, *kind, "h", namespace=NAMESPACE, spec=SCALER | spec)
+
+    with serving(api) as address:
+        cluster = connect(address)
+        workload = Stack(cluster, PROFILE).replicated()
+        if not refused:
+            require_unscaled(cluster, workload)
+            return
+        with pytest.raises(HarnessError, match=r"h says how many .*selectPolicy to Disabled"):
+            require_unscaled(cluster, workload)
 
 
 def test_every_kind_of_the_table_can_be_put_back() -> None:
