@@ -33,9 +33,9 @@ pytest_plugins = [
     "fixtures.maintenance",
     "fixtures.datagrams",
     "fixtures.recorded",
+    "fixtures.autoscaling",
     "fixtures.engine_loss",
     "fixtures.same_service",
     "fixtures.context_limit",
-    "fixtures.autoscaling",
     "fixtures.demand",
 ]
