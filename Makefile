@@ -1,9 +1,10 @@
 # Thin on purpose: each target sets up the environment and calls one command.
 PY := .venv/bin/python
 # They wait more than they compute: a core takes several. Tests of a file share processes, so each
-# worker begins with whole files. What measures time has the machine to itself.
+# worker begins with whole files. What measures time runs when these are done: tests/conftest.py.
 QUICK := $(PY) -m pytest tests -q
 SIDE_BY_SIDE := -m "not lab and not alone" -n $$((4 * $$(nproc))) --maxprocesses 16 --dist worksteal
+ALONE := -m "alone and not lab" -n $$(($$(nproc) > 1 ? 2 : 1)) --dist loadgroup
 
 # Many tests start programs of ours, and each start would compile all of them anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -23,7 +24,7 @@ prove: .venv/.ready  ## Each check on its broken twin, each fault by its sham, o
 test: .venv/.ready | tests/__pycache__  ## The tests of the tool: the quick ones, then those that need the lab.
 	$(PY) -m hotfire lab build
 	$(QUICK) $(SIDE_BY_SIDE)
-	$(QUICK) -m "alone and not lab"
+	$(QUICK) $(ALONE)
 	$(PY) -m pytest tests/lab -m "lab and not add_on" -v
 	$(PY) -m pytest tests/topologies -m lab -v
 
@@ -36,7 +37,7 @@ test-devices: .venv/.ready  ## Those that fill a real NVIDIA GPU; it must be idl
 
 check: static | tests/__pycache__  ## Format, lint, types, layers, quick tests.
 	$(QUICK) $(SIDE_BY_SIDE)
-	$(QUICK) -m "alone and not lab"
+	$(QUICK) $(ALONE)
 
 # On a fresh checkout each worker would compile every test for itself.
 tests/__pycache__: | .venv/.ready

@@ -11,35 +11,28 @@ from tests.engine_process import EngineProcess, running_engine
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
-# Their assertions are about time, processor time or the kernel's own queues: they run one after the
-# other, when nothing else of ours does.
+# Their assertions are about exact times, processor time or the kernel's own queues: each of these
+# two groups runs its tests one after the other, beside no more than one test of the other group.
+# One is about a node and its links, the other about the instrument; neither fills a core.
 ALONE = {
-    *("agent", "test_arrival_times", "test_calibrate", "test_cli_load", "test_closed_loop"),
-    *(
-        "test_distributed",
-        "test_fleet",
-        "test_gates_trip",
-        "test_gateway",
-        "test_hidden",
-        "test_live",
-        "test_load",
+    "agent": "node",
+    **dict.fromkeys(
+        (
+            *("test_arrival_times", "test_calibrate", "test_gates_trip", "test_live"),
+            *("test_locustfile", "test_pump", "test_reactor", "test_reactor_cuts"),
+            *("test_reactor_tls", "test_reader", "test_surroundings", "test_truth"),
+        ),
+        "instrument",
     ),
-    *("test_load_view", "test_long_load", "test_locustfile", "test_placebo", "test_pump"),
-    *(
-        "test_reactor",
-        "test_reactor_cuts",
-        "test_reactor_tls",
-        "test_reader",
-        "test_recovery_truth",
-    ),
-    *("test_session_lease", "test_surroundings", "test_trial", "test_truth", "test_vllm_bench"),
 }
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if ALONE & {item.path.stem, item.path.parent.name}:
+        group = ALONE.get(item.path.stem) or ALONE.get(item.path.parent.name)
+        if group:
             item.add_marker(pytest.mark.alone)
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="module")

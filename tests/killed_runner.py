@@ -47,12 +47,15 @@ def killed(target: Path, folder: Path, *, only: str, amid: Callable[[Path], bool
     assert amid(run), (folder / "log").read_text()
 
 
-def with_short_leases(target: Path, folder: Path) -> Path:
-    """Return a target whose nodes heal by themselves after half a minute."""
+def briefly_measured(target: Path, folder: Path, **sections: object) -> Path:
+    """Return a target whose normal is measured in a moment, for what is about the end of a run."""
     document = yaml.safe_load(target.read_text())
-    # This is about the end: what is normal may be measured in a moment.
     document["measurement"] |= {"baseline_seconds": 5, "baseline_requests": 60}
-    document["agent"] = {"lease_seconds": LEASE_SECONDS}
     short = folder / "target.yaml"
-    short.write_text(yaml.safe_dump(document))
+    short.write_text(yaml.safe_dump(document | sections))
     return short
+
+
+def with_short_leases(target: Path, folder: Path) -> Path:
+    """Return such a target whose nodes heal by themselves after half a minute."""
+    return briefly_measured(target, folder, agent={"lease_seconds": LEASE_SECONDS})

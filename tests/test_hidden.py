@@ -75,11 +75,11 @@ def test_ordinary_names_are_no_secrets(name: str) -> None:
     ],
 )
 def test_redaction_takes_time_in_proportion_to_the_text(again: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     redact(again * (1_000_000 // len(again)))
 
     # Quadratic, the least of them would take minutes.
-    assert time.perf_counter() - began < 10
+    assert time.process_time() - began < 10
 
 
 def test_what_is_nested_too_deep_is_cut_and_half_a_pair_is_escaped() -> None:

@@ -65,14 +65,12 @@ def before() -> Before:
     return Before.of(history(60), BUDGETS, MEASUREMENT)
 
 
-def recovered(
-    rows: list[Request], injected: float, cleared: float | None, known: Before | None = None
-) -> Recovery:
+def recovered(rows: list[Request], injected: float, cleared: float | None) -> Recovery:
     return recovery.recover(
         rows,
         injected_ns=at(injected),
         cleared_ns=None if cleared is None else at(cleared),
-        before=known or before(),
+        before=before(),
     )
 
 
@@ -405,7 +403,7 @@ def test_who_relapses_within_the_hold_had_not_recovered_and_who_was_not_watched_
         for i in range(total * RATE + 1)
     ]
 
-    result = recovered(rows, injected=65, cleared=cleared, known=BEFORE)
+    result = recovered(rows, injected=65, cleared=cleared)
 
     origin = 65 if cleared is None else cleared
     truth = walked(dips, origin, total)
@@ -417,9 +415,6 @@ def test_who_relapses_within_the_hold_had_not_recovered_and_who_was_not_watched_
 
 def approximately(seconds: float | None) -> object:
     return None if seconds is None else pytest.approx(seconds, abs=0.2)
-
-
-BEFORE = before()
 
 
 def test_settled_stops_at_the_first_missing_row() -> None:

@@ -7,6 +7,10 @@ for one model and is answered by another gets answers that nobody chose (other n
 model are declared in the target file, ``engine.aliases``).
 """
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+
 import pytest
 
 from hotfire import Endpoint, Evidence, Level, Scope, TargetProfile, requirement
@@ -23,6 +27,7 @@ pytestmark = requirement(
 
 # With a canary at 5 % a handful would meet only one version; both must follow the schema.
 TIMES = 60
+CLIENTS = 4
 MAX_TOKENS = 4
 
 
@@ -32,16 +37,25 @@ def asked(profile: TargetProfile) -> Asked:
     return Asked(models={profile.engine.model, *profile.engine.aliases}, max_tokens=MAX_TOKENS)
 
 
+def in_every_turn(deviations: Callable[[int], list[str]]) -> list[str]:
+    """Return what deviates in any turn; a few turns are taken at once."""
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        return list(chain.from_iterable(pool.map(deviations, range(TIMES))))
+
+
 def test_chat_and_completions_answer_whole(
     endpoint: Endpoint, asked: Asked, evidence: Evidence
 ) -> None:
-    found: list[str] = []
-    for turn in range(TIMES):
+    def deviations(turn: int) -> list[str]:
+        found: list[str] = []
         chat = endpoint.chat(f"Say something ({turn}).", max_tokens=MAX_TOKENS, fresh=True)
         text = endpoint.complete(f"Once ({turn})", max_tokens=MAX_TOKENS)
         for name, schema, reply in (("chat", Chat, chat), ("completions", Completion, text)):
             wrong = problems(schema, reply.body, asked=asked) if reply.ok else [reply.why]
             found += [f"{name}: {each}" for each in wrong]
+        return found
+
+    found = in_every_turn(deviations)
     evidence.record("answers", TIMES * 2)
     evidence.record("deviations", found[:20])
 
@@ -51,14 +65,17 @@ def test_chat_and_completions_answer_whole(
 def test_streams_end_with_usage_and_sentinel(
     endpoint: Endpoint, asked: Asked, evidence: Evidence
 ) -> None:
-    found: list[str] = []
-    for turn in range(TIMES):
+    def deviations(turn: int) -> list[str]:
+        found: list[str] = []
         prompt = f"Count to five ({turn})."
         chat = endpoint.chat(prompt, max_tokens=MAX_TOKENS, stream=True, fresh=True)
         text = endpoint.complete(prompt, max_tokens=MAX_TOKENS, stream=True)
         for name, reply in (("chat", chat), ("completions", text)):
             wrong = stream_problems(reply.events, asked=asked) if reply.ok else [reply.why]
             found += [f"{name} stream: {each}" for each in wrong]
+        return found
+
+    found = in_every_turn(deviations)
     evidence.record("streams", TIMES * 2)
     evidence.record("deviations", found[:20])
 

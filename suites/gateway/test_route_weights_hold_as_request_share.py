@@ -24,7 +24,7 @@ pytestmark = requirement(
     scope=Scope.CORE,
 )
 
-CLIENTS = 4
+CLIENTS = 8
 ZERO_REQUESTS = 300
 
 

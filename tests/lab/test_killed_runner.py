@@ -14,7 +14,13 @@ from hotfire.agent.janitor import CHANGED
 from hotfire.chaos.agent_client import AgentClient
 from hotfire.cluster import namespaces
 from hotfire.waiting import until
-from tests.killed_runner import LEASE_SECONDS, happened, killed, with_short_leases
+from tests.killed_runner import (
+    LEASE_SECONDS,
+    briefly_measured,
+    happened,
+    killed,
+    with_short_leases,
+)
 from tests.world import World
 
 pytestmark = pytest.mark.lab
@@ -56,9 +62,10 @@ def heal(world: World, target: Path) -> str:
 def test_killed_in_the_middle_of_a_silent_uplink_loss(
     world: World, scripted_target: Path, tmp_path: Path
 ) -> None:
-    killed_runner(world, scripted_target, tmp_path)
+    target = briefly_measured(scripted_target, tmp_path)
+    killed_runner(world, target, tmp_path)
 
-    said = heal(world, scripted_target)
+    said = heal(world, target)
 
     assert "undone" in said
 

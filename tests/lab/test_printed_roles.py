@@ -21,7 +21,7 @@ from tests.world import World
 pytestmark = pytest.mark.lab
 
 # Reading, asking, changing a route, the API server's own page, what we may ourselves; and a fault.
-CHECKS = ("API-001", "GTW-002", "SCH-005", "SEC-007", "SEC-009")
+CHECKS = ("API-001", "GTW-003", "SCH-005", "SEC-007", "SEC-009")
 FAULT = "FLT-POD-001"
 FORBIDDEN = "403"
 REQUESTS = "apiserver_request_total"

@@ -10,7 +10,7 @@ from hotfire.agent.janitor import CHANGEABLE
 from hotfire.cluster import BETWEEN, KINDS
 from hotfire.doctor import acts
 from hotfire.doctor.place import Where, place_of
-from hotfire.doctor.source import Reached, Source
+from hotfire.doctor.source import Reached, Source, names_in
 from hotfire.doctor.written import VERSION, Pair, constants, pairs, texts, written
 
 
@@ -189,7 +189,7 @@ class Asked:
 
     def _written_near(self, one: Reached, among: Sequence[Reached]) -> set[Pair]:
         """Return the kinds of the objects that are meant: those written nearest to the call."""
-        named = {name for name, _ in self._source.names_in(one.function)}
+        named = {name for name, _ in names_in(one.function)}
         called = [each for each in among if each.function.name in named]
         nearby = [each for each in among if each.module is one.module]
         for some in ([one], called, nearby, among):
@@ -215,7 +215,7 @@ class Asked:
         return self._kinds[id(call)]
 
     def _by_library(self, one: Reached) -> set[Need]:
-        names = {name for name, _ in self._source.names_in(one.function)}
+        names = {name for name, _ in names_in(one.function)}
         return {_OF_LIBRARY[name] for name in names & _OF_LIBRARY.keys()}
 
 

@@ -7,7 +7,7 @@ named; that is more than ever runs, never less.
 import ast
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Final
 
@@ -77,7 +77,6 @@ class Source:
         self._root, self._package = root, package
         self._modules: dict[str, Module | None] = {}
         self._homes: dict[str, tuple[Module, str] | None] = {}
-        self._named: dict[int, frozenset[tuple[str, str]]] = {}
 
     def module(self, name: str) -> Module | None:
         """Return the module of a dotted name; None if it is none of the project's."""
@@ -90,7 +89,7 @@ class Source:
         base = self._package if first == self._package.name else self._root / first
         for path in (base.joinpath(*rest).with_suffix(".py"), base.joinpath(*rest, "__init__.py")):
             if path.is_file():
-                return Module(name, ast.parse(path.read_bytes()))
+                return _module(name, path.read_bytes())
         return None
 
     @cached_property
@@ -102,15 +101,6 @@ class Source:
             if module is not None:
                 found |= {n: module for n, one in module.functions.items() if _is_fixture(one)}
         return found
-
-    def names_in(self, node: ast.AST) -> frozenset[tuple[str, str]]:
-        """Return each name that a part of a file names, with the attribute that it asks of it.
-
-        Read once: many checks reach the same functions.
-        """
-        if id(node) not in self._named:
-            self._named[id(node)] = frozenset(_names(node))
-        return self._named[id(node)]
 
     def home(self, name: str) -> tuple[Module, str] | None:
         """Return the module in which a dotted name is defined, and its name there."""
@@ -173,7 +163,7 @@ class Reach:
         self._names(reached.module, reached.function)
 
     def _names(self, module: Module, node: ast.AST) -> None:
-        for name, attribute in self.source.names_in(node):
+        for name, attribute in names_in(node):
             if attribute:
                 self._call(attribute)
             if name:
@@ -218,6 +208,21 @@ class Reach:
 
     def __iter__(self) -> Iterator[Reached]:
         return iter(self.functions.values())
+
+
+@cache
+def _module(name: str, content: bytes) -> Module:
+    """Return a module; a process that asks for several targets reads it once."""
+    return Module(name, ast.parse(content))
+
+
+@cache
+def names_in(node: ast.AST) -> frozenset[tuple[str, str]]:
+    """Return each name that a part of a file names, with the attribute that it asks of it.
+
+    Read once: many checks reach the same functions.
+    """
+    return frozenset(_names(node))
 
 
 def _names(node: ast.AST) -> Iterator[tuple[str, str]]:
