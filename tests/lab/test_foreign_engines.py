@@ -11,7 +11,7 @@ from hotfire.lab.lab import Lab
 from hotfire.rundir import Result, RunDirectory
 from hotfire.verdict import Verdict
 from tests.lab.test_every_check_can_fail import ROOT, run
-from tests.lab.test_printed_roles import hotfire, is_sound
+from tests.lab.test_printed_roles import SHORT_LOOK, hotfire, is_sound
 from tests.overlays import engines_of
 from tests.scaled import extended
 from tests.world import World
@@ -60,10 +60,7 @@ def target(foreign: Foreign, scripted_target: Path, tmp_path: Path) -> Path:
     """Their target file, with a short look before and after a fault."""
     document = yaml.safe_load(scripted_target.read_text())
     document["engine"] |= {"kind": foreign.kind}
-    document["measurement"] |= {
-        "baseline_seconds": 20, "baseline_requests": 200, "window_seconds": 5,
-        "window_requests": 40, "hold_seconds": 15,
-    }  # fmt: skip
+    document["measurement"] |= SHORT_LOOK
     path = tmp_path / "target.yaml"
     path.write_text(yaml.safe_dump(document))
     return path
