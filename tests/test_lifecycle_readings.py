@@ -182,7 +182,12 @@ def test_gauge_that_does_not_come_back_is_told() -> None:
 
 @pytest.mark.parametrize(
     ("words", "limit"),
-    [("vllm serve m --max-num-seqs=32", 32), ("--max_num_seqs 7 --x", 7), ("vllm serve m", 256)],
+    [
+        ("vllm serve m --max-num-seqs=32", 32),
+        ("--max_num_seqs 7 --x", 7),
+        ("vllm serve m --tensor-parallel-size 2", 256),
+        ("llama-server --parallel 8", 8),
+    ],
 )
 def test_limit_at_once_is_read_from_the_command_line(words: str, limit: int) -> None:
     assert at_once(words) == limit

@@ -25,6 +25,10 @@ CHECKS = ("API-001", "GTW-003", "SCH-005", "SEC-007", "SEC-009")
 FAULT = "FLT-POD-001"
 FORBIDDEN = "403"
 REQUESTS = "apiserver_request_total"
+SHORT_LOOK = {
+    "baseline_seconds": 20, "baseline_requests": 200, "window_seconds": 5, "window_requests": 40,
+    "hold_seconds": 15,
+}  # fmt: skip
 # The cluster's own controllers are refused these in a namespace that is on its way out.
 OTHERS = {("POST", "", "configmaps", ""), ("POST", "", "events", "")}
 
@@ -33,10 +37,7 @@ OTHERS = {("POST", "", "configmaps", ""), ("POST", "", "events", "")}
 def target(world: World, scripted_target: Path, tmp_path: Path) -> Path:
     """The scripted target, looked at for a short time before and after a fault."""
     document = yaml.safe_load(scripted_target.read_text())
-    document["measurement"] |= {
-        "baseline_seconds": 20, "baseline_requests": 200, "window_seconds": 5,
-        "window_requests": 40, "hold_seconds": 15,
-    }  # fmt: skip
+    document["measurement"] |= SHORT_LOOK
     path = tmp_path / "target.yaml"
     path.write_text(yaml.safe_dump(document))
     return path

@@ -18,6 +18,7 @@ DIALECT: Final = Dialect(
     generated_tokens=Series("llamacpp:tokens_predicted_total"),
     counters_move="at the end",
     progress=Series("llamacpp:n_decode_total"),
+    drain_seconds=0.0,
     out_of_memory=("out of memory", "failed to allocate"),
     fixed_length={"ignore_eos": True},
 )

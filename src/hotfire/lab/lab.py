@@ -78,7 +78,7 @@ class Lab:
             asked = on_demand.resolve(topology.add_ons)
             topology = replace(topology, add_ons=tuple(each.name for each in asked))
             workshop = Workshop(cache_home(), self.project, progress)
-            parts = workshop.everything(extending.go_parts(asked))
+            parts = workshop.everything(extending.parts(asked))
             with client.relays(self.ports):
                 pass  # A port in use is told before anything is built.
             self._record(topology, complete=False)
@@ -224,7 +224,7 @@ class Lab:
             asked = on_demand.resolve(names)
             new = [each for each in asked if each.name not in topology.add_ons]
             workshop = Workshop(cache_home(), self.project, progress)
-            homes = {part.name: workshop.go(part) for part in extending.go_parts(new)}
+            homes = {part.name: workshop.add_on(part) for part in extending.parts(new)}
             grown = replace(topology, add_ons=(*topology.add_ons, *(each.name for each in new)))
             extending.stock(self.state, grown.add_ons, homes)
             for node in topology.workers:

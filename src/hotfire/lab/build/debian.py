@@ -29,13 +29,13 @@ PACKAGES = {
 _POLICY = Path("/usr/sbin/policy-rc.d")
 
 
-def install(progress: Progress) -> None:
-    """Install the packages whose programs are missing.
+def install(progress: Progress, packages: Mapping[str, str] = PACKAGES) -> None:
+    """Install the packages whose proofs are missing.
 
     Raises:
         LabError: there is no apt-get, or it failed.
     """
-    missing = [package for package, proof in PACKAGES.items() if not _present(proof)]
+    missing = [package for package, proof in packages.items() if not _present(proof)]
     if not missing:
         return
     if shutil.which("apt-get") is None:

@@ -5,11 +5,11 @@ requirements), Debian. `hotfire.lab.build.workshop` builds them.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_SOURCES = Path(__file__).parent / "parts"
+SOURCES = Path(__file__).parent / "parts"
 KUBERNETES_VERSION = "v1.36.3"
 
 
@@ -24,7 +24,7 @@ class GoPart:
     # Files of the module the lab needs as they are: (module, path inside it, name in the part).
     shares: tuple[tuple[str, str, str], ...] = ()
     # Not in the fingerprint: another checkout builds the same programs.
-    sources: Path = field(default=_SOURCES, repr=False)
+    sources: Path = field(default=SOURCES, repr=False)
 
     @property
     def source(self) -> Path:
@@ -33,10 +33,15 @@ class GoPart:
 
     def fingerprint(self) -> str:
         """Return a hash over everything that goes into the part."""
-        digest = hashlib.sha256(repr(self).encode())
-        for path in sorted(self.source.iterdir()):
-            digest.update(path.name.encode() + path.read_bytes())
-        return digest.hexdigest()[:12]
+        return fingerprint(self, self.source.iterdir())
+
+
+def fingerprint(part: object, files: Iterable[Path]) -> str:
+    """Return a hash over what a part says of itself, and over files."""
+    digest = hashlib.sha256(repr(part).encode())
+    for path in sorted(files):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 _COMPONENT = "k8s.io/component-base/version"
@@ -100,6 +105,7 @@ _SECONDS = {
     "keda": 560.0,
     "metrics-server": 90.0,
     "llm-d-inference-sim": 120.0,
+    "llama-cpp": 300.0,
 }
 
 

@@ -8,12 +8,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from hotfire.errors import LabError
-from hotfire.lab.build import debian, golang, transfer
+from hotfire.lab.build import debian, golang, native, transfer
 from hotfire.lab.build.command import run
+from hotfire.lab.build.native import NativePart
 from hotfire.lab.build.parts import GO_PARTS, GoPart, Parts, known_seconds
 from hotfire.lab.build.store import Store, link_or_copy
 from hotfire.lab.shape.progress import Progress
 
+AddOnPart = GoPart | NativePart
 _MODEL_PROGRAM = Path(__file__).with_name("model_program.py")
 
 
@@ -25,7 +27,7 @@ class Workshop:
         self.progress = progress
         self._requirements = project / "requirements" / "engine.txt"
 
-    def everything(self, add_ons: Iterable[GoPart] = ()) -> Parts:
+    def everything(self, add_ons: Iterable[AddOnPart] = ()) -> Parts:
         """Return all parts and those of the add-ons, building what the cache lacks.
 
         Raises:
@@ -40,7 +42,7 @@ class Workshop:
         with self.progress.course({name: known_seconds(name) for name in missing}):
             return self._all(asked)
 
-    def _all(self, add_ons: Iterable[GoPart]) -> Parts:
+    def _all(self, add_ons: Iterable[AddOnPart]) -> Parts:
         built = {part.name: self.go(part) for part in GO_PARTS}
         engine = self._engine()
         return Parts(
@@ -48,20 +50,20 @@ class Workshop:
             gateway_crds=built["envoy-gateway"] / "crds",
             engine=engine,
             model=self._model(engine),
-            add_ons={part.name: self.go(part) for part in add_ons},
+            add_ons={part.name: self.add_on(part) for part in add_ons},
         )
 
-    def missing(self, add_ons: Iterable[GoPart] = ()) -> list[str]:
+    def missing(self, add_ons: Iterable[AddOnPart] = ()) -> list[str]:
         """Return the parts a build would have to make."""
         return [name for name, home in self._homes(add_ons).items() if not home.is_dir()]
 
-    def _homes(self, add_ons: Iterable[GoPart]) -> dict[str, Path]:
+    def _homes(self, add_ons: Iterable[AddOnPart]) -> dict[str, Path]:
         """Return where each part lies, built or not; the bundle, which is links, is none."""
         prints = {part.name: part.fingerprint() for part in (*GO_PARTS, *add_ons)}
         prints |= {"engine": self._engine_hash(), "model": self._model_hash()}
         return {name: self.store.home(name, each) for name, each in prints.items()}
 
-    def export(self, archive: Path, add_ons: Iterable[GoPart] = ()) -> str:
+    def export(self, archive: Path, add_ons: Iterable[AddOnPart] = ()) -> str:
         """Write all parts, which must be there, into one archive and return its digest.
 
         Raises:
@@ -70,7 +72,7 @@ class Workshop:
         with self.progress.step(f"packing the parts into {archive}"):
             return transfer.write(archive, self._homes(add_ons).values())
 
-    def take(self, archive: Path, add_ons: Iterable[GoPart] = ()) -> str:
+    def take(self, archive: Path, add_ons: Iterable[AddOnPart] = ()) -> str:
         """Take from an archive what is missing here and return its digest.
 
         Raises:
@@ -86,6 +88,18 @@ class Workshop:
         def build(staging: Path) -> None:
             with self.progress.part(part.name):
                 golang.build(part, staging, self.progress)
+
+        return self.store.make(part.name, part.fingerprint(), build)
+
+    def add_on(self, part: AddOnPart) -> Path:
+        """Return the part of an add-on."""
+        return self.go(part) if isinstance(part, GoPart) else self._native(part)
+
+    def _native(self, part: NativePart) -> Path:
+        def build(staging: Path) -> None:
+            with self.progress.part(part.name):
+                debian.install(self.progress, native.TOOLS)
+                native.build(part, staging, self.progress)
 
         return self.store.make(part.name, part.fingerprint(), build)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from hotfire.lab.build.images import IMAGES, write_archive
+from hotfire.lab.build.native import NativePart
 from hotfire.lab.build.parts import GoPart
 from hotfire.lab.build.store import link_or_copy
 from hotfire.lab.cluster import on_demand, readiness
@@ -14,9 +15,9 @@ from hotfire.lab.shape.progress import Progress
 from hotfire.lab.shape.state import State
 
 
-def go_parts(add_ons: Iterable[AddOn]) -> list[GoPart]:
+def parts(add_ons: Iterable[AddOn]) -> list[GoPart | NativePart]:
     """Return what has to be built for these add-ons."""
-    return [add_on.go_part for add_on in add_ons if add_on.go_part]
+    return [add_on.built_part for add_on in add_ons if add_on.built_part]
 
 
 def stock(state: State, names: Iterable[str], homes: Mapping[str, Path]) -> None:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from hotfire.errors import LabError
 from hotfire.lab.build.images import Image
+from hotfire.lab.build.native import NativePart
 from hotfire.lab.build.parts import GoPart
 
 _FOLDER = Path(__file__).parent / "manifests" / "add-ons"
@@ -29,6 +30,17 @@ class Programs(BaseModel):
     shares: tuple[tuple[str, str, str], ...] = ()
 
 
+class Native(BaseModel):
+    """What is built of C++ for an add-on: as `NativePart`, which see."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    program: str
+    sources: str
+    options: tuple[str, ...]
+    model: str
+
+
 class AddOn(BaseModel):
     """One folder's declaration."""
 
@@ -40,6 +52,8 @@ class AddOn(BaseModel):
     """Add-ons that have to be there before."""
     part: Programs | None = None
     """What is built; its go.mod lies in ``parts/<name>``."""
+    native: Native | None = None
+    """What is built instead of C++; what pins it lies there."""
     images: dict[str, str] = {}
     """The images its pods ask for, each with the program it starts."""
 
@@ -50,6 +64,12 @@ class AddOn(BaseModel):
     @cached_property
     def go_part(self) -> GoPart | None:
         return GoPart(name=self.name, **self.part.model_dump()) if self.part else None
+
+    @cached_property
+    def built_part(self) -> GoPart | NativePart | None:
+        if self.native is None:
+            return self.go_part
+        return NativePart(name=self.name, **self.native.model_dump())
 
     def made_images(self) -> list[Image]:
         return [

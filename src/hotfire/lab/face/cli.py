@@ -121,7 +121,7 @@ def build(
     from hotfire.own_folders import project_root  # noqa: PLC0415
 
     require_root()
-    parts = extending.go_parts(on_demand.resolve(with_ or []))
+    parts = extending.parts(on_demand.resolve(with_ or []))
     workshop = Workshop(cache_home(), project_root(), progress())
     if import_:
         say(f"the list of {import_} has SHA-256 {workshop.take(import_, parts)}")
