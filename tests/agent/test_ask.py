@@ -83,7 +83,7 @@ def test_a_name_is_no_address(port: int) -> None:
 
 
 def metrics(port: int, name: str = "running") -> dict[str, object]:
-    order = {"address": "127.0.0.1", "port": port, "name": name, "within_seconds": 0.5}
+    order = {"address": "127.0.0.1", "port": port, "names": [name], "within_seconds": 0.5}
     return ask.metrics(order)
 
 

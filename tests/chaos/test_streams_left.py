@@ -54,15 +54,18 @@ def load(monkeypatch: pytest.MonkeyPatch) -> FakeLoad:
 
 
 def counts(*, running: float = 10, aborted: float = 3) -> Answers:
-    """Return what each engine tells."""
-    lines = {
-        "vllm:num_requests_running": [f'vllm:num_requests_running{{engine="0"}} {running}'],
-        "vllm:request_success_total": [
-            f'vllm:request_success_total{{finished_reason="abort"}} {aborted}',
-            'vllm:request_success_total{finished_reason="stop"} 500',
-        ],
-    }
-    return {"engine.metrics": lambda node, *, name, **_: {"lines": lines[name]}}
+    """Return what each engine tells; vLLM does not tell how many it gave up."""
+    lines = [
+        f'vllm:num_requests_running{{engine="0"}} {running}',
+        'vllm:request_success_total{finished_reason="abort"} 0',
+        'vllm:request_success_total{finished_reason="stop"} 500',
+        f"vllm:time_to_first_token_seconds_count {500 + running + aborted}",
+    ]
+
+    def answer(_node: str, *, names: list[str], **_: object) -> dict[str, list[str]]:
+        return {"lines": [one for one in lines if one.startswith(tuple(names))]}
+
+    return {"engine.metrics": answer}
 
 
 def at(world: World, **changes: float) -> Scene:
@@ -86,12 +89,22 @@ def test_counts_are_summed_over_the_engines(world: World) -> None:
     assert engine_counts.aborted(told(world, counts(aborted=4))) == 8
 
 
-@pytest.mark.parametrize("lines", [[], ["vllm:request_success_total NaN"]])
+@pytest.mark.parametrize("lines", [[], ["vllm:num_requests_running NaN"]])
 def test_a_count_that_an_engine_does_not_tell_is_unknown(world: World, lines: list[str]) -> None:
     silent = told(world, {"engine.metrics": {"lines": lines}})
 
-    with pytest.raises(HarnessError, match="does not tell vllm:request_success_total"):
+    with pytest.raises(HarnessError, match="does not tell vllm:num_requests_running"):
+        engine_counts.total(silent, engine_counts.RUNNING)
+    with pytest.raises(HarnessError, match="does not tell vllm:time_to_first_token_seconds_count"):
         engine_counts.aborted(silent)
+
+
+def test_a_kind_that_counts_them_is_believed(world: World) -> None:
+    engine = world.profile.engine.model_copy(update={"kind": "sglang"})
+    answers: Answers = {"engine.metrics": {"lines": ["sglang:num_aborted_requests_total 4"]}}
+    profile = world.profile.model_copy(update={"engine": engine})
+
+    assert engine_counts.aborted(replace(told(world, answers), profile=profile)) == 8
 
 
 def test_what_the_kind_of_engine_does_not_tell_is_unknown(world: World) -> None:
@@ -106,9 +119,9 @@ def test_an_engine_is_asked_where_its_page_is_and_by_its_own_names(world: World)
     engine = world.profile.engine.model_copy(update={"kind": "tensorrt-llm"})
     asked: list[str] = []
 
-    def answer(_node: str, *, name: str, path: str, **_: object) -> dict[str, list[str]]:
-        asked.extend([path, name])
-        return {"lines": [f"{name} 2"]}
+    def answer(_node: str, *, names: list[str], path: str, **_: object) -> dict[str, list[str]]:
+        asked.extend([path, *names])
+        return {"lines": [f"{name} 2" for name in names]}
 
     other = replace(
         told(world, {"engine.metrics": answer}),

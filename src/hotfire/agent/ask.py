@@ -35,14 +35,17 @@ def engine(args: dict[str, Any]) -> dict[str, Any]:
 
 
 def metrics(args: dict[str, Any]) -> dict[str, Any]:
-    """Return those lines of an engine's metrics page that are of the series ``name``.
+    """Return those lines of an engine's metrics page that are of one of the series ``names``.
 
     ``path`` is where the page is, if not where most engines have it.
 
     Raises:
         OperationError: it does not answer with such a page.
     """
-    arguments.only(args, {"address", "port", "path", "name", "within_seconds"})
+    arguments.only(args, {"address", "port", "path", "names", "within_seconds"})
+    names = args.get("names")
+    if not isinstance(names, list) or not names:
+        raise OperationError("names takes a list of series")
     host = arguments.address(args)
     port = round(arguments.number(args, "port", above=0, at_most=65535))
     seconds = arguments.number(args, "within_seconds", above=0, at_most=_LONGEST_SECONDS)
@@ -57,7 +60,8 @@ def metrics(args: dict[str, Any]) -> dict[str, Any]:
         connection.close()
     if reply.status != http.HTTPStatus.OK:
         raise OperationError(f"{host}:{port} tells no metrics: HTTP {reply.status}")
-    return {"lines": [one for one in text.splitlines() if one.startswith(str(args.get("name")))]}
+    wanted = tuple(map(str, names))
+    return {"lines": [one for one in text.splitlines() if one.startswith(wanted)]}
 
 
 def _wrote(body: bytes) -> bool:

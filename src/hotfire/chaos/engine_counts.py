@@ -1,5 +1,6 @@
 """What the engines count of themselves, asked past every gateway by the agents of their nodes."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -23,8 +24,22 @@ class Lines(Answer):
 
 
 def aborted(world: World) -> float:
-    """Return how many streams the engines gave up so far, since nobody read them any more."""
-    return total(world, "aborted")
+    """Return how many streams the engines gave up so far, since nobody read them any more.
+
+    Of a kind that counts them nowhere: those that got a first token, and neither ended nor run.
+
+    Raises:
+        HarnessError: the engines do not tell: that is unknown, never nothing.
+    """
+    kind = world.profile.engine.kind
+    dialect = dialect_of(kind)
+    if dialect.aborted is not None:
+        return total(world, "aborted")
+    if dialect.counts_who_left or None in (dialect.ttft, dialect.requests, dialect.running):
+        raise HarnessError(f"engines of kind {kind} tell no number of requests aborted")
+    first = Series(f"{dialect.ttft}_count")
+    begun, ended, still = _sums(world, [first, _series(world, "requests"), _series(world, RUNNING)])
+    return begun - ended - still
 
 
 def running(world: World, target: Target) -> float:
@@ -36,7 +51,8 @@ def running(world: World, target: Target) -> float:
     pod = world.cluster.pod(target.namespace, target.name)
     if pod is None or pod.uid != target.uid:
         raise HarnessError(f"{target} is gone, so nobody can ask it")
-    return _told(world, _series(world, RUNNING), pod)
+    [found] = _told(world, [_series(world, RUNNING)], pod)
+    return found
 
 
 def total(world: World, what: str) -> float:
@@ -45,11 +61,16 @@ def total(world: World, what: str) -> float:
     Raises:
         HarnessError: one does not tell it: that is unknown, never nothing.
     """
-    series = _series(world, what)
+    [found] = _sums(world, [_series(world, what)])
+    return found
+
+
+def _sums(world: World, series: Sequence[Series]) -> list[float]:
     ready = [pod for pod in engines(world.cluster, world.profile) if pod.serving]
     if not ready:
         raise HarnessError("no engine is Ready, so none tells its counts")
-    return sum(side_by_side(partial(_told, world, series), ready))
+    told = side_by_side(partial(_told, world, series), ready)
+    return [sum(values) for values in zip(*told, strict=True)]
 
 
 def _series(world: World, what: str) -> Series:
@@ -60,12 +81,14 @@ def _series(world: World, what: str) -> Series:
     return found
 
 
-def _told(world: World, series: Series, pod: Pod) -> float:
+def _told(world: World, series: Sequence[Series], pod: Pod) -> list[float]:
+    """Return what one engine tells of each, all at the same moment."""
     port, path = page_of(world.profile.engine)
     place = {"address": pod.ip, "port": port, "path": path}
-    asked = {**place, "name": series.name, "within_seconds": _SECONDS}
+    asked = {**place, "names": [one.name for one in series], "within_seconds": _SECONDS}
     found = read(Lines, world.agent.call(pod.node, "engine.metrics", **asked))
-    told = metrics.parse("\n".join(found.lines)).total(series.name, **series.labels)
-    if told is None:
-        raise HarnessError(f"{pod.name} does not tell {series}")
-    return told
+    page = metrics.parse("\n".join(found.lines))
+    values = [page.total(one.name, **one.labels) for one in series]
+    if missing := [one for one, value in zip(series, values, strict=True) if value is None]:
+        raise HarnessError(f"{pod.name} does not tell {missing[0]}")
+    return [value for value in values if value is not None]

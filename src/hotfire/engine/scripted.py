@@ -1012,7 +1012,7 @@ async def generate(engine: Engine, connection: Connection, call: Call, *, chat: 
             await stream.silence()
         await stream.run()
     except (OSError, BrokenOffError):
-        engine.finished["abort"] += 1
+        # As vLLM does: who leaves is in none of its counters of requests that have ended.
         if record.outcome == "running":
             record.outcome = "client gone"
         if record.outcome not in ENDED_CLEANLY:

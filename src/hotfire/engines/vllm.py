@@ -1,6 +1,7 @@
 """vLLM.
 
-Source: vLLM, v1/metrics/loggers.py; of its log, model_executor/model_loader/default_loader.py
+Source: vLLM, v1/metrics/loggers.py; of who leaves, v1/engine/output_processor.py (abort_requests);
+of its log, model_executor/model_loader/default_loader.py
 """
 
 from typing import Final
@@ -19,7 +20,8 @@ DIALECT: Final = Dialect(
     ttft=Series("vllm:time_to_first_token_seconds"),
     tpot=Series("vllm:request_time_per_output_token_seconds"),
     requests=Series("vllm:request_success_total"),
-    aborted=Series("vllm:request_success_total", {"finished_reason": "abort"}),
+    # Its counter by finished_reason has an "abort", of the engine's own: who leaves is in none.
+    counts_who_left=False,
     latency=Series("vllm:e2e_request_latency_seconds"),
     queue_wait=Series("vllm:request_queue_time_seconds"),
     cache_queries=Series("vllm:prefix_cache_queries_total"),
