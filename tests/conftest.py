@@ -11,28 +11,21 @@ from tests.engine_process import EngineProcess, running_engine
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
-# Their assertions are about exact times, processor time or the kernel's own queues: each of these
-# two groups runs its tests one after the other, beside no more than one test of the other group.
-# One is about a node and its links, the other about the instrument; neither fills a core.
+# Their assertions are about exact times, processor time or the kernel's own queues. `make alone`
+# runs each after the other: those of the agent, about a node and its links, and beside them all the
+# others, about the instrument. Neither fills a core.
 ALONE = {
-    "agent": "node",
-    **dict.fromkeys(
-        (
-            *("test_arrival_times", "test_calibrate", "test_gates_trip", "test_live"),
-            *("test_locustfile", "test_pump", "test_reactor", "test_reactor_cuts"),
-            *("test_reactor_tls", "test_reader", "test_surroundings", "test_truth"),
-        ),
-        "instrument",
-    ),
+    "agent",
+    *("test_arrival_times", "test_calibrate", "test_gates_trip", "test_live", "test_locustfile"),
+    *("test_pump", "test_reactor", "test_reactor_cuts", "test_reactor_tls", "test_reader"),
+    *("test_surroundings", "test_truth"),
 }
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        group = ALONE.get(item.path.stem) or ALONE.get(item.path.parent.name)
-        if group:
+        if ALONE & {item.path.stem, item.path.parent.name}:
             item.add_marker(pytest.mark.alone)
-            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="module")

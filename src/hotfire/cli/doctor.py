@@ -1,6 +1,5 @@
 """``hotfire doctor``: what a target lacks, in one screen, and the Roles that a run needs."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import typer
@@ -42,17 +41,17 @@ def doctor(target: Path | None, *, rbac: bool, scope: str) -> int:
     profile = _profile(target)
     root = project_root()
     permissions = Permissions(root, Path(hotfire.__file__).parent, profile)
-    units = _needs(permissions, root, scope)
     if rbac:
+        units = _needs(permissions, root, scope)
         needs = permissions.of_every_run().api.union(*(one.api for one in units.values()))
         _print_roles(needs, profile, scope)
         return 0
-    found = _examined(profile, permissions.of_every_run(), units)
+    found, count = _examined(profile, permissions, root, scope)
     console = Terminal(highlight=False)
     for one in found:
         console.print(Text(one.told()), soft_wrap=True)
     bad = [one for one in found if one.mark not in _GOOD]
-    console.print(Text(_summary(profile, bad, len(units))), soft_wrap=True)
+    console.print(Text(_summary(profile, bad, count)), soft_wrap=True)
     return 2 if bad else 0
 
 
@@ -84,18 +83,21 @@ def unit(entry: CatalogueEntry, root: Path) -> Unit:
 
 
 def _examined(
-    profile: TargetProfile, every_run: Needs, units: Mapping[Unit, Needs]
-) -> list[Finding]:
+    profile: TargetProfile, permissions: Permissions, root: Path, scope: str
+) -> tuple[list[Finding], int]:
+    """Return what was found, and for how many units; who is not reached needs no reading for."""
     try:
         cluster = Cluster.connect(profile, tell=typer.echo)
     except ClusterError as error:
-        return [unreached(error)]
+        return [unreached(error)], 0
     try:
         open_way_in(profile, typer.echo)
     except ProfileError as error:
         said = Finding(mark=Mark.IMPOSSIBLE, about="target file", seen=str(error))
-        return [said]
-    return examine(Site(profile=profile, cluster=cluster, units=units, every_run=every_run))
+        return [said], 0
+    units, every_run = _needs(permissions, root, scope), permissions.of_every_run()
+    site = Site(profile=profile, cluster=cluster, units=units, every_run=every_run)
+    return examine(site), len(units)
 
 
 def _print_roles(needs: frozenset[Need], profile: TargetProfile, scope: str) -> None:
