@@ -25,7 +25,7 @@ RULES = {
 }
 KEY = b"signs-tokens"
 KEYS = {"a": b"key-of-a", "b": b"key-of-b", "metered": b"key-of-m", ISSUER: KEY}
-CLAIMS = {"sub": "b", "iss": "https://issuer", "aud": "inference", "exp": time.time() + 600}
+CLAIMS = {"sub": "b", "iss": "https://issuer", "aud": "inference", "exp": time.time() + 86400}
 
 
 def body(*models: str) -> bytes:

@@ -8,8 +8,9 @@ from hotfire.chaos.fault import Fault
 from hotfire.chaos.plan import World
 from hotfire.cluster import Cluster
 from hotfire.gateway import Gateway
-from hotfire.profile import Budgets, Engine, Measurement, TargetProfile, Waits
+from hotfire.profile import Budgets, Engine, Measurement, TargetProfile
 from hotfire.rundir import RunDirectory, RunInfo
+from hotfire.waits import Waits
 from tests.fake_api import Document, FakeApi
 
 NAMESPACE = "hotfire-stack"

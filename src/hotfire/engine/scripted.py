@@ -1055,16 +1055,10 @@ def close_books(engine: Engine, call: Call, asked: Prompted, record: Truth) -> N
 def request_line(engine: Engine, call: Call, asked: Prompted, record: Truth) -> str:
     """Return what a log says of one request."""
     counted = engine.script.log_requests == 1 or not asked.stream
-    line = {
-        "request": call.headers.get("x-request-id"),
-        "client": call.headers.get("user-agent"),
-        "model": asked.model,
-        "version": engine.name,
-        "prompt_tokens": asked.n_in,
-        "completion_tokens": record.tokens if counted else None,
-        "seconds": (record.end_ns - record.arrival_ns) / 1e9,
-        "outcome": record.outcome,
-    }
+    line: Json = {"model": asked.model, "version": engine.name, "outcome": record.outcome}
+    line |= {"request": call.headers.get("x-request-id"), "client": call.headers.get("user-agent")}
+    line |= {"prompt_tokens": asked.n_in, "completion_tokens": record.tokens if counted else None}
+    line |= {"seconds": (record.end_ns - record.arrival_ns) / 1e9}
     return json.dumps(line)
 
 
