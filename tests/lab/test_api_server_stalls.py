@@ -65,9 +65,7 @@ def target(lab: Lab, tmp_path: Path) -> Path:
     document["stack"] = {"deploy": True, "overlay": "scripted"}
     document["load"] = {"rate_per_second": 20.0, "max_tokens": 8}
     # Longer than a silence and its mending, so that the next phase meets one of its own.
-    document["measurement"] |= {
-        "baseline_seconds": 30, "baseline_requests": 400, "hold_seconds": 20,
-    }  # fmt: skip
+    document["measurement"] |= {"baseline_seconds": 30, "baseline_requests": 400}
     path = tmp_path / "target.yaml"
     path.write_text(yaml.safe_dump(document))
     return path
