@@ -14,8 +14,9 @@ from suites.gateway.test_shadow_traffic_touches_no_user import (
     SHADOWS,
     Asked,
     Course,
+    broken,
     check_control,
-    wrong,
+    mixed_up,
 )
 
 
@@ -41,10 +42,16 @@ def sent(*got: Got) -> Sent:
 
 
 def test_answer_is_right_by_its_engine_and_its_words() -> None:
-    assert not wrong({"a": reply("a")}, MIRRORED)
-    assert wrong({"a": reply("b")}, MIRRORED).total() == 1
-    assert wrong({"a": reply("a", engine="shadow")}, MIRRORED) == {"shadow said something else": 1}
-    assert wrong({"a": Reply(status=503)}, MIRRORED) == {"503": 1}
+    assert not mixed_up({"a": reply("a")}, MIRRORED)
+    assert mixed_up({"a": reply("b")}, MIRRORED).total() == 1
+    assert mixed_up({"a": reply("a", engine="shadow")}, MIRRORED).total() == 1
+
+
+def test_answer_that_broke_is_lost_and_not_mixed_up() -> None:
+    lost = {"a": Reply(status=503)}
+
+    assert broken(lost) == {"503": 1}
+    assert not mixed_up(lost, MIRRORED)
 
 
 def test_copies_are_due_only_of_a_shadow_that_answers() -> None:
@@ -63,14 +70,18 @@ def test_request_that_reaches_an_engine_twice_is_repeated() -> None:
     assert course(own=("mirrored failing",) * 2).repeated == {"mirrored failing"}
 
 
-@pytest.mark.parametrize(
-    "found", [course("plain slow"), course(plain_seconds=1.2)], ids=["copied", "late"]
-)
-def test_check_of_shadows_doubts_itself_where_what_has_none_is_not_well(found: Course) -> None:
-    check_control(course())
+def test_copy_of_what_has_no_shadow_is_the_check_s_doubt() -> None:
+    with pytest.raises(HarnessError, match="copied"):
+        check_control(course("plain slow"))
 
-    with pytest.raises(HarnessError):
-        check_control(found)
+
+def test_one_late_answer_without_a_shadow_is_an_accident_and_many_are_a_doubt() -> None:
+    everybody = course().asked
+    one = {**everybody, "slow": asked("slow", plain_seconds=1.2)}
+
+    check_control(Course(one, Counter(), Counter()))
+    with pytest.raises(HarnessError, match="4 answers took more than 1 s"):
+        check_control(course(plain_seconds=1.2))
 
 
 def test_answers_are_late_that_took_as_long_as_the_slow_shadow() -> None:

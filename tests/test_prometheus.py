@@ -15,6 +15,9 @@ ALERT = {"type": "alerting", "name": "Down", "query": "up == 0", "duration": 10,
 RECORD = {"type": "recording", "name": "up:sum", "query": "sum(up)"}
 GROUPS = [{"interval": 5, "rules": [RECORD, ALERT]}]
 
+# What a relay answers that finds nobody behind it: nothing.
+RELAY = 0
+
 
 class Answering(BaseHTTPRequestHandler):
     """One series of value 7, after as many refusals as are still to come."""
@@ -25,6 +28,9 @@ class Answering(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         type(self).asked += 1
         status = self.coming.pop(0) if self.coming else 200
+        if status == RELAY:
+            self.close_connection = True
+            return
         result = [{"metric": {}, "value": [0, "7"]}]
         data = json.dumps({"data": {"result": result, "groups": GROUPS}}).encode()
         self.send_response(status)
@@ -51,7 +57,7 @@ def server(handler: type[Answering]) -> Iterator[Prometheus]:
 
 
 def test_restart_is_waited_for(server: Prometheus, handler: type[Answering]) -> None:
-    handler.coming = [503, 502]
+    handler.coming = [503, 502, RELAY]
 
     assert server.total("up") == 7
 

@@ -47,16 +47,20 @@ def test_last_value_and_own_answer_are_memory(expression: str, fresh: str) -> No
 def test_source_without_a_young_sample_is_silent_and_says_why() -> None:
     sources = {("a", "1"): target(), ("a", "2"): target(error="refused"), ("b", "1"): target()}
 
-    seen = Seen(sources, {("a", "1"), ("gone", "1")}, {})
+    seen = Seen(sources, {("a", "1"), ("gone", "1")}, set(), {})
 
     assert seen.silent == {"a/2": "refused", "b/1": "it answers, and tells nothing new"}
+
+
+def test_source_that_has_nothing_to_tell_is_not_silent() -> None:
+    assert not Seen({("a", "1"): target()}, set(), {("a", "1")}, {}).silent
 
 
 def test_interval_is_the_longest_or_the_usual_one() -> None:
     known = {("a", "1"): target(interval_seconds=5), ("b", "1"): target(interval_seconds=60)}
 
-    assert Seen(known, set(), {}).interval_seconds == 60
-    assert Seen({("a", "1"): target()}, set(), {}).interval_seconds == INTERVAL_SECONDS
+    assert Seen(known, set(), set(), {}).interval_seconds == 60
+    assert Seen({("a", "1"): target()}, set(), set(), {}).interval_seconds == INTERVAL_SECONDS
 
 
 def test_what_a_job_told_is_neither_prometheus_own_nor_a_rule_s() -> None:

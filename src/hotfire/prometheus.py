@@ -28,8 +28,9 @@ _DOOR: Final = "Prometheus"
 _STATUS: Final = re.compile(r"HTTP Status Code (\d{3})")
 _OK: Final = 200
 _TOO_MANY: Final = 429
-_SILENT: Final = ("connect", "deadline", "reset")
-"""What the bounded reader says first where nobody answered."""
+_SILENT: Final = ("connect", "deadline", "reset", "protocol: Server disconnected")
+"""What the bounded reader says first where nobody answered; a relay takes a connection first, and
+ends it where it finds nobody behind it."""
 
 
 @dataclass(frozen=True, slots=True)
