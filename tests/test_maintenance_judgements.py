@@ -10,7 +10,11 @@ from fixtures.reboots import Resident, devices
 from hotfire.chaos.steps.engine_arguments import said_again
 from hotfire.cluster import Node, Pod
 from hotfire.errors import HarnessError
-from suites.cluster.test_maintenance_takes_one_node_and_returns_it_whole import at_the_lowest
+from hotfire.measure.history import Request
+from suites.cluster.test_maintenance_takes_one_node_and_returns_it_whole import (
+    at_the_lowest,
+    disturbance,
+)
 
 GPU = "nvidia.com/gpu"
 AMOUNTS = {"cpu": "8", "memory": "64Gi", GPU: "8"}
@@ -71,6 +75,28 @@ def test_second_node_is_asked_for_while_the_first_ones_engines_are_away() -> Non
 def test_engines_that_were_replaced_too_fast_show_nothing(looks: list[Look]) -> None:
     with pytest.raises(HarnessError, match="before a second node was asked for"):
         at_the_lowest(looks, wanted=4)
+
+
+@pytest.mark.parametrize(
+    ("detail", "overload", "after", "said"),
+    [
+        ("Connection reset by peer", None, {"n1 up1": "10:00"}, ""),
+        ("Connection reset by peer", 0.5, {"n1 up1": "10:00"}, ""),
+        ("Connection reset by peer", 0.95, {"n1 up1": "10:00"}, "waited for a CPU in 95%"),
+        ("Network is unreachable", 0.5, {"n1 up1": "10:00"}, "we had no route"),
+        ("Connection reset by peer", 0.5, {"n1 up1": "10:07"}, "came and went"),
+        ("Connection reset by peer", 0.5, {}, "none of: n1 up1"),
+    ],
+)
+def test_losses_are_charged_to_nobody_where_something_else_broke(
+    detail: str, overload: float | None, after: dict[str, str], said: str
+) -> None:
+    row = Request(seq=0, sched_ns=0, detail=detail)
+
+    found = disturbance([row], overload, {"n1 up1": "10:00"}, after)
+
+    assert said in found
+    assert bool(found) == bool(said)
 
 
 def test_node_told_of_itself_by_the_latest_of_its_conditions() -> None:

@@ -13,6 +13,7 @@ from hotfire.chaos.lease import RunLease
 from hotfire.chaos.plan import World
 from hotfire.chaos.undo import UndoJournal
 from hotfire.cluster import Cluster, Door, Estate
+from hotfire.errors import ClusterError, HarnessError
 from hotfire.profile import Power
 from tests.chaos.platform import SYSTEM
 from tests.chaos.scripted_agent import ScriptedAgent, asking
@@ -80,3 +81,17 @@ def test_only_who_hears_of_every_network_counts(world: World) -> None:
 
     assert hearing("10.244.3.0/24") == {"cp1 to_r1", "cp1 to_r2"}
     assert hearing("10.244.3.0/24", "10.244.4.0/24") == frozenset()
+
+
+def test_over_a_session_that_is_down_nobody_hears_and_who_is_out_of_reach_is_no_witness(
+    world: World,
+) -> None:
+    down = asking(world, bgp_routes=HarnessError("birdc show route export to_r1: protocol is down"))
+    away = asking(world)
+    sessions, wanted = {"cp1": ["to_r1"]}, frozenset({"10.244.3.0/24"})
+
+    heard = Onlookers(agent=down.agent, sessions=sessions, networks=wanted).hearing()
+
+    assert heard == frozenset()
+    with pytest.raises(ClusterError):
+        Onlookers(agent=away.agent, sessions=sessions, networks=wanted).hearing()
