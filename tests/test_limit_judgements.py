@@ -19,6 +19,7 @@ from suites.slo.test_a_surge_of_one_tenant_leaves_others_in_budget import (
 
 LIMIT = Limit(requests=20, seconds=2.0)
 MS_NS = 1_000_000
+STATUS = {FailureClass.HTTP_429: 429, FailureClass.HTTP_5XX: 500}
 
 
 def row(number: int, error: FailureClass | None = None, *, after_ms: int = 50) -> Request:
@@ -33,6 +34,7 @@ def row(number: int, error: FailureClass | None = None, *, after_ms: int = 50) -
         headers_ns=answered_ns,
         end_ns=answered_ns,
         error_class=error,
+        status=STATUS.get(error) if error else 200,
         first_ns=token_ns,
         last_ns=token_ns,
     )
@@ -63,7 +65,7 @@ def tenant(limit: Sequence[float] = ()) -> dict[str, object]:
 def test_requests_are_answered_refused_or_lost() -> None:
     some = counted(None, FailureClass.HTTP_429, FailureClass.HTTP_5XX, None)
 
-    assert (some.accepted, some.refused, some.lost) == (2, 1, 1)
+    assert (some.accepted, some.refused, len(some.lost)) == (2, 1, 1)
 
 
 def test_a_limit_allows_two_windows_more_than_are_filled() -> None:
@@ -74,10 +76,15 @@ def test_a_limit_allows_two_windows_more_than_are_filled() -> None:
     assert counted(*[None] * 39).allowed(LIMIT) == 60
 
 
-def test_lost_requests_are_told() -> None:
-    require_whole(counted(*[None] * 50, FailureClass.CONNECT), "a")
+def test_broken_answers_are_told() -> None:
+    require_whole(counted(*[None] * 50, FailureClass.HTTP_5XX), "a")
 
     with pytest.raises(AssertionError, match="2 of 50 of a were neither"):
+        require_whole(counted(*[None] * 48, *[FailureClass.HTTP_5XX] * 2), "a")
+
+
+def test_requests_that_came_to_nobody_tell_nothing() -> None:
+    with pytest.raises(HarnessError, match="2 requests of a came to nobody"):
         require_whole(counted(*[None] * 48, *[FailureClass.CONNECT] * 2), "a")
 
 

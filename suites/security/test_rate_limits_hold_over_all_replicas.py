@@ -55,7 +55,8 @@ def test_three_times_the_limit_is_kept_to_it(
         lambda: Counted(rows=surge.rows()).refused, within_seconds=surge.plan.duration_seconds
     )
     replies = loads.ask(name)
-    counted, others = ended(surge), ended(beside)
+    # Counts are judged, not times: that a busy machine sent late makes no difference.
+    counted, others = ended(surge)[1], ended(beside)[1]
     # Negative control: it is the limit that refuses, and below it nobody is.
     pause(limit.seconds, why="the tenant has its whole limit again")
     below = loads.run(name, BELOW * rate, limit.seconds, max_tokens=1)
@@ -85,7 +86,17 @@ def test_three_times_the_limit_is_kept_to_it(
 
 
 def require_whole(counted: Counted, name: str) -> None:
-    """Judge that requests of a tenant are answered or refused, and none is lost."""
-    assert counted.lost <= LOST_SHARE * len(counted.rows), (
-        f"{counted.lost} of {len(counted.rows)} of {name} were neither answered nor refused"
+    """Judge that a tenant's requests are answered or refused, as far as they came to somebody.
+
+    Raises:
+        HarnessError: many came to nobody, which tells nothing of a limit.
+    """
+    bearable = LOST_SHARE * len(counted.rows)
+    broken = [row for row in counted.lost if row.status is not None]
+    assert len(broken) <= bearable, (
+        f"{len(broken)} of {len(counted.rows)} of {name} were neither answered nor refused, as"
+        f" {broken[0].detail}"
     )
+    if len(counted.lost) > bearable:
+        why = counted.lost[0].detail
+        raise HarnessError(f"{len(counted.lost)} requests of {name} came to nobody: {why}")
