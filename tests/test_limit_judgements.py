@@ -15,6 +15,7 @@ from suites.slo.test_a_surge_of_one_tenant_leaves_others_in_budget import (
     bound_seconds,
     judge,
     require_surge,
+    share_alone,
 )
 
 LIMIT = Limit(requests=20, seconds=2.0)
@@ -122,14 +123,17 @@ def test_later_is_beyond_the_percentile_and_its_margin() -> None:
 
 
 def test_a_few_later_answers_are_chance_and_many_are_not() -> None:
-    assert not judge(answered(*[40] * 90, *[500] * 10), 0.09).beyond
-    assert judge(answered(*[40] * 80, *[500] * 20), 0.09).beyond
+    share = share_alone(ALONE)
+
+    assert share == pytest.approx(0.18, abs=0.02)
+    assert not judge(answered(*[40] * 75, *[500] * 25), 0.09, share).beyond
+    assert judge(answered(*[40] * 50, *[500] * 50), 0.09, share).beyond
 
 
 def test_failed_answers_are_later() -> None:
     lost = Counted(rows=[row(number, FailureClass.HTTP_429) for number in range(100)])
 
-    assert judge(lost, 0.09).later == 100
+    assert judge(lost, 0.09, 0.05).later == 100
 
 
 def test_a_baseline_that_fails_is_none() -> None:
@@ -138,8 +142,8 @@ def test_a_baseline_that_fails_is_none() -> None:
 
 
 def test_a_surge_that_nobody_feels_is_none() -> None:
-    require_surge(counted(*[None] * 50, FailureClass.HTTP_429), 0.09)
-    require_surge(answered(*[500] * 50), 0.09)
+    require_surge(counted(*[None] * 50, FailureClass.HTTP_429), 0.09, 0.05)
+    require_surge(answered(*[500] * 50), 0.09, 0.05)
 
     with pytest.raises(HarnessError, match="there is room for them"):
-        require_surge(answered(*[40] * 50), 0.09)
+        require_surge(answered(*[40] * 50), 0.09, 0.05)
