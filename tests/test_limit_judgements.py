@@ -15,10 +15,12 @@ from suites.slo.test_a_surge_of_one_tenant_leaves_others_in_budget import (
     bound_seconds,
     judge,
     require_surge,
+    share_alone,
 )
 
 LIMIT = Limit(requests=20, seconds=2.0)
 MS_NS = 1_000_000
+STATUS = {FailureClass.HTTP_429: 429, FailureClass.HTTP_5XX: 500}
 
 
 def row(number: int, error: FailureClass | None = None, *, after_ms: int = 50) -> Request:
@@ -33,6 +35,7 @@ def row(number: int, error: FailureClass | None = None, *, after_ms: int = 50) -
         headers_ns=answered_ns,
         end_ns=answered_ns,
         error_class=error,
+        status=STATUS.get(error) if error else 200,
         first_ns=token_ns,
         last_ns=token_ns,
     )
@@ -63,7 +66,7 @@ def tenant(limit: Sequence[float] = ()) -> dict[str, object]:
 def test_requests_are_answered_refused_or_lost() -> None:
     some = counted(None, FailureClass.HTTP_429, FailureClass.HTTP_5XX, None)
 
-    assert (some.accepted, some.refused, some.lost) == (2, 1, 1)
+    assert (some.accepted, some.refused, len(some.lost)) == (2, 1, 1)
 
 
 def test_a_limit_allows_two_windows_more_than_are_filled() -> None:
@@ -74,10 +77,15 @@ def test_a_limit_allows_two_windows_more_than_are_filled() -> None:
     assert counted(*[None] * 39).allowed(LIMIT) == 60
 
 
-def test_lost_requests_are_told() -> None:
-    require_whole(counted(*[None] * 50, FailureClass.CONNECT), "a")
+def test_broken_answers_are_told() -> None:
+    require_whole(counted(*[None] * 50, FailureClass.HTTP_5XX), "a")
 
     with pytest.raises(AssertionError, match="2 of 50 of a were neither"):
+        require_whole(counted(*[None] * 48, *[FailureClass.HTTP_5XX] * 2), "a")
+
+
+def test_requests_that_came_to_nobody_tell_nothing() -> None:
+    with pytest.raises(HarnessError, match="2 requests of a came to nobody"):
         require_whole(counted(*[None] * 48, *[FailureClass.CONNECT] * 2), "a")
 
 
@@ -115,14 +123,17 @@ def test_later_is_beyond_the_percentile_and_its_margin() -> None:
 
 
 def test_a_few_later_answers_are_chance_and_many_are_not() -> None:
-    assert not judge(answered(*[40] * 90, *[500] * 10), 0.09).beyond
-    assert judge(answered(*[40] * 80, *[500] * 20), 0.09).beyond
+    share = share_alone(ALONE)
+
+    assert share == pytest.approx(0.18, abs=0.02)
+    assert not judge(answered(*[40] * 75, *[500] * 25), 0.09, share).beyond
+    assert judge(answered(*[40] * 50, *[500] * 50), 0.09, share).beyond
 
 
 def test_failed_answers_are_later() -> None:
     lost = Counted(rows=[row(number, FailureClass.HTTP_429) for number in range(100)])
 
-    assert judge(lost, 0.09).later == 100
+    assert judge(lost, 0.09, 0.05).later == 100
 
 
 def test_a_baseline_that_fails_is_none() -> None:
@@ -131,8 +142,8 @@ def test_a_baseline_that_fails_is_none() -> None:
 
 
 def test_a_surge_that_nobody_feels_is_none() -> None:
-    require_surge(counted(*[None] * 50, FailureClass.HTTP_429), 0.09)
-    require_surge(answered(*[500] * 50), 0.09)
+    require_surge(counted(*[None] * 50, FailureClass.HTTP_429), 0.09, 0.05)
+    require_surge(answered(*[500] * 50), 0.09, 0.05)
 
     with pytest.raises(HarnessError, match="there is room for them"):
-        require_surge(answered(*[40] * 50), 0.09)
+        require_surge(answered(*[40] * 50), 0.09, 0.05)
