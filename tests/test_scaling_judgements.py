@@ -1,0 +1,73 @@
+"""Whose autoscaler it is, and how many engines it may want."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from fixtures.autoscaling import API, Autoscaler
+from fixtures.stack import Stack
+from hotfire.errors import HarnessError
+from hotfire.profile import TargetProfile
+from tests.fake_api import KINDS, FakeApi, connect, serving
+from tests.foreign_cluster import NAMESPACE, put
+
+PROFILE = TargetProfile.model_validate(
+    {
+        "name": "miniature", "gateway": {"url": "http://10.0.0.1"}, "engine": {"model": "tiny"},
+        "budgets": {}, "namespace": NAMESPACE,
+    }
+)  # fmt: skip
+METRIC = {"metric": {"name": "queue"}}
+TARGET = {"type": "External", "external": METRIC | {"target": {"averageValue": "4"}}}
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
+    """Two engines of a StatefulSet, and their autoscaler."""
+    monkeypatch.setitem(KINDS, API, {"HorizontalPodAutoscaler": True})
+    api = FakeApi()
+    put(api, "StatefulSet", "apps/v1", "engines", namespace=NAMESPACE, spec={"replicas": 2})
+    for number in range(2):
+        put(
+            api, "Pod", "v1", f"engines-{number}", namespace=NAMESPACE, labels={"app": "vllm"},
+            owner=("StatefulSet", "apps/v1", "engines"),
+            spec={"containers": [{"name": "vllm"}]}, status={"phase": "Running"},
+        )  # fmt: skip
+    reads(api, 9)
+    return api
+
+
+def reads(api: FakeApi, value: int | None, *, kind: str = "StatefulSet") -> None:
+    """Have the autoscaler read so much of each engine; None: nothing."""
+    current = {"type": "External", "external": METRIC | {"current": {"averageValue": str(value)}}}
+    active = {"type": "ScalingActive", "status": str(value is not None)}
+    put(
+        api, "HorizontalPodAutoscaler", API, "keda-hpa-engines", namespace=NAMESPACE,
+        spec={
+            "scaleTargetRef": {"kind": kind, "name": "engines"}, "metrics": [TARGET],
+            "minReplicas": 2, "maxReplicas": 5,
+        },
+        status={"currentMetrics": [current], "conditions": [active]},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def autoscaler(api: FakeApi) -> Iterator[Autoscaler]:
+    with serving(api) as address:
+        cluster = connect(address)
+        yield Autoscaler(cluster, PROFILE, Stack(cluster, PROFILE))
+
+
+def test_autoscaler_is_that_of_the_engines_owner_of_whatever_kind(autoscaler: Autoscaler) -> None:
+    assert (autoscaler.name, autoscaler.replicas()) == ("keda-hpa-engines", 2)
+    assert autoscaler.bounds() == (2, 5)
+
+
+def test_autoscaler_of_another_workload_scales_no_engines(api: FakeApi) -> None:
+    reads(api, 9, kind="Deployment")
+
+    with serving(api) as address:
+        cluster = connect(address)
+        stack = Stack(cluster, PROFILE)
+        with pytest.raises(HarnessError, match="StatefulSet engines"):
+            Autoscaler(cluster, PROFILE, stack)
