@@ -151,7 +151,7 @@ def _seen(value: object) -> object:
 
 def _section(run: RunDirectory, outcome: Outcome, events: Iterable[Event]) -> Section | None:
     recorded = [load for case in outcome.cases for load in _loads_of(run, case, outcome, events)]
-    name = record_of(outcome.decisive)
+    name = outcome.decisive.record
     own = [event for event in events if event.experiment == name and event.kind == "fault"]
     budgets = tuple(row for case in outcome.cases for row in case.budgets)
     if not (recorded or own or budgets):
@@ -166,17 +166,12 @@ def _section(run: RunDirectory, outcome: Outcome, events: Iterable[Event]) -> Se
     )
 
 
-def record_of(case: Result) -> str:
-    """Return the name under which a case recorded its loads and events: a further round has one."""
-    return str(case.figures.get("record") or case.id)
-
-
 def _loads_of(
     run: RunDirectory, case: Result, outcome: Outcome, events: Iterable[Event]
 ) -> list[Load]:
     """Return the loads of a case; where several cases share a record, those of the first."""
-    names = [record_of(one) for one in outcome.cases]
-    name = record_of(case)
+    names = [one.record for one in outcome.cases]
+    name = case.record
     if names.index(name) != outcome.cases.index(case):
         return []
     own = [

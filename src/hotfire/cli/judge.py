@@ -58,9 +58,8 @@ def _judged_again(result: Result, faults: dict[str, Judgement], run: RunDirector
     """Return a fault's new judgement; a check's stands as long as its evidence does."""
     if result.skipped_by_operator:
         return result
-    record = str(result.figures.get("record") or result.id)
-    if result.kind == "fault" and record in faults:
-        return _with(result, faults[record])
+    if result.kind == "fault" and result.record in faults:
+        return _with(result, faults[result.record])
     missing = [name for name in result.evidence if not run.path(name).exists()]
     if result.verdict is Verdict.PASSED and (missing or not result.evidence):
         reason = f"its evidence is missing: {', '.join(missing) or 'none was recorded'}"

@@ -168,6 +168,11 @@ class Result(_Model):
         )
 
     @property
+    def record(self) -> str:
+        """The name under which its loads and events are recorded: a further round has its own."""
+        return str(self.figures.get("record") or self.id)
+
+    @property
     def requirement(self) -> Requirement:
         """The requirement this result is about."""
         names = ("id", "level", "statement", "rationale", "source", "features", "cncf")
