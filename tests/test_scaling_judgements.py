@@ -1,4 +1,4 @@
-"""Whose autoscaler it is, and how many engines it may want."""
+"""Whose autoscaler it is, and what the checks of scaling conclude."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,10 @@ import pytest
 from fixtures.autoscaling import API, Autoscaler
 from fixtures.stack import Stack
 from hotfire.errors import HarnessError
+from hotfire.measure.history import FailureClass, Request
 from hotfire.profile import TargetProfile
+from hotfire.waiting import Awaited
+from suites.scaling.test_scale_in_drains_the_chosen_instance_first import ScaleIn
 from tests.fake_api import KINDS, FakeApi, connect, serving
 from tests.foreign_cluster import NAMESPACE, put
 
@@ -71,3 +74,25 @@ def test_autoscaler_of_another_workload_scales_no_engines(api: FakeApi) -> None:
         stack = Stack(cluster, PROFILE)
         with pytest.raises(HarnessError, match="StatefulSet engines"):
             Autoscaler(cluster, PROFILE, stack)
+
+
+def scale_in(*failures: FailureClass | None, in_hand: float | None, gone: bool = True) -> ScaleIn:
+    rows = [Request(seq=n, sched_ns=n, error_class=why) for n, why in enumerate(failures)]
+    went = Awaited(what="vllm-0 gone", within_seconds=1, seen=gone)
+    return ScaleIn(names="vllm-0", in_hand=in_hand, gone=went, rows=rows)
+
+
+@pytest.mark.parametrize(
+    ("taken", "tells"),
+    [
+        (scale_in(None, in_hand=2), True),
+        (scale_in(None, in_hand=0), False),
+        (scale_in(None, in_hand=None), False),
+        (scale_in(None, FailureClass.TRUNCATED_NO_DONE, in_hand=None), True),
+        (scale_in(None, in_hand=0, gone=False), True),
+    ],
+)
+def test_scale_in_tells_something_if_who_had_to_go_was_at_work(
+    taken: ScaleIn, *, tells: bool
+) -> None:
+    assert taken.tells is tells
