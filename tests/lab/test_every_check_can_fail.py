@@ -67,6 +67,7 @@ LONG = {
     # These a test of the add-on runs, all in one: `test_scaling.py`.
     *("demand_adds_engines_and_its_end_removes_them",),
     *("operator_denies_by_webhook_and_reconciles",),
+    *("scaling_follows_the_queue_not_the_processor",),
     *("scale_in_drains_the_chosen_instance_first",),
 }
 SOUND = [case for case in CASES if EVERYTHING_VARIABLE in os.environ or case.id not in LONG]
