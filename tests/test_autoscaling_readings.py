@@ -3,6 +3,8 @@
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from fixtures.autoscaling import Reading, readings_of
 from fixtures.demand import Raised
 
@@ -35,6 +37,15 @@ def test_autoscaler_at_its_target_is_not_above_it() -> None:
     [reading] = readings_of(autoscaler(external("current", averageValue="4300m")))
 
     assert not reading.above
+
+
+@pytest.mark.parametrize(("now", "spared"), [("2", True), ("2100m", False), (None, False)])
+def test_fewer_engines_are_enough_up_to_their_own_target(now: str | None, spared: bool) -> None:
+    told = external("current", averageValue=now) if now else {"type": ""}
+
+    [reading] = readings_of(autoscaler(told))
+
+    assert reading.spares_one_of(2) is spared
 
 
 def test_metric_that_is_not_told_reads_nothing() -> None:

@@ -11,6 +11,7 @@ from hotfire.measure.history import FailureClass, Request
 from hotfire.profile import TargetProfile
 from hotfire.waiting import Awaited
 from suites.scaling.test_scale_in_drains_the_chosen_instance_first import ScaleIn
+from suites.scaling.test_swinging_demand_moves_no_engines_to_and_fro import Watch
 from tests.fake_api import KINDS, FakeApi, connect, serving
 from tests.foreign_cluster import NAMESPACE, put
 
@@ -74,6 +75,19 @@ def test_autoscaler_of_another_workload_scales_no_engines(api: FakeApi) -> None:
         stack = Stack(cluster, PROFILE)
         with pytest.raises(HarnessError, match="StatefulSet engines"):
             Autoscaler(cluster, PROFILE, stack)
+
+
+def test_each_change_of_the_engines_that_are_wanted_is_an_action(
+    api: FakeApi, autoscaler: Autoscaler
+) -> None:
+    watch = Watch(autoscaler=autoscaler, seconds=0.0)
+    for wanted in (2, 3, 3, 2):
+        spec = {"replicas": wanted}
+        put(api, "StatefulSet", "apps/v1", "engines", namespace=NAMESPACE, spec=spec)
+        watch.go_on()
+
+    assert (watch.wanted, watch.actions, watch.strayed) == ([2, 3, 2], 2, True)
+    assert watch.quickest_seconds() == watch.changed[2] - watch.changed[1]
 
 
 def scale_in(*failures: FailureClass | None, in_hand: float | None, gone: bool = True) -> ScaleIn:
