@@ -1,15 +1,16 @@
-"""Whose autoscaler it is, and what the checks of scaling conclude."""
+"""Whose autoscaler it is, when it is blind, and what the checks of scaling conclude."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from fixtures.autoscaling import API, Autoscaler
+from fixtures.autoscaling import API, SCALED_OBJECT_API, Autoscaler
 from fixtures.stack import Stack
 from hotfire.errors import HarnessError
 from hotfire.measure.history import FailureClass, Request
 from hotfire.profile import TargetProfile
 from hotfire.waiting import Awaited
+from suites.scaling.test_loss_of_the_metric_source_never_shrinks_the_fleet import blind
 from suites.scaling.test_scale_in_drains_the_chosen_instance_first import ScaleIn
 from suites.scaling.test_swinging_demand_moves_no_engines_to_and_fro import Watch
 from tests.fake_api import KINDS, FakeApi, connect, serving
@@ -27,8 +28,9 @@ TARGET = {"type": "External", "external": METRIC | {"target": {"averageValue": "
 
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
-    """Two engines of a StatefulSet, and their autoscaler."""
+    """Two engines of a StatefulSet, and the autoscaler that KEDA makes for them."""
     monkeypatch.setitem(KINDS, API, {"HorizontalPodAutoscaler": True})
+    monkeypatch.setitem(KINDS, SCALED_OBJECT_API, {"ScaledObject": True})
     api = FakeApi()
     put(api, "StatefulSet", "apps/v1", "engines", namespace=NAMESPACE, spec={"replicas": 2})
     for number in range(2):
@@ -37,6 +39,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
             owner=("StatefulSet", "apps/v1", "engines"),
             spec={"containers": [{"name": "vllm"}]}, status={"phase": "Running"},
         )  # fmt: skip
+    put(api, "ScaledObject", SCALED_OBJECT_API, "engines", namespace=NAMESPACE)
     reads(api, 9)
     return api
 
@@ -47,6 +50,7 @@ def reads(api: FakeApi, value: int | None, *, kind: str = "StatefulSet") -> None
     active = {"type": "ScalingActive", "status": str(value is not None)}
     put(
         api, "HorizontalPodAutoscaler", API, "keda-hpa-engines", namespace=NAMESPACE,
+        owner=("ScaledObject", SCALED_OBJECT_API, "engines"),
         spec={
             "scaleTargetRef": {"kind": kind, "name": "engines"}, "metrics": [TARGET],
             "minReplicas": 2, "maxReplicas": 5,
@@ -75,6 +79,23 @@ def test_autoscaler_of_another_workload_scales_no_engines(api: FakeApi) -> None:
         stack = Stack(cluster, PROFILE)
         with pytest.raises(HarnessError, match="StatefulSet engines"):
             Autoscaler(cluster, PROFILE, stack)
+
+
+def test_autoscaler_that_reads_is_not_blind(autoscaler: Autoscaler) -> None:
+    assert not blind(autoscaler)
+
+
+def test_autoscaler_that_cannot_read_is_blind(api: FakeApi, autoscaler: Autoscaler) -> None:
+    reads(api, None)
+
+    assert blind(autoscaler)
+
+
+def test_autoscaler_that_falls_back_is_blind(api: FakeApi, autoscaler: Autoscaler) -> None:
+    status = {"conditions": [{"type": "Fallback", "status": "True"}]}
+    put(api, "ScaledObject", SCALED_OBJECT_API, "engines", namespace=NAMESPACE, status=status)
+
+    assert blind(autoscaler)
 
 
 def test_each_change_of_the_engines_that_are_wanted_is_an_action(

@@ -67,6 +67,7 @@ LONG = {
     # These a test of the add-on runs, all in one: `test_scaling.py`.
     *("demand_adds_engines_and_its_end_removes_them",),
     *("operator_denies_by_webhook_and_reconciles",),
+    *("loss_of_the_metric_source_never_shrinks_the_fleet",),
     *("swinging_demand_moves_no_engines_to_and_fro",),
     *("scaling_follows_the_queue_not_the_processor",),
     *("scale_in_drains_the_chosen_instance_first",),
