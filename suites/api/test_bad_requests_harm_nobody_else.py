@@ -15,13 +15,13 @@ from fixtures.altered_rows import queued
 from fixtures.beside import OVERLOADED_SHARE, Overload
 from fixtures.context_limit import ask_words, words_for
 from fixtures.liveness import Engines, Told
+from fixtures.traffic import wait_for_more
 from hotfire import Endpoint, Evidence, Level, Reply, TargetProfile, requirement
 from hotfire.cluster import Pod
 from hotfire.errors import HarnessError
 from hotfire.measure.bands import Bands
 from hotfire.measure.history import Request
 from hotfire.traffic.runner.launch import LoadReport, RunningLoad
-from hotfire.waiting import until
 
 pytestmark = requirement(
     "API-011",
@@ -107,25 +107,6 @@ class Parts:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Others:
-    """The rated load of everybody else."""
-
-    running: RunningLoad
-    fewest: int
-
-    def wait_for_more(self) -> None:
-        """Wait until a part's worth of further requests has ended, answered or not."""
-        due = len(self.running.rows()) + self.fewest
-        longest = self.fewest / self.running.plan.rate_per_second + 60
-        until(
-            lambda: len(self.running.rows()) >= due,
-            within_seconds=longest,
-            what=f"{self.fewest} further requests of the rated load",
-            poll_seconds=0.2,
-        )
-
-
 def send(client: Endpoint, requests: Mapping[str, Ask]) -> dict[str, list[Reply]]:
     """Send each of them several times, in turn."""
     found: dict[str, list[Reply]] = {what: [] for what in requests}
@@ -173,14 +154,14 @@ def seen(
     pods = engines.within.serving()
     before = {pod.name: engines.told(pod) for pod in pods}
     running = load(name="API-011")
-    others = Others(running, max(FEWEST, round(SECONDS * profile.load.rate_per_second)))
+    fewest = max(FEWEST, round(SECONDS * profile.load.rate_per_second))
     overload = Overload()
-    others.wait_for_more()
+    wait_for_more(running, fewest)
     start_ns = time.time_ns()
     refused, answered = send(endpoint, bad), send(endpoint, extreme)
-    others.wait_for_more()
+    wait_for_more(running, fewest)
     end_ns = time.time_ns()
-    others.wait_for_more()
+    wait_for_more(running, fewest)
     report = running.stop()
     evidence.record("answers", {w: [r.status for r in x] for w, x in (refused | answered).items()})
     return Seen(
