@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from fixtures.liveness import Engines, Told
-from fixtures.replicas import kill_container
+from fixtures.replicas import kill_container, serves_again
 from fixtures.stack import Stack
 from fixtures.within_engines import ANSWERED
 from hotfire import Evidence, Level, TargetProfile, metrics, requirement
@@ -70,7 +70,7 @@ class Loss:
         return of_target(
             lambda: (
                 bool(failures(self.survivors(before)))
-                or (self._serves_again() and not self._waiting())
+                or (serves_again(self.engines.cluster, self.victim) and not self._waiting())
             ),
             within_seconds=within_seconds,
             what=f"{self.victim.name} serving again, and nobody waiting elsewhere",
@@ -87,10 +87,6 @@ class Loss:
             )
             for pod in self.others
         }
-
-    def _serves_again(self) -> bool:
-        now = self.engines.cluster.pod(self.victim.namespace, self.victim.name)
-        return bool(now and now.serving and now.restarts > self.victim.restarts)
 
     def _waiting(self) -> float:
         within, waiting = self.engines.within, self.engines.within.spoken.series("waiting")
