@@ -26,6 +26,8 @@ pytest_plugins = [
     "fixtures.fabric",
     "fixtures.datagrams",
     "fixtures.recorded",
+    "fixtures.engine_loss",
+    "fixtures.same_service",
     "fixtures.context_limit",
     "fixtures.autoscaling",
     "fixtures.demand",

@@ -41,6 +41,17 @@ def test_what_is_slower_by_about_the_factor_is_not_shown_to_be_the_same(scale: f
     assert not compared(sample(1), sample(2, scale=scale)).same
 
 
+@pytest.mark.parametrize(("floor", "same"), [(0.0, False), (0.02, False), (0.2, True)])
+def test_noise_is_part_of_both_times(floor: float, same: bool) -> None:
+    before, after = rows(sample(1)), rows(sample(2, scale=1.3))
+
+    found = equivalence("ttft", before, after, floor_seconds=floor)
+
+    assert found is not None
+    assert found.same is same
+    assert found.bound <= found.upper_ratio
+
+
 def test_too_few_requests_show_nothing() -> None:
     assert equivalence("ttft", rows(sample(1)), rows(sample(2, 99))) is None
 

@@ -124,6 +124,19 @@ def test_fault_that_its_judgement_left_undecided_is_judged_anew(run: RunDirector
     assert run.results()[1].reason == "the record is incomplete: the experiment left no journal"
 
 
+def test_what_is_said_of_every_fault_follows_their_new_judgement(run: RunDirectory) -> None:
+    run.append_result(result("FLT-POD-001", Verdict.PASSED))
+    proven = result("SLO-006", Verdict.PASSED).model_copy(update={"evidence": ("seen.jsonl",)})
+    run.append_result(proven)
+    write_fault(run, Budgets(error_ratio=0.02, recovery_seconds=20))
+
+    assert cli.run(["judge", "latest"]) == 2
+
+    judged = run.results()[2]
+    assert judged.verdict is Verdict.INCONCLUSIVE
+    assert judged.reason.startswith("after FLT-POD-001: the record is incomplete")
+
+
 def write_fault(run: RunDirectory, budgets: Budgets) -> None:
     """Write the record of the sample run's fault, all but Chaos Toolkit's journal."""
     name = "FLT-POD-001"

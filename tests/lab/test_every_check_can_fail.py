@@ -61,7 +61,7 @@ LONG = {
     *("liveness_leaves_a_busy_engine_alone", "liveness_restarts_a_hung_engine"),
     *("long_streams_pass_whole", "loss_of_a_worker_starts_no_failure_elsewhere"),
     *("one_address_spreads_over_replicas", "platform_troubles_move_their_series"),
-    "steady_load_degrades_nothing",
+    *("service_after_each_fault_equals_before", "steady_load_degrades_nothing"),
     *("rolling_update_keeps_its_capacity", "startup_budget_exceeds_the_load_time"),
     *("weight_zero_ends_new_traffic",),
     # These a test of the add-on runs, all in one: `test_scaling.py`.

@@ -7,7 +7,8 @@ import typer
 
 from hotfire.cli.project import find_run, of_a_run
 from hotfire.cli.verdicts import print_verdicts
-from hotfire.experiment import Judgement, judge_run
+from hotfire.experiment import Judgement, judge_run, same_service
+from hotfire.experiment.cascade import cascades
 from hotfire.outcome import statement
 from hotfire.rundir import BudgetRow, Result, RunDirectory
 from hotfire.shown import one_line
@@ -27,7 +28,9 @@ def judge(name: str) -> int:
 def _judge(run: RunDirectory) -> int:
     before = run.results()
     faults = judge_run(run)
-    after = [_judged_again(result, faults, run) for result in before]
+    judged = [_judged_again(result, faults, run) for result in before]
+    fired = cascades(run.events())
+    after = [same_service.judged_again(result, judged, fired) for result in judged]
     after += _beyond_results(run, before)
     run.replace_results(after)
     stated = statement(after, planned=run.planned())

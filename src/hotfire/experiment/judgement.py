@@ -5,16 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hotfire.experiment import same_service
 from hotfire.experiment.cascade import beyond
 from hotfire.experiment.document import IS_HEALED, TOOK_EFFECT
-from hotfire.experiment.facts import Record
+from hotfire.experiment.facts import Figures, Record
 from hotfire.experiment.spent import spent
 from hotfire.experiment.withdrawal import judge_withdrawal
 from hotfire.measure.budgets import BudgetResult, judge_budgets
-from hotfire.measure.comparison import (
-    Before,
-    Figure,
-)
+from hotfire.measure.comparison import Before, Figure
 from hotfire.measure.history import Request
 from hotfire.measure.parts import figure_name
 from hotfire.measure.recovery import Recovery
@@ -22,7 +20,8 @@ from hotfire.measure.slo import summarise
 from hotfire.verdict import Verdict, merge
 
 _SECOND_NS = 1_000_000_000
-Figures = dict[str, float | int | str | bool | None]
+Reason = tuple[Verdict, str, bool]
+"""A verdict, why, and whether nothing else may be fired at this target."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +51,13 @@ def judge(record: Record) -> Judgement:
     recovery = record.recovery()
     budgets = _budgets(record, recovery)
     broken = record.injected_ns is not None and record.cleared_ns is None
-    kept = (Verdict.PASSED, "every budget was kept", False)
-    verdict, reason, stop = next(_reasons(record, budgets), kept)
+    trouble = next(_troubles(record), None)
+    verdict, reason, stop = trouble or (*_worst(budgets), False)
     return Judgement(
         verdict=verdict,
         reason=reason,
         stop=verdict is not Verdict.PASSED and (stop or broken or _not_back(recovery)),
-        figures=_figures(record, recovery),
+        figures=_figures(record, recovery, trouble),
         budgets=budgets,
         before=recovery.looks.before if recovery else None,
         quiet_since_ns=_quiet_since(record, recovery, verdict),
@@ -75,22 +74,25 @@ def _quiet_since(record: Record, recovery: Recovery | None, verdict: Verdict) ->
     return record.cleared_ns + math.ceil(took * _SECOND_NS)
 
 
-def _reasons(
-    record: Record, budgets: Sequence[BudgetResult]
-) -> Iterator[tuple[Verdict, str, bool]]:
+def _troubles(record: Record) -> Iterator[Reason]:
+    """Yield what decides before any budget does."""
     if incomplete := _incomplete(record):
         yield Verdict.INCONCLUSIVE, f"the record is incomplete: {incomplete}", False
         return
     yield from _unproven(record, record.journal or {})
     if record.injected_ns is None or record.cleared_ns is None:
         yield Verdict.INCONCLUSIVE, "the fault's window was not recorded", False
+
+
+def _worst(budgets: Sequence[BudgetResult]) -> tuple[Verdict, str]:
     worst = merge(one.verdict for one in budgets)
-    if worst is not Verdict.PASSED:
-        reasons = [one.reason for one in budgets if one.verdict is worst]
-        yield worst, "; ".join(reasons) or "no budget was set", False
+    if worst is Verdict.PASSED:
+        return worst, "every budget was kept"
+    reasons = [one.reason for one in budgets if one.verdict is worst]
+    return worst, "; ".join(reasons) or "no budget was set"
 
 
-def _unproven(record: Record, journal: Mapping[str, Any]) -> Iterator[tuple[Verdict, str, bool]]:
+def _unproven(record: Record, journal: Mapping[str, Any]) -> Iterator[Reason]:
     unknown = Verdict.INCONCLUSIVE
     if not _steady_before(journal):
         yield unknown, f"no steady state before the fault: {_why_unsteady(record)}", False
@@ -158,9 +160,10 @@ def _not_back(recovery: Recovery | None) -> bool:
     return recovery is not None and recovery.recovered_from_clearing_seconds is None
 
 
-def _figures(record: Record, recovery: Recovery | None) -> Figures:
+def _figures(record: Record, recovery: Recovery | None, trouble: Reason | None) -> Figures:
     if recovery is None:
         return {}
+    same = trouble[:2] if trouble else same_service.judge_same(record, recovery)
     start_ns, clear_ns = record.injected_ns or 0, record.cleared_ns
     effect_ns = record.event_ns("took-effect")
     summary = summarise(_touched(record, recovery), record.facts.slo)
@@ -182,6 +185,7 @@ def _figures(record: Record, recovery: Recovery | None) -> Figures:
         "ttft_during_p95_seconds": recovery.ttft_during.p95_seconds,
         **_after_to_before(recovery),
         **_same_as_before(recovery),
+        **same_service.figures(*same, recovery),
         **_ready_endpoints(record),
         **{figure_name(name): seconds for name, seconds in spent(record, recovery).items()},
     }

@@ -29,14 +29,36 @@ class Equivalence:
     ratio: float
     upper_ratio: float
     """Upper bound of the ratio at 95 % confidence, one-sided."""
+    before_seconds: float
+    """The p95 before."""
+    floor_seconds: float
+    """What always counts as noise."""
+
+    @property
+    def bound(self) -> float:
+        """The upper bound of the ratio where noise is part of both times.
+
+        A few milliseconds more of a very fast service are no difference to anybody.
+        """
+        before, floor = self.before_seconds, self.floor_seconds
+        return (self.upper_ratio * before + floor) / (before + floor)
 
     @property
     def same(self) -> bool:
         """Whether it is shown to be the same as before."""
-        return self.upper_ratio < SAME_FACTOR
+        return self.bound < SAME_FACTOR
+
+    def __str__(self) -> str:
+        return (
+            f"p95 {self.name} {self.ratio:.2f} times {1000 * self.before_seconds:.3g} ms, at most"
+            f" {self.upper_ratio:.2f} times at {_CONFIDENCE:.0%} confidence, {self.bound:.2f} with"
+            f" {1000 * self.floor_seconds:g} ms of noise"
+        )
 
 
-def equivalence(name: str, before: Columns, after: Columns) -> Equivalence | None:
+def equivalence(
+    name: str, before: Columns, after: Columns, *, floor_seconds: float = 0.0
+) -> Equivalence | None:
     """Return how a latency compares; None where a p95 has too few requests, or was no time.
 
     Whole seconds are resampled, since requests of the same second share their fate and are no
@@ -50,9 +72,15 @@ def equivalence(name: str, before: Columns, after: Columns) -> Equivalence | Non
     if not (np.isfinite(was).all() and (was > 0).all()):
         return None
     ones = [np.ones((1, sample.blocks)) for sample in samples]
-    ratio = samples[1].p95s(ones[1])[0] / samples[0].p95s(ones[0])[0]
+    seconds = [float(each.p95s(one)[0]) for each, one in zip(samples, ones, strict=True)]
     upper = np.quantile(is_ / was, _CONFIDENCE, method="inverted_cdf")
-    return Equivalence(name=name, ratio=float(ratio), upper_ratio=float(upper))
+    return Equivalence(
+        name=name,
+        ratio=seconds[1] / seconds[0],
+        upper_ratio=float(upper),
+        before_seconds=seconds[0],
+        floor_seconds=floor_seconds,
+    )
 
 
 @dataclass(frozen=True, slots=True)

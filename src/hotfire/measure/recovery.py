@@ -226,7 +226,11 @@ def _same(
     )
     before = Columns.of([r for r in rows if r.sched_ns < injected_ns and r.phase != "warmup"])
     after = Columns.of([r for r in rows if recovered_ns <= r.sched_ns < end_ns])
-    found = (equivalence(name, before, after) for name in ("ttft", "tpot"))
+    floors = {
+        "ttft": measurement.band_floor_seconds,
+        "tpot": measurement.band_floor_tpot_seconds,
+    }
+    found = (equivalence(name, before, after, floor_seconds=floors[name]) for name in floors)
     return tuple(each for each in found if each is not None)
 
 
