@@ -63,7 +63,7 @@ LONG = {
     *("one_address_spreads_over_replicas", "platform_troubles_move_their_series"),
     *("service_after_each_fault_equals_before", "steady_load_degrades_nothing"),
     *("rolling_update_keeps_its_capacity", "startup_budget_exceeds_the_load_time"),
-    *("weight_zero_ends_new_traffic",),
+    *("weight_zero_ends_new_traffic", "worst_case_fits_the_memory"),
     # These a test of the add-on runs, all in one: `test_scaling.py`.
     *("demand_adds_engines_and_its_end_removes_them",),
     *("operator_denies_by_webhook_and_reconciles",),

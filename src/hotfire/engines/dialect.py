@@ -42,6 +42,8 @@ class Dialect:
     """Gauge: requests that are being worked on."""
     waiting: Series | None = None
     """Gauge: requests that wait for their turn."""
+    preemptions: Series | None = None
+    """Counter: requests that had to give way and began anew."""
     kv_use: Series | None = None
     """Gauge: part of the KV cache in use, 0 to 1."""
     ttft: Series | None = None

@@ -14,6 +14,7 @@ DIALECT: Final = Dialect(
     model_label="model_name",
     running=Series("vllm:num_requests_running"),
     waiting=Series("vllm:num_requests_waiting"),
+    preemptions=Series("vllm:num_preemptions_total"),
     kv_use=Series("vllm:kv_cache_usage_perc"),
     ttft=Series("vllm:time_to_first_token_seconds"),
     tpot=Series("vllm:request_time_per_output_token_seconds"),
