@@ -108,6 +108,7 @@ def test_each_change_of_the_engines_that_are_wanted_is_an_action(
         watch.go_on()
 
     assert (watch.wanted, watch.actions, watch.strayed) == ([2, 3, 2], 2, True)
+    assert watch.quickest_seconds() == watch.changed[2] - watch.changed[1]
 
 
 def scale_in(*failures: FailureClass | None, in_hand: float | None, gone: bool = True) -> ScaleIn:
