@@ -1,15 +1,14 @@
 # Thin on purpose: each target sets up the environment and calls one command.
 PY := .venv/bin/python
 # They wait more than they compute: a core takes several. Tests of a file share processes, so each
-# worker begins with whole files. What measures time runs when these are done: tests/conftest.py.
+# worker begins with whole files. What measures time has the machine to itself: tests/conftest.py.
 QUICK := $(PY) -m pytest tests -q
 SIDE_BY_SIDE := -m "not lab and not alone" -n $$((4 * $$(nproc))) --maxprocesses 16 --dist worksteal
-ALONE := $(MAKE) --no-print-directory --output-sync -j$$(($$(nproc) > 1 ? 2 : 1)) alone
 
 # Many tests start programs of ours, and each start would compile all of them anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: certify certify-full prove test test-add-ons test-devices check alone alone-node alone-instrument static map lock clean
+.PHONY: certify certify-full prove test test-add-ons test-devices check static map lock clean
 
 certify: .venv/.ready  ## Lab up, reference stack, verify, break, measure, report.
 	$(PY) -m hotfire certify
@@ -24,7 +23,7 @@ prove: .venv/.ready  ## Each check on its broken twin, each fault by its sham, o
 test: .venv/.ready | tests/__pycache__  ## The tests of the tool: the quick ones, then those that need the lab.
 	$(PY) -m hotfire lab build
 	$(QUICK) $(SIDE_BY_SIDE)
-	+$(ALONE)
+	$(QUICK) -m "alone and not lab"
 	$(PY) -m pytest tests/lab -m "lab and not add_on" -v
 	$(PY) -m pytest tests/topologies -m lab -v
 
@@ -37,16 +36,7 @@ test-devices: .venv/.ready  ## Those that fill a real NVIDIA GPU; it must be idl
 
 check: static | tests/__pycache__  ## Format, lint, types, layers, quick tests.
 	$(QUICK) $(SIDE_BY_SIDE)
-	+$(ALONE)
-
-# What measures time, of two subjects: a node and its links, and the instrument. tests/conftest.py says why.
-alone: alone-node alone-instrument
-
-alone-node: .venv/.ready
-	$(PY) -m pytest tests/agent -q
-
-alone-instrument: .venv/.ready
-	$(QUICK) --ignore tests/agent -m "alone and not lab"
+	$(QUICK) -m "alone and not lab"
 
 # On a fresh checkout each worker would compile every test for itself.
 tests/__pycache__: | .venv/.ready

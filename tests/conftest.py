@@ -11,9 +11,8 @@ from tests.engine_process import EngineProcess, running_engine
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
-# Their assertions are about exact times, processor time or the kernel's own queues. `make alone`
-# runs each after the other: those of the agent, about a node and its links, and beside them all the
-# others, about the instrument. Neither fills a core.
+# Their assertions are about exact times, processor time or the kernel's own queues: they run one
+# after the other, when nothing else of ours does.
 ALONE = {
     "agent",
     *("test_arrival_times", "test_calibrate", "test_gates_trip", "test_live", "test_locustfile"),

@@ -24,7 +24,7 @@ pytestmark = requirement(
     scope=Scope.CORE,
 )
 
-CLIENTS = 8
+CLIENTS = 4
 ZERO_REQUESTS = 300
 
 
