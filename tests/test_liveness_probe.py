@@ -5,10 +5,13 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import yaml
 
 from hotfire.engine import liveness
+from hotfire.own_folders import project_root
 
 METRICS = """# HELP vllm:iteration_tokens_total Histogram of number of tokens per engine_step.
 # TYPE vllm:iteration_tokens_total histogram
@@ -145,3 +148,25 @@ def test_what_is_no_api_server_is_not_alive(answer: bytes) -> None:
         with pytest.raises((OSError, ValueError)):
             liveness.main(server.getsockname()[1])
         thread.join(10)
+
+
+CONTAINER = "/spec/template/spec/containers/0"
+
+
+@pytest.mark.parametrize(
+    "overlay", sorted((project_root() / "reference-stack/overlays").glob("*/kustomization.yaml")),
+    ids=lambda path: path.parent.name,
+)  # fmt: skip
+def test_each_overlay_keeps_what_the_probe_asks_for_or_has_another(overlay: Path) -> None:
+    patches = yaml.safe_load(overlay.read_text()).get("patches", [])
+    changes = {
+        operation["path"]: operation.get("value")
+        for patch in patches
+        if patch.get("target", {}).get("name") == "vllm"
+        for operation in yaml.safe_load(patch["patch"])
+    }
+
+    if f"{CONTAINER}/command" in changes:
+        assert f"{CONTAINER}/livenessProbe" in changes
+    elif f"{CONTAINER}/args" in changes and f"{CONTAINER}/livenessProbe" not in changes:
+        assert "--enable-server-load-tracking" in changes[f"{CONTAINER}/args"]
