@@ -47,7 +47,7 @@ SIGNALS = {
     "cache queries": "cache_queries",
 }
 # Nobody has asked the same before, and a sound engine gives nothing up: these need not move.
-STANDS = {"cache hits": "cache_hits", "errors": "aborted"}
+STANDS = {"cache hits": "cache_hits", "errors": "errors"}
 HISTOGRAMS = {"latency", "ttft", "queue_wait"}
 PERCENTILE = "histogram_quantile(0.95, sum by (le) (rate({name}_bucket{{{labels}}}[1m])))"
 NOBODYS = Series("hotfire_no_such_series")

@@ -56,6 +56,8 @@ class Dialect:
     """Counter: requests that their clients gave up."""
     counts_who_left: bool = True
     """Whether ``requests`` holds those that their clients gave up, or says nothing of it."""
+    errors: Series | None = None
+    """Counter: requests that the engine itself gave up."""
     latency: Series | None = None
     """Histogram: time from arrival to the last token, seconds."""
     queue_wait: Series | None = None

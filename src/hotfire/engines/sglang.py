@@ -20,6 +20,7 @@ DIALECT: Final = Dialect(
     tpot=Series("sglang:inter_token_latency_seconds"),
     requests=Series("sglang:num_requests_total"),
     aborted=Series("sglang:num_aborted_requests_total"),
+    errors=Series("sglang:num_aborted_requests_total"),
     prompt_tokens=Series("sglang:prompt_tokens_total"),
     generated_tokens=Series("sglang:generation_tokens_total"),
     counters_move="at the end",
