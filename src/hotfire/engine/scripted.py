@@ -381,7 +381,7 @@ def metrics_text(engine: Engine) -> str:
         for name, value in values.items():
             lines += [f"# TYPE {name} {kind}", f"{name}{{{labels}}} {value}"]
     lines.append("# TYPE vllm:request_success_total counter")
-    for reason in ("stop", "length", "abort"):
+    for reason in ("stop", "length", "abort", "error", "repetition"):
         count = engine.finished[reason]
         lines.append(f'vllm:request_success_total{{{labels},finished_reason="{reason}"}} {count}')
     lines += [

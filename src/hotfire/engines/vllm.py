@@ -20,8 +20,8 @@ DIALECT: Final = Dialect(
     ttft=Series("vllm:time_to_first_token_seconds"),
     tpot=Series("vllm:request_time_per_output_token_seconds"),
     requests=Series("vllm:request_success_total"),
-    # Those of the engine's own: who leaves is in none of its counters.
-    errors=Series("vllm:request_success_total", {"finished_reason": "abort"}),
+    # Who leaves is in none of its counters.
+    errors=Series("vllm:request_success_total", {"finished_reason": "error"}),
     counts_who_left=False,
     latency=Series("vllm:e2e_request_latency_seconds"),
     queue_wait=Series("vllm:request_queue_time_seconds"),
