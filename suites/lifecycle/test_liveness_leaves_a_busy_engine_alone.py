@@ -12,7 +12,6 @@ from dataclasses import asdict
 from fixtures.busy import Looks, keep_busy
 from fixtures.liveness import Engines, Liveness, Told
 from hotfire import Evidence, Level, requirement
-from hotfire.chaos.agent_client import entry_id
 from hotfire.cluster import Pod
 from hotfire.errors import HarnessError
 from hotfire.waiting import of_target
@@ -91,23 +90,18 @@ def check_control(
     By an event, or by the restart: a kubelet that told of many failed startup probes has no event
     left for a while (client-go's spam filter: 25 a pod, and one more every five minutes).
     """
-    entry = entry_id("hung")
 
     def heard() -> bool:
         now = engines.told(victim)
         return now.failed > before.failed or now.ended_since(before)
 
-    try:
-        engines.stop(victim, entry)
-        with engines.asked(victim):
-            noticed = of_target(
-                heard,
-                within_seconds=promised.limit_seconds,
-                what=f"a failed probe of {victim.name}, which stands still",
-                excused_seconds=engines.cluster.silent_seconds,
-            )
-    finally:
-        engines.agent.heal(victim.node, entry)
+    with engines.standing(victim), engines.asked(victim):
+        noticed = of_target(
+            heard,
+            within_seconds=promised.limit_seconds,
+            what=f"a failed probe of {victim.name}, which stands still",
+            excused_seconds=engines.cluster.silent_seconds,
+        )
     evidence.record("noticed_when_stopped", noticed.seen)
     if not noticed:
         raise HarnessError(f"{noticed}: what does not notice that tells nothing here; see LIF-003")

@@ -10,7 +10,6 @@ import time
 from fixtures.liveness import Engines
 from fixtures.within_engines import ANSWERED
 from hotfire import Evidence, Level, requirement
-from hotfire.chaos.agent_client import entry_id
 from hotfire.cluster import Pod
 from hotfire.errors import HarnessError
 from hotfire.waiting import of_target
@@ -56,9 +55,8 @@ def hang(engines: Engines, victim: Pod, limit_seconds: float) -> tuple[str, floa
     None: it was not. An engine that hangs while nobody wants anything of it harms nobody, and may
     be found by the first who does.
     """
-    entry, began = entry_id("hung"), time.monotonic()
-    try:
-        engines.stop(victim, entry)
+    began = time.monotonic()
+    with engines.standing(victim):
         answer = engines.within.answer(victim, within_seconds=3)
         with engines.asked(victim):
             restarted = of_target(
@@ -67,6 +65,4 @@ def hang(engines: Engines, victim: Pod, limit_seconds: float) -> tuple[str, floa
                 what=f"{victim.name} restarted",
                 excused_seconds=engines.cluster.silent_seconds,
             )
-    finally:
-        engines.agent.heal(victim.node, entry)
     return answer, round(time.monotonic() - began, 1) if restarted else None

@@ -106,30 +106,22 @@ def test_what_a_fault_left_is_the_next_one_s_baseline(
     )
 
 
-def test_a_fault_that_left_no_hold_gives_the_next_one_nothing(
-    tmp_path: Path, profile: TargetProfile
+NO_HOLD: dict[str, object] = {"quiet_since_ns": None}
+
+
+@pytest.mark.parametrize(
+    ("left", "is_another"), [(NO_HOLD, False), ({}, True)], ids=["no-hold", "another-service"]
+)
+def test_where_a_fault_left_no_hold_or_another_service_follows_the_next_one_rests_on_nothing(
+    tmp_path: Path, profile: TargetProfile, left: dict[str, object], is_another: bool
 ) -> None:
     run = run_directory(tmp_path)
     with campaigning(run, profile) as (campaign, _):
         with campaign.part("FLT-A") as part:
             rows = enough(part)
-        campaign.rest(judgement(rows, profile, quiet_since_ns=None))
-        with campaign.part("FLT-B") as part:
-            enough(part, 5)
-
-    last = max(row.sched_ns for row in rows)
-    assert history.load(run.history_path("FLT-B"))[0].sched_ns > last
-
-
-def test_a_service_that_was_made_another_one_rests_on_nothing(
-    tmp_path: Path, profile: TargetProfile
-) -> None:
-    run = run_directory(tmp_path)
-    with campaigning(run, profile) as (campaign, _):
-        with campaign.part("FLT-A") as part:
-            rows = enough(part)
-        campaign.rest(judgement(rows, profile))
-        campaign.begin_anew()
+        campaign.rest(judgement(rows, profile, **left))
+        if is_another:
+            campaign.begin_anew()
         with campaign.part("FLT-B") as part:
             enough(part, 5)
 

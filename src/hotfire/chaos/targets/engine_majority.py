@@ -23,7 +23,7 @@ class EngineMajority(EngineTargetWord):
         """Return the first of them as targets, the others as bystanders."""
         ready = ready_engines(world)
         count = ready // 2 + 1
-        if ready < count + self.survivors:
+        if ready < self.engines_needed:
             raise HarnessError(
                 f"{experiment} needs {self.engines_needed} Ready engine pods, there are {ready}:"
                 f" more than half are {count}, and {self.survivors} must be left; run it with"
