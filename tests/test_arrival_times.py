@@ -8,10 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from hotfire.measure.history import Request, checked
-from hotfire.traffic.wire.clock import Anchor
+from hotfire.traffic.wire.clock import Anchor, clock_offset_ns
 from hotfire.traffic.wire.orders import Order
 from hotfire.traffic.wire.reactor import Reactor
-from hotfire.traffic.wire.surroundings import clock_offset_ns
 from hotfire.traffic.workload.plan import LoadPlan
 from hotfire.waiting import pause
 from tests.readers import KITS

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hotfire.traffic.wire import surroundings
+from hotfire.traffic.wire.clock import clock_offset_ns
 from hotfire.traffic.wire.surroundings import Busiest, Surroundings
 
 QUOTA_ROOT = Path("/sys/fs/cgroup/cpu")
@@ -84,8 +85,8 @@ def test_a_quota_on_a_group_above_counts_too() -> None:
 
 def test_a_clock_that_jumps_between_two_looks_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     watch = Surroundings()
-    real = surroundings.clock_offset_ns
-    monkeypatch.setattr(surroundings, "clock_offset_ns", lambda: real() + 80_000_000)
+    jumped = "hotfire.traffic.wire.surroundings.clock_offset_ns"
+    monkeypatch.setattr(jumped, lambda: clock_offset_ns() + 80_000_000)
 
     assert watch.disturbance().clock_step_seconds == pytest.approx(0.08, abs=0.005)
 

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from hotfire.measure.percentiles import percentile
 from hotfire.traffic.record.files import ClockAnchor, Measured
-from hotfire.traffic.wire.clock import Anchor
+from hotfire.traffic.wire.clock import Anchor, clock_offset_ns
 from hotfire.traffic.wire.measurements import Measurements
 from hotfire.traffic.wire.surroundings import Disturbance, Surroundings
 from hotfire.traffic.workload.plan import LoadPlan
@@ -111,7 +111,7 @@ def seconds(values: Iterable[int]) -> list[float]:
 
 def clock(anchor: Anchor) -> ClockAnchor:
     """Return the anchor with the drift until now."""
-    drift = time.time_ns() - anchor.stamp(time.monotonic_ns())
+    drift = clock_offset_ns() - (anchor.epoch_ns - anchor.monotonic_ns)
     return ClockAnchor(epoch_ns=anchor.epoch_ns, monotonic_ns=anchor.monotonic_ns, drift_ns=drift)
 
 

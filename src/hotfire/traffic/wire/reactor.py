@@ -12,14 +12,13 @@ from hotfire.answer.transcript import Outcome
 from hotfire.measure.history import FailureClass, Request
 from hotfire.traffic.wire import tls
 from hotfire.traffic.wire.answer import AnswerParser
-from hotfire.traffic.wire.clock import NANO, Anchor
+from hotfire.traffic.wire.clock import NANO, Anchor, clock_offset_ns
 from hotfire.traffic.wire.connection import Address, Connection, Stage
 from hotfire.traffic.wire.connections import WRITE, Connections
 from hotfire.traffic.wire.exchange import Exchange, Freed, Rows, cut, limit, overdue
 from hotfire.traffic.wire.measurements import SWEEP_NS, TICK_NS, Measurements
 from hotfire.traffic.wire.orders import Order, Orders
 from hotfire.traffic.wire.reader import READ, Missed, arrived, implementation
-from hotfire.traffic.wire.surroundings import clock_offset_ns
 from hotfire.traffic.workload.plan import LoadPlan
 from hotfire.traffic.workload.request import Requests
 

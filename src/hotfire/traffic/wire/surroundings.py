@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from hotfire.traffic.wire.clock import clock_offset_ns
+
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 _NANO: Final = 1e-9
 _LOOK_NS: Final = 200_000_000
 _WINDOW_NS: Final = 5_000_000_000
 _STEAL: Final = 7
 """Place of stolen time in /proc/stat's first line, after its name."""
-_BRACKET_NS: Final = 50_000
-"""Longest time between two readings of one clock that makes the reading between them exact."""
 
 Counters: TypeAlias = tuple[tuple[int, int] | None, tuple[int, int] | None]
 """How often and how long (ns) we were held back, and the machine's stolen and whole ticks."""
@@ -27,20 +27,6 @@ class Disturbance:
     throttled_seconds: float | None
     steal_ratio: float | None
     clock_step_seconds: float
-
-
-def clock_offset_ns() -> int:
-    """Return epoch less monotonic time, read so that being preempted does not count."""
-    best, found = None, 0
-    for _ in range(5):
-        before = time.monotonic_ns()
-        epoch = time.time_ns()
-        width = time.monotonic_ns() - before
-        if best is None or width < best:
-            best, found = width, epoch - before - width // 2
-        if best < _BRACKET_NS:
-            break
-    return found
 
 
 def cpu_groups() -> list[Path]:
