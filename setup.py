@@ -16,7 +16,8 @@ FILES = (
     *("conftest.py", "pyproject.toml", "requirements/engine.txt"),
     *("src/hotfire/engine/scripted.py", "src/hotfire/engine/model_cache.py"),
     *("src/hotfire/engine/liveness.py", "src/hotfire/engine/authorizer.py"),
-    *("src/hotfire/engine/promotion_gate.py", "src/hotfire/engine/promotion_decision.py"),
+    *("src/hotfire/engine/promotion_gate.py", "src/hotfire/engine/promotion_answers.py"),
+    "src/hotfire/engine/promotion_decision.py",
 )
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from hotfire.engine import promotion_decision, promotion_gate
+from hotfire.engine import promotion_answers, promotion_decision, promotion_gate
+from hotfire.engine.promotion_answers import ask, compared, fingerprints, page, since
 from hotfire.engine.promotion_decision import Seen
-from hotfire.engine.promotion_gate import ANNOTATION, Gate, ask, page, since
+from hotfire.engine.promotion_gate import ANNOTATION, CHANGED, Gate
 from tests.engine_process import EngineProcess, running_engine
 
 ARGUMENTS = ("--ttft-seconds=0.001", "--tpot-seconds=0.001")
@@ -93,7 +94,7 @@ def gate(api: FakeApi) -> Gate:
 def test_the_version_that_is_there_keeps_its_users(gate: Gate, api: FakeApi) -> None:
     assert gate.turn() == ""
     assert api.weights == [90, 10]
-    assert api.note == {"accepted": "c1", "weight": 10}
+    assert (api.note["accepted"], api.note["weight"]) == ("c1", 10)
 
 
 def test_a_sound_version_gets_more_users_step_by_step(gate: Gate, api: FakeApi) -> None:
@@ -104,7 +105,7 @@ def test_a_sound_version_gets_more_users_step_by_step(gate: Gate, api: FakeApi) 
         seen.append(api.weights[1])
 
     assert seen == [5, 25, 50, 100, 100]
-    assert api.note == {"accepted": "c2", "weight": 100}
+    assert (api.note["accepted"], api.note["weight"]) == ("c2", 100)
     assert api.route["spec"]["rules"][0]["timeouts"] == {"request": "300s"}
 
 
@@ -126,10 +127,49 @@ def test_a_bad_version_gets_none_and_the_former_one_its_own_again(
     assert api.weights == [90, 10]
 
 
+def test_a_version_with_the_weights_of_another_model_gets_no_user_at_all(
+    gate: Gate, api: FakeApi, canary: EngineProcess
+) -> None:
+    canary.script(misbehaviour="echo")
+    api.roll_out("other-weights")
+    gate.turn()
+
+    assert api.weights == [100, 0]
+    assert "50 of 50" in api.note["why"]
+
+
+def test_a_version_that_says_so_may_answer_otherwise(
+    gate: Gate, api: FakeApi, canary: EngineProcess
+) -> None:
+    canary.script(misbehaviour="echo")
+    api.roll_out("new-model")
+    api.pods["canary"]["metadata"]["annotations"] = {CHANGED: "changed"}
+    for _ in range(4):
+        gate.turn()
+    promoted = api.weights
+    gate.turn()
+
+    assert promoted == [0, 100]
+    assert api.note["answers"] == fingerprints([f"127.0.0.1:{canary.port}"])
+
+
+def test_answers_are_compared_where_both_versions_gave_one() -> None:
+    assert compared(["a", "b", "", "d"], ["a", "x", "c", ""]) == Seen(known=2, other=1, ended=0)
+
+
+def test_a_question_that_is_not_always_answered_alike_is_not_compared(
+    canary: EngineProcess,
+) -> None:
+    canary.script(misbehaviour="echo", every=3)
+
+    assert "" in fingerprints([f"127.0.0.1:{canary.port}"])
+
+
 def test_a_version_whose_pages_do_not_tell_is_taken_back_in_the_end(
     gate: Gate, api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(promotion_gate, "SERIES", (*promotion_gate.SERIES, "vllm:unheard_of"))
+    series = (*promotion_answers.SERIES, "vllm:unheard_of")
+    monkeypatch.setattr(promotion_answers, "SERIES", series)
     api.roll_out("c2")
     gate.turn()
     gate.turn()

@@ -35,13 +35,14 @@ import json, random, sys
 from dataclasses import replace
 from hotfire.engine import promotion_decision as gate
 
-def seen(chance, times, errors=0.001, invalid=0.0, slower=1.0, part=1.0):
+def seen(chance, times, errors=0.001, invalid=0.0, slower=1.0, other=0.02, part=1.0):
     asked = int(gate.ASKED * times * part)
     bound = asked * 2 // 3
     def spread(middle):
         return tuple(middle * chance.lognormvariate(0, 0.17) for _ in range(asked - bound))
     return gate.Seen(
         asked=asked, bound=bound, ended=asked, ttft_seconds=spread(0.03),
+        known=50, other=sum(chance.random() < other for _ in range(50)),
         errors=sum(chance.random() < errors for _ in range(asked)),
         invalid=sum(chance.random() < invalid for _ in range(bound)),
         tpot_seconds=spread(0.005 * slower),
@@ -80,6 +81,7 @@ VERSIONS: dict[str, dict[str, float]] = {
     "TPOT +25 %": {"slower": 1.25},
     "3 % invalid JSON": {"invalid": 0.03},
     "5 % errors": {"errors": 0.05},
+    "other weights": {"other": 0.9},
 }
 ON = "on"
 

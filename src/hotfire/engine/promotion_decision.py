@@ -15,9 +15,10 @@ STEPS = (5, 25, 50)
 """Percent of the requests in each step of a trial; a version that has stood them all gets 100."""
 MARGIN = 1.1
 """Times that are so much longer than the stable version's are still as good."""
-# Three counts and two times are compared in each of three steps: a sound version is taken back in
-# less than one trial of twenty.
-ALPHA_COUNTS, ALPHA_TIMES = 0.004, 0.002
+# Three counts and two times are compared in each of three steps, and known answers once: a sound
+# version is taken back in less than one trial of twenty.
+ALPHA_COUNTS, ALPHA_TIMES, ALPHA_ANSWERS = 0.004, 0.002, 0.001
+OTHERWISE = "known questions answered otherwise"
 ASKED, STABLE_TIMES = 450, 3
 """Answers of the canary in each step, two of three structured ones, the third timed; so many times
 more of the stable version, so that four invalid ones of the canary are no accident any more."""
@@ -39,6 +40,8 @@ class Seen:
     errors: int = 0
     bound: int = 0  # answers that were to keep to a schema
     invalid: int = 0
+    known: int = 0  # questions whose answer is known from the version before
+    other: int = 0
     ttft_seconds: tuple[float, ...] = ()
     tpot_seconds: tuple[float, ...] = ()
     ended: int | None = None  # requests of anybody, by its metrics pages; None: they do not tell
@@ -92,9 +95,10 @@ def worsened(stable: Seen, canary: Seen) -> Iterator[str]:
         "errors": ((canary.errors, canary.asked), (stable.errors, stable.asked)),
         "invalid": ((canary.invalid, canary.bound), (stable.invalid, stable.bound)),
         "aborted": ((canary.aborted, canary.ended or 0), (stable.aborted, stable.ended or 0)),
+        OTHERWISE: ((canary.other, canary.known), (stable.other, stable.known)),
     }
     for name, (new, old) in counts.items():
-        if more_often(new, old) < ALPHA_COUNTS:
+        if more_often(new, old) < (ALPHA_ANSWERS if name == OTHERWISE else ALPHA_COUNTS):
             yield f"{name}: {new[0]} of {new[1]}, stable {old[0]} of {old[1]}"
     times = {
         "TTFT": (canary.ttft_seconds, stable.ttft_seconds),

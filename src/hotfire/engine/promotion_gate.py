@@ -7,143 +7,60 @@ It needs nothing but Python 3.11, so that a stock image can run it from a Config
 STABLE and CANARY are backends of the HTTPRoute; the pods of each bear its name as ``app``. A
 canary of another pod template than the one last accepted is on trial: both versions are asked, and
 their metrics pages read. Its weight goes 5, 25, 50, 100, or back to 0; what is missing is never
-good. What was decided stands in an annotation of the route.
+good. Whoever answers known questions otherwise than the version before it gets no user at all,
+unless its template says that its answers change. What was decided stands in an annotation of the
+route.
 """
 
 import dataclasses
 import http.client
-import itertools
 import json
 import ssl
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from hotfire.engine.promotion_decision import STABLE_TIMES, STEPS, Decision, Seen, decide
+from hotfire.engine.promotion_answers import (
+    ANSWER_SECONDS,
+    Pages,
+    asked_all,
+    compared,
+    fingerprints,
+    pages,
+    since,
+)
+from hotfire.engine.promotion_decision import (
+    STABLE_TIMES,
+    STEPS,
+    Decision,
+    Seen,
+    decide,
+    worsened,
+)
 
 Json = dict[str, Any]
-Pages = Mapping[str, Counter[str] | None]
-Pods = dict[str, dict[str, str]]
-"""By version, the pod template of each Ready pod by its address and port."""
 
 ANNOTATION = "hotfire.dev/promotion"
+CHANGED = "hotfire.dev/answers"
+"""On a pod template, with the value ``changed``: it is to answer otherwise than the former one."""
 STEP_SECONDS = 300.0
 """A step that is not decided by then was not shown to be good."""
-TOKENS = 32
-ENDED, ABORTED = "vllm:request_success_total", 'finished_reason="abort"'
-SERIES = (
-    "vllm:time_to_first_token_seconds_count",
-    "vllm:request_time_per_output_token_seconds_count",
-    ENDED,
-)
-SCHEMA = {
-    "type": "object",
-    "properties": {"number": {"type": "integer"}},
-    "required": ["number"],
-    "additionalProperties": False,
-}
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 SERVER = "kubernetes.default.svc"
 MERGE = "application/merge-patch+json"
-AT_ONCE, BATCH = 8, 90
-ANSWER_SECONDS, POLL_SECONDS = 10.0, 2.0
+BATCH, POLL_SECONDS = 90, 2.0
 
 
-# What both versions answer
+class Template(NamedTuple):
+    """What a pod was made from."""
+
+    hash: str
+    answers_change: bool
 
 
-def ask(address: str, model: str, number: int, *, bound: bool) -> Seen:
-    """Return what one answer of a pod tells; whoever does not answer at all has erred."""
-    body: Json = {"model": model, "max_tokens": TOKENS, "stream": True, "temperature": 0}
-    body["messages"] = [{"role": "user", "content": f"Tell me of the number {number}."}]
-    if bound:
-        form = {"name": "number", "schema": SCHEMA}
-        body["response_format"] = {"type": "json_schema", "json_schema": form}
-    pod = http.client.HTTPConnection(address, timeout=ANSWER_SECONDS)
-    began = time.monotonic()
-    try:
-        pod.request("POST", "/v1/chat/completions", json.dumps(body))
-        reply = pod.getresponse()
-        if reply.status != http.HTTPStatus.OK:
-            return Seen(asked=1, errors=1, ended=0)
-        return _timed(began, list(_texts(reply)), bound=bound)
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
-        return Seen(asked=1, errors=1, ended=0)
-    finally:
-        pod.close()
-
-
-def _texts(reply: http.client.HTTPResponse) -> Iterator[tuple[float, str]]:
-    """Yield when each text came, and the text; raises ValueError where the answer breaks off."""
-    while line := reply.readline(1 << 20):
-        data = line.removeprefix(b"data:").strip()
-        if data == b"[DONE]":
-            return
-        for choice in json.loads(data).get("choices") or () if line.startswith(b"data:") else ():
-            if text := choice["delta"].get("content"):
-                yield time.monotonic(), text
-    raise ValueError("no [DONE]")
-
-
-def _timed(began: float, came: list[tuple[float, str]], *, bound: bool) -> Seen:
-    if bound:
-        whole = "".join(text for _, text in came)
-        return Seen(asked=1, bound=1, invalid=not _keeps_to_schema(whole), ended=0)
-    if len(came) < 2:
-        return Seen(asked=1, ended=0)
-    first, last = came[0][0], came[-1][0]
-    pace = (last - first) / (len(came) - 1)
-    return Seen(asked=1, ttft_seconds=(first - began,), tpot_seconds=(pace,), ended=0)
-
-
-def _keeps_to_schema(text: str) -> bool:
-    try:
-        return type(json.loads(text)["number"]) is int
-    except (ValueError, KeyError, TypeError):
-        return False
-
-
-def page(address: str) -> Counter[str] | None:
-    """Return the counters of a pod that are watched; None where one is not told."""
-    try:
-        lines = _got(address, "/metrics").decode(errors="replace").splitlines()
-        found: Counter[str] = Counter()
-        for name, line in itertools.product(SERIES, lines):
-            if line.startswith((name + "{", name + " ")):
-                value = round(float(line.rpartition(" ")[2]))
-                found[name] += value
-                found[ABORTED] += value if ABORTED in line else 0
-    except (OSError, http.client.HTTPException, ValueError):
-        return None
-    return found if all(name in found for name in SERIES) else None
-
-
-def since(before: Pages, now: Pages) -> Seen:
-    """Return what pods' pages tell since before; nothing where one is silent or counts anew."""
-    ended = aborted = 0
-    for address, counted in now.items():
-        former = before.get(address)
-        if counted is None or former is None or any(counted[n] <= former[n] for n in SERIES):
-            return Seen()
-        ended += counted[ENDED] - former[ENDED]
-        aborted += counted[ABORTED] - former[ABORTED]
-    return Seen(ended=ended if now else None, aborted=aborted)
-
-
-def _got(address: str, path: str) -> bytes:
-    pod = http.client.HTTPConnection(address, timeout=ANSWER_SECONDS)
-    try:
-        pod.request("GET", path)
-        return pod.getresponse().read(1 << 22)
-    finally:
-        pod.close()
-
-
-# The route, and who is on trial
+Pods = dict[str, dict[str, Template]]
+"""By version, the template of each Ready pod by its address and port."""
 
 
 class Api:
@@ -180,10 +97,10 @@ class Trial:
 
     candidate: str
     pages: dict[str, Pages]
+    seen: dict[str, Seen]
     step: int = 1
     began: float = dataclasses.field(default_factory=time.monotonic)
     number: int = 0
-    seen: dict[str, Seen] = dataclasses.field(default_factory=dict)
 
 
 class Gate:
@@ -205,32 +122,49 @@ class Gate:
             return f"Ready pods, with their templates: {json.dumps(pods)}"
         [candidate], route = candidates, self._api.get(self._route)
         note = json.loads((route["metadata"].get("annotations") or {}).get(ANNOTATION, "{}"))
-        accepted = note.get("accepted", candidate)
-        if candidate == accepted:
+        if candidate.hash == note.get("accepted", candidate.hash):
             self._trial = None
-            due = {"accepted": accepted, "weight": note.get("weight", self._weight(route))}
-            return "" if note == due else self._write(route, due["weight"], due)
-        if note.get("back") == candidate:
+            return self._keep(route, note, candidate, pods)
+        if note.get("back") == candidate.hash:
             return ""
-        if self._trial is None or self._trial.candidate != candidate:
-            told = self._write(route, STEPS[0], note | {"trial": candidate})
-            pages = {name: _pages(found) for name, found in pods.items()}
-            self._trial = Trial(candidate=candidate, pages=pages)
-            return told
+        if self._trial is None or self._trial.candidate != candidate.hash:
+            return self._begin(route, note, candidate, pods)
         self._ask(self._trial, pods)
         return self._advance(self._trial, route, note, pods)
+
+    def _keep(self, route: Json, note: Json, accepted: Template, pods: Pods) -> str:
+        """Give the accepted version its users, and know what it answers."""
+        due = {"accepted": accepted.hash, "weight": note.get("weight", self._weight(route))}
+        due["answers"] = note.get("answers") or fingerprints(list(pods[self._names[1]]))
+        return "" if note == due else self._write(route, due["weight"], due)
+
+    def _begin(self, route: Json, note: Json, candidate: Template, pods: Pods) -> str:
+        """Begin the trial of a version, unless it answers otherwise than it should."""
+        former = [] if candidate.answers_change else note.get("answers", [])
+        now = fingerprints(list(pods[self._names[1]])) if former else []
+        canary = compared(former, now)
+        stable = Seen(known=canary.known, ended=0)
+        if otherwise := "; ".join(worsened(stable, canary)):
+            return self._take_back(route, note, candidate.hash, otherwise)
+        told = self._write(route, STEPS[0], note | {"trial": candidate.hash})
+        self._trial = Trial(
+            candidate=candidate.hash,
+            pages={name: pages(found) for name, found in pods.items()},
+            seen=dict(zip(self._names, (stable, canary), strict=True)),
+        )
+        return told
 
     def _ask(self, trial: Trial, pods: Pods) -> None:
         for name, found in pods.items():
             times = BATCH * (STABLE_TIMES if name == self._names[0] else 1)
             asked = asked_all(list(found), trial.number, times)
-            trial.seen[name] = trial.seen.get(name, Seen(ended=0)) + asked
+            trial.seen[name] += asked
         trial.number += BATCH * STABLE_TIMES
 
     def _advance(self, trial: Trial, route: Json, note: Json, pods: Pods) -> str:
         """Give the version on trial what its step has come to, if it has come to anything."""
         stable, canary = (
-            trial.seen[name] + since(trial.pages[name], _pages(found))
+            trial.seen[name] + since(trial.pages[name], pages(found))
             for name, found in pods.items()
         )
         decision, why = decide(stable, canary, step=trial.step)
@@ -238,15 +172,19 @@ class Gate:
         if decision is Decision.WAIT and not late:
             return ""
         if decision is not Decision.ON:
-            known = {name: note[name] for name in ("accepted", "weight")}
-            return self._write(route, 0, known | {"back": trial.candidate, "why": why})
+            return self._take_back(route, note, trial.candidate, why)
         if trial.step == len(STEPS):
             return self._write(route, 100, {"accepted": trial.candidate, "weight": 100})
         told = self._write(route, STEPS[trial.step], note | {"why": why})
         trial.step += 1
         return told
 
-    def _ready(self, name: str) -> dict[str, str]:
+    def _take_back(self, route: Json, note: Json, candidate: str, why: str) -> str:
+        """Give a version no user any more, and say why."""
+        kept = {name: note[name] for name in ("accepted", "weight", "answers") if name in note}
+        return self._write(route, 0, kept | {"back": candidate, "why": why})
+
+    def _ready(self, name: str) -> dict[str, Template]:
         """Return the pod template of each Ready pod of a version, by address and port."""
         found = {}
         for pod in self._api.get(self._pods + name)["items"]:
@@ -254,8 +192,7 @@ class Gate:
                 one["type"]: one["status"] for one in pod["status"].get("conditions") or ()
             }
             if conditions.get("Ready") == "True" and not pod["metadata"].get("deletionTimestamp"):
-                labels = pod["metadata"]["labels"]
-                found[_address(pod)] = labels["pod-template-hash"]
+                found[_address(pod)] = _template(pod["metadata"])
         return found
 
     def _weight(self, route: Json) -> int:
@@ -281,27 +218,16 @@ class Gate:
         return f"{self._names[1]} gets {weight} %: {json.dumps(note)}"
 
 
+def _template(metadata: Json) -> Template:
+    changed = (metadata.get("annotations") or {}).get(CHANGED) == "changed"
+    return Template(metadata["labels"]["pod-template-hash"], changed)
+
+
 def _address(pod: Json) -> str:
     """Return where a pod serves: its port called http."""
     ports = [one for part in pod["spec"]["containers"] for one in part.get("ports") or ()]
     port = next(one["containerPort"] for one in ports if one.get("name") == "http")
     return f"{pod['status']['podIP']}:{port}"
-
-
-def asked_all(addresses: list[str], first: int, times: int) -> Seen:
-    """Return what pods answer in turn, to structured questions and to half as many timed ones."""
-    model = json.loads(_got(addresses[0], "/v1/models"))["data"][0]["id"]
-
-    def one(number: int) -> Seen:
-        address = addresses[number // 3 % len(addresses)]
-        return ask(address, model, number, bound=number % 3 != 0)
-
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return sum(pool.map(one, range(first, first + times)), Seen(ended=0))
-
-
-def _pages(addresses: Iterable[str]) -> Pages:
-    return {address: page(address) for address in addresses}
 
 
 def main(namespace: str, route: str, stable: str, canary: str) -> None:
