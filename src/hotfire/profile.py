@@ -149,6 +149,9 @@ class Budgets(Section):
 
     error_ratio: Ratio | None = None
     """Share of scheduled requests (0-1) that may be incomplete."""
+    bystander_error_ratio: Ratio | None = None
+    """The same of the requests that what a fault hit did not answer; looked at where answers tell
+    who gave them."""
     ttft_p95_seconds: Seconds | None = None
     """Time from scheduled arrival to first token, 95th percentile."""
     ttft_p99_seconds: Seconds | None = None

@@ -37,6 +37,8 @@ class Facts(BaseModel):
     measurement: Measurement
     self_healing: bool
     """Whether the target must repair the damage by itself, as with a pod."""
+    hit: frozenset[str] = frozenset()
+    """Names of what the fault is fired at."""
     control: frozenset[str] = frozenset()
     """Servers, as ``served_by`` names them, that no fault touches and that share the machine."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hotfire.experiment import same_service
+from hotfire.experiment.bystanders import judge_bystanders
 from hotfire.experiment.cascade import beyond
 from hotfire.experiment.document import IS_HEALED, TOOK_EFFECT
 from hotfire.experiment.facts import Figures, Record
@@ -120,8 +121,10 @@ def _told(record: Record, what: str) -> str:
 def _budgets(record: Record, recovery: Recovery | None) -> tuple[BudgetResult, ...]:
     if recovery is None or record.cleared_ns is None:
         return ()
-    results = judge_budgets(_touched(record, recovery), record.facts.budgets)
-    promised = record.facts.budgets
+    promised, touched = record.facts.budgets, _touched(record, recovery)
+    results = judge_budgets(touched, promised)
+    if promised.bystander_error_ratio is not None:
+        results += judge_bystanders(record, touched, promised.bystander_error_ratio)
     if promised.withdrawal_seconds is not None:
         results.append(judge_withdrawal(record, promised.withdrawal_seconds))
     limit = promised.recovery_seconds

@@ -77,6 +77,7 @@ class Trial:
             budgets=experiment.budgets(world.profile),
             measurement=world.profile.measurement,
             self_healing=experiment.fault.repaired_by == "target",
+            hit=frozenset(one.name for one in plan.targets),
             # Whom the fault is aimed at shows nothing of the machine.
             control=unheard(world.profile) - {one.name for one in plan.targets},
         )
