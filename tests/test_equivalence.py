@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hotfire.measure.columns import Columns
-from hotfire.measure.equivalence import Equivalence, equivalence
+from hotfire.measure.equivalence import SAME_FACTOR, Equivalence, equivalence, together
 
 S = 10**9
 
@@ -108,3 +108,22 @@ def test_the_ratio_is_that_of_numpys_percentiles(seed: int, scale: float) -> Non
 
     assert compared(before, after).ratio == pytest.approx(high[1] / high[0])
     assert compared(before, after).upper_ratio >= compared(before, after).ratio * 0.9
+
+
+@pytest.mark.parametrize("spread", [0.05, 0.3])
+def test_faults_that_are_slower_by_the_factor_are_seldom_shown_together_to_be_less(
+    spread: float,
+) -> None:
+    """The bound is one of 95 %, with six faults or with thirty; 6.5 % is three standard errors."""
+    chance, tries = np.random.default_rng(7), 2000
+    for faults in (6, 30):
+        ratios = SAME_FACTOR * np.exp(chance.normal(0, spread, (tries, faults)))
+        uppers = [bounds[1] for row in ratios if (bounds := together(list(row)))]
+
+        assert len(uppers) == tries
+        assert np.mean([upper < SAME_FACTOR for upper in uppers]) < 0.065
+
+
+def test_few_faults_show_nothing_together() -> None:
+    assert together([1.0] * 4) is None
+    assert together([1.0] * 5) == (1.0, 1.0)

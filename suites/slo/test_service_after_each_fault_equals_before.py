@@ -4,7 +4,9 @@ Ready is not as good as before: an engine may come back without its cache, behin
 forgotten it, or not at all where the others are enough to look well. Each fault of a run is judged
 for it, out of its own record; where a run fires none, one engine is killed under the rated load.
 The p95s may be at most a quarter above those before, by bounds that resample whole seconds; what
-the target file calls noise is part of the times on both sides.
+the target file calls noise is part of the times on both sides. One fault leaves seldom enough
+requests to show that: where five or more are fired, each has to have recovered, and all of them
+together to show the quarter.
 """
 
 from fixtures.same_service import SameService

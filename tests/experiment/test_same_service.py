@@ -6,6 +6,7 @@ from fixtures.altered_rows import queued
 from fixtures.same_service import SameService
 from hotfire.experiment import Judgement, judge, same_service
 from hotfire.measure.history import Request
+from hotfire.profile import Measurement
 from hotfire.rundir import Event, Result
 from hotfire.verdict import Verdict
 from suites.slo.test_service_after_each_fault_equals_before import pytestmark as of_the_check
@@ -22,6 +23,7 @@ from tests.experiment.test_judgement import (
 from tests.sample_run import result
 
 FAULT = "FLT-POD-001"
+FLOOR = 1000 * Measurement().band_floor_seconds
 
 
 def told(judgement: Judgement) -> tuple[Verdict, str]:
@@ -116,6 +118,66 @@ def test_each_fault_that_was_fired_has_a_row() -> None:
     assert second.verdict is Verdict.INCONCLUSIVE
     told = "after FLT-POD-002: it was fired and not judged"
     assert same_service.concluded([first, second]) == (Verdict.INCONCLUSIVE, told)
+
+
+def left_open(*ratios: float, tpot: float | None = 1.0) -> list[Result]:
+    """Return faults that have recovered, and too few requests to show that all is as before."""
+    figures = {"same_service_left_open_by_chance": True, "same_service_ratio": 1.4}
+    if tpot is not None:
+        figures["same_service_tpot_ratio"] = tpot
+    return [
+        fault(Verdict.INCONCLUSIVE, **figures, same_service_ttft_ratio=ratio).model_copy(
+            update={"id": f"FLT-POD-{number:03}"}
+        )
+        for number, ratio in enumerate(ratios, 1)
+    ]
+
+
+AROUND_ONE = (0.9, 1.2, 1.0, 0.95, 1.1)
+
+
+def concluded(results: list[Result]) -> tuple[Verdict, str]:
+    return same_service.concluded(same_service.rows_of(results, [one.id for one in results]))
+
+
+def test_what_no_fault_shows_alone_all_may_show_together() -> None:
+    results = left_open(*AROUND_ONE)
+    rows = same_service.rows_of(results, [one.id for one in results])
+
+    assert {row.verdict for row in rows} == {Verdict.PASSED}
+    assert len(rows) == len(results) + 2
+    assert "shown with the others: alone it is inconclusive" in rows[0].reason
+    assert concluded(results)[0] is Verdict.PASSED
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        pytest.param(left_open(*AROUND_ONE[1:]), id="too-few"),
+        pytest.param(left_open(*(1.3 * one for one in AROUND_ONE)), id="longer"),
+        pytest.param(left_open(0.5, 2.0, 0.6, 1.7, 1.0), id="too-far-apart"),
+        pytest.param([*left_open(*AROUND_ONE, tpot=None), *left_open(1.0)], id="tpot-of-one"),
+        pytest.param([*left_open(*AROUND_ONE), fault(Verdict.INCONCLUSIVE)], id="one-not-judged"),
+    ],
+)
+def test_what_they_do_not_show_together_stays_open(results: list[Result]) -> None:
+    assert concluded(results)[0] is Verdict.INCONCLUSIVE
+
+
+def test_one_that_failed_is_not_made_good_by_the_others() -> None:
+    others = left_open(*AROUND_ONE)
+    failed = fault(Verdict.FAILED).model_copy(update={"id": "FLT-POD-009"})
+
+    assert concluded([*others, failed]) == (Verdict.FAILED, "after FLT-POD-009: it is failed")
+
+
+def test_chance_is_told_from_what_speaks_against_it() -> None:
+    by_chance = [judge(record(requests=slower(each))).figures for each in (0.045, 2.0)]
+
+    assert [one["same_service_left_open_by_chance"] for one in by_chance] == [True, False]
+    assert by_chance[0]["same_service_ttft_ratio"] == pytest.approx(
+        (145 + FLOOR) / (100 + FLOOR), abs=0.01
+    )
 
 
 def of_all(verdict: Verdict, *rows: Verdict) -> Result:

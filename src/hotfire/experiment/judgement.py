@@ -10,6 +10,7 @@ from hotfire.experiment.bystanders import judge_bystanders
 from hotfire.experiment.cascade import beyond
 from hotfire.experiment.document import IS_HEALED, TOOK_EFFECT
 from hotfire.experiment.facts import Figures, Record
+from hotfire.experiment.same_service import Said
 from hotfire.experiment.spent import spent
 from hotfire.experiment.withdrawal import judge_withdrawal
 from hotfire.measure.budgets import BudgetResult, judge_budgets
@@ -166,7 +167,7 @@ def _not_back(recovery: Recovery | None) -> bool:
 def _figures(record: Record, recovery: Recovery | None, trouble: Reason | None) -> Figures:
     if recovery is None:
         return {}
-    same = trouble[:2] if trouble else same_service.judge_same(record, recovery)
+    same = Said(*trouble[:2]) if trouble else same_service.judge_same(record, recovery)
     start_ns, clear_ns = record.injected_ns or 0, record.cleared_ns
     effect_ns = record.event_ns("took-effect")
     summary = summarise(_touched(record, recovery), record.facts.slo)
@@ -188,7 +189,7 @@ def _figures(record: Record, recovery: Recovery | None, trouble: Reason | None) 
         "ttft_during_p95_seconds": recovery.ttft_during.p95_seconds,
         **_after_to_before(recovery),
         **_same_as_before(recovery),
-        **same_service.figures(*same, recovery),
+        **same_service.figures(same, recovery),
         **_ready_endpoints(record),
         **{figure_name(name): seconds for name, seconds in spent(record, recovery).items()},
     }

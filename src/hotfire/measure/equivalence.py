@@ -3,10 +3,14 @@
 A test that finds no difference (p > 0.05) proves nothing: with few requests it never finds one.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean, stdev
 from typing import Final
 
 import numpy as np
+import scipy  # its parts, named in full, are imported where they are used
 from numpy.typing import NDArray
 
 from hotfire.measure.columns import Columns
@@ -19,6 +23,7 @@ _RESAMPLES: Final = 1000
 _CONFIDENCE: Final = 0.95
 _SEED: Final = 20
 _SECOND_NS: Final = 1_000_000_000
+_FEWEST_TOGETHER: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +45,16 @@ class Equivalence:
 
         A few milliseconds more of a very fast service are no difference to anybody.
         """
+        return self._with_noise(self.upper_ratio)
+
+    @property
+    def likely(self) -> float:
+        """The ratio itself where noise is part of both times."""
+        return self._with_noise(self.ratio)
+
+    def _with_noise(self, ratio: float) -> float:
         before, floor = self.before_seconds, self.floor_seconds
-        return (self.upper_ratio * before + floor) / (before + floor)
+        return (ratio * before + floor) / (before + floor)
 
     @property
     def same(self) -> bool:
@@ -81,6 +94,19 @@ def equivalence(
         before_seconds=seconds[0],
         floor_seconds=floor_seconds,
     )
+
+
+def together(ratios: Sequence[float]) -> tuple[float, float] | None:
+    """Return the mean of several such ratios and its upper bound; None of fewer than five.
+
+    Each counts alike. How far they lie apart tells what chance does to one of them, and whatever
+    else differs between them: it is the t interval of their logarithms at 95 %, one-sided.
+    """
+    if len(ratios) < _FEWEST_TOGETHER:
+        return None
+    logs = [math.log(one) for one in ratios]
+    middle, times = fmean(logs), scipy.special.stdtrit(len(logs) - 1, _CONFIDENCE)
+    return math.exp(middle), math.exp(middle + times * stdev(logs) / math.sqrt(len(logs)))
 
 
 @dataclass(frozen=True, slots=True)
