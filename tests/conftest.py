@@ -1,6 +1,7 @@
 """A scripted engine for the tests of one file, sound again after each of them."""
 
-from collections.abc import Iterator
+import gc
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import settings
@@ -19,6 +20,20 @@ ALONE = {
     *("test_pump", "test_reactor", "test_reactor_cuts", "test_reactor_tls", "test_reader"),
     *("test_surroundings", "test_trial", "test_truth"),
 }
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Let the garbage collector pass over what is collected: all of it stays to the end.
+
+    It would look through some hundred thousand objects of modules and tests again and again.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

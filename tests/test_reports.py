@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -67,6 +68,10 @@ def rendered(name: str, run: RunDirectory) -> str:
     return module.render(run)
 
 
+once = cache(rendered)
+"""For the many tests that look at different places of one document."""
+
+
 def test_formats_are_found_by_their_files() -> None:
     assert document_names() == FORMATS
     assert [importlib.import_module(f"reports.{name}").SUFFIX for name in FORMATS] == [
@@ -79,7 +84,7 @@ def test_formats_are_found_by_their_files() -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_names_every_requirement(run: RunDirectory, name: str) -> None:
-    text = rendered(name, run)
+    text = once(name, run)
 
     assert all(row.id in text for row in run.results())
 
@@ -91,14 +96,14 @@ def test_run_without_results_can_be_reported(empty_run: RunDirectory, name: str)
 
 @pytest.mark.parametrize("name", ["html", "markdown"])
 def test_what_a_target_said_is_no_markup(run: RunDirectory, name: str) -> None:
-    text = rendered(name, run)
+    text = once(name, run)
 
     assert "<script>alert" not in text
     assert "&lt;script" in text
 
 
 def test_junit_counts_what_is_not_proven_as_error(run: RunDirectory) -> None:
-    root = ElementTree.fromstring(rendered("junit", run))  # noqa: S314 - our own document
+    root = ElementTree.fromstring(once("junit", run))  # noqa: S314 - our own document
 
     counted = {name: root.get(name) for name in ("tests", "failures", "errors", "skipped")}
     assert counted == {"tests": "8", "failures": "1", "errors": "3", "skipped": "1"}
@@ -107,7 +112,7 @@ def test_junit_counts_what_is_not_proven_as_error(run: RunDirectory) -> None:
 
 
 def test_json_is_strict_and_keeps_the_infinite(run: RunDirectory) -> None:
-    document = json.loads(rendered("json", run), parse_constant=pytest.fail)
+    document = json.loads(once("json", run), parse_constant=pytest.fail)
 
     fault = next(r for r in document["requirements"] if r["id"] == "FLT-POD-001")
     assert fault["cases"][0]["figures"] == {"recovery_seconds": "inf", "n": 3}
@@ -115,13 +120,13 @@ def test_json_is_strict_and_keeps_the_infinite(run: RunDirectory) -> None:
 
 
 def test_markdown_lists_the_worst_first(run: RunDirectory) -> None:
-    ids = re.findall(r"\[([A-Z-]+\d{3})\]", rendered("markdown", run))
+    ids = re.findall(r"\[([A-Z-]+\d{3})\]", once("markdown", run))
 
     assert ids == ["API-001", "GPU-001", "LIF-001", "LIF-002", "FLT-POD-001", "SCH-002", "GPU-005"]
 
 
 def test_markdown_row_stays_one_row(run: RunDirectory) -> None:
-    page, _, _ = rendered("markdown", run).partition("\n## ")
+    page, _, _ = once("markdown", run).partition("\n## ")
     table = [line for line in page.splitlines() if line.startswith("| ")]
 
     assert all(len(re.findall(r"(?<!\\)\|", line)) == 6 for line in table)
@@ -143,7 +148,7 @@ class Links(HTMLParser):
 
 def test_page_loads_nothing_and_its_links_exist(run: RunDirectory) -> None:
     page = Links()
-    page.feed(rendered("html", run))
+    page.feed(once("html", run))
 
     within = {target[1:] for target in page.targets if target.startswith("#")}
     outside = [t for t in page.targets if not t.startswith(("#", "https://example.org"))]
@@ -154,7 +159,7 @@ def test_page_loads_nothing_and_its_links_exist(run: RunDirectory) -> None:
 
 
 def test_page_shows_budget_and_fault_window(run: RunDirectory) -> None:
-    text = rendered("html", run)
+    text = once("html", run)
 
     assert '<td class="number">1.25 %</td>' in text
     assert "30 s from proven start to proven end" in text
@@ -162,14 +167,14 @@ def test_page_shows_budget_and_fault_window(run: RunDirectory) -> None:
 
 
 def test_page_opens_with_what_the_run_amounts_to(run: RunDirectory) -> None:
-    text = rendered("html", run)
+    text = once("html", run)
 
     assert "<h1>acme is not conformant</h1>" in text
     assert "1 of 5 requirements broken: API-001. 2 of 5 could not be decided." in text
 
 
 def test_page_says_whether_the_instrument_was_fit(run: RunDirectory) -> None:
-    text = rendered("html", run)
+    text = once("html", run)
 
     assert "sends late by 719 µs (median), 13.2 ms (p99), 31.3 ms (max)" in text
     assert re.search(r"sends late, p99</td>.*13.2 ms</td>.*10 ms</td>.*>tripped</td>", text)
@@ -177,7 +182,7 @@ def test_page_says_whether_the_instrument_was_fit(run: RunDirectory) -> None:
 
 @pytest.mark.parametrize("name", ["html", "markdown"])
 def test_cluster_and_machine_are_told(run: RunDirectory, name: str) -> None:
-    text = rendered(name, run)
+    text = once(name, run)
 
     assert "Kubernetes v1.36.3, 2 nodes" in text
     assert "2 engines of vllm/vllm-openai:v0.11" in text
@@ -186,7 +191,7 @@ def test_cluster_and_machine_are_told(run: RunDirectory, name: str) -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_no_report_names_a_place_of_this_machine(run: RunDirectory, name: str) -> None:
-    text = rendered(name, run)
+    text = once(name, run)
 
     assert str(run.root) not in text
     assert "/root/secret-home" not in text
@@ -262,7 +267,7 @@ def test_latency_axes_leave_room_for_a_millisecond_and_for_a_second(run: RunDire
 def test_every_format_tells_gates_calibration_and_cross_checks(
     witnessed_run: RunDirectory, name: str
 ) -> None:
-    text = html.unescape(rendered(name, witnessed_run))
+    text = html.unescape(once(name, witnessed_run))
 
     assert ENGINES_SAY in text
     assert "13.2 ms" in text or "lateness_p99_seconds 0.01315 of 0.01" in text
@@ -274,12 +279,12 @@ def test_every_format_tells_gates_calibration_and_cross_checks(
 def test_every_format_tells_whether_tokens_came_as_they_were_made(
     run: RunDirectory, name: str
 ) -> None:
-    assert re.search(r'streamed(": "|" value="|:? )yes', rendered(name, run), re.IGNORECASE)
+    assert re.search(r'streamed(": "|" value="|:? )yes', once(name, run), re.IGNORECASE)
 
 
 @pytest.mark.parametrize("name", ["html", "junit", "markdown"])
 def test_readers_are_told_that_nobody_was_asked(run: RunDirectory, name: str) -> None:
-    text = rendered(name, run)
+    text = once(name, run)
 
     assert re.search(r'(Engines: |engines" value="|\| )not asked', text)
     assert "not calibrated" in text
@@ -288,7 +293,7 @@ def test_readers_are_told_that_nobody_was_asked(run: RunDirectory, name: str) ->
 def test_json_tells_structure_and_nothing_where_nobody_was_asked(
     witnessed_run: RunDirectory,
 ) -> None:
-    fault, other = json.loads(rendered("json", witnessed_run))["loads"]
+    fault, other = json.loads(once("json", witnessed_run))["loads"]
 
     assert (fault["name"], other["name"]) == ("FLT-POD-001", "load")
     assert fault["gates"][0]["holds"] is False
@@ -299,7 +304,7 @@ def test_json_tells_structure_and_nothing_where_nobody_was_asked(
 
 
 def test_junit_keeps_what_measured_a_load_with_its_case(witnessed_run: RunDirectory) -> None:
-    root = ElementTree.fromstring(rendered("junit", witnessed_run))  # noqa: S314 - our own
+    root = ElementTree.fromstring(once("junit", witnessed_run))  # noqa: S314 - our own
 
     told = {
         suite.get("name"): {p.get("name"): p.get("value") for p in suite.iter("property")}
@@ -314,14 +319,14 @@ def test_junit_keeps_what_measured_a_load_with_its_case(witnessed_run: RunDirect
 
 @pytest.mark.parametrize("name", ["html", "markdown"])
 def test_latency_is_told_with_the_failures_too(run: RunDirectory, name: str) -> None:
-    text = re.sub(r"(<[^>]+>|\|)+", " ", rendered(name, run))
+    text = re.sub(r"(<[^>]+>|\|)+", " ", once(name, run))
 
     assert re.search(r"TTFT +100 ms +1 s +needs ≥ 1000", text)
     assert re.search(r"TTFT with failures +100 ms +never +needs ≥ 1000", text)
 
 
 def test_page_says_that_an_instrument_left_no_record(witnessed_run: RunDirectory) -> None:
-    assert "left no record of whether it was fit" in rendered("html", witnessed_run)
+    assert "left no record of whether it was fit" in once("html", witnessed_run)
 
 
 def test_a_history_that_grew_is_read_again(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from itertools import product
 from typing import Final
 
 from hotfire.doctor.place import Where, place_of
-from hotfire.doctor.source import Reached, Source
+from hotfire.doctor.source import Reached, Source, parts_of
 from hotfire.doctor.written import texts
 
 _ASKED: Final = "we_may"
@@ -33,7 +33,7 @@ def asked(one: Reached, source: Source) -> Iterator[Act]:
 
 def asks(one: Reached) -> list[ast.Call]:
     """Return a function's calls that ask whether we may do something, or many such things."""
-    calls = (node for node in ast.walk(one.function) if isinstance(node, ast.Call))
+    calls = (node for node in parts_of(one.function) if isinstance(node, ast.Call))
     return [call for call in calls if any(map(_is_question, (call.func, *call.args)))]
 
 
@@ -53,7 +53,7 @@ def _acts(one: Reached) -> Iterator[ast.Call]:
 
 
 def _assigned(one: Reached) -> Iterator[tuple[str, ast.expr]]:
-    for node in ast.walk(one.function):
+    for node in parts_of(one.function):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             yield node.targets[0].id, node.value
 
@@ -68,7 +68,7 @@ def _texts(node: ast.expr | None, one: Reached, source: Source) -> list[str]:
 
 def _taken(one: Reached, name: str) -> Iterator[ast.expr]:
     """Yield the parts of a constant sequence that a variable stands for, one after the other."""
-    for node in ast.walk(one.function):
+    for node in parts_of(one.function):
         if isinstance(node, ast.comprehension) and ast.unparse(node.target) == name:
             yield from _parts(one, node.iter)
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple):

@@ -10,7 +10,7 @@ from hotfire.agent.janitor import CHANGEABLE
 from hotfire.cluster import BETWEEN, KINDS
 from hotfire.doctor import acts
 from hotfire.doctor.place import Where, place_of
-from hotfire.doctor.source import Reached, Source, names_in
+from hotfire.doctor.source import Reached, Source, names_in, parts_of
 from hotfire.doctor.written import VERSION, Pair, constants, pairs, texts, written
 
 
@@ -190,8 +190,8 @@ class Asked:
     def _written_near(self, one: Reached, among: Sequence[Reached]) -> set[Pair]:
         """Return the kinds of the objects that are meant: those written nearest to the call."""
         named = {name for name, _ in names_in(one.function)}
-        called = [each for each in among if each.function.name in named]
-        nearby = [each for each in among if each.module is one.module]
+        called = (each for each in among if each.function.name in named)
+        nearby = (each for each in among if each.module is one.module)
         for some in ([one], called, nearby, among):
             if found := {pair for each in some for pair in self._written_by(each)}:
                 return found
@@ -225,7 +225,7 @@ def _unknown(one: Reached, call: ast.Call) -> Unknown:
 
 def _calls(reached: Reached) -> Iterator[ast.Call]:
     """Yield the calls of the methods of a cluster, or of what makes objects in one."""
-    for node in ast.walk(reached.function):
+    for node in parts_of(reached.function):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
             continue
         receiver = ast.unparse(node.func.value)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Final
 
-from hotfire.doctor.source import Reached
+from hotfire.doctor.source import Reached, parts_of
 
 
 class Where(StrEnum):
@@ -49,7 +49,7 @@ def _values(one: Reached, name: str) -> list[ast.expr]:
 
 
 def _set_to(one: Reached, name: str) -> Iterator[ast.expr]:
-    for node in ast.walk(one.function):
+    for node in parts_of(one.function):
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
             yield node.value
 
@@ -59,7 +59,7 @@ def _given(one: Reached, name: str) -> Iterator[ast.expr]:
     if name not in places:
         return
     place = places.index(name)
-    for node in ast.walk(one.module.tree):
+    for node in parts_of(one.module.tree):
         called = isinstance(node, ast.Call) and ast.unparse(node.func) == one.function.name
         if isinstance(node, ast.Call) and called and len(node.args) > place:
             yield node.args[place]

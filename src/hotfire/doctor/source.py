@@ -69,6 +69,16 @@ class Reached:
     owner: ast.ClassDef | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a part of a file names of the project."""
+
+    called: frozenset[str]
+    """Names of methods and attributes that it asks for, of whatever object."""
+    functions: tuple[Reached, ...]
+    classes: tuple[tuple[Module, ast.ClassDef], ...]
+
+
 class Source:
     """The files of the project; each is read when it is first named."""
 
@@ -77,6 +87,7 @@ class Source:
         self._root, self._package = root, package
         self._modules: dict[str, Module | None] = {}
         self._homes: dict[str, tuple[Module, str] | None] = {}
+        self._named: dict[int, Named] = {}
 
     def module(self, name: str) -> Module | None:
         """Return the module of a dotted name; None if it is none of the project's."""
@@ -116,6 +127,27 @@ class Source:
                 return (module, last) if module else None
             name = module.imports.get(last, "")
         return None
+
+    def named(self, module: Module, node: ast.AST) -> Named:
+        """Return what a part of a module names; looked up once, for many checks reach the same."""
+        if id(node) not in self._named:
+            self._named[id(node)] = self._look_up(module, names_in(node))
+        return self._named[id(node)]
+
+    def _look_up(self, module: Module, names: Iterable[tuple[str, str]]) -> Named:
+        places = {self._place(module, *pair) for pair in names if pair[0]} - {None}
+        return Named(
+            called=frozenset(attribute for _, attribute in names if attribute),
+            functions=tuple(Reached(m, m.functions[n]) for m, n in places if n in m.functions),
+            classes=tuple((m, m.classes[n]) for m, n in places if n in m.classes),
+        )
+
+    def _place(self, module: Module, name: str, attribute: str) -> tuple[Module, str] | None:
+        """Return the module in which a name of another is defined, and its name there."""
+        if name not in module.imports:
+            return module, name
+        imported = module.imports[name]
+        return (attribute and self.home(f"{imported}.{attribute}")) or self.home(imported)
 
 
 @dataclass
@@ -163,25 +195,13 @@ class Reach:
         self._names(reached.module, reached.function)
 
     def _names(self, module: Module, node: ast.AST) -> None:
-        for name, attribute in names_in(node):
-            if attribute:
-                self._call(attribute)
-            if name:
-                self._name(module, name, attribute)
-
-    def _name(self, module: Module, name: str, attribute: str = "") -> None:
-        if name in module.imports:
-            dotted = ".".join(filter(None, (module.imports[name], attribute)))
-            place = self.source.home(dotted) or self.source.home(module.imports[name])
-            if place is None:
-                return
-            module, name = place
-        if self._is_leaf(module):
-            return
-        if name in module.functions:
-            self._function(Reached(module, module.functions[name]))
-        elif name in module.classes:
-            self._class(module, module.classes[name])
+        named = self.source.named(module, node)
+        for name in named.called - self.called:
+            self._call(name)
+        for function in named.functions:
+            self._function(function)
+        for place in named.classes:
+            self._class(*place)
 
     def _class(self, module: Module, node: ast.ClassDef) -> None:
         if id(node) in self._classes or self._is_leaf(module):
@@ -217,6 +237,12 @@ def _module(name: str, content: bytes) -> Module:
 
 
 @cache
+def parts_of(node: ast.AST) -> tuple[ast.AST, ...]:
+    """Return a part of a file and everything in it; walked once, for much is looked for there."""
+    return tuple(ast.walk(node))
+
+
+@cache
 def names_in(node: ast.AST) -> frozenset[tuple[str, str]]:
     """Return each name that a part of a file names, with the attribute that it asks of it.
 
@@ -226,7 +252,7 @@ def names_in(node: ast.AST) -> frozenset[tuple[str, str]]:
 
 
 def _names(node: ast.AST) -> Iterator[tuple[str, str]]:
-    for one in ast.walk(node):
+    for one in parts_of(node):
         if isinstance(one, ast.Name):
             yield one.id, ""
         elif isinstance(one, ast.Attribute):

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from hotfire.doctor.source import Module, Reached, Source
+from hotfire.doctor.source import Module, Reached, Source, parts_of
 
 VERSION: Final = re.compile(r"[a-z0-9.-]+/v\d\w*|v1")
 Pair = tuple[str, str]
@@ -15,7 +15,7 @@ KIND: Final = re.compile(r"[A-Z][A-Za-z]+")
 
 def pairs(one: Reached, source: Source) -> Iterator[Pair]:
     """Yield each pair of a kind and its version that a function writes down."""
-    for node in ast.walk(one.function):
+    for node in parts_of(one.function):
         if isinstance(node, ast.Tuple) and len(node.elts) == 2:
             words = [next(iter(texts(part, one.module, source)), "") for part in node.elts]
             if KIND.fullmatch(words[0]) and VERSION.fullmatch(words[1]):
@@ -26,12 +26,12 @@ def written(one: Reached, source: Source) -> Iterator[Pair]:
     """Yield version and kind of each object that a function writes down."""
     heads = {
         target.id: node.value
-        for node in ast.walk(one.function)
+        for node in parts_of(one.function)
         if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Dict)
         for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
         if isinstance(target, ast.Name)
     }
-    for node in ast.walk(one.function):
+    for node in parts_of(one.function):
         if not isinstance(node, ast.Dict):
             continue
         fields = _fields(node, heads)
@@ -80,7 +80,7 @@ def _named(name: str, module: Module, source: Source) -> list[str]:
 
 def constants(one: Reached, source: Source) -> Iterator[str]:
     """Yield the texts in a function, and in the constants of its module that it names."""
-    for node in ast.walk(one.function):
+    for node in parts_of(one.function):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.value
         elif isinstance(node, ast.Name) and node.id in one.module.constants:

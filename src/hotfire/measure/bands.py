@@ -58,8 +58,7 @@ class Bands:
         """
         rows = [r for r in requests if not r.censored and r.phase != "warmup"]
         columns = Columns.of(rows)
-        served = Columns.of([r for r in rows if r.complete])
-        ttft, tpot = p95(served.ttft), p95(served.tpot)
+        ttft, tpot = (p95(one[columns.complete]) for one in (columns.ttft, columns.tpot))
         factor = measurement.band_factor
         allowed = 1.0 if budgets.error_ratio is None else budgets.error_ratio
         bands = cls(
@@ -75,7 +74,7 @@ class Bands:
         return replace(
             bands,
             goodput_ratio=GOODPUT_FACTOR * bands._goodput(columns),
-            problems=tuple(_baseline_problems(rows, bands, measurement)),
+            problems=tuple(_baseline_problems(rows, columns, bands, measurement)),
         )
 
     def good(self, rows: Columns) -> Flags:
@@ -126,7 +125,7 @@ def _limit(
 
 
 def _baseline_problems(
-    rows: Sequence[Request], bands: Bands, measurement: Measurement
+    rows: Sequence[Request], columns: Columns, bands: Bands, measurement: Measurement
 ) -> Iterable[str]:
     span = (rows[-1].sched_ns - rows[0].sched_ns) * NANO if rows else 0.0
     # Arrivals at a rate cover their duration but for about one gap at each end.
@@ -135,11 +134,11 @@ def _baseline_problems(
         yield f"the baseline has {len(rows)} requests of {measurement.baseline_requests}"
     if span + slack < measurement.baseline_seconds:
         yield f"the baseline lasted {span:.1f} s of {measurement.baseline_seconds:g} s"
-    if not any(r.complete for r in rows):
+    if not columns.complete.any():
         yield "no request of the baseline was complete"
     elif bands.ttft_p95_seconds is None:
         yield "no request of the baseline had a TTFT"
-    yield from bands.violations(rows)
+    yield from bands.violations(columns)
     if trend := _trend(rows, measurement):
         yield trend
 

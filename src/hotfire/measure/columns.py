@@ -49,6 +49,15 @@ class Columns:
             tpot=self.tpot[first:last],
         )
 
+    def where(self, flags: Flags) -> "Columns":
+        """Return a copy of the requests with a flag."""
+        return Columns(
+            sched_ns=self.sched_ns[flags],
+            complete=self.complete[flags],
+            ttft=self.ttft[flags],
+            tpot=self.tpot[flags],
+        )
+
     def place(self, at_ns: int) -> int:
         """Return the place of the first request scheduled then or later."""
         return int(np.searchsorted(self.sched_ns, at_ns))

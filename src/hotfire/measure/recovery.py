@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from hotfire.measure.bands import Bands
 from hotfire.measure.columns import Columns
 from hotfire.measure.comparison import Before, Control, Figure, Shift, Stretch
@@ -170,7 +172,8 @@ def recover(
         windows, from_clearing = search(looks, origin)
     touched = _touched(requests, injected_ns, from_clearing)
     errors = [r.end_ns or r.sched_ns for r in touched if r.failed]
-    bands = before.bands
+    violating, goodput_lost = _not_well_served(touched, before.bands)
+    columns = Columns.of(rows)
     return Recovery(
         recovered_from_injection_seconds=_since(from_injection, injected_ns),
         recovered_from_clearing_seconds=_since(from_clearing, origin),
@@ -179,16 +182,16 @@ def recover(
         outage_seconds=float(_outage(rows, injected_ns, from_clearing)),
         lost_requests=sum(r.failed for r in touched),
         lost_streams=sum(r.stream_lost for r in touched),
-        violating_requests=_violating(touched, bands),
-        goodput_lost_requests=_goodput_lost(touched, bands),
+        violating_requests=violating,
+        goodput_lost_requests=goodput_lost,
         longest_stall_seconds=max((longest_stall_seconds(r) or 0.0 for r in touched), default=0.0),
-        ttft_during=Latency.of(known(Stretch.cut(Columns.of(rows), injected_ns, origin).rows.ttft)),
+        ttft_during=Latency.of(known(Stretch.cut(columns, injected_ns, origin).rows.ttft)),
         looks=looks,
         windows=tuple(windows),
         hold=() if from_clearing is None else looks.hold(from_clearing),
         control_moved=() if from_clearing is None else tuple(looks.controls_moved(from_clearing)),
         noise=tuple(before.noise()),
-        same=_same(rows, injected_ns, from_clearing, before.measurement),
+        same=_same(rows, columns, injected_ns, from_clearing, before.measurement),
     )
 
 
@@ -204,28 +207,29 @@ def _touched(
     ]
 
 
-def _violating(requests: Sequence[Request], bands: Bands) -> int:
-    columns = Columns.of([r for r in requests if not r.censored])
-    return len(columns) - int(bands.good(columns).sum())
-
-
-def _goodput_lost(requests: Sequence[Request], bands: Bands) -> float:
-    """Return how many fewer requests were good than at the baseline's goodput."""
-    columns = Columns.of([r for r in requests if r.sent and not r.censored])
-    expected = bands.baseline_goodput_ratio * len(columns)
-    return max(0.0, expected - float(bands.good(columns).sum()))
+def _not_well_served(requests: Sequence[Request], bands: Bands) -> tuple[int, float]:
+    """Return how many were failed or slow, and how many fewer good than at the usual goodput."""
+    rows = [r for r in requests if not r.censored]
+    good = int(bands.good(Columns.of(rows)).sum())
+    expected = bands.baseline_goodput_ratio * sum(r.sent for r in rows)
+    return len(rows) - good, max(0.0, expected - good)
 
 
 def _same(
-    rows: Sequence[Request], injected_ns: int, recovered_ns: int | None, measurement: Measurement
+    rows: Sequence[Request],
+    columns: Columns,
+    injected_ns: int,
+    recovered_ns: int | None,
+    measurement: Measurement,
 ) -> tuple[Equivalence, ...]:
     if recovered_ns is None:
         return ()
     end_ns = recovered_ns + round(
         (measurement.hold_seconds + measurement.window_seconds) * SECOND_NS
     )
-    before = Columns.of([r for r in rows if r.sched_ns < injected_ns and r.phase != "warmup"])
-    after = Columns.of([r for r in rows if recovered_ns <= r.sched_ns < end_ns])
+    warm = np.fromiter((r.phase != "warmup" for r in rows), np.bool_, len(rows))
+    before = columns.where(warm & (columns.sched_ns < injected_ns))
+    after = Stretch.cut(columns, recovered_ns, end_ns).rows
     floors = {
         "ttft": measurement.band_floor_seconds,
         "tpot": measurement.band_floor_tpot_seconds,
