@@ -132,7 +132,7 @@ def test_undeclared_companion_is_named(checkout: Path, capsys: pytest.CaptureFix
 
     told = capsys.readouterr().out
     assert "TST-002 FAILED TOO, UNDECLARED: it broke" in told
-    assert "2 of 3 twins fell nobody but who should fall" in told
+    assert "2 of 3 twins fell their own check, and nobody undeclared" in told
     assert list(kept(rows_of(checkout))) == list(IDS.values())
 
 

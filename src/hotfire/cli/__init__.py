@@ -286,13 +286,10 @@ def prove(
     """Prove the verdicts: each check on its broken twin, each fault by its sham, on the lab."""
     if resume is not None and not matrix:
         raise ProfileError("--resume goes on with the rows of a --matrix: give both")
-    if matrix:
-        from hotfire.cli import prove_matrix  # noqa: PLC0415 - see the module's docstring
-
-        return prove_matrix.carry_out(only or [], resume)
+    from hotfire.cli import prove_matrix  # noqa: PLC0415 - see the module's docstring
     from hotfire.cli.prove import carry_out  # noqa: PLC0415 - see the module's docstring
 
-    return carry_out(only or [])
+    return prove_matrix.carry_out(only or [], resume) if matrix else carry_out(only or [])
 
 
 @app.command()

@@ -107,7 +107,7 @@ class _Matrix:
             self.console.print(Text(f"the twin of {company.row.twin}:", style="bold red"))
             self._tell(company)
         held = f"{len(companies) - len(weak)} of {len(self.asked)}"
-        self.console.print(Text(f"{held} twins fell nobody but who should fall"))
+        self.console.print(Text(f"{held} twins fell their own check, and nobody undeclared"))
         self.console.print(Text(f"the rows: {self.file}"), soft_wrap=True)
         return [one for one in self.asked if one.requirement.id not in companies]
 
