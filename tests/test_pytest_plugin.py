@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
-from hotfire.rundir import Result, RunDirectory
+from hotfire.rundir import TIME_SPENT, Result, RunDirectory
 from hotfire.verdict import Conformance, Verdict
 
 pytest_plugins = ["pytester"]
@@ -22,6 +23,7 @@ HEADER = '''"""A stream ends with the sentinel.
 Clients hang without it.
 """
 import pytest
+from pydantic import TypeAdapter
 from hotfire import Level, requirement
 
 pytestmark = requirement(
@@ -82,6 +84,23 @@ def test_true_assertion_with_evidence_is_passed(project: pytest.Pytester) -> Non
     assert result.figures == {"x": 1}
     assert result.evidence == ("evidence/API-003/test_it/observations.jsonl",)
     assert outcome.ret == 0
+
+
+def test_what_a_case_took_its_time_for_is_an_event(project: pytest.Pytester) -> None:
+    add_check(
+        project,
+        "from hotfire.waiting import pause\n"
+        f"def test_it(evidence):\n{SEEN}    pause(0.1, why='the probes')\n"
+        f"def test_at_once(evidence):\n{SEEN}",
+    )
+
+    run(project)
+
+    events = RunDirectory.open(project.path / "runs" / "latest").events()
+    [event] = [one for one in events if one.what == TIME_SPENT]
+    [spent] = TypeAdapter(list[dict[str, str | float]]).validate_python(event.data["spent"])
+    assert event.source == "suites/api/test_stream.py::test_it"
+    assert (spent["kind"], spent["what"], spent["times"]) == ("pause", "the probes", 1)
 
 
 @pytest.mark.parametrize(
@@ -170,6 +189,7 @@ def test_table_of_verdicts(
 
 SESSION_WIDE = """
 import pytest
+from pydantic import TypeAdapter
 from hotfire.errors import ClusterError, TargetNotReady
 
 @pytest.fixture(scope="session")

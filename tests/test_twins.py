@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from hotfire.cli.catalogue import companions, entries
 from hotfire.own_folders import project_root
 
 
@@ -12,3 +13,14 @@ def test_every_suite_file_has_a_broken_twin() -> None:
 
     assert stems
     assert stems == twins
+
+
+def test_who_falls_with_a_twin_is_another_check_of_its_area() -> None:
+    root = project_root()
+    checks = [entry for entry in entries(root) if entry.kind == "check"]
+    areas = {entry.requirement.id: entry.area for entry in checks}
+
+    for entry in checks:
+        for id_ in companions(entry, root):
+            assert id_ != entry.requirement.id
+            assert areas[id_] == entry.area, f"{entry.twin}: {id_}"

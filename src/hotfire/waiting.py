@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from hotfire.errors import HarnessError, TargetNotReady
+from hotfire.time_spent import taking
 
 T = TypeVar("T")
 
@@ -84,12 +85,13 @@ def of_target(
     is added to that meanwhile.
     """
     began, excused_before = time.monotonic(), excused_seconds()
-    while not (seen := predicate()):
-        excused = excused_seconds() - excused_before
-        left = began + within_seconds + excused - time.monotonic()
-        if left <= 0:
-            break
-        time.sleep(min(poll_seconds, left))  # noqa: TID251 - this is the place that sleeps
+    with taking("wait", what):
+        while not (seen := predicate()):
+            excused = excused_seconds() - excused_before
+            left = began + within_seconds + excused - time.monotonic()
+            if left <= 0:
+                break
+            time.sleep(min(poll_seconds, left))  # noqa: TID251 - this is the place that sleeps
     return Awaited(what=what, within_seconds=within_seconds, seen=seen)
 
 
@@ -97,8 +99,10 @@ def eventually(
     predicate: Callable[[], T], *, within_seconds: float, poll_seconds: float = 0.2
 ) -> T:
     """Return the predicate's first truthy value, or else its last one, for a check to judge."""
+    # Told to nobody but the record of where the time went.
+    what = getattr(predicate, "__name__", "a value")
     found = of_target(
-        predicate, within_seconds=within_seconds, what="a value", poll_seconds=poll_seconds
+        predicate, within_seconds=within_seconds, what=what, poll_seconds=poll_seconds
     )
     return found.seen
 
@@ -111,4 +115,5 @@ def pause(seconds: float, *, why: str) -> None:
     """
     if not why:
         raise ValueError("a pause needs a reason; to wait for an effect use until()")
-    time.sleep(max(0.0, seconds))  # noqa: TID251 - this is the place that sleeps
+    with taking("pause", why):
+        time.sleep(max(0.0, seconds))  # noqa: TID251 - this is the place that sleeps

@@ -3,30 +3,37 @@
 All checks that pass do so in one run, as a user would make it; each twin is a run of its own. What
 a check needs that the scripted stack has not, its twin's file brings along as ``prepared``: that
 check has a run of its own.
+
+`hotfire prove --matrix` runs on each twin every check of its area, and keeps what each said.
 """
 
 import importlib
 import os
 import re
-import subprocess
-import sys
+import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from hotfire.cli.catalogue import companions, entries
+from hotfire.cli.child import Child
+from hotfire.cli.matrix import Company, Found, Row, keep
 from hotfire.cli.prove import EVERYTHING_VARIABLE
+from hotfire.cli.prove_matrix import ROWS_VARIABLE
+from hotfire.errors import HotfireError
 from hotfire.own_folders import project_root
-from hotfire.rundir import RunDirectory
+from hotfire.rundir import Result, RunDirectory
 from hotfire.verdict import Verdict, merge
 from tests.world import World
 
 pytestmark = pytest.mark.lab
 
 ROOT = project_root()
-SUITES = sorted((ROOT / "suites").glob("*/test_*.py"))
+ENTRIES = [entry for entry in entries(ROOT) if entry.kind == "check"]
+SUITES = sorted(ROOT / entry.path for entry in ENTRIES)
 
 
 def twin_of(suite: Path) -> Path:
@@ -95,6 +102,8 @@ TWINS = [
     for path, case in zip(USUAL, CASES, strict=True)
     if EVERYTHING_VARIABLE in os.environ or is_quick(path)
 ]
+# `hotfire prove --matrix` says where the rows go.
+MATRIX = CASES if ROWS_VARIABLE in os.environ else []
 # A check takes below 20 s, but for those that watch something for a minute or two.
 START_SECONDS, CHECK_SECONDS = 300, 100
 
@@ -106,12 +115,17 @@ class Ran:
     folder: Path
     log: Path
 
+    def results_of(self, suite: Path) -> list[Result]:
+        """Return what was recorded of one check; nothing if it never came to that."""
+        name = str(suite.relative_to(ROOT))
+        results = RunDirectory(self.folder).results()
+        return [one for one in results if one.nodeid.partition("::")[0] == name]
+
     def verdict(self, suite: Path) -> tuple[Verdict, str]:
         """Return the worst verdict on one check with its reason; the run's own troubles count."""
         results = RunDirectory(self.folder).results()
-        name = str(suite.relative_to(ROOT))
-        own = [one for one in results if one.nodeid.partition("::")[0] == name]
-        assert own, f"no result of {name}: {self.log.read_text()[-2000:]}"
+        own = self.results_of(suite)
+        assert own, f"no result of {suite.name}: {self.log.read_text()[-2000:]}"
         counted = [*own, *(one for one in results if one.kind == "run")]
         worst = merge(one.verdict for one in counted)
         return worst, "; ".join(
@@ -120,15 +134,30 @@ class Ran:
 
 
 def run(suites: list[Path], target: Path, folder: Path) -> Ran:
-    """Run suite files as a user would; what a hanging one leaves without a result has none."""
+    """Run suite files as a user would; one that hangs, or is interrupted, cleans up and ends."""
     made = Ran(folder / "run", folder / "log")
     if not suites:
         return made
-    argv = [sys.executable, "-m", "pytest", *map(str, suites), "--target", str(target)]
-    argv += ["--run-dir", str(made.folder), "-q", "-p", "no:cacheprovider"]
-    within_seconds = START_SECONDS + CHECK_SECONDS * len(suites)
-    with made.log.open("wb") as log, suppress(subprocess.TimeoutExpired):
-        subprocess.run(argv, cwd=ROOT, stdout=log, stderr=log, timeout=within_seconds, check=False)
+    argv = [*map(str, suites), "--target", str(target), "--run-dir", str(made.folder)]
+    over = time.monotonic() + START_SECONDS + CHECK_SECONDS * len(suites)
+
+    def look() -> None:
+        if time.monotonic() > over:
+            raise TimeoutError
+
+    child = Child.start([*argv, "-q", "-p", "no:cacheprovider"], root=ROOT, log=made.log)
+    try:
+        with suppress(TimeoutError):
+            child.follow(look)
+    finally:
+        child.stop()
+    return made
+
+
+def broken(suite: Path, world: World) -> AbstractContextManager[None]:
+    """Return what breaks the platform as a check's twin does."""
+    twin = importlib.import_module(f"tests.defects.{twin_of(suite).stem}")
+    made: AbstractContextManager[None] = twin.broken(world)
     return made
 
 
@@ -191,9 +220,57 @@ def test_every_check_has_a_twin() -> None:
 def test_check_fails_on_its_broken_twin(
     suite: Path, world: World, scripted_target: Path, tmp_path: Path
 ) -> None:
-    twin = importlib.import_module(f"tests.defects.{twin_of(suite).stem}")
-
-    with twin.broken(world):
+    with broken(suite, world):
         found, reason = run([suite], scripted_target, tmp_path).verdict(suite)
 
     assert found is Verdict.FAILED, reason
+
+
+def company_of(suite: Path, checks: list[Path], world: World, folder: Path) -> Company:
+    """Return what the checks of a twin's area say on it, and keep it as a row.
+
+    Its own check comes first. Of the others, those that need the platform prepared have runs of
+    their own.
+    """
+    ids = {ROOT / one.path: one.requirement.id for one in ENTRIES}
+    [entry] = [one for one in ENTRIES if ROOT / one.path == suite]
+    others = [one for one in checks if one.parent == suite.parent and one != suite]
+    alone = [one for one in others if prepared_for(one, world)]
+    began = time.monotonic()
+    with broken(suite, world):
+        together = [suite, *(one for one in others if one not in alone)]
+        ran = run(together, world.target, folder)
+        found = {ids[one]: said_of(one, ran) for one in together}
+        found |= {ids[one]: said_alone(one, world, folder / one.stem) for one in alone}
+    row = Row(twin=ids[suite], found=found, seconds=time.monotonic() - began)
+    keep(Path(os.environ[ROWS_VARIABLE]), row)
+    return Company(row=row, declared=companions(entry, ROOT))
+
+
+def said_of(suite: Path, ran: Ran) -> Found:
+    """Return what a check said in a run; one that never came to that has not found out."""
+    if not ran.results_of(suite):
+        return Found(verdict=Verdict.INCONCLUSIVE, reason=f"no result; see {ran.log}")
+    verdict, reason = ran.verdict(suite)
+    return Found(verdict=verdict, reason=reason)
+
+
+def said_alone(suite: Path, world: World, folder: Path) -> Found:
+    """Return what a check says where the platform is prepared for it, broken as it is besides."""
+    folder.mkdir()
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(prepared_for(suite, world) or nullcontext())
+        except (HotfireError, AssertionError, LookupError, ValueError) as error:
+            reason = f"the platform cannot be prepared for it: {type(error).__name__}: {error}"
+            return Found(verdict=Verdict.INCONCLUSIVE, reason=reason)
+        return said_of(suite, run([suite], world.target, folder))
+
+
+@pytest.mark.parametrize("suite", MATRIX)
+def test_only_declared_companions_fall_with_a_twin(
+    suite: Path, world: World, tmp_path: Path
+) -> None:
+    company = company_of(suite, USUAL, world, tmp_path)
+
+    assert company.holds, [line.plain for line in company.lines()]

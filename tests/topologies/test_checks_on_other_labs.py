@@ -4,7 +4,6 @@ As in ``tests/lab/test_every_check_can_fail.py``, each passes there and fails on
 `hotfire prove` takes them.
 """
 
-import importlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,18 +12,26 @@ import pytest
 import yaml
 
 from hotfire.cli.prove import EVERYTHING_VARIABLE
+from hotfire.cli.prove_matrix import ROWS_VARIABLE
 from hotfire.lab.lab import Lab
 from hotfire.lab.shape.progress import Progress
 from hotfire.lab.shape.topology import Topology
 from hotfire.verdict import Verdict
-from tests.lab.test_every_check_can_fail import SUITES, Ran, needs_other_lab, run, twin_of
+from tests.lab.test_every_check_can_fail import (
+    SUITES,
+    Ran,
+    broken,
+    company_of,
+    needs_other_lab,
+    run,
+)
 from tests.scripted_stack import scripted, standing
 from tests.world import World
 
-pytestmark = [
-    pytest.mark.lab,
-    pytest.mark.skipif(EVERYTHING_VARIABLE not in os.environ, reason="`hotfire prove` takes it"),
-]
+pytestmark = pytest.mark.lab
+taken_by_prove = pytest.mark.skipif(
+    EVERYTHING_VARIABLE not in os.environ, reason="`hotfire prove` takes it"
+)
 
 TOPOLOGY = Topology(control_planes=3)
 OTHERS = [suite for suite in SUITES if needs_other_lab(suite)]
@@ -45,6 +52,7 @@ def sound(world: World, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     return run(OTHERS, world.target, tmp_path_factory.mktemp("sound"))
 
 
+@taken_by_prove
 @pytest.mark.parametrize("suite", CASES)
 def test_check_passes_on_a_sound_platform(suite: Path, sound: Ran) -> None:
     found, reason = sound.verdict(suite)
@@ -52,11 +60,19 @@ def test_check_passes_on_a_sound_platform(suite: Path, sound: Ran) -> None:
     assert found is Verdict.PASSED, reason
 
 
+@taken_by_prove
 @pytest.mark.parametrize("suite", CASES)
 def test_check_fails_on_its_broken_twin(suite: Path, world: World, tmp_path: Path) -> None:
-    twin = importlib.import_module(f"tests.defects.{twin_of(suite).stem}")
-
-    with twin.broken(world):
+    with broken(suite, world):
         found, reason = run([suite], world.target, tmp_path).verdict(suite)
 
     assert found is Verdict.FAILED, reason
+
+
+@pytest.mark.parametrize("suite", CASES if ROWS_VARIABLE in os.environ else [])
+def test_only_declared_companions_fall_with_a_twin(
+    suite: Path, world: World, tmp_path: Path
+) -> None:
+    company = company_of(suite, OTHERS, world, tmp_path)
+
+    assert company.holds, [line.plain for line in company.lines()]

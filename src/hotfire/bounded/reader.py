@@ -11,6 +11,7 @@ import httpx
 
 from hotfire.bounded.network import Network
 from hotfire.bounded.spending import SPENDING, Spending, Spent
+from hotfire.time_spent import taking
 
 # Of a test instead of the network.
 Transport: TypeAlias = httpx.BaseTransport
@@ -94,7 +95,8 @@ class Reader:
         answer = _Answer()
         token = SPENDING.set(spending)
         try:
-            self._take(request, answer, spending)
+            with taking("request", f"{method} {path.partition('?')[0]}"):
+                self._take(request, answer, spending)
         except Spent as spent:
             answer.error = str(spent)
         except (*_FAILURES, ValueError, httpx.StreamError) as error:

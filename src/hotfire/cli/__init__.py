@@ -265,11 +265,31 @@ def prove(
     only: Annotated[
         list[str] | None, typer.Argument(metavar="[ID|AREA]...", help="As `hotfire list`.")
     ] = None,
+    *,
+    matrix: Annotated[
+        bool,
+        typer.Option(
+            "--matrix",
+            help="On each twin all checks of its area, as a table. Whoever falls with it beside its"
+            " own check is declared in its file; else the exit code is 1. All of them take hours.",
+        ),
+    ] = False,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Go on with the rows of an earlier --matrix: what has one there is not run again,"
+            " unless its own check did not fail.",
+        ),
+    ] = None,
 ) -> int:
     """Prove the verdicts: each check on its broken twin, each fault by its sham, on the lab."""
+    if resume is not None and not matrix:
+        raise ProfileError("--resume goes on with the rows of a --matrix: give both")
+    from hotfire.cli import prove_matrix  # noqa: PLC0415 - see the module's docstring
     from hotfire.cli.prove import carry_out  # noqa: PLC0415 - see the module's docstring
 
-    return carry_out(only or [])
+    return prove_matrix.carry_out(only or [], resume) if matrix else carry_out(only or [])
 
 
 @app.command()

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
 from hotfire import yaml_text
 from hotfire.errors import ProfileError
@@ -41,6 +41,8 @@ class CatalogueEntry:
 
 
 _Told = tuple[tuple[str, str], ...]
+_COMPANIONS: Final = "COMPANIONS"
+"""What a twin's file calls the checks that fall with it beside its own, each with the reason."""
 
 
 def entries(root: Path, own: Path | None = None) -> list[CatalogueEntry]:
@@ -96,6 +98,35 @@ def refuse_unknown(words: Iterable[str], known: Iterable[CatalogueEntry]) -> Non
             near = difflib.get_close_matches(word.casefold(), names, n=1)
             hint = f"did you mean {near[0]!r}?" if near else "see hotfire list"
             raise ProfileError(f"no requirement or area {word!r}; {hint}")
+
+
+def named(words: Iterable[str], known: Iterable[CatalogueEntry]) -> list[CatalogueEntry]:
+    """Return what an operator names by ids and areas; everything if he names nothing.
+
+    Raises:
+        ProfileError: a word is neither.
+    """
+    wanted, found = {word.casefold() for word in words}, list(known)
+    refuse_unknown(wanted, found)
+    return [entry for entry in found if not wanted or entry.names & wanted]
+
+
+def companions(entry: CatalogueEntry, root: Path) -> dict[str, str]:
+    """Return which other checks of its area fall with a check's twin, and why, as that declares it.
+
+    Raises:
+        ProfileError: what it declares is no mapping of ids to sentences.
+    """
+    if entry.twin is None:
+        return {}
+    declared: Any = {}
+    for node in ast.parse((root / entry.twin).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            declared = _constant(node.targets[0].id, node.value).get(_COMPANIONS, declared)
+    pairs = declared.items() if isinstance(declared, dict) else [(None, None)]
+    if not all(isinstance(text, str) and text for pair in pairs for text in pair):
+        raise ProfileError(f"{entry.twin}: {_COMPANIONS} maps ids to one sentence each, or nothing")
+    return dict(pairs)
 
 
 def _check(path: Path, root: Path) -> CatalogueEntry:

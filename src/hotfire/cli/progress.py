@@ -10,7 +10,7 @@ from rich.text import Text
 
 from hotfire.cli.load_view import RunningLoads
 from hotfire.cli.verdicts import STYLES
-from hotfire.rundir import Event, Result, RunDirectory
+from hotfire.rundir import TIME_SPENT, Event, Result, RunDirectory
 
 _Record = TypeVar("_Record")
 _STARTED = "case-started"
@@ -92,7 +92,7 @@ class Progress:
         if event.kind == "fault":
             since = datetime.fromtimestamp(event.at_ns * 1e-9, UTC)
             self._fault = f"{event.what} at {since:%H:%M:%S}; "
-        if event.kind in {"fault", "phase"}:
+        if event.kind in {"fault", "phase"} and event.what != TIME_SPENT:
             self.say(f"  {event.experiment or ''} {event.what}", style="dim")
         if event.kind == "platform":
             self.say(f"  {event.what}", style="yellow")

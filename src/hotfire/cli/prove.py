@@ -12,9 +12,15 @@ from typing import Final
 from rich.table import Table
 from rich.text import Text
 
-from hotfire.cli.catalogue import CatalogueEntry, entries, refuse_unknown
-from hotfire.cli.child import Child, termination_as_interrupt
-from hotfire.errors import HarnessError, ProfileError
+from hotfire.cli.catalogue import CatalogueEntry, entries, named
+from hotfire.cli.child import termination_as_interrupt
+from hotfire.cli.lab_tests import (
+    carried_out,
+    name_of,
+    require_checkout,
+    test_and_case,
+    trouble_of,
+)
 from hotfire.own_folders import project_root
 from hotfire.terminal import Terminal
 
@@ -30,8 +36,6 @@ _COLUMNS: Final = {
     "test_sound_platform_withstands_the_fault": "passes sound",
     "test_sham_of_the_fault_is_inconclusive": "inconclusive sham",
 }
-# What was skipped was not shown.
-_TROUBLES: Final = {"failure", "error", "skipped"}
 _ORDER: Final = ("happens", "passes sound", "fails broken", "inconclusive sham")
 _DONE: Final = re.compile(r"::(\w+)\[([^\]]+)\] (PASSED|FAILED|ERROR|SKIPPED)")
 
@@ -61,12 +65,8 @@ def carry_out(only: Sequence[str]) -> int:
         HarnessError: pytest itself broke down.
     """
     root, console = project_root(), Terminal(highlight=False)
-    found = entries(root)
-    refuse_unknown(only, found)
-    words = {word.casefold() for word in only}
-    chosen = [one for one in found if not words or one.names & words]
-    if not (root / _CHECKS).exists():
-        raise ProfileError(f"no {_CHECKS} in {root}: twins and shams lie in a checkout")
+    chosen = named(only, entries(root))
+    require_checkout(root, _CHECKS)
     console.print(Text(f"proving {len(chosen)} checks and faults on the lab"))
     with termination_as_interrupt(), TemporaryDirectory(prefix="hotfire-prove-") as folder:
         proofs = _proven(chosen, root, Path(folder), console)
@@ -78,53 +78,38 @@ def carry_out(only: Sequence[str]) -> int:
     return 1 if weak else 0
 
 
-def _case(entry: CatalogueEntry) -> str:
-    """Return the name under which the tests know a check or a fault."""
-    return entry.path.stem.removeprefix("test_")
-
-
 def _proven(
     chosen: Sequence[CatalogueEntry], root: Path, folder: Path, console: Terminal
 ) -> list[Proof]:
-    report, log = folder / "prove.xml", folder / "pytest.log"
     # One lab stands at a time: the usual one, which stays until the end, comes second.
     files = {_OTHER_LABS: "check", _CHECKS: "check", _FAULTS: "fault"}
     kinds = {one.kind for one in chosen}
-    argv = [path for path, kind in files.items() if kind in kinds]
-    argv += ["-k", " or ".join(_case(one) for one in chosen), "-m", "lab", "-v", "--color=no"]
-    argv += ["-p", "no:cacheprovider", f"--junitxml={report}"]
     os.environ[EVERYTHING_VARIABLE] = "1"
-    child, told = Child.start(argv, root=root, log=log), 0
+    told = 0
 
-    def look() -> None:
+    def look(log: str) -> None:
         nonlocal told
-        lines = _DONE.findall(log.read_text(encoding="utf-8", errors="replace"))
+        lines = _DONE.findall(log)
         for test, case, outcome in lines[told:]:
             console.print(Text(f"  {outcome.lower():8} {_COLUMNS.get(test, test)}: {case}"))
         told = len(lines)
 
-    try:
-        child.follow(look)
-    except KeyboardInterrupt:
-        child.stop()
-        raise
-    if not report.exists():
-        raise HarnessError(f"pytest broke down: {child.complaint()}")
-    cases = list(ET.parse(report).iter("testcase"))  # noqa: S314 - written by our own
+    asked = [file for file, kind in files.items() if kind in kinds]
+    cases = carried_out(asked, chosen, root=root, folder=folder, look=look)
     return [_proof(one, cases) for one in chosen]
 
 
 def _proof(entry: CatalogueEntry, cases: Iterable[ET.Element]) -> Proof:
     shown, seconds, why = {}, 0.0, ""
     for case in cases:
-        test, _, name = case.get("name", "").partition("[")
-        if name != f"{_case(entry)}]" or test not in _COLUMNS:
+        test, name = test_and_case(case)
+        if name != name_of(entry) or test not in _COLUMNS:
             continue
-        trouble = next((part for part in case if part.tag in _TROUBLES), None)
+        trouble = trouble_of(case)
         shown[_COLUMNS[test]] = trouble is None
         seconds += float(case.get("time", "0"))
         if trouble is not None:
-            why = why or f"{_COLUMNS[test]}: no: {trouble.get('message', '')[:500]}"
+            why = why or f"{_COLUMNS[test]}: no: {trouble}"
     return Proof(id=entry.requirement.id, shown=shown, seconds=seconds, why=why)
 
 

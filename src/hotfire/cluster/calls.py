@@ -18,6 +18,7 @@ from hotfire.cluster.outages import DOOR, passing
 from hotfire.errors import ClusterError, Conflict, Forbidden
 from hotfire.patience import Patience
 from hotfire.private_folder import private_folder
+from hotfire.time_spent import taking
 
 # A Kubernetes object as the API gives and takes it.
 Document: TypeAlias = dict[str, Any]
@@ -73,12 +74,15 @@ class Calls:
     def execute(self, command: Command, *, within_seconds: float, repeatable: bool) -> ExecResult:
         """Run a command in a container, again while the way to it does not open if that may be."""
         patience = self.patience if repeatable else self.patience.shortened()
-        return patience.retrying(
-            lambda _again: execute(self.api.configuration, command, within_seconds=within_seconds),
-            door=f"the way to {command.namespace}/{command.pod}",
-            passing=passing,
-            prompt=False,
-        )
+        with taking("command", f"{command.argv[0]} in {command.container}"):
+            return patience.retrying(
+                lambda _again: execute(
+                    self.api.configuration, command, within_seconds=within_seconds
+                ),
+                door=f"the way to {command.namespace}/{command.pod}",
+                passing=passing,
+                prompt=False,
+            )
 
 
 def plain(found: Untyped) -> Document:
@@ -93,7 +97,8 @@ def _with_deadline(call: Callable[..., Untyped], seconds: float) -> Callable[...
     @functools.wraps(call)
     def called(*args: Untyped, **kwargs: Untyped) -> Untyped:
         kwargs["_request_timeout"] = kwargs.get("_request_timeout") or seconds
-        return call(*args, **kwargs)
+        with taking("API call", str(args[1]) if len(args) > 1 else ""):
+            return call(*args, **kwargs)
 
     return called
 

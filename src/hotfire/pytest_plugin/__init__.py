@@ -5,13 +5,14 @@ Items below suites/ and experiments/ are cases of a requirement; every other ite
 
 import argparse
 import difflib
+import time
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hotfire.evidence import Evidence
+from hotfire.evidence import Evidence, redact
 from hotfire.profile import TargetProfile
 from hotfire.pytest_plugin.blame import BLAME, Blame
 from hotfire.pytest_plugin.case import Case, below_units, finding, unit_roots
@@ -33,8 +34,9 @@ from hotfire.pytest_plugin.session import (
     write_plan,
 )
 from hotfire.requirement import Level, Requirement, Scope
-from hotfire.rundir import RunDirectory
+from hotfire.rundir import TIME_SPENT, Event, RunDirectory
 from hotfire.shown import shown
+from hotfire.time_spent import ledger
 from hotfire.verdict import Verdict
 
 __all__ = ["run_directory", "target_profile"]
@@ -252,6 +254,26 @@ def pytest_runtestloop(session: pytest.Session) -> None:
         run_directory(session.config).update_info(
             requirements_known=len(known), faults_known=sum(known.values())
         )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Note where the time of a case goes, its setup and teardown included."""
+    if CASE not in item.stash:
+        return (yield)
+    with ledger() as noted:
+        done = yield
+    if spent := noted.entries():
+        run_directory(item.config).append_event(
+            Event(
+                at_ns=time.time_ns(),
+                kind="phase",
+                what=TIME_SPENT,
+                source=item.nodeid,
+                data={"spent": redact(spent)},
+            )
+        )
+    return done
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -14,6 +14,8 @@ from hotfire.verdict import Conformance, Verdict
 SCHEMA_VERSION: Final = 1
 RUN: Final = "RUN"
 """In the place of a requirement's id: the run itself."""
+TIME_SPENT: Final = "time-spent"
+"""The event that tells where the time of a case went: ``spent`` among its data."""
 
 
 class _Model(BaseModel):
