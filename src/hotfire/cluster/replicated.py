@@ -140,28 +140,29 @@ def replicated(cluster: ClusterView, pod: Document) -> Replicated:
     return as_scaled(cluster, found)
 
 
-def as_scaled(cluster: ClusterView, found: Replicated) -> Replicated:
+def as_scaled(cluster: ClusterView, engines: Replicated) -> Replicated:
     """Return it with what its ``scale`` subresource says now, where that is of all its pods.
 
     Raises:
         HarnessError: it is gone.
     """
-    owner = found.owner
-    if found.kind.part_label or not _has_scale(cluster, owner):
-        return found
-    return replace(found, scale=scaled_to(_scale(cluster, found)))
+    if engines.kind.part_label or not _has_scale(cluster, engines.owner):
+        return engines
+    return replace(engines, scale=scaled_to(_scale(cluster, engines)))
 
 
 def _has_scale(cluster: ClusterView, owner: Owner) -> bool:
     return cluster.serves(owner.kind, owner.api_version, subresource=SCALE)
 
 
-def _scale(cluster: ClusterView, found: Replicated) -> Document:
-    owner, place = found.owner, (found.namespace, found.owner.name)
+def _scale(cluster: ClusterView, engines: Replicated) -> Document:
+    owner = engines.owner
     version = owner.api_version
-    scale = cluster.get(owner.kind, *place, api_version=version, subresource=SCALE)
+    scale = cluster.get(
+        owner.kind, engines.namespace, owner.name, api_version=version, subresource=SCALE
+    )
     if scale is None:
-        raise HarnessError(f"{found}, which makes the engines, is gone")
+        raise HarnessError(f"{engines}, which makes the engines, is gone")
     return scale
 
 
@@ -188,17 +189,17 @@ def _unknown(pod: str, owners: list[Owner]) -> str:
     )
 
 
-def _require_selected(cluster: ClusterView, found: Replicated, pod: Pod) -> None:
+def _require_selected(cluster: ClusterView, engines: Replicated, pod: Pod) -> None:
     """Make sure that a pod is one of those that a ``scale`` of an unknown kind counts."""
-    selector = (_scale(cluster, found).get("status") or {}).get("selector")
+    selector = (_scale(cluster, engines).get("status") or {}).get("selector")
     if not selector:
         raise HarnessError(
-            f"the scale subresource of {found} names no pods (status.selector; a CRD's"
+            f"the scale subresource of {engines} names no pods (status.selector; a CRD's"
             f" labelSelectorPath), so that it may count others than pod {pod.name}"
         )
-    if pod.uid not in {one.uid for one in cluster.pods(found.namespace, selector)}:
+    if pod.uid not in {one.uid for one in cluster.pods(engines.namespace, selector)}:
         raise HarnessError(
-            f"the scale subresource of {found} counts pods with {selector}, and pod {pod.name} is"
+            f"the scale subresource of {engines} counts pods with {selector}, and pod {pod.name} is"
             " none of them; narrow engine.selector"
         )
 

@@ -39,10 +39,10 @@ class Scaler:
         return bool(down.get("selectPolicy") != "Disabled")
 
 
-def scaler_of(cluster: ClusterView, workload: Replicated) -> Scaler | None:
+def scaler_of(cluster: ClusterView, engines: Replicated) -> Scaler | None:
     """Return the autoscaler of any that the engines belong to; None: there is none."""
-    owners = workload.owners or (workload.owner,)
-    for one in cluster.list("HorizontalPodAutoscaler", workload.namespace, api_version=_API):
+    owners = engines.owners or (engines.owner,)
+    for one in cluster.list("HorizontalPodAutoscaler", engines.namespace, api_version=_API):
         for owner in owners:
             if _names(one["spec"]["scaleTargetRef"], owner):
                 return Scaler(document=one, scaled=owner)

@@ -94,8 +94,9 @@ def _kind(target: Target) -> str:
 def _found(world: World, target: Target, subresource: str = "") -> Document | None:
     """Return a target, or a subresource of it, as it is now; None where that object is gone."""
     version = changeable(target.resource, target.version)[0]
-    kind, place = _kind(target), (target.namespace, target.name)
-    found = world.cluster.get(kind, *place, api_version=version, subresource=subresource)
+    found = world.cluster.get(
+        _kind(target), target.namespace, target.name, api_version=version, subresource=subresource
+    )
     return found if found and found["metadata"]["uid"] == target.uid else None
 
 
