@@ -1,7 +1,9 @@
 """An API server in miniature: enough of Kubernetes' HTTP to hold objects, with its refusals."""
 
+import functools
 import itertools
 import json
+import operator
 import socket
 import threading
 import uuid
@@ -52,6 +54,10 @@ KINDS = {
         "RoleBinding": True,
     },
 }
+
+
+SCALES = {("apps/v1", "deployments"): ("replicas",), ("apps/v1", "statefulsets"): ("replicas",)}
+"""By version and plural: where the number of replicas is below ``spec``, for what has a scale."""
 
 
 class FakeApi:
@@ -167,8 +173,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._write(HTTPStatus.OK, self.api.logs[name][: int(self._query("limitBytes"))])
             return
         if name:
-            document = self.api.objects.get((version, plural, namespace, name))
-            self._reply(HTTPStatus.OK, document) if document else self._missing()
+            self._reply_one(version, plural, namespace, name)
             return
         items = [
             document
@@ -183,6 +188,13 @@ class _Handler(BaseHTTPRequestHandler):
         chosen = chosen[begin : begin + most]
         found = {"kind": "List", "apiVersion": version, "metadata": metadata, "items": chosen}
         self._reply(HTTPStatus.OK, found)
+
+    def _reply_one(self, *key: str) -> None:
+        version, plural, namespace, name = key
+        document = self.api.objects.get((version, plural, namespace, name))
+        if document and urlsplit(self.path).path.endswith("/scale"):
+            document = _scale(document, SCALES[version, plural])
+        self._reply(HTTPStatus.OK, document) if document else self._missing()
 
     def do_POST(self) -> None:
         path = urlsplit(self.path).path
@@ -232,6 +244,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._missing()
                 return
             old = self.api.objects.get(key, {"metadata": {}})
+            if urlsplit(self.path).path.endswith("/scale"):
+                body = _scaling(body, SCALES[version, plural])
             new = _merged(old, body)
             if applying and key in self.api.objects and self._query("force").lower() != "true":
                 self._conflict("conflict with another manager")
@@ -369,6 +383,11 @@ def _discovery(path: str) -> Document | None:
     if version not in KINDS:
         return None
     resources = [_resource(kind, namespaced) for kind, namespaced in KINDS[version].items()]
+    resources += [
+        {**_resource("Scale", True), "name": f"{plural}/scale"}
+        for of_version, plural in SCALES
+        if of_version == version
+    ]
     return {"kind": "APIResourceList", "groupVersion": version, "resources": resources}
 
 
@@ -387,6 +406,25 @@ def _resource(kind: str, namespaced: bool) -> Document:
         "verbs": verbs,
         "singularName": kind.lower(),
     }
+
+
+def _scale(document: Document, path: tuple[str, ...]) -> Document:
+    """Return an object as its scale subresource shows it."""
+    replicas = functools.reduce(operator.getitem, path, document["spec"])
+    labels = (document["spec"].get("selector") or {}).get("matchLabels") or {}
+    selector = ",".join(f"{key}={value}" for key, value in labels.items())
+    status = {"replicas": replicas, "selector": selector}
+    status |= {key: one for key, one in (document.get("status") or {}).items() if key in status}
+    head = {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": document["metadata"]}
+    return {**head, "spec": {"replicas": replicas}, "status": status}
+
+
+def _scaling(body: Document, path: tuple[str, ...]) -> Document:
+    """Return a patch of a scale as one of its object."""
+    spec: Any = body["spec"]["replicas"]
+    for step in reversed(path):
+        spec = {step: spec}
+    return {"metadata": body.get("metadata") or {}, "spec": spec}
 
 
 def _split(path: str) -> tuple[str, str, str, str]:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,6 +24,7 @@ from hotfire.doctor.examine import unreached
 from hotfire.doctor.finding import Finding, Mark
 from hotfire.doctor.gateway import answers
 from hotfire.doctor.gateway import gateway as gateways
+from hotfire.doctor.owners import with_owners
 from hotfire.doctor.permissions import Needs, Permissions, Unit
 from hotfire.doctor.place import Where
 from hotfire.doctor.platform import claims, components, nodes
@@ -31,7 +32,7 @@ from hotfire.doctor.roles import everywhere, inside, roles
 from hotfire.doctor.site import Site
 from hotfire.errors import ClusterError
 from hotfire.own_folders import project_root
-from tests.fake_api import FakeApi, connect, serving
+from tests.fake_api import KINDS, SCALES, FakeApi, connect, serving
 from tests.foreign_cluster import GPU, NAMESPACE, foreign_cluster, put, route, workload
 
 FIELDS: dict[str, Any] = {
@@ -94,6 +95,8 @@ def test_every_call_says_what_it_asks_for() -> None:
         ("GTW-002", Need("gateway.networking.k8s.io", "httproutes", "patch", Where.PLATFORM)),
         ("LIF-006", Need("", "pods/eviction", "create")),
         ("LIF-002", Need("", "pods", "watch", Where.PLATFORM)),
+        ("LIF-002", Need("apps", "deployments/scale", "patch", Where.PLATFORM)),
+        ("LIF-002", Need("apps", "statefulsets/scale", "get", Where.PLATFORM)),
         ("SEC-009", Need("authorization.k8s.io", "subjectaccessreviews", "create")),
         ("SEC-009", Need("gateway.networking.k8s.io", "httproutes", "patch", Where.PLATFORM)),
         ("SEC-007", Need("", "secrets", "watch", Where.PLATFORM)),
@@ -114,6 +117,7 @@ def test_what_a_check_or_a_fault_does_is_among_its_needs(id_: str, need: Need) -
     ("id_", "resource", "verb"),
     [
         ("API-001", "pods", "create"),
+        ("GTW-002", "deployments/scale", "patch"),
         ("FLT-POD-001", "clusterroles", "create"),
         ("FLT-NET-001", "httproutes", "patch"),
         ("CLU-002", "pods/log", "get"),
@@ -208,6 +212,38 @@ def test_a_secret_that_several_tenants_are_in_is_named_once() -> None:
 
     (role,) = [one for one in printed if one["kind"] == "Role"]
     assert role["rules"][0]["resourceNames"] == ["tenants"]
+
+
+GROUP, SCALED = "example.com", "enginegraphs/scale"
+
+
+def test_rights_on_what_the_engines_belong_to_are_those_of_this_very_cluster(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(KINDS, f"{GROUP}/v1", {"EngineGraph": True})
+    monkeypatch.setitem(SCALES, (f"{GROUP}/v1", "enginegraphs"), ("count",))
+    api, graph = foreign_cluster(), ("EngineGraph", f"{GROUP}/v1", "graph")
+    put(api, *graph, namespace=NAMESPACE, spec={"count": 2})
+    deployment = api.objects["apps/v1", "deployments", NAMESPACE, "llama"]
+    reference = dict(zip(("kind", "apiVersion", "name"), graph, strict=True))
+    deployment["metadata"]["ownerReferences"] = [reference]
+    words = {"reads": {"replicated"}, "writes": {"replicated", "with_replicas"}, "else": set()}
+    units = {
+        Unit(id=id_, path=Path(id_)): replace(NOTHING, words=frozenset(some))
+        for id_, some in words.items()
+    }
+
+    with serving(api) as address:
+        found = with_owners(units, connect(address), profile())
+
+    verbs = {
+        unit.id: {(one.resource, one.verb) for one in needs.api if one.group == GROUP}
+        for unit, needs in found.items()
+    }
+    reading = {("enginegraphs", "get"), (SCALED, "get")}
+    assert verbs["writes"] == reading | {("enginegraphs", "patch"), (SCALED, "patch")}
+    assert (verbs["reads"], verbs["else"]) == (reading, set())
+    assert {one.where for needs in found.values() for one in needs.api} == {Where.PLATFORM}
 
 
 def test_the_command_prints_what_kubectl_takes(
@@ -461,6 +497,21 @@ def test_engines_whose_number_nobody_can_tell_are_named_with_what_they_keep_from
     (line,) = [one for one in found if one.mark is Mark.LACKING]
     assert line.seen.startswith("pod llama-abc-0 belongs to Job serve of batch/v1")
     assert line.ids == frozenset({"LIF-002"})
+
+
+def test_an_autoscaler_that_would_take_an_added_engine_away_is_told() -> None:
+    api = with_pages(foreign_cluster(), p8080=METRICS)
+    put(
+        api, "HorizontalPodAutoscaler", "autoscaling/v2", "h", namespace=NAMESPACE,
+        spec={"scaleTargetRef": {"kind": "Deployment", "name": "llama"}},
+    )  # fmt: skip
+    needs = Needs(api=frozenset(), fixtures=frozenset(), words=frozenset({"require_unscaled"}))
+    with serving(api) as address:
+        found = list(engines(site(address, {Unit(id="LIF-002", path=Path("x")): needs})))
+
+    (line,) = [one for one in found if one.mark is Mark.LACKING]
+    assert line.seen == "HorizontalPodAutoscaler h says how many engines Deployment llama has"
+    assert line.ids == {"LIF-002"}
 
 
 def test_a_container_of_another_name_is_told() -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from hotfire.errors import LabError
-from hotfire.lab.build.parts import GO_PARTS
+from hotfire.lab.build.parts import go_parts
 from hotfire.lab.cluster import extending, on_demand
 from hotfire.lab.shape.state import State
+from hotfire.lab.shape.topology import KUBERNETES
 from hotfire.own_folders import project_root
 
 OVERLAYS = "".join(
@@ -39,7 +40,7 @@ def test_unknown_add_on_is_refused_with_the_names_there_are() -> None:
 
 @EVERY_ADD_ON
 def test_no_add_on_is_among_the_parts_that_are_always_built(name: str) -> None:
-    assert name not in {part.name for part in GO_PARTS}
+    assert name not in {part.name for part in go_parts(KUBERNETES)}
 
 
 @EVERY_ADD_ON

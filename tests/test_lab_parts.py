@@ -1,6 +1,7 @@
 """Parts are built once, resumed after an interruption, and a failed build says its remedy."""
 
 import errno
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +11,12 @@ import pytest
 
 from hotfire.errors import LabError
 from hotfire.lab.build import golang
-from hotfire.lab.build.parts import GO_PARTS, GoPart
+from hotfire.lab.build.parts import SOURCES, GoPart, go_parts, kubernetes_versions
 from hotfire.lab.build.store import Store
 from hotfire.lab.build.workshop import Workshop
+from hotfire.lab.machine.control_plane import SWITCHED
 from hotfire.lab.shape.progress import Progress
+from hotfire.lab.shape.topology import KUBERNETES
 
 # Writes the file that -o names, as `go build` does.
 BUILDS = 'while [ "$1" != -o ]; do shift; done; echo "built $3" > "$2"'
@@ -51,9 +54,42 @@ def workshop(tmp_path: Path) -> Workshop:
     return Workshop(tmp_path / "cache", tmp_path, Progress(lambda _: None))
 
 
-@pytest.mark.parametrize("part", GO_PARTS, ids=lambda part: part.name)
-def test_every_part_is_pinned_by_go_mod_and_go_sum(part: GoPart) -> None:
-    assert {"go.mod", "go.sum"} <= {path.name for path in part.source.iterdir()}
+@pytest.mark.parametrize("version", kubernetes_versions())
+def test_every_part_is_pinned_by_go_mod_and_go_sum(version: str) -> None:
+    for part in go_parts(version):
+        assert {"go.mod", "go.sum"} <= {path.name for path in part.source.iterdir()}
+
+
+def test_only_kubernetes_differs_by_its_version() -> None:
+    assert len(kubernetes_versions()) > 1
+    parts = {one: go_parts(one) for one in kubernetes_versions()}
+
+    differing = {
+        part.name
+        for some in parts.values()
+        for part, usual in zip(some, parts[KUBERNETES], strict=True)
+        if part.fingerprint() != usual.fingerprint()
+    }
+    said = {one: re.findall(r"gitVersion=v(\d+\.\d+)\.", p[0].ldflags) for one, p in parts.items()}
+
+    assert differing == {"kubernetes"}
+    assert said == {one: [one] for one in parts}
+    assert set(parts) == set(SWITCHED)
+
+
+def test_coredns_has_every_plugin_of_a_usual_corefile() -> None:
+    usual = [
+        *("errors", "health", "ready", "kubernetes", "metrics"),
+        *("forward", "cache", "loop", "reload", "loadbalance"),
+    ]
+    program = (SOURCES / "coredns" / "main.go").read_text()
+
+    assert [one for one in usual if f'coredns/plugin/{one}"' not in program] == []
+
+
+def test_a_version_that_the_lab_is_not_pinned_to_is_told_with_those_it_is() -> None:
+    with pytest.raises(LabError, match=r"can have Kubernetes 1\.36, 1\.37, not 1\.2"):
+        go_parts("1.2")
 
 
 def test_fingerprint_changes_with_go_mod(part: GoPart) -> None:

@@ -20,6 +20,7 @@ def test_every_field_survives_being_remembered() -> None:
         gpu_sharing={"n2": "time-slicing=4"},
         add_ons=("scaling",),
         cpu_nodes=2,
+        kubernetes="1.37",
     )
 
     again = topology_file.parse(topology_file.document(topology))

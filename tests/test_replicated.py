@@ -13,7 +13,7 @@ from hotfire.errors import HarnessError
 from hotfire.profile import TargetProfile
 from tests.chaos.platform import NAMESPACE
 from tests.fake_api import KINDS as SERVED
-from tests.fake_api import Document, FakeApi, connect, serving
+from tests.fake_api import SCALES, Document, FakeApi, connect, serving
 from tests.foreign_cluster import put
 
 CHAINS: dict[str, tuple[list[tuple[str, str]], Document, dict[str, str]]] = {
@@ -123,13 +123,16 @@ def seen(api: FakeApi) -> Replicated:
 def written(api: FakeApi, count: int) -> Document:
     """Return the last owner's spec after so many replicas were written as a check writes them."""
     found = seen(api)
-    field = CHANGEABLE[found.kind.resource][1]
+    field = changeable(found.resource, found.owner.api_version)[1]
+    subresource = found.resource.partition("/")[2]
+    owner, body = found.owner, {"spec": {field: found.with_replicas(count)}}
+    place = (owner.kind, NAMESPACE, owner.name)
     with serving(api) as address:
-        owner, body = found.owner, {"spec": {field: found.with_replicas(count)}}
-        patched = connect(address).patch(
-            owner.kind, NAMESPACE, owner.name, body, api_version=owner.api_version
-        )
-    spec: Document = patched["spec"]
+        cluster = connect(address)
+        cluster.patch(*place, body, api_version=owner.api_version, subresource=subresource)
+        after = cluster.get(*place, api_version=owner.api_version)
+    assert after is not None
+    spec: Document = after["spec"]
     return spec
 
 
@@ -178,6 +181,31 @@ def test_one_more_is_refused_where_an_autoscaler_would_take_it_away(
             return
         with pytest.raises(HarnessError, match=r"h says how many .*selectPolicy to Disabled"):
             require_unscaled(cluster, workload)
+
+
+def test_an_autoscaler_of_what_the_last_owner_has_made_counts_as_well() -> None:
+    api = cluster_of("InferenceService")
+    put(
+        api, "HorizontalPodAutoscaler", "autoscaling/v2", "h", namespace=NAMESPACE, spec=SCALER,
+        owner=("ScaledObject", "keda.sh/v1alpha1", "queue"),
+    )  # fmt: skip
+
+    with serving(api) as address:
+        cluster = connect(address)
+        with pytest.raises(HarnessError, match=r"h of ScaledObject queue says .* Deployment depl"):
+            require_unscaled(cluster, Stack(cluster, PROFILE).replicated())
+
+
+def test_a_kind_of_the_table_goes_by_its_scale_subresource_where_it_has_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    version = "leaderworkerset.x-k8s.io/v1"
+    by_field = seen(cluster_of("LeaderWorkerSet")).resource
+    monkeypatch.setitem(SCALES, (version, "leaderworkersets"), ("replicas",))
+    by_scale = seen(cluster_of("LeaderWorkerSet"))
+
+    assert (by_field, by_scale.resource) == ("leaderworkersets", "leaderworkersets/scale")
+    assert by_scale.replicas == 2
 
 
 def test_every_kind_of_the_table_can_be_put_back() -> None:

@@ -27,7 +27,11 @@ pytestmark = requirement(
 )
 
 # Kubernetes' own gangs. Versions come and go with its releases; the first that is served counts.
-VERSIONS = ("scheduling.k8s.io/v1alpha2",)
+VERSIONS = (
+    "scheduling.k8s.io/v1beta1",
+    "scheduling.k8s.io/v1alpha3",
+    "scheduling.k8s.io/v1alpha2",
+)
 WORK, STAY = ["sleep", "1"], ["sleep", "600"]
 AT_MOST_NODES = 2
 # How long nobody may be bound once the scheduler has refused every member.

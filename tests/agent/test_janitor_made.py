@@ -36,7 +36,11 @@ def undone(cluster: FakeCluster, word: str, **former: str) -> str:
 
 @pytest.mark.parametrize(
     ("path", "word", "former"),
-    [(POD, "memory-take", {"namespace": "system"}), (RULE, "device-taint", {})],
+    [
+        (POD, "memory-take", {"namespace": "system"}),
+        (RULE, "device-taint", {}),
+        (RULE.replace("v1beta2", "v1"), "device-taint", {"version": "resource.k8s.io/v1"}),
+    ],
 )
 def test_what_was_made_is_deleted(path: str, word: str, former: dict[str, str]) -> None:
     cluster = FakeCluster(path, "u-1")
@@ -56,6 +60,8 @@ def test_another_object_under_that_name_stays(mark: str) -> None:
 def test_an_entry_that_somebody_edited_leads_nowhere_else() -> None:
     with pytest.raises(OperationError, match="no name of an object"):
         undone(FakeCluster(POD, "u-1"), "memory-take", namespace="system/pods/x?")
+    with pytest.raises(OperationError, match="is no version of devicetaintrules"):
+        undone(FakeCluster(RULE, "u-1"), "device-taint", version="resource.k8s.io/v1/../v2")
 
 
 def test_each_word_of_what_is_made_has_a_way() -> None:

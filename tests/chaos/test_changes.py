@@ -14,13 +14,15 @@ from hotfire.chaos.heal import heal
 from hotfire.chaos.holders import release
 from hotfire.chaos.lease import RunLease
 from hotfire.chaos.plan import World
+from hotfire.chaos.steps.change import Change
 from hotfire.chaos.undo import UndoJournal
+from hotfire.chaos.written import Target
 from hotfire.cluster import Cluster, Estate
 from hotfire.errors import HarnessError
 from hotfire.own_folders import project_root
 from hotfire.profile import StackChoice, TargetProfile
 from tests.chaos.platform import NAMESPACE, SYSTEM
-from tests.fake_api import Document, FakeApi
+from tests.fake_api import KINDS, SCALES, Document, FakeApi
 
 FOUND = [{"backendRefs": [{"name": "engine", "weight": 100}]}]
 OURS = [{"backendRefs": [{"name": "engine", "weight": 50}]}]
@@ -106,6 +108,79 @@ def test_of_an_object_within_only_what_was_changed_is_put_back(
     assert now(api, service)["spec"]["predictor"] == after
 
 
+@pytest.fixture
+def graph(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> Document:
+    """Have an object of a kind that only its scale subresource makes scalable."""
+    monkeypatch.setitem(KINDS, "example.com/v1", {"EngineGraph": True})
+    monkeypatch.setitem(SCALES, ("example.com/v1", "enginegraphs"), ("decode", "count"))
+    return put(api, "example.com/v1", "EngineGraph", {"decode": {"count": 2}})
+
+
+SCALED = "enginegraphs/scale"
+
+
+def test_by_a_scale_subresource_a_kind_that_nobody_knows_is_changed_and_put_back(
+    changes: Changes, api: FakeApi, graph: Document
+) -> None:
+    changes.write(SCALED, graph, 3)
+    during = now(api, graph)
+    changes.write(SCALED, graph, 4)
+    changes.put_all_back()
+
+    assert (during["spec"], CHANGED in during["metadata"]["annotations"]) == (
+        {"decode": {"count": 3}},
+        True,
+    )
+    assert now(api, graph)["spec"] == {"decode": {"count": 2}}
+    assert now(api, graph)["metadata"]["annotations"] == {"team": "a"}
+
+
+def test_a_scale_that_comes_after_its_undo_is_put_back_as_well(
+    changes: Changes, api: FakeApi, graph: Document, profile: TargetProfile
+) -> None:
+    """Somebody healed after the mark and before the number."""
+    healed = iter([heal])
+
+    def late() -> None:
+        # Its own write of the number is the second such request.
+        api.before["PATCH enginegraphs"] = lambda: next(healed)(profile, now=True)
+
+    api.before["PATCH enginegraphs"] = late
+
+    with pytest.raises(HarnessError, match="lost the cluster"):
+        changes.write(SCALED, graph, 3)
+    changes.put_all_back()
+
+    assert now(api, graph)["spec"] == {"decode": {"count": 2}}
+    assert now(api, graph)["metadata"]["annotations"] == {"team": "a"}
+
+
+def test_the_janitor_scales_back_by_the_subresource_and_takes_the_mark_away_last(
+    changes: Changes, api: FakeApi, graph: Document, cluster: Cluster
+) -> None:
+    changes.write(SCALED, graph, 3)
+    [entry] = undo.copies(cluster, SYSTEM).entries
+    there = Patched(now(api, graph))
+
+    put_back(there, json.loads(entry.model_dump_json()))  # type: ignore[arg-type]
+
+    path = f"/apis/example.com/v1/namespaces/{NAMESPACE}/enginegraphs/models"
+    uid = graph["metadata"]["uid"]
+    assert there.patches == [
+        (f"{path}/scale", {"metadata": {"uid": uid}, "spec": {"replicas": 2}}),
+        (path, {"metadata": {"uid": uid, "annotations": {CHANGED: None}}}),
+    ]
+
+
+def test_the_janitor_may_scale_that_object_and_mark_it() -> None:
+    target = Target(resource=SCALED, name="models", version="example.com/v1")
+
+    [rule] = Change().rules(target)
+
+    assert rule["resources"] == ["enginegraphs", SCALED]
+    assert (rule["apiGroups"], rule["resourceNames"]) == (["example.com"], ["models"])
+
+
 def test_what_a_killed_runner_left_changed_is_healed_from_the_cluster_alone(
     changes: Changes, api: FakeApi, route: Document, profile: TargetProfile
 ) -> None:
@@ -133,13 +208,16 @@ class Patched:
 
     def __init__(self, document: Document) -> None:
         self.document = document
+        self.patches: list[tuple[str, Document]] = []
 
     def get(self, _path: str) -> Document:
         return self.document
 
-    def patch(self, _path: str, body: Document) -> None:
-        self.document["metadata"]["annotations"].pop(CHANGED)
-        self.document["spec"] |= body["spec"]
+    def patch(self, path: str, body: Document) -> None:
+        self.patches.append((path, body))
+        if "annotations" in body["metadata"]:
+            self.document["metadata"]["annotations"].pop(CHANGED)
+        self.document["spec"] |= body.get("spec", {})
 
 
 def test_what_its_owner_wrote_after_it_was_put_back_stays(

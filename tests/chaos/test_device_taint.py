@@ -15,7 +15,7 @@ from hotfire.chaos.targets.engine_pods import EnginePods
 from hotfire.errors import HarnessError
 from tests.chaos.platform import NAMESPACE, Platform
 from tests.chaos.scenes import entry, scene
-from tests.fake_api import Document, FakeApi
+from tests.fake_api import KINDS, Document, FakeApi
 
 API = "resource.k8s.io/v1"
 GIVEN_UP, WAITS = DeviceGivenUp(), EngineWaitsForDevice()
@@ -81,6 +81,16 @@ def test_the_device_that_the_engine_holds_is_tainted(
     assert rule["spec"]["deviceSelector"] == selected
     assert rule["spec"]["taint"]["effect"] == "NoExecute"
     assert rule["metadata"]["name"] == "hotfire-engine-1"
+
+
+@pytest.mark.parametrize("version", ["resource.k8s.io/v1", "resource.k8s.io/v1beta2"])
+def test_the_rule_is_of_the_newest_version_that_is_served(
+    version: str, world: World, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(KINDS, version, KINDS[version] | {"DeviceTaintRule": False})
+
+    assert LEAVE.former(world, plan.targets[0]) == {"version": version}
+    assert LEAVE.document(world, plan.targets[0], "u-1")["apiVersion"] == version
 
 
 def test_all_devices_of_its_driver_are_tainted(world: World, plan: Plan) -> None:

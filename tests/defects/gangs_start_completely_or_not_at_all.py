@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hotfire.waiting import until
+from suites.scheduling.test_gangs_start_completely_or_not_at_all import version
 from tests.world import World
 
-GROUP, VERSION = "scheduling.k8s.io", "v1alpha2"
+GROUP = "scheduling.k8s.io"
 EXPRESSION = """
 [JSONPatch{op: "replace", path: "/spec/schedulingPolicy/gang/minCount", value: 1}]
 """
@@ -25,7 +26,7 @@ def broken(world: World) -> Iterator[None]:
 def _enough(world: World) -> int | None:
     """Return how many members a gang of two would need, once it is stored."""
     group = {
-        "apiVersion": f"{GROUP}/{VERSION}",
+        "apiVersion": version(world.cluster),
         "kind": "PodGroup",
         "metadata": {"name": "probe"},
         "spec": {"schedulingPolicy": {"gang": {"minCount": 2}}},

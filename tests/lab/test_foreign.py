@@ -1,6 +1,5 @@
 """The lab as a stranger finds it: Gateways and LoadBalancers of his own, images of his own."""
 
-import hashlib
 import io
 import itertools
 import json
@@ -20,6 +19,7 @@ from hotfire.lab.network import netns
 from hotfire.lab.shape.topology import API_ADDRESS, BALANCED_NETWORK
 from hotfire.waiting import until
 from tests.lab.test_lab import hotfire
+from tests.saved_image import save
 
 pytestmark = pytest.mark.lab
 
@@ -169,32 +169,11 @@ def test_kubernetes_service_has_its_endpoints_in_both_kinds(lab: Lab) -> None:
 
 
 def docker_archive(path: Path) -> Path:
-    """Write what `docker save` makes of an image with one static program outside /usr."""
+    """Write an image with one static program outside /usr."""
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as tar:
         tar.add("/usr/bin/busybox", "app/busybox")
-    config = {
-        "architecture": "amd64",
-        "os": "linux",
-        "config": {"Entrypoint": ["/app/busybox", "ls", "/"]},
-        "rootfs": {"type": "layers", "diff_ids": [digest(layer.getvalue())]},
-    }
-    manifest = [{"Config": "config.json", "RepoTags": [IMAGE], "Layers": ["layer.tar"]}]
-    files = {
-        "config.json": json.dumps(config).encode(),
-        "layer.tar": layer.getvalue(),
-        "manifest.json": json.dumps(manifest).encode(),
-    }
-    with tarfile.open(path, "w") as tar:
-        for name, data in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
-    return path
-
-
-def digest(data: bytes) -> str:
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+    return save(path, IMAGE, layer.getvalue(), Entrypoint=["/app/busybox", "ls", "/"])
 
 
 def test_image_of_docker_save_runs_with_its_own_files(

@@ -9,6 +9,7 @@ import pytest
 from hotfire.lab.cluster.kube import Kubectl, condition
 from hotfire.lab.lab import Lab
 from hotfire.waiting import until
+from suites.scheduling.test_gangs_start_completely_or_not_at_all import VERSIONS
 from tests.namespaces import await_account
 
 pytestmark = pytest.mark.lab
@@ -49,9 +50,10 @@ def _pod(name: str, resources: dict[str, Any], **spec: object) -> dict[str, Any]
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": needed | spec}
 
 
-def _gang(size: int, name: str) -> list[dict[str, Any]]:
+def _gang(kubectl: Kubectl, size: int, name: str) -> list[dict[str, Any]]:
+    served = kubectl.run("api-versions").split()
     group = {
-        "apiVersion": "scheduling.k8s.io/v1alpha2",
+        "apiVersion": next(one for one in VERSIONS if one in served),
         "kind": "PodGroup",
         "metadata": {"name": name},
         "spec": {"schedulingPolicy": {"gang": {"minCount": size}}},
@@ -108,7 +110,7 @@ def _conditions(item: dict[str, Any]) -> list[dict[str, Any]]:
 def test_gang_that_fits_runs_whole(kubectl: Kubectl) -> None:
     size = _free_gpus(kubectl)
     assert size >= 2
-    _create(kubectl, *_gang(size, "whole"))
+    _create(kubectl, *_gang(kubectl, size, "whole"))
 
     def running() -> int:
         pods = kubectl.items("pods", f"--namespace={NAMESPACE}")
@@ -123,7 +125,7 @@ def test_gang_short_of_one_gpu_binds_no_pod_until_the_gpu_is_free(kubectl: Kubec
     gang = {f"gang-{i}" for i in range(size)}
     _create(kubectl, _pod("blocker", _one_gpu()))
     until(lambda: _bound(kubectl) == {"blocker"}, within_seconds=WITHIN_SECONDS, what="blocker")
-    _create(kubectl, *_gang(size, "short"))
+    _create(kubectl, *_gang(kubectl, size, "short"))
 
     until(
         lambda: _refused(kubectl) == gang,

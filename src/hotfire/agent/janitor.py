@@ -42,11 +42,18 @@ CHANGEABLE = {
 """What a check may change: API version and field of the spec, by the kind as paths name it.
 
 An entry may name another version of the same group."""
+SCALE = "scale"
+"""Subresource by which any kind that has it is scaled, ours and those that we have never seen."""
+_SCALED = re.compile(rf"[a-z0-9]+/{SCALE}")
+_VERSION = re.compile(r"[a-z0-9][a-z0-9.-]*/v\d[a-z0-9]*")
 MADE = {
-    "memory-take": ("v1", "pods", "api"),
-    "device-taint": ("resource.k8s.io/v1beta2", "devicetaintrules", "apis"),
-}
-"""What a step makes, by its word: API version, kind as paths name it, and where paths begin."""
+    "memory-take": (("v1",), "pods", "api"),
+    "device-taint": (
+        ("resource.k8s.io/v1", "resource.k8s.io/v1beta2"), "devicetaintrules", "apis",
+    ),
+}  # fmt: skip
+"""What a step makes, by its word: API versions, the newest first, kind as paths name it, and where
+paths begin. An entry names the version that its cluster serves, else it is of the oldest."""
 Document = dict[str, Any]
 
 
@@ -186,6 +193,10 @@ def changeable(resource: str, version: str = "") -> tuple[str, str]:
     Raises:
         OperationError: there is no such kind, or that is no version of its group.
     """
+    if _SCALED.fullmatch(resource):
+        if not _VERSION.fullmatch(version):
+            raise OperationError(f"{version!r} is no version of a group, for {resource!r}")
+        return version, "replicas"
     if resource not in CHANGEABLE:
         raise OperationError(f"{resource!r} is not put back")
     known, field = CHANGEABLE[resource]
@@ -206,13 +217,18 @@ def put_back(api: Api, entry: Document) -> str:
     target = entry["target"]
     version, field = changeable(target["resource"], target.get("version") or "")
     namespace, name = _name(target["namespace"]), _name(target["name"])
-    path = f"/apis/{version}/namespaces/{namespace}/{target['resource']}/{name}"
+    plural, _, subresource = target["resource"].partition("/")
+    path = f"/apis/{version}/namespaces/{namespace}/{plural}/{name}"
     if mark_of(api.get(path) or {}) != entry["id"]:
         return f"{namespace}/{name} bears no mark of this change"
-    former = json.loads(entry["undo"]["former"]["value"])
-    mark = {"uid": target["uid"], "annotations": {CHANGED: None}}
-    api.patch(path, {"metadata": mark, "spec": {field: former}})
-    return f"{target['resource']} {namespace}/{name} has its former {field} again"
+    former = {"spec": {field: json.loads(entry["undo"]["former"]["value"])}}
+    unmarked = {"uid": target["uid"], "annotations": {CHANGED: None}}
+    if subresource:
+        # The mark goes last: who dies in between leaves what is put back once more.
+        api.patch(f"{path}/{subresource}", {"metadata": {"uid": target["uid"]}, **former})
+        former = {}
+    api.patch(path, {"metadata": unmarked, **former})
+    return f"{plural} {namespace}/{name} has its former {field} again"
 
 
 def template_back(api: Api, entry: Document) -> str:
@@ -271,8 +287,11 @@ def made_name(target: str) -> str:
 
 def remove_made(api: Api, entry: Document) -> str:
     """Delete what a step has made; what another made under that name stays."""
-    version, resource, root = MADE[entry["undo"]["step"]["word"]]
+    versions, resource, root = MADE[entry["undo"]["step"]["word"]]
     namespace = entry["undo"]["former"].get("namespace")
+    version = entry["undo"]["former"].get("version", versions[-1])
+    if version not in versions:
+        raise OperationError(f"{version!r} is no version of {resource}")
     place = f"/namespaces/{_name(namespace)}" if namespace else ""
     name = _name(made_name(entry["target"]["name"]))
     path = f"/{root}/{version}{place}/{resource}/{name}"

@@ -34,16 +34,21 @@ class MakingStep(Step):
 
     def document(self, world: World, target: Target, entry_id: str) -> Document:
         """Return the object of an entry."""
-        version, _, _ = MADE[self.word]
+        version = self.version(world)
         metadata: Document = {"name": made_name(target.name), "annotations": {CHANGED: entry_id}}
         if namespace := self._namespace(world):
             metadata[_NAMESPACE] = namespace
         spec = self.spec(world, target)
         return {"apiVersion": version, "kind": self.kind, "metadata": metadata, "spec": spec}
 
+    def version(self, world: World) -> str:
+        """Return the version of its kind that the cluster serves, the newest of those we know."""
+        versions, _, _ = MADE[self.word]
+        return next((one for one in versions if world.cluster.serves(self.kind, one)), versions[-1])
+
     def made(self, world: World, target: Target) -> Document | None:
         """Return the object as it is now."""
-        version, _, _ = MADE[self.word]
+        version = self.version(world)
         place = (self._namespace(world), made_name(target.name))
         return world.cluster.get(self.kind, *place, api_version=version)
 
@@ -56,10 +61,11 @@ class MakingStep(Step):
         return "the API server, in a dry run"
 
     def former(self, world: World, target: Target) -> dict[str, str]:
-        """Return where it will lie."""
+        """Return where it will lie, and in which version."""
         del target
         namespace = self._namespace(world)
-        return {_NAMESPACE: namespace} if namespace else {}
+        place = {_NAMESPACE: namespace} if namespace else {}
+        return place | {"version": self.version(world)}
 
     def require_whole(self, world: World, target: Target) -> None:
         """Make sure that none of an earlier fault is left."""
@@ -69,8 +75,8 @@ class MakingStep(Step):
 
     def rules(self, target: Target) -> list[dict[str, list[str]]]:
         """Return that this very object may be deleted."""
-        version, resource, _ = MADE[self.word]
-        group = version.rpartition("/")[0]
+        versions, resource, _ = MADE[self.word]
+        group = versions[0].rpartition("/")[0]
         names = {"resources": [resource], "resourceNames": [made_name(target.name)]}
         return [{"apiGroups": [group], "verbs": ["get", "delete"], **names}]
 
@@ -88,7 +94,7 @@ class MakingStep(Step):
         found = self.made(world, entry.target)
         if found is None or mark_of(found) != entry.id:
             return f"no {self.kind} of this fault is there"
-        metadata, (version, _, _) = found["metadata"], MADE[self.word]
+        metadata, version = found["metadata"], self.version(world)
         place = (self.kind, metadata.get(_NAMESPACE), metadata["name"])
         options = {"uid": metadata["uid"], "api_version": version, "grace_seconds": 0}
         world.cluster.delete(*place, **options)

@@ -27,11 +27,15 @@ class Target(Written):
     """Of the pod's engine container, so far."""
     link: str = ""
     resource: str = ""
-    """Of a workload or route, as the API's paths name its kind: deployments, statefulsets."""
+    """Of a workload or route, as the API's paths name its kind: deployments, statefulsets.
+
+    Of a workload that is scaled by its ``scale`` subresource with that: deployments/scale."""
     part: int = 0
     """Which of several faults that overlap hits it, from 0."""
     version: str = ""
     """API version of a workload or route that was read; empty: the usual one of its kind."""
+    object_kind: str = ""
+    """Kind of a workload or route that was read; empty: the usual one of its resource."""
 
     def __str__(self) -> str:
         """Return it as a person would name it."""

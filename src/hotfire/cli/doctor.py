@@ -1,5 +1,6 @@
 """``hotfire doctor``: what a target lacks, in one screen, and the Roles that a run needs."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import typer
@@ -15,6 +16,7 @@ from hotfire.cluster import Cluster
 from hotfire.doctor.asked import Need
 from hotfire.doctor.examine import examine, unreached
 from hotfire.doctor.finding import Finding, Mark
+from hotfire.doctor.owners import with_owners
 from hotfire.doctor.permissions import Needs, Permissions, Unit
 from hotfire.doctor.roles import roles
 from hotfire.doctor.site import Site
@@ -42,9 +44,9 @@ def doctor(target: Path | None, *, rbac: bool, scope: str) -> int:
     root = project_root()
     permissions = Permissions(root, Path(hotfire.__file__).parent, profile)
     if rbac:
-        units = _needs(permissions, root, scope)
+        units, unseen = _needs_here(profile, _needs(permissions, root, scope))
         needs = permissions.of_every_run().api.union(*(one.api for one in units.values()))
-        _print_roles(needs, profile, scope)
+        _print_roles(needs, profile, scope, unseen)
         return 0
     found, count = _examined(profile, permissions, root, scope)
     console = Terminal(highlight=False)
@@ -72,6 +74,14 @@ def _needs(permissions: Permissions, root: Path, scope: str) -> dict[Unit, Needs
     return {unit: permissions.of(unit) for unit in units}
 
 
+def _needs_here(profile: TargetProfile, units: dict[Unit, Needs]) -> tuple[dict[Unit, Needs], str]:
+    """Return what units need of this very cluster, and why nobody could look, if so."""
+    try:
+        return with_owners(units, Cluster.connect(profile), profile), ""
+    except ClusterError as error:
+        return units, " ".join(str(error).split())
+
+
 def unit(entry: CatalogueEntry, root: Path) -> Unit:
     fault = None
     if entry.kind == "fault":
@@ -96,14 +106,19 @@ def _examined(
         said = Finding(mark=Mark.IMPOSSIBLE, about="target file", seen=str(error))
         return [said], 0
     units, every_run = _needs(permissions, root, scope), permissions.of_every_run()
+    with suppress(ClusterError):  # What may not be read is told below.
+        units = with_owners(units, cluster, profile)
     site = Site(profile=profile, cluster=cluster, units=units, every_run=every_run)
     return examine(site), len(units)
 
 
-def _print_roles(needs: frozenset[Need], profile: TargetProfile, scope: str) -> None:
+def _print_roles(needs: frozenset[Need], profile: TargetProfile, scope: str, unseen: str) -> None:
     typer.echo(f"# What `hotfire certify --scope {scope}` of {profile.name} needs, read from the")
     typer.echo("# checks and faults themselves. Namespaces of a run's own cannot be named before,")
     typer.echo("# so that what happens there is in the ClusterRole.")
+    if unseen:
+        typer.echo("# Nobody could look what the engines belong to: if to a kind that hotfire does")
+        typer.echo(f"# not know, the rights to read and scale that are missing ({unseen[:200]}).")
     typer.echo(
         yaml.safe_dump_all(
             roles(needs, profile), sort_keys=False, default_flow_style=None, width=110

@@ -26,8 +26,9 @@ from hotfire.cluster.placement import (
     rules_among_stand_ins,
 )
 from hotfire.cluster.quantities import quantity
-from hotfire.cluster.replicated import Replicated, replicated
-from hotfire.cluster.scalable import BETWEEN, KINDS
+from hotfire.cluster.replicated import Replicated, as_scaled, replicated
+from hotfire.cluster.scalable import BETWEEN, KINDS, SCALE, scaled_to
+from hotfire.cluster.scalers import Scaler, scaler_of
 from hotfire.cluster.selectors import selects
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "KINDS",
     "OWNER_LABEL",
     "RUN_LABEL",
+    "SCALE",
     "UNDO_LABEL",
     "Answer",
     "Cluster",
@@ -51,7 +53,9 @@ __all__ = [
     "Pod",
     "Recorder",
     "Replicated",
+    "Scaler",
     "Taint",
+    "as_scaled",
     "chain",
     "keys_that_select",
     "labels_in_rules",
@@ -63,6 +67,8 @@ __all__ = [
     "replicated",
     "rules_about_nodes",
     "rules_among_stand_ins",
+    "scaled_to",
+    "scaler_of",
     "selects",
     "selects_node",
     "serving_endpoints",

@@ -54,13 +54,18 @@ class Calls:
         """What the library knows of the core objects' subresources."""
         return k8s.CoreV1Api(self.api)
 
-    def resource(self, kind: str, api_version: str) -> Untyped:
-        """Return how the objects of one kind are reached.
+    def resource(self, kind: str, api_version: str, subresource: str = "") -> Untyped:
+        """Return how the objects of one kind are reached, or a subresource of theirs.
 
         Raises:
             ResourceNotFoundError: the cluster does not serve it.
         """
-        return self.dynamic.resources.get(kind=kind, api_version=api_version)
+        found = self.dynamic.resources.get(kind=kind, api_version=api_version)
+        if not subresource:
+            return found
+        if subresource not in found.subresources:
+            raise ResourceNotFoundError(f"{kind} of {api_version} has no {subresource}")
+        return found.subresources[subresource]
 
     def ask(self, what: str, call: Callable[[], T]) -> T:
         """Make a call that may be repeated without harm."""

@@ -129,7 +129,7 @@ class Cluster(ClusterView):
             )
         return plain(replaced)
 
-    def patch(
+    def patch(  # noqa: PLR0913 - the API's own parameters
         self,
         kind: str,
         namespace: str | None,
@@ -137,9 +137,10 @@ class Cluster(ClusterView):
         body: Document,
         *,
         api_version: str = "v1",
+        subresource: str = "",
         dry_run: bool = False,
     ) -> Document:
-        """Merge-patch one object with fixed values and return it.
+        """Merge-patch one object, or a subresource of it, with fixed values and return it.
 
         With a uid in its metadata only that very object is patched. With ``dry_run`` the server
         says what would come of it.
@@ -153,7 +154,7 @@ class Cluster(ClusterView):
 
         def patched() -> Document:
             return plain(
-                self._calls.resource(kind, api_version).patch(
+                self._calls.resource(kind, api_version, subresource).patch(
                     body=body,
                     name=name,
                     namespace=namespace,

@@ -1,16 +1,17 @@
 """What says how many engines there are to be: whatever owns their pods, of whatever kind.
 
-Only what nobody owns is written: a controller puts back what anybody else writes below it.
+Only what nobody owns is written: a controller puts back what anybody else writes below it. It is
+scaled by its ``scale`` subresource where it has one, else by the field that is known of its kind.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hotfire.cluster.calls import Document
 from hotfire.cluster.objects import Pod
 from hotfire.cluster.owners import Owner, chain
-from hotfire.cluster.scalable import KINDS, Kind
+from hotfire.cluster.scalable import KINDS, SCALE, Kind, scaled_to
 from hotfire.cluster.view import ClusterView
 from hotfire.errors import HarnessError
 
@@ -25,6 +26,10 @@ class Replicated:
     """Which of its parts makes the engines; empty: it has one."""
     pod_spec: Document
     """Of its pods, as their nearest template has it; without one, of a pod."""
+    owners: tuple[Owner, ...] = ()
+    """Whom the pods belong to, the nearest first; the last one is this."""
+    scale: int | None = None
+    """How many there are to be by its ``scale`` subresource; None: it has none for its pods."""
 
     def __str__(self) -> str:
         part = f", {self.part}" if self.part else ""
@@ -40,8 +45,16 @@ class Replicated:
         return str(self.document["metadata"]["namespace"])
 
     @property
+    def resource(self) -> str:
+        """What is written to have another number of them, as paths name it."""
+        plural = self.kind.resource
+        return plural if self.scale is None else f"{plural}/{SCALE}"
+
+    @property
     def replicas(self) -> int:
         """How many there are to be."""
+        if self.scale is not None:
+            return self.scale
         found = self.said(self.kind.replicas)
         return 1 if found is None else int(found)
 
@@ -53,7 +66,12 @@ class Replicated:
         return value
 
     def with_replicas(self, count: int) -> object:
-        """Return what the first field of ``kind.replicas`` is to be for so many."""
+        """Return what is to be written for so many.
+
+        That is the number for ``scale``, else the value of the first field of ``kind.replicas``.
+        """
+        if self.scale is not None:
+            return count
         steps = self._steps(self.kind.replicas)
         return _changed(self.document.get("spec"), steps, count)[steps[0]]
 
@@ -106,28 +124,84 @@ def replicated(cluster: ClusterView, pod: Document) -> Replicated:
         raise HarnessError(
             f"{owner}, to which pod {engine.name} belongs, is not there or not served"
         )
-    kind = _kind(owner, engine.name)
+    kind = _kind(cluster, owner)
+    if kind is None:
+        raise HarnessError(_unknown(engine.name, [one for one, _ in owners]))
     found = Replicated(
         document=top,
         kind=kind,
         part=engine.labels.get(kind.part_label, ""),
         pod_spec=_pod_spec(pod, [one for _, one in owners if one]),
+        owners=tuple(one for one, _ in owners),
     )
     _require_counted(found, engine)
-    return found
+    if not kind.replicas:
+        _require_selected(cluster, found, engine)
+    return as_scaled(cluster, found)
 
 
-def _kind(owner: Owner, pod: str) -> Kind:
-    """Return how a kind tells its replicas."""
+def as_scaled(cluster: ClusterView, engines: Replicated) -> Replicated:
+    """Return it with what its ``scale`` subresource says now, where that is of all its pods.
+
+    Raises:
+        HarnessError: it is gone.
+    """
+    if engines.kind.part_label or not _has_scale(cluster, engines.owner):
+        return engines
+    return replace(engines, scale=scaled_to(_scale(cluster, engines)))
+
+
+def _has_scale(cluster: ClusterView, owner: Owner) -> bool:
+    return cluster.serves(owner.kind, owner.api_version, subresource=SCALE)
+
+
+def _scale(cluster: ClusterView, engines: Replicated) -> Document:
+    owner = engines.owner
+    version = owner.api_version
+    scale = cluster.get(
+        owner.kind, engines.namespace, owner.name, api_version=version, subresource=SCALE
+    )
+    if scale is None:
+        raise HarnessError(f"{engines}, which makes the engines, is gone")
+    return scale
+
+
+def _kind(cluster: ClusterView, owner: Owner) -> Kind | None:
+    """Return how a kind tells its replicas; None: nobody knows."""
     group = owner.api_version.rpartition("/")[0]
     for one in KINDS:
         if (one.kind, one.group) == (owner.kind, group):
             return one
+    if not _has_scale(cluster, owner):
+        return None
+    resource = cluster.plural(owner.kind, owner.api_version)
+    return Kind(kind=owner.kind, group=group, resource=resource, replicas="")
+
+
+def _unknown(pod: str, owners: list[Owner]) -> str:
+    """Return why nobody can scale what a pod belongs to in the end."""
+    *below, owner = owners
     known = ", ".join(one.kind for one in KINDS)
-    raise HarnessError(
+    kept = f"; what it owns, {below[-1]}, is not written: it would put that back" if below else ""
+    return (
         f"pod {pod} belongs to {owner} of {owner.api_version}, and how that tells its replicas is"
-        f" not known here; known are {known}"
+        f" not known here: it has no scale subresource, and is none of {known}{kept}"
     )
+
+
+def _require_selected(cluster: ClusterView, engines: Replicated, pod: Pod) -> None:
+    """Make sure that a pod is one of those that a ``scale`` of an unknown kind counts."""
+    selector = (_scale(cluster, engines).get("status") or {}).get("selector")
+    if not selector:
+        raise HarnessError(
+            f"the scale subresource of {engines} names no pods (status.selector; a CRD's"
+            f" labelSelectorPath), so that it may count others than pod {pod.name}"
+        )
+    if pod.uid not in {one.uid for one in cluster.pods(engines.namespace, selector)}:
+        raise HarnessError(
+            f"the scale subresource of {engines} counts pods with {selector}, and pod {pod.name} is"
+            " none of them; narrow engine.selector"
+        )
 
 
 def _require_counted(found: Replicated, pod: Pod) -> None:

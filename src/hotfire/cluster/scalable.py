@@ -4,6 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from hotfire.cluster.calls import Document
+
+SCALE: Final = "scale"
+"""The subresource by which whoever knows nothing of a kind reads and writes its replicas."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
@@ -17,7 +22,8 @@ class Kind:
     group: str
     resource: str
     replicas: str
-    """Where the number of replicas is; nothing there stands for one."""
+    """Where the number of replicas is; nothing there stands for one. Empty: the kind is known by
+    its ``scale`` subresource alone."""
     part_label: str = ""
     """Label of a pod that names the part it belongs to; empty: there is one part."""
     others: Mapping[str, str] = field(default_factory=dict)
@@ -65,6 +71,13 @@ KINDS: Final = (
     ),
 )  # fmt: skip
 """Source: the projects' own API types; LLMInferenceService as of v1alpha2, Dynamo of v1alpha1."""
+
+
+def scaled_to(scale: Document) -> int:
+    """Return the number of replicas that a ``scale`` subresource says: none is left out of it."""
+    return int((scale.get("spec") or {}).get("replicas") or 0)
+
+
 BETWEEN: Final = (
     ("apps/v1", "ReplicaSet"),
     ("apps/v1", "DaemonSet"),

@@ -58,26 +58,44 @@ class ClusterView:
         """Return whether an object carries the mark of this very target."""
         return is_marked(document, self._owner)
 
-    def serves(self, kind: str, api_version: str) -> bool:
-        """Return whether the API server knows this kind."""
+    def serves(self, kind: str, api_version: str, *, subresource: str = "") -> bool:
+        """Return whether the API server knows this kind, with that subresource if one is named."""
 
         def known() -> bool:
             try:
-                self._calls.resource(kind, api_version)
+                self._calls.resource(kind, api_version, subresource)
             except ResourceNotFoundError:
                 return False
             return True
 
         return self._calls.ask(f"look up {api_version} {kind}", known)
 
+    def plural(self, kind: str, api_version: str) -> str:
+        """Return how paths name a kind, such as ``deployments``.
+
+        Raises:
+            ClusterError: among others, the cluster does not serve it.
+        """
+        return self._calls.ask(
+            f"look up {api_version} {kind}",
+            lambda: str(self._calls.resource(kind, api_version).name),
+        )
+
     def get(
-        self, kind: str, namespace: str | None, name: str, *, api_version: str = "v1"
+        self,
+        kind: str,
+        namespace: str | None,
+        name: str,
+        *,
+        api_version: str = "v1",
+        subresource: str = "",
     ) -> Document | None:
-        """Return one object, or None where there is no such object."""
+        """Return one object or a subresource of it, or None where there is no such object."""
 
         def read() -> Document | None:
             try:
-                found = self._calls.resource(kind, api_version).get(name=name, namespace=namespace)
+                resource = self._calls.resource(kind, api_version, subresource)
+                found = resource.get(name=name, namespace=namespace)
             except DynamicApiError as error:
                 if error.status == NOT_FOUND:
                     return None

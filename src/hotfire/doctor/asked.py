@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hotfire.agent.janitor import CHANGEABLE
-from hotfire.cluster import BETWEEN, KINDS
+from hotfire.cluster import BETWEEN, KINDS, SCALE
 from hotfire.doctor import acts
 from hotfire.doctor.place import Where, place_of
 from hotfire.doctor.source import Reached, Source, names_in, parts_of
@@ -90,6 +90,8 @@ _OF_LIBRARY: Final[Mapping[str, Need]] = {
 }
 _WORKLOADS: Final = frozenset({"Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"})
 _SCALED: Final = tuple((CHANGEABLE[one.resource][0], one.kind) for one in KINDS)
+_BY_SCALE: Final = tuple(one.resource for one in KINDS if not one.part_label)
+"""What has a scale subresource, or may have: which of them do, only a cluster tells."""
 _OWNERS: Final = (*_SCALED, *BETWEEN)
 """What owns pods, where a check follows their owner references."""
 _CLUSTER: Final = re.compile(
@@ -162,6 +164,8 @@ class Asked:
                     need(*pair, verb, where) for pair in kinds for verb in _OF_KIND[method]
                 } or None
             found = {need(*pair, verb, where) for pair in kinds for verb in _OF_KIND[method]}
+            if any(word.arg == "subresource" for word in call.keywords):
+                found |= {each for verb in _OF_KIND[method] for each in _of_scale(verb)}
         else:
             found = set()
         self._fixed[id(call)] = found
@@ -173,6 +177,8 @@ class Asked:
         for resource in said or [each.resource for each in KINDS]:
             group = CHANGEABLE[resource][0].rpartition("/")[0]
             yield from (Need(group, resource, verb, Where.PLATFORM) for verb in ("get", "patch"))
+        if not said:
+            yield from (each for verb in ("get", "patch") for each in _of_scale(verb))
 
     def _of_documents(
         self, one: Reached, call: ast.Call, among: Sequence[Reached]
@@ -217,6 +223,13 @@ class Asked:
     def _by_library(self, one: Reached) -> set[Need]:
         names = {name for name, _ in names_in(one.function)}
         return {_OF_LIBRARY[name] for name in names & _OF_LIBRARY.keys()}
+
+
+def _of_scale(verb: str) -> Iterator[Need]:
+    """Yield a verb on every scale subresource that may be there."""
+    for resource in _BY_SCALE:
+        group = CHANGEABLE[resource][0].rpartition("/")[0]
+        yield Need(group, f"{resource}/{SCALE}", verb, Where.PLATFORM)
 
 
 def _unknown(one: Reached, call: ast.Call) -> Unknown:

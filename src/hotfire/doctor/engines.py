@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-from hotfire.cluster import replicated
+from hotfire.cluster import Replicated, replicated, scaler_of
 from hotfire.discovery.eyes import PAGES
 from hotfire.discovery.workloads import Workload, candidates
 from hotfire.doctor.finding import Finding, Mark, fine
@@ -112,9 +112,10 @@ def _kind(site: Site, engine: Workload) -> Iterator[Finding]:
 def _scaled(site: Site, engine: Workload) -> Iterator[Finding]:
     """Yield why nobody can say here how many engines there are to be, if that is so."""
     pod = site.cluster.get("Pod", engine.namespace, engine.pods[0].name)
+    if pod is None:
+        return
     try:
-        if pod is not None:
-            replicated(site.cluster, pod)
+        yield from _taken_away(site, replicated(site.cluster, pod))
     except HarnessError as error:
         yield Finding(
             mark=Mark.LACKING,
@@ -122,6 +123,19 @@ def _scaled(site: Site, engine: Workload) -> Iterator[Finding]:
             seen=str(error),
             remedy="what adds or replaces an engine is inconclusive",
             ids=site.reading("replicated"),
+        )
+
+
+def _taken_away(site: Site, workload: Replicated) -> Iterator[Finding]:
+    """Yield that an autoscaler would take away what a check adds, if that is so."""
+    scaler = scaler_of(site.cluster, workload)
+    if scaler and scaler.takes_away:
+        yield Finding(
+            mark=Mark.LACKING,
+            about=_ABOUT,
+            seen=f"{scaler} says how many engines {scaler.scaled} has",
+            remedy="for the run set its behavior.scaleDown.selectPolicy to Disabled",
+            ids=site.reading("require_unscaled"),
         )
 
 

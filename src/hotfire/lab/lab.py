@@ -77,7 +77,7 @@ class Lab:
             self._clear_the_way(progress)
             asked = on_demand.resolve(topology.add_ons)
             topology = replace(topology, add_ons=tuple(each.name for each in asked))
-            workshop = Workshop(cache_home(), self.project, progress)
+            workshop = self._workshop(topology, progress)
             parts = workshop.everything(extending.parts(asked))
             with client.relays(self.ports):
                 pass  # A port in use is told before anything is built.
@@ -94,6 +94,9 @@ class Lab:
                     ) from error
                 raise
             self._record(topology, complete=True)
+
+    def _workshop(self, topology: Topology, progress: Progress) -> Workshop:
+        return Workshop(cache_home(), self.project, progress, kubernetes=topology.kubernetes)
 
     def _stands_so(self, topology: Topology) -> bool:
         """Return whether all of this checkout's lab is on, in the shape that is asked for.
@@ -223,7 +226,7 @@ class Lab:
             topology = self.topology()
             asked = on_demand.resolve(names)
             new = [each for each in asked if each.name not in topology.add_ons]
-            workshop = Workshop(cache_home(), self.project, progress)
+            workshop = self._workshop(topology, progress)
             homes = {part.name: workshop.add_on(part) for part in extending.parts(new)}
             grown = replace(topology, add_ons=(*topology.add_ons, *(each.name for each in new)))
             extending.stock(self.state, grown.add_ons, homes)

@@ -6,7 +6,7 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import JsonValue
 
-from hotfire.agent.janitor import CHANGED, changeable, mark_of
+from hotfire.agent.janitor import CHANGED, SCALE, changeable, mark_of
 from hotfire.chaos.plan import World
 from hotfire.chaos.step import Fired, Life, Step
 from hotfire.chaos.undo import UndoEntry
@@ -35,8 +35,8 @@ class Change(Step):
 
     def former(self, world: World, target: Target) -> dict[str, str]:
         """Return the value that it has, of an object those fields that are to be changed."""
-        _, field = changeable(target.resource)
-        found = _found(world, target) or {}
+        _, field = changeable(target.resource, target.version)
+        found = _found(world, target, SCALE if _by_scale(target) else "") or {}
         return {_VALUE: json.dumps(_like((found.get("spec") or {}).get(field), self.value))}
 
     def require_whole(self, world: World, target: Target) -> None:
@@ -52,8 +52,13 @@ class Change(Step):
 
     def rules(self, target: Target) -> list[dict[str, list[str]]]:
         """Return that this very object may be patched."""
-        version, _ = changeable(target.resource)
-        names = {"resources": [target.resource], "resourceNames": [target.name]}
+        version, _ = changeable(target.resource, target.version)
+        plural = target.resource.partition("/")[0]
+        names = {
+            # The mark is on the object itself.
+            "resources": list(dict.fromkeys([plural, target.resource])),
+            "resourceNames": [target.name],
+        }
         return [{"apiGroups": [version.partition("/")[0]], "verbs": ["get", "patch"], **names}]
 
     def fire(self, world: World, entry: UndoEntry) -> Fired:
@@ -74,13 +79,24 @@ class Change(Step):
         if mark_of(found) != entry.id:
             return f"{target} is not changed, or was put back before"
         _patch(world, target, json.loads(entry.undo.former[_VALUE]), mark=None)
-        return f"{target} has its former {changeable(target.resource)[1]} again"
+        return f"{target} has its former {changeable(target.resource, target.version)[1]} again"
 
 
-def _found(world: World, target: Target) -> Document | None:
-    """Return a target as it is now; None where that very object is gone."""
-    version, kind = changeable(target.resource, target.version)[0], _KINDS[target.resource]
-    found = world.cluster.get(kind, target.namespace, target.name, api_version=version)
+def _by_scale(target: Target) -> bool:
+    """Return whether it is changed by its ``scale`` subresource."""
+    return target.resource.endswith(f"/{SCALE}")
+
+
+def _kind(target: Target) -> str:
+    return target.object_kind or _KINDS[target.resource.partition("/")[0]]
+
+
+def _found(world: World, target: Target, subresource: str = "") -> Document | None:
+    """Return a target, or a subresource of it, as it is now; None where that object is gone."""
+    version = changeable(target.resource, target.version)[0]
+    found = world.cluster.get(
+        _kind(target), target.namespace, target.name, api_version=version, subresource=subresource
+    )
     return found if found and found["metadata"]["uid"] == target.uid else None
 
 
@@ -98,8 +114,21 @@ def _patch(
     if target.namespace not in {profile.namespace, *profile.allowed_namespaces}:
         raise HarnessError(f"{target} lies in none of the namespaces that the target file names")
     version, field = changeable(target.resource, target.version)
+    place = (_kind(target), target.namespace, target.name)
+    for body, subresource in _writes(target, {"spec": {field: value}}, mark):
+        world.cluster.patch(
+            *place, body, api_version=version, subresource=subresource, dry_run=dry_run
+        )
+
+
+def _writes(target: Target, change: Document, mark: str | None) -> list[tuple[Document, str]]:
+    """Return what is patched, one after the other, and of which subresource."""
     # With the uid the server refuses another object under the same name.
-    metadata = {"uid": target.uid, "annotations": {CHANGED: mark}}
-    body = {"metadata": metadata, "spec": {field: value}}
-    place = (_KINDS[target.resource], target.namespace, target.name, body)
-    world.cluster.patch(*place, api_version=version, dry_run=dry_run)
+    uid = {"uid": target.uid}
+    marked: Document = {"metadata": uid | {"annotations": {CHANGED: mark}}}
+    if not _by_scale(target):
+        return [(marked | change, "")]
+    scaled: Document = {"metadata": uid} | change
+    # The mark is there first and goes last: who dies in between leaves what will be put back. And
+    # it is written again at the end: who healed in between has taken it away.
+    return [(marked, "")] * bool(mark) + [(scaled, SCALE), (marked, "")]

@@ -26,10 +26,10 @@ class DeviceTaint(MakingStep):
 
     def rehearse(self, world: World, target: Target) -> str:
         """Have the API server admit it in a dry run; it must know such rules."""
-        version, _, _ = MADE[self.word]
-        if not world.cluster.serves(self.kind, version):
+        if not world.cluster.serves(self.kind, self.version(world)):
+            versions = " or ".join(MADE[self.word][0])
             raise HarnessError(
-                f"this cluster serves no {self.kind} of {version}; switch on DRADeviceTaintRules"
+                f"this cluster serves no {self.kind} of {versions}; switch on DRADeviceTaintRules"
             )
         return super().rehearse(world, target)
 

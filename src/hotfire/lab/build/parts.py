@@ -5,12 +5,14 @@ requirements), Debian. `hotfire.lab.build.workshop` builds them.
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hotfire.errors import LabError
+
 SOURCES = Path(__file__).parent / "parts"
-KUBERNETES_VERSION = "v1.36.3"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,11 +27,13 @@ class GoPart:
     shares: tuple[tuple[str, str, str], ...] = ()
     # Not in the fingerprint: another checkout builds the same programs.
     sources: Path = field(default=SOURCES, repr=False)
+    # Where it is not the part's name: one part, several versions of it.
+    folder: str = field(default="", repr=False)
 
     @property
     def source(self) -> Path:
         """The folder with the part's go.mod, go.sum and any Go files of ours."""
-        return self.sources / self.name
+        return self.sources / (self.folder or self.name)
 
     def fingerprint(self) -> str:
         """Return a hash over everything that goes into the part."""
@@ -53,17 +57,13 @@ _KUBERNETES = (
     "kubelet",
     "kubectl",
 )
+# One folder a minor version: go.mod names the release.
+_VERSIONED = "kubernetes-"
 _CONTAINERD = "github.com/containerd/containerd/v2"
 _ENVOY_GATEWAY = "github.com/envoyproxy/gateway"
 
-GO_PARTS = (
+_BESIDE_KUBERNETES = (
     GoPart(name="etcd", programs={"etcd": "go.etcd.io/etcd/server/v3"}),
-    GoPart(
-        name="kubernetes",
-        programs={name: f"k8s.io/kubernetes/cmd/{name}" for name in _KUBERNETES},
-        ldflags=f"-X {_COMPONENT}.gitVersion={KUBERNETES_VERSION} -X {_COMPONENT}.gitMajor=1 "
-        f"-X {_COMPONENT}.gitMinor=36 -X {_COMPONENT}.gitTreeState=clean",
-    ),
     GoPart(
         name="containerd",
         programs={
@@ -90,6 +90,44 @@ GO_PARTS = (
         shares=((_ENVOY_GATEWAY, "charts/gateway-helm/charts/crds/crds", "crds"),),
     ),
 )
+
+
+def go_parts(kubernetes: str) -> tuple[GoPart, ...]:
+    """Return the parts from Go of a lab with that minor version of Kubernetes, such as 1.36.
+
+    Raises:
+        LabError: the lab is not pinned to any release of it.
+    """
+    return (_kubernetes(kubernetes), *_BESIDE_KUBERNETES)
+
+
+def kubernetes_versions() -> tuple[str, ...]:
+    """Return the minor versions of Kubernetes that a lab can have, oldest first."""
+    found = (path.name.removeprefix(_VERSIONED) for path in SOURCES.glob(f"{_VERSIONED}*"))
+    return tuple(sorted(found, key=lambda version: [int(part) for part in version.split(".")]))
+
+
+def _kubernetes(minor: str) -> GoPart:
+    if minor not in kubernetes_versions():
+        known = ", ".join(kubernetes_versions())
+        raise LabError(f"a lab can have Kubernetes {known}, not {minor}")
+    folder = f"{_VERSIONED}{minor}"
+    release = _release((SOURCES / folder / "go.mod").read_text())
+    major, number = minor.split(".")
+    return GoPart(
+        name="kubernetes",
+        folder=folder,
+        programs={name: f"k8s.io/kubernetes/cmd/{name}" for name in _KUBERNETES},
+        ldflags=f"-X {_COMPONENT}.gitVersion={release} -X {_COMPONENT}.gitMajor={major} "
+        f"-X {_COMPONENT}.gitMinor={number} -X {_COMPONENT}.gitTreeState=clean",
+    )
+
+
+def _release(go_mod: str) -> str:
+    """Return the release of Kubernetes that a go.mod pins."""
+    found: str = re.findall(r"k8s\.io/kubernetes (v\S+)", go_mod)[0]
+    return found
+
 
 # Of an empty cache on two cores, in the order in which they are made: the later share packages with
 # the earlier. They only say how far a build is, which corrects them by its own pace.

@@ -11,20 +11,29 @@ from hotfire.errors import LabError
 from hotfire.lab.build import debian, golang, native, transfer
 from hotfire.lab.build.command import run
 from hotfire.lab.build.native import NativePart
-from hotfire.lab.build.parts import GO_PARTS, GoPart, Parts, known_seconds
+from hotfire.lab.build.parts import GoPart, Parts, go_parts, known_seconds
 from hotfire.lab.build.store import Store, link_or_copy
 from hotfire.lab.shape.progress import Progress
+from hotfire.lab.shape.topology import KUBERNETES
 
 AddOnPart = GoPart | NativePart
 _MODEL_PROGRAM = Path(__file__).with_name("model_program.py")
 
 
 class Workshop:
-    """Builds what is missing below one cache directory."""
+    """Builds what is missing below one cache directory, for one version of Kubernetes."""
 
-    def __init__(self, cache: Path, project: Path, progress: Progress) -> None:
+    def __init__(
+        self, cache: Path, project: Path, progress: Progress, *, kubernetes: str = KUBERNETES
+    ) -> None:
+        """Build for a minor version of Kubernetes.
+
+        Raises:
+            LabError: the lab is not pinned to any release of it.
+        """
         self.store = Store(cache)
         self.progress = progress
+        self._go_parts = go_parts(kubernetes)
         self._requirements = project / "requirements" / "engine.txt"
 
     def everything(self, add_ons: Iterable[AddOnPart] = ()) -> Parts:
@@ -43,7 +52,7 @@ class Workshop:
             return self._all(asked)
 
     def _all(self, add_ons: Iterable[AddOnPart]) -> Parts:
-        built = {part.name: self.go(part) for part in GO_PARTS}
+        built = {part.name: self.go(part) for part in self._go_parts}
         engine = self._engine()
         return Parts(
             binaries=self._bundle(built),
@@ -59,7 +68,7 @@ class Workshop:
 
     def _homes(self, add_ons: Iterable[AddOnPart]) -> dict[str, Path]:
         """Return where each part lies, built or not; the bundle, which is links, is none."""
-        prints = {part.name: part.fingerprint() for part in (*GO_PARTS, *add_ons)}
+        prints = {part.name: part.fingerprint() for part in (*self._go_parts, *add_ons)}
         prints |= {"engine": self._engine_hash(), "model": self._model_hash()}
         return {name: self.store.home(name, each) for name, each in prints.items()}
 

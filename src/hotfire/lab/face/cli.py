@@ -19,6 +19,9 @@ app = typer.Typer(
 )
 app.add_typer(nodes_cli.app, name="nodes")
 app.command()(nodes_cli.pool)
+Kubernetes = Annotated[
+    str | None, typer.Option(metavar="1.NN", help="Version of Kubernetes. [default: 1.36]")
+]
 AddOns = Annotated[
     list[str] | None,
     typer.Option("--with", metavar="NAME", help="An add-on, such as scaling (repeatable)."),
@@ -51,6 +54,7 @@ def up(  # noqa: PLR0913 - each is an option
     uplinks: Annotated[
         int | None, typer.Option(help="Uplinks per machine, 1 to 4. [default: 2]")
     ] = None,
+    kubernetes: Kubernetes = None,
     with_: AddOns = None,
     api_port: Annotated[int, typer.Option(help="Port of 127.0.0.1 for the API server.")] = 16443,
     gateway_port: Annotated[int, typer.Option(help="Port for the gateway.")] = 16480,
@@ -67,6 +71,7 @@ def up(  # noqa: PLR0913 - each is an option
         "cpu_nodes": cpu_nodes,
         "control_planes": control_planes,
         "uplinks": uplinks,
+        "kubernetes": kubernetes,
         "add_ons": with_,
     }
     given = {name: value for name, value in options.items() if value is not None}
@@ -104,6 +109,7 @@ def load_image(
 @app.command()
 def build(
     *,
+    kubernetes: Kubernetes = None,
     with_: AddOns = None,
     export: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Pack all parts into this archive.")
@@ -118,15 +124,17 @@ def build(
     from hotfire.lab.cluster import extending, on_demand  # noqa: PLC0415
     from hotfire.lab.lab import require_root  # noqa: PLC0415
     from hotfire.lab.shape.state import cache_home  # noqa: PLC0415
+    from hotfire.lab.shape.topology import KUBERNETES  # noqa: PLC0415
     from hotfire.own_folders import project_root  # noqa: PLC0415
 
     require_root()
+    version = kubernetes or KUBERNETES
     parts = extending.parts(on_demand.resolve(with_ or []))
-    workshop = Workshop(cache_home(), project_root(), progress())
+    workshop = Workshop(cache_home(), project_root(), progress(), kubernetes=version)
     if import_:
         say(f"the list of {import_} has SHA-256 {workshop.take(import_, parts)}")
     workshop.everything(parts)
-    say(f"every part is in {cache_home() / 'parts'}")
+    say(f"every part, of Kubernetes {version}, is in {cache_home() / 'parts'}")
     if export:
         say(f"the list of {export} has SHA-256 {workshop.export(export, parts)}")
 

@@ -53,7 +53,8 @@ def look(lab: Lab) -> Status | None:
     broken, pool = breaking.of_lab(lab).all(), PoolProcess(lab.state)
     ports = record.ports
     lines = [
-        f"checkout {record.checkout}, up since {record.started_at}"
+        f"Kubernetes {topology.kubernetes}, checkout {record.checkout}, up since"
+        f" {record.started_at}"
         + ("" if record.complete else " (half built: `hotfire lab down` cleans up)"),
         f"API https://127.0.0.1:{ports.api}  gateway http://127.0.0.1:{ports.gateway}"
         f"  Prometheus http://127.0.0.1:{ports.prometheus}",

@@ -6,6 +6,7 @@ reach the API servers under one address, which each member announces while its o
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from hotfire.lab import programs
 from hotfire.lab.machine import api_policy, pki
@@ -23,10 +24,32 @@ from hotfire.lab.shape.topology import (
 
 _ANNOUNCER = programs.path("api_announcer.py")
 _ANNOUNCER_PROGRAM = "/opt/hotfire/api_announcer.py"
-_GATES = "GenericWorkload=true,GangScheduling=true"
 _GO_ENV = BASE_ENV | {"GOGC": "75"}
 # Whoever reads their metrics can verify these; those made at a start are anybody's.
 _METRICS_TLS = (f"--tls-cert-file={PKI}/api.crt", f"--tls-private-key-file={PKI}/api.key")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switched:
+    """What a version of Kubernetes is switched on by, as far as it differs from others."""
+
+    gangs: tuple[str, ...]
+    """Feature gates."""
+    pod_groups: str
+    """API version of PodGroup."""
+    taint_rules: str = ""
+    """API version of DeviceTaintRule; empty: it is on by itself."""
+
+
+SWITCHED: Final = {
+    "1.36": Switched(
+        gangs=("GenericWorkload", "GangScheduling"),
+        pod_groups="scheduling.k8s.io/v1alpha2",
+        taint_rules="resource.k8s.io/v1beta2",
+    ),
+    "1.37": Switched(gangs=("GenericWorkload",), pod_groups="scheduling.k8s.io/v1beta1"),
+}
+"""By minor version. Source: kube_features.go and the API's groups of each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,12 +192,14 @@ def _api_server(topology: Topology, machine: Machine) -> tuple[str, ...]:
 
 
 def _gates(topology: Topology) -> str:
-    return _GATES + (",DRADeviceTaintRules=true" if topology.by_claim else "")
+    gates = SWITCHED[topology.kubernetes].gangs + ("DRADeviceTaintRules",) * topology.by_claim
+    return ",".join(f"{gate}=true" for gate in gates)
 
 
 def _versions(topology: Topology) -> tuple[str, ...]:
     """Return the API versions that are served beside the usual ones."""
-    return ("scheduling.k8s.io/v1alpha2", *(("resource.k8s.io/v1beta2",) * topology.by_claim))
+    found = SWITCHED[topology.kubernetes]
+    return tuple(filter(None, (found.pod_groups, found.taint_rules * topology.by_claim)))
 
 
 def _controller_manager(topology: Topology) -> tuple[str, ...]:

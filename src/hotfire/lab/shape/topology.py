@@ -24,6 +24,8 @@ NAMESPACE_PREFIX = "hotfire-"
 NAMESPACE_PATTERN = re.compile(rf"{NAMESPACE_PREFIX}(r\d+|n\d+|c\d+|cp\d+|store|client)")
 CLUSTER_DOMAIN = "cluster.local"
 MTU = 1500
+KUBERNETES = "1.36"
+"""Minor version of a lab's Kubernetes where nobody asks for another one."""
 # Workers without GPUs are numbered after it, members of the control plane from 101.
 LAST_WORKER = 89
 
@@ -93,6 +95,8 @@ class Topology:
     """What was asked for besides the core."""
     cpu_nodes: int = 0
     """Smaller workers without GPUs and taint, besides ``nodes``."""
+    kubernetes: str = KUBERNETES
+    """Minor version of Kubernetes."""
 
     @cached_property
     def routers(self) -> tuple[Machine, ...]:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from hotfire import text_files, yaml_text
 from hotfire.errors import LabError
 from hotfire.lab.gpu.gpus import GpuSharing
-from hotfire.lab.shape.topology import LAST_WORKER, Topology
+from hotfire.lab.shape.topology import KUBERNETES, LAST_WORKER, Topology
 
 MOST_NODES = 8
 MOST_CPU_NODES = 4
@@ -29,6 +29,7 @@ class _Shape(BaseModel):
     gpu_sharing: dict[str, str] = Field(default_factory=dict)
     add_ons: tuple[str, ...] = ()
     cpu_nodes: int = Field(default=0, ge=0, le=MOST_CPU_NODES)
+    kubernetes: str = Field(default=KUBERNETES, pattern=r"^1\.\d+$")
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
