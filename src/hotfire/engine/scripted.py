@@ -319,6 +319,12 @@ class Engine:
         self.records.append(record)
         return record
 
+    def read(self, asked: Prompted) -> None:
+        """Count the tokens of a prompt, and which of them had been read before."""
+        asked.cached = self.cache.read(asked)
+        self.counters["prompt_tokens"] += asked.n_in
+        self.counters["cached_tokens"] += asked.cached
+
     async def admitted(self) -> None:
         """Wait for a free place."""
         limit = self.script.max_running
@@ -1041,9 +1047,7 @@ async def generate(engine: Engine, connection: Connection, call: Call, *, chat: 
     record.accepted_ns = connection.accepted_ns
     record.nth_on_connection = call.nth_on_connection
     await preflight(connection, call, record)
-    engine.counters["prompt_tokens"] += asked.n_in
-    asked.cached = engine.cache.read(asked)
-    engine.counters["cached_tokens"] += asked.cached
+    engine.read(asked)
     await engine.admitted()
     try:
         queued = (time.time_ns() - arrival_ns) / 1e9
