@@ -20,6 +20,7 @@ from hotfire.clients import Clients
 from hotfire.errors import ProfileError
 from hotfire.gateway import Gateway, split_url
 from hotfire.pod_roles import PodRole, Selector, require_apart, with_engine_role
+from hotfire.revision import Revision
 from hotfire.section import STRICT, Seconds
 from hotfire.waits import Waits
 
@@ -75,6 +76,8 @@ class Engine(Section):
     (``max_model_len`` among its models)."""
     replicas_per_node: int = Field(default=1, gt=0)
     """Most replicas of the model on one node; with one, a node's loss costs one replica."""
+    revision: Revision | None = None
+    """What is in production, by the model registry; None: nothing is declared."""
 
     @property
     def label_selector(self) -> str:
