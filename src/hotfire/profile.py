@@ -42,6 +42,9 @@ class Accelerator(Section):
     """Key of the taint on accelerator nodes; the GPU Operator's convention."""
     node_selector: dict[str, str] = {"nvidia.com/gpu.present": "true"}
     """Labels of accelerator nodes; GPU feature discovery sets this one."""
+    idle_seconds_query: str | None = Field(default=None, pattern=r"\$window\b")
+    """PromQL of the report on accelerators that are allocated and idle: how many seconds they were,
+    all together, in the last ``$window``, which stands for a duration; None: there is none."""
     memory: Literal["device", "host-cgroup"] = "device"
     """Where an engine's accelerator memory lies; host-cgroup only where the engine runs on CPU."""
 
