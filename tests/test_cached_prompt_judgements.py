@@ -16,8 +16,10 @@ from suites.security.test_cached_prompts_serve_one_tenant import (
 
 
 def told(cached: int | None, name: str = "a") -> Reply:
-    details = {} if cached is None else {"prompt_tokens_details": {"cached_tokens": cached}}
-    return Reply(status=200, body={"id": name}, usage={"prompt_tokens": 100} | details)
+    usage: dict[str, object] = {"prompt_tokens": 100}
+    if cached is not None:
+        usage["prompt_tokens_details"] = {"cached_tokens": cached}
+    return Reply(status=200, body={"id": name}, usage=usage)
 
 
 def test_what_is_not_told_is_none() -> None:
