@@ -42,6 +42,8 @@ class Accelerator(Section):
     """Key of the taint on accelerator nodes; the GPU Operator's convention."""
     node_selector: dict[str, str] = {"nvidia.com/gpu.present": "true"}
     """Labels of accelerator nodes; GPU feature discovery sets this one."""
+    virtual_mebibytes: dict[str, int] = {}
+    """Memory of a virtual GPU, MiB, by the name of the resource that pods ask for."""
     idle_seconds_query: str | None = Field(default=None, pattern=r"\$window\b")
     """PromQL of the report on accelerators that are allocated and idle: how many seconds they were,
     all together, in the last ``$window``, which stands for a duration; None: there is none."""
