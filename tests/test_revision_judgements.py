@@ -1,10 +1,17 @@
 """What the check of revisions concludes from digests."""
 
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from hotfire.cluster import Pod
 from hotfire.errors import HarnessError
 from suites.storage.test_engines_serve_the_production_revision import (
+    READ,
     Declared,
     Served,
     image_digest,
@@ -69,3 +76,16 @@ def test_of_two_copies_the_one_that_differs_counts() -> None:
 def test_nothing_is_concluded_from_what_was_not_read(found: Served) -> None:
     with pytest.raises(HarnessError, match=r"digest|no engine has a file"):
         require_read({"vllm-0": found})
+
+
+def test_files_of_a_declared_name_are_read_wherever_they_lie(tmp_path: Path) -> None:
+    content = b"weights" * 300_000
+    (tmp_path / "v1").mkdir()
+    (tmp_path / "v1" / "a.safetensors").write_bytes(content)
+    (tmp_path / "v1" / "other-a.safetensors").write_bytes(b"")
+    argv = [sys.executable, "-I", "-S", "-c", READ, '["a.safetensors"]', str(tmp_path), "/nowhere"]
+
+    [found] = json.loads(subprocess.run(argv, check=True, capture_output=True).stdout)
+
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    assert (found["name"], found["digest"]) == ("a.safetensors", digest)

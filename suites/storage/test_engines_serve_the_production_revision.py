@@ -29,24 +29,29 @@ pytestmark = requirement(
 
 # Of a hundred gigabytes on a disk of the node.
 READ_WITHIN_SECONDS = 600.0
-# What every file of some names below some paths holds, and whether it came with the image: then it
-# lies in the file system of the root.
+# What every file of some names below some paths holds, and whether it came with the image: then no
+# mount but the root's leads to it.
 READ = """
 import hashlib, json, os, sys
 names, found = json.loads(sys.argv[1]), {}
+with open("/proc/self/mountinfo") as file:
+    mounts = [line.split()[4] for line in file]
+def came_with_image(path):
+    where = os.path.realpath(path)
+    return not any(where == mount or where.startswith(mount + "/") for mount in mounts
+                   if mount != "/")
+def digest(path):
+    found = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            found.update(piece)
+    return "sha256:" + found.hexdigest()
 for root in sys.argv[2:]:
     for folder, _, files in os.walk(root):
-        for file in files:
-            path = os.path.join(folder, file)
-            for name in names:
-                if path.endswith("/" + name):
-                    with open(path, "rb") as content:
-                        digest = hashlib.sha256()
-                        while piece := content.read(1 << 20):
-                            digest.update(piece)
-                        device = os.fstat(content.fileno()).st_dev
-                    found[path] = {"name": name, "digest": "sha256:" + digest.hexdigest(),
-                                   "in_image": device == os.stat("/").st_dev}
+        for path in (os.path.join(folder, file) for file in files):
+            for name in (one for one in names if path.endswith("/" + one)):
+                told = {"name": name, "digest": digest(path), "in_image": came_with_image(path)}
+                found[path] = told
 print(json.dumps(list(found.values())))
 """
 
