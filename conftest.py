@@ -25,6 +25,8 @@ pytest_plugins = [
     "fixtures.callers",
     "fixtures.neighbours",
     "fixtures.model_filler",
+    "fixtures.counting_store",
+    "fixtures.gpu_load",
     "fixtures.gpu_exporters",
     "fixtures.gpu_readings",
     "fixtures.fabric",

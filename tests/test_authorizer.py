@@ -106,6 +106,12 @@ def test_a_tenant_asks_for_its_models_only(content: bytes, expected: int) -> Non
     assert status(bearer("key-of-a"), content) == expected
 
 
+def test_the_gateway_is_told_whose_request_it_passes() -> None:
+    answer = Authorizer(RULES, KEYS).decide(bearer("key-of-a"), body("tiny"))
+
+    assert answer.headers == {"X-Tenant": "a"}
+
+
 def test_a_token_has_the_models_of_its_tenant() -> None:
     assert status(bearer(signed(KEY, CLAIMS)), body("large")) == 200
     assert status(bearer(signed(KEY, CLAIMS | {"sub": "a"})), body("large")) == 403

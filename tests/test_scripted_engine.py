@@ -370,6 +370,20 @@ def test_a_deaf_engine_goes_on_when_its_client_has_gone(engine: EngineProcess) -
     )
 
 
+@pytest.mark.parametrize(
+    ("others", "cached"), [({}, 32), ({"cache_salt": "b"}, 0), ({"model": "large"}, 0)]
+)
+def test_a_prompt_is_cached_in_blocks_for_one_model_and_one_salt(
+    others: dict[str, str], cached: int
+) -> None:
+    asked = {"messages": [{"role": "user", "content": "word " * 40}]}
+    with running_engine("--other-models", "large") as engine:
+        chat(engine, **asked)
+        said = json.loads(chat(engine, **asked, **others)[1])["usage"]
+
+    assert said.get("prompt_tokens_details", {"cached_tokens": 0}) == {"cached_tokens": cached}
+
+
 def test_a_full_queue_refuses_at_once_and_says_when_to_come_again() -> None:
     limits = ("--max-running", "1", "--max-waiting", "1", "--tpot-seconds", "0.2")
     with running_engine(*limits) as engine, ThreadPoolExecutor(2) as pool:

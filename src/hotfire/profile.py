@@ -20,6 +20,7 @@ from hotfire.clients import Clients
 from hotfire.errors import ProfileError
 from hotfire.gateway import Gateway, split_url
 from hotfire.pod_roles import PodRole, Selector, require_apart, with_engine_role
+from hotfire.revision import Revision
 from hotfire.section import STRICT, Seconds
 from hotfire.waits import Waits
 
@@ -41,6 +42,11 @@ class Accelerator(Section):
     """Key of the taint on accelerator nodes; the GPU Operator's convention."""
     node_selector: dict[str, str] = {"nvidia.com/gpu.present": "true"}
     """Labels of accelerator nodes; GPU feature discovery sets this one."""
+    virtual_mebibytes: dict[str, int] = {}
+    """Memory of a virtual GPU, MiB, by the name of the resource that pods ask for."""
+    idle_seconds_query: str | None = Field(default=None, pattern=r"\$window\b")
+    """PromQL of the report on accelerators that are allocated and idle: how many seconds they were,
+    all together, in the last ``$window``, which stands for a duration; None: there is none."""
     memory: Literal["device", "host-cgroup"] = "device"
     """Where an engine's accelerator memory lies; host-cgroup only where the engine runs on CPU."""
 
@@ -75,6 +81,8 @@ class Engine(Section):
     (``max_model_len`` among its models)."""
     replicas_per_node: int = Field(default=1, gt=0)
     """Most replicas of the model on one node; with one, a node's loss costs one replica."""
+    revision: Revision | None = None
+    """What is in production, by the model registry; None: nothing is declared."""
 
     @property
     def label_selector(self) -> str:

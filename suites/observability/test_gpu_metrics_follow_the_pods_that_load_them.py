@@ -8,12 +8,13 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
-from fixtures.accelerators import Accelerators
 from fixtures.gpu_exporters import MEMORY_USED, UTILISATION, GpuExporters
+from fixtures.gpu_load import NAME as LOAD
+from fixtures.gpu_load import GpuLoad
 from fixtures.scratch import Scratch
 from hotfire import Evidence, Level, TargetProfile, requirement
 from hotfire.chaos.agent_client import AgentClient
-from hotfire.cluster import Cluster, Node
+from hotfire.cluster import Cluster
 from hotfire.errors import HarnessError
 from hotfire.metrics import Metrics, Sample
 from hotfire.waiting import of_target
@@ -40,35 +41,6 @@ UUID = re.compile(r"UUID: (GPU-[^)\s]+)")
 EXPORTED_SECONDS, ROUNDS = 90.0, 6
 ENERGY = "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION"
 IDLE_PERCENT, RISE_PERCENT, RISE_MEBIBYTES = 15.0, 30.0, 16.0
-MARK = "/tmp/hotfire-load"  # noqa: S108 - in a pod of ours
-# Works while its mark is there: on the GPU by its driver's own library, else on the processor.
-LOAD = """
-import ctypes, os, sys, time
-where, mark = sys.argv[1:]
-def on_gpu():
-    cuda, context, at = ctypes.CDLL("libcuda.so.1"), ctypes.c_void_p(), ctypes.c_uint64()
-    size = ctypes.c_size_t(1 << 30)
-    for code in (
-        cuda.cuInit(0),
-        cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), 0),
-        cuda.cuCtxSetCurrent(context),
-        cuda.cuMemAlloc_v2(ctypes.byref(at), size),
-    ):
-        if code:
-            sys.exit(f"CUDA error {code}")
-    while os.path.exists(mark):
-        cuda.cuMemsetD8_v2(at, ctypes.c_ubyte(1), size)
-        cuda.cuCtxSynchronize()
-    cuda.cuDevicePrimaryCtxRelease_v2(0)
-def on_processor():
-    taken = bytearray(b"1") * (32 << 20)
-    while os.path.exists(mark):
-        sum(range(10000))
-while True:
-    if os.path.exists(mark):
-        on_gpu() if where == "device" else on_processor()
-    time.sleep(0.1)
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,23 +125,6 @@ def test_each_gpu_exports_utilisation_and_memory(
             assert uuids <= those, f"{name}: nothing tells the {fact} of {sorted(uuids - those)}"
 
 
-def loaded_node(profile: TargetProfile, cluster: Cluster, accelerators: Accelerators) -> Node:
-    """Return the node with the most free GPUs, so that one stays unused beside the loaded one.
-
-    Raises:
-        HarnessError: none is free.
-    """
-    nodes = [
-        node
-        for node in cluster.nodes(profile.accelerator.node_selector)
-        if node.ready and not node.unschedulable
-    ]
-    best = max(nodes, key=accelerators.free, default=None)
-    if best is None or not accelerators.free(best):
-        raise HarnessError(f"no {profile.accelerator.resource} is free to be loaded; free one")
-    return best
-
-
 def idle(seen: Reading) -> bool:
     return seen.utilisation_percent is not None and seen.utilisation_percent <= IDLE_PERCENT
 
@@ -211,25 +166,19 @@ class Watched:
 
 
 def test_figures_follow_the_pod_that_loads_its_gpu(
-    profile: TargetProfile,
     cluster: Cluster,
-    accelerators: Accelerators,
+    gpu_load: GpuLoad,
     scratch: Scratch,
     gpu_exporters: GpuExporters,
     evidence: Evidence,
 ) -> None:
-    node = loaded_node(profile, cluster, accelerators)
-    where = profile.accelerator.memory
-    # A CUDA context takes hundreds of MiB; of a processor so little is soon used whole.
-    limits = {"memory": "2Gi"} if where == "device" else {"cpu": "200m"}
-    accelerators.start("load", node, argv=["python3", "-c", LOAD, where, MARK], limits=limits)
-    scratch.wait_phase("load", "Running")
-    own = UUID.findall(scratch.exec("load", ["nvidia-smi", "-L"]))
-    watched = Watched(gpu_exporters, cluster, (scratch.namespace, "load"))
+    node = gpu_load.start()
+    own = UUID.findall(scratch.exec(LOAD, ["nvidia-smi", "-L"]))
+    watched = Watched(gpu_exporters, cluster, (scratch.namespace, LOAD))
     before = watched.awaited(idle)
-    scratch.exec("load", ["touch", MARK])
+    gpu_load.work()
     under = watched.awaited(lambda now: risen(now, before))
-    scratch.exec("load", ["rm", MARK])
+    gpu_load.rest()
     after = watched.awaited(idle)
     spread = of_unused(watched.readings)
     for name, one in (("idle", before), ("loaded", under), ("idle_again", after)):

@@ -7,6 +7,7 @@ write them, by a bug or after a break-in, changes the answers of every other one
 import json
 from typing import Any
 
+from fixtures.model_roots import roots
 from fixtures.scratch import Scratch
 from fixtures.stack import Stack
 from fixtures.within_engines import ANSWERED, WithinEngines
@@ -73,15 +74,6 @@ def engine_containers(pod: Document, profile: TargetProfile) -> list[Document]:
         if one["image"] in images
         or profile.accelerator.resource in ((one.get("resources") or {}).get("limits") or {})
     ]
-
-
-def roots(container: Document) -> list[str]:
-    """Return where a container may have a model: its mounts, and the paths its arguments name."""
-    mounts = [mount["mountPath"] for mount in container.get("volumeMounts") or ()]
-    words = [*(container.get("command") or ()), *(container.get("args") or ())]
-    named = [word.rpartition("=")[2] for word in words]
-    found = {*mounts, *(path for path in named if path.startswith("/") and path != "/")}
-    return sorted(path for path in found if not path.startswith("/var/run/secrets"))
 
 
 def check_clear(tries: dict[str, str], where: str) -> None:

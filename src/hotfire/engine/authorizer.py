@@ -30,6 +30,8 @@ Json = dict[str, Any]
 CHECK, READY = "/check/", "/ready"
 """Below the first lie the paths that clients ask for, whatever they are."""
 ISSUER = "issuer"
+TENANT = "X-Tenant"
+"""Header that tells the gateway whose request it passes."""
 BEARER = "bearer "
 MOST_BYTES = 1 << 20
 
@@ -136,14 +138,10 @@ class Authorizer:
 
     def decide(self, headers: Mapping[str, str], body: bytes) -> Answer:
         """Return what becomes of a request; the names of its headers are in lower case."""
-        tenant = self._tenants.get(self._name(headers) or "")
-        if tenant is None:
-            return NOBODY
-        wait = tenant.allowance.wait_seconds() if tenant.allowance else 0.0
-        if wait:
-            again = {"Retry-After": str(math.ceil(wait))}
-            return Answer(429, "The tenant's limit of requests is reached.", again)
-        return _about_model(tenant, body) if body else PASS
+        name = self._name(headers) or ""
+        tenant = self._tenants.get(name)
+        answer = _about(tenant, body) if tenant else NOBODY
+        return dataclasses.replace(answer, headers={TENANT: name}) if answer is PASS else answer
 
     def _name(self, headers: Mapping[str, str]) -> str | None:
         """Return who asks; None: nobody whom we know."""
@@ -155,6 +153,14 @@ class Authorizer:
             name for name, key in self._keys.items() if hmac.compare_digest(key, shown.encode())
         ]
         return owners[0] if owners else self._tokens.subject(shown)
+
+
+def _about(tenant: Tenant, body: bytes) -> Answer:
+    wait = tenant.allowance.wait_seconds() if tenant.allowance else 0.0
+    if wait:
+        again = {"Retry-After": str(math.ceil(wait))}
+        return Answer(429, "The tenant's limit of requests is reached.", again)
+    return _about_model(tenant, body) if body else PASS
 
 
 def _about_model(tenant: Tenant, body: bytes) -> Answer:

@@ -127,6 +127,8 @@ WORDS = ["the", "hot", "fire", "test", "burns", "for", "its", "full", "time", "o
 # What vLLM calls some options: whoever reads an engine's settings finds this one's.
 VLLM_FLAGS = {"drain_seconds": "--shutdown-timeout", "max_running": "--max-num-seqs"}
 BODY_LIMIT_BYTES = 8 << 20
+# Of a prompt vLLM keeps whole blocks only.
+BLOCK_TOKENS, BLOCKS_KEPT = 16, 4096
 RECORDS_KEPT = 20_000
 WRITES_KEPT = 512
 LATENCY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -240,6 +242,31 @@ class Prompted:
     include_usage: bool
     continuous_usage: bool
     bound: list[str] | None = None  # the tokens of an answer that is bound to a schema
+    salt: str = ""
+    cached: int = 0  # tokens of the prompt that had been read before
+
+
+class PrefixCache:
+    """The beginnings of prompts that were read before, each for one model and one salt."""
+
+    def __init__(self) -> None:
+        self.blocks: dict[bytes, None] = {}
+
+    def read(self, asked: Prompted) -> int:
+        """Return how many tokens of a prompt were read before, and keep all of it."""
+        words, hits, known = asked.prompt.split(), 0, True
+        name = f"{asked.model} {asked.salt}".encode()
+        for end in range(BLOCK_TOKENS, len(words) + 1, BLOCK_TOKENS):
+            block = " ".join(words[end - BLOCK_TOKENS : end]).encode()
+            name = hashlib.sha256(name + block).digest()
+            known = known and name in self.blocks
+            hits += known * BLOCK_TOKENS
+            # The one that was used last goes last.
+            self.blocks.pop(name, None)
+            self.blocks[name] = None
+        while len(self.blocks) > BLOCKS_KEPT:
+            del self.blocks[next(iter(self.blocks))]
+        return hits
 
 
 class Engine:
@@ -256,6 +283,7 @@ class Engine:
         self.waiting: deque[asyncio.Future[None]] = deque()
         self.latencies = {name: Histogram() for name in HISTOGRAMS}
         self.leaked: list[bytes] = []
+        self.cache = PrefixCache()
 
     @property
     def ready(self) -> bool:
@@ -290,6 +318,12 @@ class Engine:
         record = Truth(name, asked.prompt[:80], fate, arrival_ns, n_in=asked.n_in)
         self.records.append(record)
         return record
+
+    def read(self, asked: Prompted) -> None:
+        """Count the tokens of a prompt, and which of them had been read before."""
+        asked.cached = self.cache.read(asked)
+        self.counters["prompt_tokens"] += asked.n_in
+        self.counters["cached_tokens"] += asked.cached
 
     async def admitted(self) -> None:
         """Wait for a free place."""
@@ -374,7 +408,7 @@ def metrics_text(engine: Engine) -> str:
         "vllm:prompt_tokens_total": counters["prompt_tokens"],
         "vllm:generation_tokens_total": counters["tokens"],
         "vllm:prefix_cache_queries_total": counters["prompt_tokens"],
-        "vllm:prefix_cache_hits_total": 0,
+        "vllm:prefix_cache_hits_total": counters["cached_tokens"],
     }
     gauges |= dict.fromkeys(gauges.keys() & set(engine.script.frozen_gauges.split(",")), 0)
     for kind, values in (("gauge", gauges), ("counter", totals)):
@@ -420,7 +454,17 @@ def validated(document: object, *, chat: bool, script: Script) -> Prompted:
         include_usage=bool(options.get("include_usage")),
         continuous_usage=bool(options.get("continuous_usage_stats")),
         bound=bound,
+        salt=salt_of(document),
     )
+
+
+def salt_of(document: Json) -> str:
+    """Return what tells cached prompts of one client from those of another; empty: nothing."""
+    salt = document.get("cache_salt")
+    if salt is not None and not (isinstance(salt, str) and salt):
+        message = "cache_salt must be a non-empty string."
+        raise BadRequestError(400, message, "BadRequestError", "cache_salt")
+    return salt or ""
 
 
 def bound_tokens(document: Json, prompt: str) -> list[str] | None:
@@ -523,8 +567,9 @@ class Stream:
         return say(self.asked.prompt, index)
 
     def usage(self, tokens: int) -> Json:
-        n_in = self.asked.n_in
-        return {"prompt_tokens": n_in, "completion_tokens": tokens, "total_tokens": n_in + tokens}
+        n_in, cached = self.asked.n_in, self.asked.cached
+        counts = {"prompt_tokens": n_in, "completion_tokens": tokens, "total_tokens": n_in + tokens}
+        return counts | ({"prompt_tokens_details": {"cached_tokens": cached}} if cached else {})
 
     def envelope(self, choices: list[Json], *, streamed: bool) -> Json:
         kind = "chat.completion" if self.asked.chat else "text_completion"
@@ -1002,7 +1047,7 @@ async def generate(engine: Engine, connection: Connection, call: Call, *, chat: 
     record.accepted_ns = connection.accepted_ns
     record.nth_on_connection = call.nth_on_connection
     await preflight(connection, call, record)
-    engine.counters["prompt_tokens"] += asked.n_in
+    engine.read(asked)
     await engine.admitted()
     try:
         queued = (time.time_ns() - arrival_ns) / 1e9
