@@ -75,7 +75,7 @@ def _without_engines(world: World) -> Iterator[None]:
     try:
         until(
             lambda: not world.cluster.pods(world.profile.namespace, world.profile.engine.selector),
-            within_seconds=60,
+            within_seconds=90,
             what="no engine",
         )
         yield
