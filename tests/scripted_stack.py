@@ -31,6 +31,9 @@ def scripted(lab: Lab) -> dict[str, Any]:
         "promotion-gate",
         "autoscaling",
         "operator",
+        "team-queues",
+        "topology-aware-scheduling",
+        "restartable-jobs",
         "declared-state",
         "request-logs",
         "authentication",
@@ -41,7 +44,7 @@ def scripted(lab: Lab) -> dict[str, Any]:
     document["load"] = {"rate_per_second": 20.0, "max_tokens": 8, "most_at_once": 80}
     document["measurement"] |= {"slo_requests": 200, "soak_seconds": 60.0}
     document["waits"] |= {"node_added_seconds": 60.0, "node_removed_seconds": 60.0}
-    document["waits"] |= {"drift_seconds": 15.0}
+    document["waits"] |= {"drift_seconds": 15.0, "reclaim_seconds": 30.0}
     return document
 
 

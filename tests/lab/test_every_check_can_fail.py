@@ -47,11 +47,16 @@ def needs_other_lab(suite: Path) -> bool:
     return twin.exists() and "TOPOLOGY = " in twin.read_text()
 
 
+def brought_by(suite: Path) -> str:
+    """Return by which module of tests a check's twin brings an add-on along; empty: it does not."""
+    twin = twin_of(suite)
+    text = twin.read_text() if twin.exists() else ""
+    return next((name for name in ("scaled", "queued") if f"from tests.{name} import" in text), "")
+
+
 def marks_of(suite: Path) -> list[pytest.MarkDecorator]:
     """Return that a check needs an add-on of the lab, if its twin brings one along."""
-    twin = twin_of(suite)
-    extended = twin.exists() and "from tests.scaled import" in twin.read_text()
-    return [pytest.mark.add_on] if extended else []
+    return [pytest.mark.add_on] if brought_by(suite) else []
 
 
 # The others: tests/topologies/test_checks_on_other_labs.py.
@@ -68,14 +73,18 @@ LONG = {
     *("engine_metrics_count_the_traffic", "failed_engines_return_by_themselves"),
     *("liveness_leaves_a_busy_engine_alone", "liveness_restarts_a_hung_engine"),
     *("long_streams_pass_whole", "loss_of_a_worker_starts_no_failure_elsewhere"),
-    "maintenance_takes_one_node_and_returns_it_whole",
+    *(
+        "evicted_workers_resume_from_a_checkpoint",
+        "maintenance_takes_one_node_and_returns_it_whole",
+    ),
     "network_and_control_plane_start_alone",
     *("one_address_spreads_over_replicas", "platform_troubles_move_their_series"),
     *("service_after_each_fault_equals_before", "steady_load_degrades_nothing"),
     *("rolling_update_keeps_its_capacity", "startup_budget_exceeds_the_load_time"),
     *("weight_zero_ends_new_traffic", "worst_case_fits_the_memory"),
     *("rate_limits_hold_over_all_replicas", "a_surge_of_one_tenant_leaves_others_in_budget"),
-    # These a test of the add-on runs, all in one: `test_scaling.py`.
+    # These a test of the add-on runs, all in one: `test_queues.py`, `test_scaling.py`.
+    *("groups_stay_within_a_node_or_a_rack", "team_queues_lend_and_return_accelerators"),
     *("demand_adds_engines_and_its_end_removes_them",),
     *("operator_denies_by_webhook_and_reconciles",),
     *("loss_of_the_metric_source_never_shrinks_the_fleet",),

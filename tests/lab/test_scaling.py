@@ -11,7 +11,7 @@ import pytest
 from hotfire.lab.lab import Lab
 from hotfire.verdict import Verdict
 from hotfire.waiting import until
-from tests.lab.test_every_check_can_fail import SUITES, marks_of, run
+from tests.lab.test_every_check_can_fail import SUITES, brought_by, run
 from tests.scaled import extended, scaled
 from tests.world import World
 
@@ -81,7 +81,7 @@ def test_engines_follow_the_requests_in_flight(scaled_world: World) -> None:
 def test_every_check_of_scaling_passes_on_the_overlay(
     scaled_world: World, scripted_target: Path, tmp_path: Path
 ) -> None:
-    suites = [suite for suite in SUITES if marks_of(suite)]
+    suites = [suite for suite in SUITES if brought_by(suite) == "scaled"]
 
     ran = run(suites, scripted_target, tmp_path)
 

@@ -19,6 +19,7 @@ _OF_NO_NAMESPACE: Final = frozenset(
     | {"clusterrolebindings", "customresourcedefinitions", "gatewayclasses", "deviceclasses"}
     | {"resourceslices", "servicecidrs", "subjectaccessreviews", "storageclasses"}
     | {"mutatingadmissionpolicies", "mutatingadmissionpolicybindings"}
+    | {"clusterqueues", "resourceflavors", "topologies"}
 )
 
 

@@ -141,6 +141,7 @@ _SECONDS = {
     "engine": 75.0,
     "model": 20.0,
     "keda": 560.0,
+    "kueue": 220.0,
     "metrics-server": 90.0,
     "llm-d-inference-sim": 120.0,
     "llama-cpp": 300.0,

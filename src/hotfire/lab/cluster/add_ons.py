@@ -18,7 +18,7 @@ from hotfire.lab.shape.topology import (
     Topology,
 )
 
-NAMESPACES = ("kube-system", "envoy-gateway-system", "monitoring", "keda")
+NAMESPACES = ("kube-system", "envoy-gateway-system", "monitoring", "keda", "kueue-system")
 """Where the lab's own workloads live; all others are the user's."""
 
 _MANIFESTS = Path(__file__).parent / "manifests"
