@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -20,6 +21,18 @@ ALONE = {
     *("test_pump", "test_reactor", "test_reactor_cuts", "test_reactor_tls", "test_reader"),
     *("test_surroundings", "test_trial", "test_truth"),
 }
+LAB = {"lab", "topologies"}
+_LEFT_OUT = ((ALONE, "not alone"), (LAB, "not lab"))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave files unread that ``-m`` leaves out as a whole: each worker would read them all."""
+    asked = config.getoption("markexpr")
+    if not collection_path.match("test_*.py") or " or " in asked:
+        return None
+    names, terms = {collection_path.stem, collection_path.parent.name}, asked.split(" and ")
+    unasked = any(names & marked and term in terms for marked, term in _LEFT_OUT)
+    return True if unasked or ("alone" in terms and not names & ALONE) else None
 
 
 @pytest.hookimpl(wrapper=True)
@@ -38,8 +51,11 @@ def pytest_collection() -> Generator[None, object, object]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if ALONE & {item.path.stem, item.path.parent.name}:
+        names = {item.path.stem, item.path.parent.name}
+        if names & ALONE:
             item.add_marker(pytest.mark.alone)
+        if names & LAB:
+            item.add_marker(pytest.mark.lab)
 
 
 @pytest.fixture(scope="module")

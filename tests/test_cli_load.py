@@ -2,6 +2,8 @@
 
 import json
 import socket
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -31,44 +33,54 @@ def told(folder: Path) -> dict[str, Any]:
     return document
 
 
-def test_a_kept_budget_is_exit_code_0(engine: EngineProcess, tmp_path: Path) -> None:
-    code = load(engine.url, tmp_path, "--budget", "ttft_p95_seconds=5")
+CLIENTS = get_args(LoadPlan.model_fields["client"].annotation)
+READERS = (COMPILED.name if COMPILED else PYTHON.name, PYTHON.name, "geventhttpclient")
+Kept = Callable[[str], tuple[int, Path]]
 
-    found = told(tmp_path)
+
+@pytest.fixture(scope="module")
+def kept(process: EngineProcess, tmp_path_factory: pytest.TempPathFactory) -> Kept:
+    """Return exit code and folder of a load by a client, run once, whose budget is kept."""
+
+    @cache
+    def by(client: str) -> tuple[int, Path]:
+        folder = tmp_path_factory.mktemp(client)
+        budget = ("--budget", "ttft_p95_seconds=5")
+        return load(process.url, folder, "--client", client, *budget), folder
+
+    return by
+
+
+def test_a_kept_budget_is_exit_code_0(kept: Kept) -> None:
+    code, folder = kept(CLIENTS[0])
+
+    found = told(folder)
     assert (code, found["verdict"], found["doubts"]) == (0, "passed", [])
     assert [one["verdict"] for one in found["budgets"]] == ["passed"]
 
 
-def test_the_history_is_packed_and_the_run_is_still_judged_and_reported(
-    engine: EngineProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    load(engine.url, tmp_path)
-    run = str(tmp_path / "run")
+def test_the_history_is_packed_and_the_run_is_still_judged_and_reported(kept: Kept) -> None:
+    _, folder = kept(CLIENTS[0])
+    run = folder / "run"
 
-    packed = history.load(tmp_path / "run/history/load.parquet")
-    assert packed == history.load(tmp_path / "run/history/load.jsonl") != []
-    assert cli.run(["judge", run]) == 2  # a load by itself states nothing about conformance
-    assert cli.run(["report", run, "--format", "markdown"]) == 0
-    assert "TTFT" in (tmp_path / "run/report.md").read_text()
-
-
-CLIENTS = get_args(LoadPlan.model_fields["client"].annotation)
-READERS = (COMPILED.name if COMPILED else PYTHON.name, PYTHON.name, "geventhttpclient")
+    packed = history.load(run / "history/load.parquet")
+    assert packed == history.load(run / "history/load.jsonl") != []
+    assert cli.run(["judge", str(run)]) == 2  # a load by itself states nothing about conformance
+    assert cli.run(["report", str(run), "--format", "markdown"]) == 0
+    assert "TTFT" in (run / "report.md").read_text()
 
 
 @pytest.mark.parametrize(("client", "reader"), list(zip(CLIENTS, READERS, strict=True)))
-def test_every_client_of_a_plan_is_an_option(
-    engine: EngineProcess, tmp_path: Path, client: str, reader: str
-) -> None:
+def test_every_client_of_a_plan_is_an_option(kept: Kept, client: str, reader: str) -> None:
     offered = get_args(get_type_hints(load_command.load)["client"])
     assert get_args(offered[0]) == CLIENTS
 
-    load(engine.url, tmp_path, "--client", client)
+    _, folder = kept(client)
 
-    plan = LoadPlan.read(tmp_path / "run/history/load.plan.json")
-    instrument = json.loads((tmp_path / "run/history/load.instrument.json").read_text())
+    plan = LoadPlan.read(folder / "run/history/load.plan.json")
+    instrument = json.loads((folder / "run/history/load.instrument.json").read_text())
     assert (plan.client, instrument["measured"]["reader"]) == (client, reader)
-    assert sum(row.complete for row in history.load(tmp_path / "run/history/load.jsonl")) > 100
+    assert sum(row.complete for row in history.load(folder / "run/history/load.jsonl")) > 100
 
 
 def test_an_installation_without_the_compiled_part_says_so(
@@ -172,10 +184,10 @@ def test_too_few_requests_for_a_budget_are_inconclusive(
     assert "needs >= 100" in capsys.readouterr().err
 
 
-def test_the_engines_own_count_is_asked_for(engine: EngineProcess, tmp_path: Path) -> None:
-    load(engine.url, tmp_path)
+def test_the_engines_own_count_is_asked_for(kept: Kept) -> None:
+    _, folder = kept(CLIENTS[0])
 
-    found = told(tmp_path)["cross_check"]
+    found = told(folder)["cross_check"]
 
     assert found["agreement"] == "agrees", found
 

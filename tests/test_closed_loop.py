@@ -69,9 +69,18 @@ def test_a_request_is_due_when_its_slot_became_free(engine: EngineProcess, tmp_p
     assert all(later.sched_ns == earlier.end_ns for later, earlier in pairs)
 
 
-def test_streams_start_together_or_spread(engine: EngineProcess, tmp_path: Path) -> None:
-    together = rows(engine, tmp_path / "a", concurrency=5, duration_seconds=1)
-    spread = rows(engine, tmp_path / "b", concurrency=5, start_spread_seconds=0.5)
+@pytest.fixture(scope="module")
+def spread(process: EngineProcess, tmp_path_factory: pytest.TempPathFactory) -> list[Request]:
+    """Return the rows of a load of two tenants whose streams start one after the other."""
+    tenants = [{"name": "a"}, {"name": "b"}]
+    folder = tmp_path_factory.mktemp("spread")
+    return rows(process, folder, concurrency=5, start_spread_seconds=0.5, tenants=tenants)
+
+
+def test_streams_start_together_or_spread(
+    engine: EngineProcess, tmp_path: Path, spread: list[Request]
+) -> None:
+    together = rows(engine, tmp_path, concurrency=5, duration_seconds=1)
 
     first = {r.seq: r.sched_ns for r in together}
     assert len({first[seq] for seq in range(5)}) == 1
@@ -97,8 +106,5 @@ def test_two_workers_share_the_slots(engine: EngineProcess, tmp_path: Path) -> N
     assert at_once([r for r in seen if r.worker == 1]) == 1
 
 
-def test_rows_name_their_tenants(engine: EngineProcess, tmp_path: Path) -> None:
-    tenants = [{"name": "a"}, {"name": "b"}]
-    seen = rows(engine, tmp_path, concurrency=2, tenants=tenants, duration_seconds=2)
-
-    assert {r.tenant for r in seen} == {"a", "b"}
+def test_rows_name_their_tenants(spread: list[Request]) -> None:
+    assert {r.tenant for r in spread} == {"a", "b"}

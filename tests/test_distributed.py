@@ -36,29 +36,31 @@ def present(load: RunningLoad) -> Present:
     return Present.model_validate_json(load.files.present.read_bytes())
 
 
-def test_two_workers_make_one_history(engine: EngineProcess, tmp_path: Path) -> None:
-    load = started(engine, tmp_path, duration_seconds=3)
+@pytest.fixture(scope="module")
+def finished(engine: EngineProcess, tmp_path_factory: pytest.TempPathFactory) -> RunningLoad:
+    load = started(engine, tmp_path_factory.mktemp("finished"), duration_seconds=3)
+    load.wait_finished(120)
+    return load
 
-    report = load.wait_finished(120)
 
-    planned = schedule(load.plan)
-    rows = history.load(load.files.history)
+def test_two_workers_make_one_history(finished: RunningLoad) -> None:
+    report, planned = finished.stop(), schedule(finished.plan)
+
+    rows = history.load(finished.files.history)
     assert report.valid, report.instrument
-    assert [row.sched_ns - load.t0_ns for row in rows] == [a.offset_ns for a in planned]
+    assert [row.sched_ns - finished.t0_ns for row in rows] == [a.offset_ns for a in planned]
     assert {(row.seq % 2, row.worker) for row in rows} == {(0, 0), (1, 1)}
     assert all(row.complete for row in rows)
     assert report.planned == report.received == len(planned)
-    (shown,) = set(re.findall(r"^LLM +requests +(\d+) +0\(", load.log.read_text(), re.MULTILINE))
+    log = finished.log.read_text()
+    (shown,) = set(re.findall(r"^LLM +requests +(\d+) +0\(", log, re.MULTILINE))
     assert int(shown) == len(planned)
 
 
-def test_clocks_of_one_machine_agree_within_the_error_recorded(
-    engine: EngineProcess, tmp_path: Path
-) -> None:
-    load = started(engine, tmp_path, duration_seconds=1)
-    load.wait_finished(120)
+def test_clocks_of_one_machine_agree_within_the_error_recorded(finished: RunningLoad) -> None:
+    ended = Ended.model_validate_json(finished.files.ended.read_bytes())
 
-    ended = Ended.model_validate_json(load.files.ended.read_bytes())
+    assert len(ended.workers) == 2
     for worker in ended.workers:
         assert 0 < worker.clock_error_seconds < 0.1
         # Both processes read the same clock, so whatever offset was found is error.

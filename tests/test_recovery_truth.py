@@ -6,6 +6,7 @@ Arrivals are Poisson at 20 or 50 per second: between two arrivals a history know
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pytest
@@ -95,11 +96,20 @@ def history(shape: Shape, start: float, until: float, chance: random.Random) -> 
     return rows
 
 
-def searched(seed: int, *, proven: float | None = None) -> tuple[Shape, float, Recovery]:
-    """Return a shape, its true time from injection to good service, and what was found.
+@dataclass(frozen=True)
+class Scene:
+    """A shape, when it did harm, and all requests of a load that saw it."""
 
-    ``proven`` is when the fault was proven to be over, in lengths of the harm from its start.
-    """
+    shape: Shape
+    start: float
+    end: float
+    rows: list[Request]
+    before: Before
+
+
+# Of one seed at a time: what is searched several times stands one after the other.
+@lru_cache(maxsize=1)
+def scene(seed: int) -> Scene:
     chance = random.Random(seed)  # noqa: S311 - reproducible, not secret
     start = INJECTED + chance.uniform(0, 3)
     end = start + chance.uniform(3, 40)
@@ -107,19 +117,27 @@ def searched(seed: int, *, proven: float | None = None) -> tuple[Shape, float, R
     rows = history(shape, start, end + AFTER, chance)
     measurement = Measurement(window_requests=100)
     baseline = [row for row in rows if row.sched_ns < T0 + round(INJECTED * S)]
-    before = Before.of(baseline, BUDGETS, measurement)
-    cleared = None if proven is None else T0 + round((start + proven * (end - start)) * S)
-    found = recover(
-        rows, injected_ns=T0 + round(INJECTED * S), cleared_ns=cleared, before=before,
-    )  # fmt: skip
-    return shape, end - INJECTED, found
+    return Scene(shape, start, end, rows, Before.of(baseline, BUDGETS, measurement))
+
+
+def searched(one: Scene, *, proven: float | None = None) -> Recovery:
+    """Return what is found in a scene.
+
+    ``proven`` is when the fault was proven to be over, in lengths of the harm from its start.
+    """
+    harm = one.end - one.start
+    cleared = None if proven is None else T0 + round((one.start + proven * harm) * S)
+    return recover(
+        one.rows, injected_ns=T0 + round(INJECTED * S), cleared_ns=cleared, before=one.before
+    )
 
 
 @pytest.mark.parametrize("seed", range(100))
 def test_recovery_is_within_half_a_second_of_the_truth(seed: int) -> None:
-    shape, truth, found = searched(seed)
+    one = scene(seed)
+    truth, found = one.end - INJECTED, searched(one)
 
-    if shape.over is None:
+    if one.shape.over is None:
         assert found.recovered_from_injection_seconds is None
         assert found.censored_after_seconds == pytest.approx(truth + AFTER, abs=2)
     else:
@@ -129,14 +147,14 @@ def test_recovery_is_within_half_a_second_of_the_truth(seed: int) -> None:
 @pytest.mark.parametrize("proven", [0.2, 0.6, 1.2])
 @pytest.mark.parametrize("seed", range(10))
 def test_recovery_budgets_count_from_the_proven_end(seed: int, proven: float) -> None:
-    shape, truth, found = searched(seed, proven=proven)
-    start, until, _ = _span(seed)
-    end = until - AFTER
-    longer = max(0.0, end - start - proven * (end - start))
+    one = scene(seed)
+    truth, found = one.end - INJECTED, searched(one, proven=proven)
+    left = one.end - one.start - proven * (one.end - one.start)
+    longer = max(0.0, left)
 
-    if shape.over is None:
+    if one.shape.over is None:
         assert found.recovered_from_clearing_seconds is None
-        watched = pytest.approx(until - start - proven * (end - start), abs=0.5)
+        watched = pytest.approx(left + AFTER, abs=0.5)
         assert found.censored_after_seconds == watched
         return
     assert found.recovered_from_injection_seconds == pytest.approx(truth, abs=0.5)
@@ -147,18 +165,10 @@ def test_recovery_budgets_count_from_the_proven_end(seed: int, proven: float) ->
 
 
 def test_the_goodput_area_is_what_an_integral_over_seconds_gives() -> None:
-    shape, _, found = searched(0)
-    rows = history(shape, *_span(0))
-    lost = [row.sched_ns for row in rows if not row.complete]
+    one = scene(0)
+    lost = [row.sched_ns for row in one.rows if not row.complete]
 
     per_second = np.bincount([(stamp - T0) // S for stamp in lost])
 
-    assert found.goodput_lost_requests == pytest.approx(np.trapezoid(per_second), rel=0.05)
-
-
-def _span(seed: int) -> tuple[float, float, random.Random]:
-    chance = random.Random(seed)  # noqa: S311 - reproducible, not secret
-    start = INJECTED + chance.uniform(0, 3)
-    end = start + chance.uniform(3, 40)
-    KINDS[seed % len(KINDS)](chance, start, end)
-    return start, end + AFTER, chance
+    area = searched(one).goodput_lost_requests
+    assert area == pytest.approx(np.trapezoid(per_second), rel=0.05)

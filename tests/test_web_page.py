@@ -114,6 +114,7 @@ def test_a_worker_of_another_machine_joins_by_plain_locust(
         start(page)
         end = tmp_path / "load.end.json"
         until(end.exists, within_seconds=60, what="the end of the load")
+        until(lambda: requests_shown(page), within_seconds=60, what="requests on the page")
         seen = requests_shown(page)
         one.terminate()
 
