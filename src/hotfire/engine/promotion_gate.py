@@ -14,18 +14,15 @@ import dataclasses
 import http.client
 import itertools
 import json
-import ssl
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
 
+from hotfire.engine.api_server import Api, Json
 from hotfire.engine.promotion_decision import STABLE_TIMES, STEPS, Decision, Seen, decide
 
-Json = dict[str, Any]
 Pages = Mapping[str, Counter[str] | None]
 Pods = dict[str, dict[str, str]]
 """By version, the pod template of each Ready pod by its address and port."""
@@ -46,9 +43,6 @@ SCHEMA = {
     "required": ["number"],
     "additionalProperties": False,
 }
-ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-SERVER = "kubernetes.default.svc"
-MERGE = "application/merge-patch+json"
 AT_ONCE, BATCH = 8, 90
 ANSWER_SECONDS, POLL_SECONDS = 10.0, 2.0
 
@@ -144,34 +138,6 @@ def _got(address: str, path: str) -> bytes:
 
 
 # The route, and who is on trial
-
-
-class Api:
-    """The API server, as the pod's own account reaches it."""
-
-    def get(self, path: str) -> Json:
-        """Return what lies there; raises OSError where it does not answer so."""
-        return self._asked("GET", path, None)
-
-    def patch(self, path: str, body: Json) -> None:
-        """Merge-patch an object; raises OSError where that was refused."""
-        self._asked("PATCH", path, json.dumps(body))
-
-    def _asked(self, method: str, path: str, body: str | None) -> Json:
-        context = ssl.create_default_context(cafile=ACCOUNT / "ca.crt")
-        server = http.client.HTTPSConnection(SERVER, timeout=ANSWER_SECONDS, context=context)
-        token = (ACCOUNT / "token").read_text().strip()
-        headers = {"authorization": f"Bearer {token}"}
-        try:
-            server.request(method, path, body, headers | {"content-type": MERGE})
-            reply = server.getresponse()
-            text = reply.read()
-            if reply.status >= http.HTTPStatus.MULTIPLE_CHOICES:
-                raise OSError(f"{method} {path}: {reply.status} {text[:200]!r}")
-            found: Json = json.loads(text)
-            return found
-        finally:
-            server.close()
 
 
 @dataclasses.dataclass(kw_only=True)
