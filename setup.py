@@ -14,10 +14,7 @@ FOLDERS = ("experiments", "fixtures", "reference-stack", "reports", "suites")
 # stack's ConfigMaps are made of programs that kustomize looks for beside it.
 FILES = (
     *("conftest.py", "pyproject.toml", "requirements/engine.txt"),
-    *("src/hotfire/engine/scripted.py", "src/hotfire/engine/model_cache.py"),
-    *("src/hotfire/engine/liveness.py", "src/hotfire/engine/authorizer.py"),
-    *("src/hotfire/engine/promotion_gate.py", "src/hotfire/engine/promotion_answers.py"),
-    "src/hotfire/engine/promotion_decision.py",
+    *map(str, sorted(Path("src/hotfire/engine").glob("[!_]*.py"))),
 )
 
 

@@ -23,6 +23,8 @@ from hotfire.patience import Patience
 Document = dict[str, Any]
 
 KINDS = {
+    "admissionregistration.k8s.io/v1": {"ValidatingWebhookConfiguration": False},
+    "apiextensions.k8s.io/v1": {"CustomResourceDefinition": False},
     "scheduling.k8s.io/v1": {"PriorityClass": False},
     "v1": {
         "Namespace": False,

@@ -14,6 +14,17 @@ def documents(world: World, overlay: str) -> list[Document]:
     return render(world.profile.model_copy(update={"stack": stack}))
 
 
+def added(world: World, overlay: str) -> list[Document]:
+    """Return the documents of an overlay that the scripted stack has not."""
+    there = {kind_and_name(one) for one in documents(world, "scripted")}
+    return [one for one in documents(world, overlay) if kind_and_name(one) not in there]
+
+
+def kind_and_name(document: Document) -> tuple[str, str]:
+    """Return what tells a document of an overlay from its others."""
+    return document["kind"], document["metadata"]["name"]
+
+
 def engine_containers(world: World, overlay: str) -> list[Document]:
     """Return the containers of its engines."""
     [engines] = [

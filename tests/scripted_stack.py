@@ -39,6 +39,9 @@ def scripted(lab: Lab) -> dict[str, Any]:
         "authentication",
         "tenants",
         "tenant-limits",
+        "engine-groups",
+        "on-delete-updates",
+        "tensor-parallel-shapes",
     ]
     # Two engines that run 32 and let 8 wait.
     document["load"] = {"rate_per_second": 20.0, "max_tokens": 8, "most_at_once": 80}

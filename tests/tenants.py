@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from fixtures.deployment import render
 from fixtures.forgeries import DAY_SECONDS, Token
 from hotfire import Endpoint
 from hotfire.cluster import Document
 from hotfire.engine.authorizer import ISSUER
 from hotfire.own_folders import project_root
 from hotfire.waiting import until
+from tests.overlays import added, kind_and_name
 from tests.world import World
 
 AUTHORIZER, POLICY = "authorizer", "SecurityPolicy"
@@ -41,7 +41,7 @@ def guarded(
 
     ``canary_status`` is what somebody without a credential is answered on the canary's own route.
     """
-    documents = _documents(world)
+    documents = added(world, "tenants")
     for document in documents:
         change(document)
     keys = {name: secrets.token_urlsafe(24) for name in (*RULES["tenants"], ISSUER)}
@@ -54,20 +54,6 @@ def guarded(
                 yield
     finally:
         world.script(other_models="")
-
-
-def _documents(world: World) -> list[Document]:
-    """Return the objects that the scripted stack has not."""
-    both = []
-    for overlay in ("scripted", "tenants"):
-        stack = world.profile.stack.model_copy(update={"overlay": overlay})
-        both.append(render(world.profile.model_copy(update={"stack": stack})))
-    there = {_name(one) for one in both[0]}
-    return [one for one in both[1] if _name(one) not in there]
-
-
-def _name(document: Document) -> tuple[str, str]:
-    return document["kind"], document["metadata"]["name"]
 
 
 def _secret(name: str, texts: dict[str, str]) -> Document:
@@ -126,7 +112,9 @@ def _declared(namespace: str) -> dict[str, Any]:
 def _applied(world: World, documents: list[Document]) -> Iterator[None]:
     namespace, cluster = world.profile.namespace, world.cluster
     [replicas] = [
-        one["spec"]["replicas"] for one in documents if _name(one) == ("Deployment", AUTHORIZER)
+        one["spec"]["replicas"]
+        for one in documents
+        if kind_and_name(one) == ("Deployment", AUTHORIZER)
     ]
 
     def serving() -> int:
@@ -139,7 +127,7 @@ def _applied(world: World, documents: list[Document]) -> Iterator[None]:
     finally:
         # The policy first: without the authorizer nobody would be answered.
         for one in sorted(documents, key=lambda one: one["kind"] != POLICY):
-            kind, name = _name(one)
+            kind, name = kind_and_name(one)
             cluster.delete(kind, namespace, name, api_version=one["apiVersion"])
         until(
             lambda: not cluster.pods(namespace, {"app": AUTHORIZER}),

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from hotfire.cluster import Cluster, Pod, namespaces, quantity, serving_endpoints, view
+from hotfire.cluster import Answer, Cluster, Pod, namespaces, quantity, serving_endpoints, view
 from hotfire.errors import ClusterError, Conflict, ProfileError
 from tests.fake_api import Document, FakeApi, connect, serving
 
@@ -193,6 +193,24 @@ def test_a_quota_s_refusal_is_an_answer_and_a_broken_server_s_an_error(
     api.refuse["POST pods"] = 503
     with pytest.raises(ClusterError, match="503"):
         cluster.would_admit(pod("one"), namespace="a")
+
+
+def test_a_change_is_asked_about_without_being_made(cluster: Cluster, api: FakeApi) -> None:
+    cluster.apply([pod("one")], namespace="a")
+    body = {"metadata": {"labels": {"app": "other"}}}
+
+    def asked() -> Answer:
+        return cluster.would_admit_change("Pod", "a", "one", body, api_version="v1")
+
+    accepted = asked()
+    api.refuse["PATCH pods"], api.says["PATCH pods"] = 422, "sizes differ"
+    refused = asked()
+
+    assert accepted.document["metadata"]["labels"]["app"] == "other"
+    assert (refused.status, refused.message) == (422, "sizes differ")
+    found = cluster.pod("a", "one")
+    assert found is not None
+    assert found.labels.get("app") != "other"
 
 
 def test_every_write_is_recorded(cluster: Cluster) -> None:

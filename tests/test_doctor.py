@@ -94,6 +94,8 @@ def test_every_call_says_what_it_asks_for() -> None:
     [
         ("GTW-002", Need("gateway.networking.k8s.io", "httproutes", "patch", Where.PLATFORM)),
         ("LIF-006", Need("", "pods/eviction", "create")),
+        ("OPR-002", Need("serving.hotfire.dev", "modelservings", "create")),
+        ("OPR-003", Need("", "resourcequotas", "create")),
         ("LIF-002", Need("", "pods", "watch", Where.PLATFORM)),
         ("LIF-002", Need("apps", "deployments/scale", "patch", Where.PLATFORM)),
         ("LIF-002", Need("apps", "statefulsets/scale", "get", Where.PLATFORM)),

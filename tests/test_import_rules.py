@@ -36,11 +36,12 @@ ALLOWED = {
     "fixtures": f"pytest yaml {_TOP} {_PURE} {_RUN} {_FIXTURES} hotfire.chaos hotfire.closing "
     "hotfire.errors hotfire.experiment hotfire.lab.kubectl_of_standing_lab hotfire.patience "
     "hotfire.traffic.runner hotfire.engine.scripted hotfire.access hotfire.clients "
-    "hotfire.evidence hotfire.gateway hotfire.reference",
+    "hotfire.engine_groups hotfire.evidence hotfire.gateway hotfire.reference",
     # These run where nothing is installed.
     "src/hotfire/agent": "hotfire.agent",
-    # The promotion gate is three files, which its ConfigMap brings together.
-    "src/hotfire/engine": "hotfire.engine.promotion_answers hotfire.engine.promotion_decision",
+    # Programs of several files, which a ConfigMap brings together.
+    "src/hotfire/engine": "hotfire.engine.api_server hotfire.engine.promotion_answers "
+    "hotfire.engine.promotion_decision",
     "src/hotfire/lab/programs": "hotfire.lab.programs",
 }
 MOST_LINES = 350

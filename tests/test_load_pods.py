@@ -10,7 +10,8 @@ import yaml
 
 from hotfire.cluster import RUN_LABEL, namespaces
 from hotfire.errors import HarnessError
-from hotfire.profile import LoadPods, TargetProfile
+from hotfire.load_pods import LoadPods
+from hotfire.profile import TargetProfile
 from hotfire.traffic.runner.pods import LABELS, NAME, job, led_from_here, workers_on_pods
 from hotfire.traffic.runner.rated import rated_load, rated_plan
 from hotfire.traffic.workload.plan import LoadPlan

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hotfire.engine import promotion_answers, promotion_decision, promotion_gate
+from hotfire.engine import api_server, promotion_answers, promotion_decision, promotion_gate
 from hotfire.engine.promotion_answers import ask, compared, fingerprints, page, since
 from hotfire.engine.promotion_decision import Seen
 from hotfire.engine.promotion_gate import ANNOTATION, CHANGED, Gate
@@ -17,7 +17,7 @@ ARGUMENTS = ("--ttft-seconds=0.001", "--tpot-seconds=0.001")
 Document = dict[str, Any]
 
 
-class FakeApi(promotion_gate.Api):
+class FakeApi(api_server.Api):
     """A route, and one Ready pod of each version."""
 
     def __init__(self, stable: EngineProcess, canary: EngineProcess) -> None:

@@ -17,8 +17,10 @@ from pydantic import (
 from hotfire import text_files, yaml_text
 from hotfire.canary import Canary
 from hotfire.clients import Clients
+from hotfire.engine_groups import EngineGroups
 from hotfire.errors import ProfileError
 from hotfire.gateway import Gateway, split_url
+from hotfire.load_pods import LoadPods
 from hotfire.pod_roles import PodRole, Selector, require_apart, with_engine_role
 from hotfire.revision import Revision
 from hotfire.section import STRICT, Seconds
@@ -108,26 +110,6 @@ class StackChoice(Section):
     def _differ(cls, value: dict[PodRole, Selector]) -> dict[PodRole, Selector]:
         require_apart(value)
         return value
-
-
-class LoadPods(Section):
-    """How workers of the load run as pods of the cluster."""
-
-    master_host: str = Field(min_length=1)
-    """Address of the machine that runs hotfire, as pods reach it."""
-    master_port: int = Field(default=5557, gt=0, lt=65536)
-    """Port the workers connect to there; Locust's own default."""
-    image: str = "docker.io/library/python:3.11-slim"
-    """Image with Python in which hotfire is installed, or that finds it in host_libraries."""
-    host_libraries: list[str] = []
-    """Directories of the nodes that are lent to the pods and hold Python packages, hotfire's
-    among them; for clusters that cannot pull an image that has them."""
-    off_accelerators: Literal["preferred", "required"] = "preferred"
-    """Whether the pods may use accelerator nodes where there is no room on others."""
-    cpu: str = "1"
-    """CPU a pod asks for; one process uses at most one core."""
-    memory: str = "256Mi"
-    """Memory a pod asks for; Locust and 800 streams need less than half of it."""
 
 
 class RatedLoad(Section):
@@ -351,6 +333,8 @@ class TargetProfile(Section):
     """Features the target says it has; what is not claimed is not-applicable."""
     engine: Engine
     """The inference engine."""
+    engine_groups: EngineGroups = EngineGroups()
+    """The operator's resource that makes engines of several pods each."""
     stack: StackChoice = StackChoice()
     """The reference stack."""
     canary: Canary = Canary()

@@ -6,15 +6,15 @@ service.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 
 from fixtures.autoscaling import READ_SECONDS, Autoscaler
 from fixtures.changes import Changes
 from fixtures.demand import Demand
+from fixtures.stopped import Part, part
 from hotfire import Evidence, Level, TargetProfile, requirement
-from hotfire.cluster import Cluster, Pod, Replicated
+from hotfire.cluster import Cluster
 from hotfire.errors import HarnessError
 from hotfire.waiting import eventually, until
 
@@ -26,56 +26,14 @@ pytestmark = requirement(
     features={"autoscaling"},
 )
 
-NOWHERE = "set components.monitoring to what tells the autoscaler its metric"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """What the autoscaler's metric comes from, as the target file names it."""
-
-    cluster: Cluster
-    profile: TargetProfile
-    changes: Changes
-    workload: Replicated
-
-    def stop(self) -> None:
-        """Stop it, and wait until nothing of it runs."""
-        none = self.workload.with_replicas(0)
-        self.changes.write(self.workload.kind.resource, self.workload.document, none)
-        until(
-            lambda: not self._pods(),
-            within_seconds=self.profile.waits.pod_gone_seconds,
-            what=f"the pods of {self.workload} gone",
-            excused_seconds=self.cluster.silent_seconds,
-        )
-
-    def start(self) -> None:
-        """Let it run as before, and wait until it does."""
-        self.changes.put_back(self.workload.document)
-        until(
-            lambda: sum(pod.serving for pod in self._pods()) >= self.workload.replicas,
-            within_seconds=self.profile.waits.pod_ready_seconds,
-            what=f"the pods of {self.workload} Ready",
-            excused_seconds=self.cluster.silent_seconds,
-        )
-
-    def _pods(self) -> list[Pod]:
-        labels = self.workload.said("selector.matchLabels")
-        return self.cluster.pods(self.workload.namespace, labels)
-
 
 @pytest.fixture
-def source(cluster: Cluster, profile: TargetProfile, changes: Changes) -> Iterator[Source]:
-    part = profile.components.get("monitoring")
-    if part is None:
-        raise HarnessError(NOWHERE)
-    found = cluster.get(part.kind, part.namespace, part.name, api_version="apps/v1")
-    if found is None:
-        raise HarnessError(f"{NOWHERE}: there is no {part.kind} {part.namespace}/{part.name}")
-    workload = Replicated.of(found)
-    one = Source(cluster=cluster, profile=profile, changes=changes, workload=workload)
-    yield one
-    one.start()
+def source(cluster: Cluster, profile: TargetProfile, changes: Changes) -> Iterator[Part]:
+    """What the autoscaler's metric comes from."""
+    what = "what tells the autoscaler its metric"
+    found = part("monitoring", what=what, cluster=cluster, profile=profile, changes=changes)
+    yield found
+    found.start()
 
 
 def blind(autoscaler: Autoscaler) -> bool:
@@ -84,7 +42,7 @@ def blind(autoscaler: Autoscaler) -> bool:
 
 
 def test_engines_stay_while_nobody_tells_the_demand(
-    autoscaler: Autoscaler, demand: Demand, source: Source, evidence: Evidence
+    autoscaler: Autoscaler, demand: Demand, source: Part, evidence: Evidence
 ) -> None:
     calm = autoscaler.calm()
     raised = demand.raise_above_target(calm)
@@ -112,7 +70,7 @@ def test_engines_stay_while_nobody_tells_the_demand(
 
 
 def check_control(
-    autoscaler: Autoscaler, demand: Demand, source: Source, calm: int, evidence: Evidence
+    autoscaler: Autoscaler, demand: Demand, source: Part, calm: int, evidence: Evidence
 ) -> None:
     """Negative control: a true zero does take engines away."""
     source.start()

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hotfire.load_pods import LoadPods
 from hotfire.measure import history
-from hotfire.profile import LoadPods
 from hotfire.traffic.record.files import Ended
 from hotfire.traffic.runner.pods import LABELS, NAME
 from hotfire.traffic.runner.rated import rated_load

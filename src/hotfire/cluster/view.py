@@ -2,7 +2,7 @@
 
 import builtins
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Self
 
 from kubernetes.dynamic.exceptions import DynamicApiError, ResourceNotFoundError
@@ -277,15 +277,28 @@ class ClusterView:
         Nothing is created. A refusal for lack of permission is among the answers.
         """
         kind, name = document["kind"], document["metadata"]["name"]
-        with translated(f"ask for the admission of {kind} {name}"):
+
+        def created() -> Untyped:
             resource = self._calls.resource(kind, document["apiVersion"])
-            try:
-                stored = resource.create(body=document, namespace=namespace, dry_run="All")
-            except DynamicApiError as error:
-                if error.status not in _NOT_ADMITTED:
-                    raise
-                return Answer(status=error.status, message=message(error))
-        return Answer(status=CREATED, document=plain(stored))
+            return resource.create(body=document, namespace=namespace, dry_run="All")
+
+        return _admission(f"ask for the admission of {kind} {name}", created)
+
+    def would_admit_change(
+        self, kind: str, namespace: str, name: str, body: Document, *, api_version: str
+    ) -> Answer:
+        """Ask what the server would say to this merge-patch of an object; nothing is changed."""
+
+        def patched() -> Untyped:
+            return self._calls.resource(kind, api_version).patch(
+                body=body,
+                name=name,
+                namespace=namespace,
+                content_type="application/merge-patch+json",
+                dry_run="All",
+            )
+
+        return _admission(f"ask for the admission of a change of {kind} {name}", patched)
 
     def allows(
         self, verb: str, resource: str, *, group: str = "", namespace: str = "", **subject: object
@@ -316,6 +329,18 @@ class ClusterView:
         """Return whether there is such a namespace, and not on its way out."""
         found = self.get("Namespace", None, name)
         return found is not None and not found["metadata"].get("deletionTimestamp")
+
+
+def _admission(what: str, call: Callable[[], Untyped]) -> Answer:
+    """Return what the server says to something in a dry run; only lack of an answer is an error."""
+    with translated(what):
+        try:
+            stored = call()
+        except DynamicApiError as error:
+            if error.status not in _NOT_ADMITTED:
+                raise
+            return Answer(status=error.status, message=message(error))
+    return Answer(status=CREATED, document=plain(stored))
 
 
 def label_selector(selector: str | Mapping[str, str]) -> str | None:

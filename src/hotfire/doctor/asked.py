@@ -54,6 +54,7 @@ _OF_KIND: Final[Mapping[str, tuple[str, ...]]] = {
     "each": ("list",),
     "delete": ("get", "delete"),
     "patch": ("patch",),
+    "would_admit_change": ("patch",),
 }
 # What the others ask, whatever their arguments: group, resource and verbs.
 _FIXED: Final[Mapping[str, tuple[tuple[str, str, tuple[str, ...]], ...]]] = {

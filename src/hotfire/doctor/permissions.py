@@ -31,6 +31,9 @@ _CONDUCT: Final = (
     "hotfire.experiment.judgement",
 )
 _FAULTS: Final = "experiments.test_experiments"
+_GROUPS: Final = "engine_groups"
+_OF_GROUPS: Final = ("get", "list", "create", "patch", "delete")
+"""What is asked about the resource that the target file names there."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -105,6 +108,10 @@ class Permissions:
 
     def _needs(self, reach: Reach) -> Needs:
         needs, unknown = self._asked.by(reach)
+        if _GROUPS in reach.called:
+            # No source names its kind: the target file does.
+            own = self._profile.engine_groups
+            needs |= {need(own.api_version, own.kind, verb) for verb in _OF_GROUPS}
         if self._profile.stack.deploy:
             # A run makes the platform's namespace, so that no Role can be there beforehand.
             needs = {replace(one, where=Where.ANYWHERE) for one in needs}

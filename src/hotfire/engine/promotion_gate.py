@@ -15,14 +15,12 @@ route.
 import dataclasses
 import http.client
 import json
-import ssl
 import sys
 import time
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from hotfire.engine.api_server import Api, Json
 from hotfire.engine.promotion_answers import (
-    ANSWER_SECONDS,
     Pages,
     asked_all,
     compared,
@@ -39,16 +37,11 @@ from hotfire.engine.promotion_decision import (
     worsened,
 )
 
-Json = dict[str, Any]
-
 ANNOTATION = "hotfire.dev/promotion"
 CHANGED = "hotfire.dev/answers"
 """On a pod template, with the value ``changed``: it is to answer otherwise than the former one."""
 STEP_SECONDS = 300.0
 """A step that is not decided by then was not shown to be good."""
-ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-SERVER = "kubernetes.default.svc"
-MERGE = "application/merge-patch+json"
 BATCH, POLL_SECONDS = 90, 2.0
 
 
@@ -61,34 +54,6 @@ class Template(NamedTuple):
 
 Pods = dict[str, dict[str, Template]]
 """By version, the template of each Ready pod by its address and port."""
-
-
-class Api:
-    """The API server, as the pod's own account reaches it."""
-
-    def get(self, path: str) -> Json:
-        """Return what lies there; raises OSError where it does not answer so."""
-        return self._asked("GET", path, None)
-
-    def patch(self, path: str, body: Json) -> None:
-        """Merge-patch an object; raises OSError where that was refused."""
-        self._asked("PATCH", path, json.dumps(body))
-
-    def _asked(self, method: str, path: str, body: str | None) -> Json:
-        context = ssl.create_default_context(cafile=ACCOUNT / "ca.crt")
-        server = http.client.HTTPSConnection(SERVER, timeout=ANSWER_SECONDS, context=context)
-        token = (ACCOUNT / "token").read_text().strip()
-        headers = {"authorization": f"Bearer {token}"}
-        try:
-            server.request(method, path, body, headers | {"content-type": MERGE})
-            reply = server.getresponse()
-            text = reply.read()
-            if reply.status >= http.HTTPStatus.MULTIPLE_CHOICES:
-                raise OSError(f"{method} {path}: {reply.status} {text[:200]!r}")
-            found: Json = json.loads(text)
-            return found
-        finally:
-            server.close()
 
 
 @dataclasses.dataclass(kw_only=True)

@@ -12,7 +12,8 @@ from typing import Any
 from hotfire import text_files
 from hotfire.cluster import RUN_LABEL, Cluster, Document, Estate
 from hotfire.errors import ProfileError
-from hotfire.profile import LoadPods, TargetProfile
+from hotfire.load_pods import LoadPods
+from hotfire.profile import TargetProfile
 from hotfire.reference import read, variable
 from hotfire.traffic.process.seal import VARIABLE, load_token
 from hotfire.traffic.workload.plan import Fleet, LoadPlan
