@@ -17,6 +17,9 @@ FILES = (
     *("src/hotfire/engine/scripted.py", "src/hotfire/engine/model_cache.py"),
     *("src/hotfire/engine/liveness.py", "src/hotfire/engine/authorizer.py"),
     *("src/hotfire/engine/promotion_gate.py", "src/hotfire/engine/promotion_decision.py"),
+    *("src/hotfire/engine/rag/api.py", "src/hotfire/engine/rag/retriever.py"),
+    *("src/hotfire/engine/rag/vector_store.py", "src/hotfire/engine/rag/session_store.py"),
+    *("src/hotfire/engine/rag/part.py", "src/hotfire/engine/rag/vectors.py"),
 )
 
 
