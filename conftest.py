@@ -39,4 +39,5 @@ pytest_plugins = [
     "fixtures.context_limit",
     "fixtures.demand",
     "fixtures.rag",
+    "fixtures.rag_hops",
 ]

@@ -100,7 +100,7 @@ def whole() -> Iterator[Application]:
 
 
 def test_each_document_is_nearest_to_its_own_question() -> None:
-    documents = json.loads(DOCUMENTS.read_text())
+    documents: list[str] = json.loads(DOCUMENTS.read_text())
     asked = [QUESTION, "Where does the valve of the second tank open?", "Who guards the gate?"]
 
     def nearest(question: str) -> str:

@@ -38,6 +38,7 @@ def within_seconds(application: Application, evidence: Evidence) -> float:
     Raises:
         HarnessError: the answers carry no context that could be lost.
     """
+    application.require_degradation()
     usual = application.usual(AT_ONCE)
     evidence.record("while_all_is_up", Counter(map(str, usual)))
     slowest = max(one.reply.seconds for one in usual)

@@ -95,13 +95,12 @@ class Api:
             text = str(question["content"])
         except (ValueError, KeyError, TypeError, IndexError):
             return refused(HTTPStatus.BAD_REQUEST, "Expected messages, one of them a user's.")
-        context, session = self._context(text), call.headers.get(SESSION, "")
-        history = self._history(session)
+        context, history = self._context(text), self._history(call.headers.get(SESSION, ""))
         lacking = [
             name for name, found in (("context", context), ("history", history)) if found is None
         ]
         messages = [*_told(context), *(history or []), *document["messages"]]
-        answer = self._generated({**document, "messages": messages}, session, question)
+        answer = self._generated(call, {**document, "messages": messages}, question)
         return replace(answer, headers={DEGRADED: ", ".join(lacking)}) if lacking else answer
 
     def _context(self, question: str) -> list[str] | None:
@@ -125,7 +124,7 @@ class Api:
             except (OSError, ValueError):
                 return None
 
-    def _generated(self, document: Json, session: str, question: Json) -> Answer:
+    def _generated(self, call: Call, document: Json, question: Json) -> Answer:
         parts, began = urlsplit(self._settings.engine), time.monotonic()
         engine = http.client.HTTPConnection(parts.netloc, timeout=ENGINE_SECONDS)
         try:
@@ -134,11 +133,11 @@ class Api:
         except (OSError, http.client.HTTPException) as error:
             engine.close()
             return refused(HTTPStatus.BAD_GATEWAY, f"The engine does not answer: {error!r}")
-        pieces = self._handed_on(reply, began, session, question)
+        pieces = self._handed_on(call, reply, began, question)
         return Answer(reply.status, pieces, kind=reply.headers.get("content-type", ""))
 
     def _handed_on(
-        self, reply: http.client.HTTPResponse, began: float, session: str, question: Json
+        self, call: Call, reply: http.client.HTTPResponse, began: float, question: Json
     ) -> Iterator[bytes]:
         """Yield an answer as it comes; the session has it before whoever asked sees its end."""
         kept, speaks = bytearray(), False
@@ -148,7 +147,9 @@ class Api:
                 # The headers come before the first token, whose time is what users feel.
                 if not speaks and (speaks := bool(answer_text(bytes(kept)))):
                     self._metrics.observe("engine", time.monotonic() - began)
+                    self._metrics.observe("request", time.monotonic() - call.at)
                 yield piece
+        session = call.headers.get(SESSION, "")
         if session and reply.status == HTTPStatus.OK:
             said = {"role": "assistant", "content": answer_text(bytes(kept))}
             try:

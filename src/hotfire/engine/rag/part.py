@@ -4,7 +4,7 @@ import http.client
 import json
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,6 +28,8 @@ class Call:
     path: str
     headers: Mapping[str, str]
     body: bytes
+    at: float = field(default_factory=time.monotonic)
+    """When it came, by the monotonic clock."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Metrics:
     def __init__(self) -> None:
         self._lock = Lock()
         self._counts: Counter[str] = Counter()
-        self._sums: Counter[str] = Counter()
+        self._sums: defaultdict[str, float] = defaultdict(float)
         self._buckets: dict[str, Counter[float]] = {}
 
     def count(self, name: str) -> None:
@@ -169,6 +171,12 @@ class _Handler(BaseHTTPRequestHandler):
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
+
+    def handle_error(self, request: object, client_address: Any) -> None:  # noqa: ANN401
+        """Say in one line what went wrong: mostly that whoever asked has gone."""
+        del request
+        sys.stdout.write(f"{client_address[0]}: {sys.exc_info()[1]!r}\n")
+        sys.stdout.flush()
 
 
 def serve(port: int, answering: Answering, metrics: Metrics) -> None:
