@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
@@ -82,14 +83,16 @@ class Application:
 
 
 @contextmanager
-def application(sessions: str = "") -> Iterator[Application]:
+def application(
+    sessions: str = "", *, context_seconds: float = CONTEXT_SECONDS
+) -> Iterator[Application]:
     with ExitStack() as running_parts:
         enter = running_parts.enter_context
         engine = enter(running_engine("--misbehaviour=echo", "--ttft-seconds=0"))
         store = enter(running("vector_store", str(DOCUMENTS)))
         retriever = enter(running("retriever", store.url))
         settings = {"ENGINE": engine.url, "RETRIEVER": retriever.url, "SESSIONS": sessions}
-        api = enter(running("api", CONTEXT_SECONDS=str(CONTEXT_SECONDS), **settings))
+        api = enter(running("api", CONTEXT_SECONDS=str(context_seconds), **settings))
         yield Application(api, retriever, store)
 
 
@@ -141,6 +144,37 @@ def test_each_hop_is_measured(whole: Application) -> None:
     for hop in ("retriever", "engine"):
         assert page.count("rag_hop_seconds", hop=hop)
         assert page.mean("rag_hop_seconds", hop=hop) is not None
+
+
+def test_what_a_hop_takes_is_told_of_it_alone(whole: Application) -> None:
+    def seconds(hop: str) -> float:
+        page = metrics.parse(whole.api.get("/metrics").decode())
+        return page.total("rag_hop_seconds_sum", hop=hop) or 0.0
+
+    before = {hop: seconds(hop) for hop in ("retriever", "engine", "request")}
+    whole.retriever.process.send_signal(signal.SIGSTOP)
+    try:
+        whole.chat("Who guards the gate in the morning?", stream=True)
+    finally:
+        whole.retriever.process.send_signal(signal.SIGCONT)
+
+    added = {hop: seconds(hop) - former for hop, former in before.items()}
+    assert added["retriever"] >= CONTEXT_SECONDS > added["engine"]
+    assert added["request"] >= added["retriever"]
+
+
+def test_without_a_limit_an_answer_waits_for_its_context_as_long_as_that_takes() -> None:
+    with application(context_seconds=0.0) as app:
+        app.retriever.process.send_signal(signal.SIGSTOP)
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(app.chat)
+            with pytest.raises(TimeoutError):
+                asked.result(timeout=2 * CONTEXT_SECONDS)
+            app.retriever.process.send_signal(signal.SIGCONT)
+            _, headers, text = asked.result(timeout=20)
+
+    assert DEGRADED not in headers
+    assert FACT in text
 
 
 @pytest.mark.parametrize("part", ["retriever", "vector_store"])

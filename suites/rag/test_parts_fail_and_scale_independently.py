@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from fixtures.liveness import DEFAULTS
 from fixtures.rag import Application, Takeaway
 from fixtures.stack import Stack
 from hotfire import Endpoint, Evidence, Level, requirement
@@ -27,8 +28,6 @@ pytestmark = requirement(
     features={"rag"},
 )
 
-# Kubernetes' own.
-DEFAULTS = {"periodSeconds": 10, "timeoutSeconds": 1, "failureThreshold": 3}
 MARGIN_SECONDS = 1.0
 
 
