@@ -26,4 +26,4 @@ def ask_further(document: Document) -> None:
     if (document["kind"], document["metadata"]["name"]) == ("Deployment", API):
         [container] = document["spec"]["template"]["spec"]["containers"]
         asks = {"exec": {"command": ["python3", "-I", "-S", "-c", ASK]}, "timeoutSeconds": 5}
-        container["readinessProbe"] = {**asks, "periodSeconds": 2, "failureThreshold": 1}
+        container["readinessProbe"] = {**asks, "periodSeconds": 2, "failureThreshold": 2}
