@@ -16,6 +16,7 @@ from hotfire.doctor.permissions import Needs, Unit
 from hotfire.doctor.rag import rag
 from hotfire.doctor.site import Site
 from hotfire.errors import HarnessError, ProfileError
+from hotfire.measure.history import FailureClass
 from hotfire.rag import Degradation
 from suites.rag.test_a_slow_retriever_is_visible_as_such import judge as judge_hops
 from suites.rag.test_loss_of_retrieval_ends_in_declared_degradation import judge as judge_loss
@@ -98,7 +99,7 @@ def test_an_answer_that_is_flagged_or_has_its_context_is_sound(reply: Reply) -> 
     [
         (answered("Somebody."), "without context, and does not say so"),
         (answered(status=500), "500"),
-        (Reply(error="deadline"), "have not ended after 5.0 s"),
+        (Reply(error="deadline: x", failure=FailureClass.DEADLINE), "have not ended after 5.0 s"),
     ],
 )
 def test_what_hangs_or_lacks_its_context_in_silence_fails(reply: Reply, said: str) -> None:

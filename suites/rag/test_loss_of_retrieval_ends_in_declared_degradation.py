@@ -16,6 +16,7 @@ import pytest
 from fixtures.rag import Application, Asked, Takeaway
 from hotfire import Evidence, Level, requirement
 from hotfire.errors import HarnessError
+from hotfire.measure.history import FailureClass
 
 pytestmark = requirement(
     "RAG-002",
@@ -75,7 +76,7 @@ def lost(app: Application, takeaway: Takeaway, part: Lost, how: str) -> Iterator
 
 def judge(asked: list[Asked], while_: str, within_seconds: float) -> None:
     """Fail the target where an answer hangs, or lacks its context and does not say so."""
-    hung = [one for one in asked if one.reply.error == "deadline"]
+    hung = [one for one in asked if one.reply.failure is FailureClass.DEADLINE]
     assert not hung, (
         f"while {while_} {len(hung)} of {len(asked)} answers have not ended after"
         f" {within_seconds:.1f} s"
