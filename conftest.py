@@ -41,4 +41,6 @@ pytest_plugins = [
     "fixtures.context_limit",
     "fixtures.demand",
     "fixtures.queues",
+    "fixtures.rag",
+    "fixtures.rag_hops",
 ]

@@ -14,7 +14,7 @@ FOLDERS = ("experiments", "fixtures", "reference-stack", "reports", "suites")
 # stack's ConfigMaps are made of programs that kustomize looks for beside it.
 FILES = (
     *("conftest.py", "pyproject.toml", "requirements/engine.txt"),
-    *map(str, sorted(Path("src/hotfire/engine").glob("[!_]*.py"))),
+    *map(str, sorted(Path("src/hotfire/engine").rglob("[!_]*.py"))),
 )
 
 

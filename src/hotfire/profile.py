@@ -22,6 +22,7 @@ from hotfire.errors import ProfileError
 from hotfire.gateway import Gateway, split_url
 from hotfire.load_pods import LoadPods
 from hotfire.pod_roles import PodRole, Selector, require_apart, with_engine_role
+from hotfire.rag import Rag
 from hotfire.revision import Revision
 from hotfire.section import STRICT, Seconds
 from hotfire.waits import Waits
@@ -341,6 +342,8 @@ class TargetProfile(Section):
     """The version under promotion."""
     clients: Clients = Clients()
     """Who comes to the gateway besides us: its tenants, and whom it must refuse."""
+    rag: Rag | None = None
+    """The retrieval-augmented application in front of the model; None: there is none."""
     components: dict[Role, Component] = {}
     """Where parts of the platform run that faults take away, by role; their namespaces must be in
     `allowed_namespaces`."""
@@ -436,6 +439,9 @@ class TargetProfile(Section):
         except ValidationError as error:
             raise ProfileError(f"{path}: {_explain(error)}") from error
         found: dict[str, object] = {"gateway": profile.gateway.beside(path.parent)}
+        if profile.rag is not None:
+            way_in = profile.rag.gateway.beside(path.parent)
+            found["rag"] = profile.rag.model_copy(update={"gateway": way_in})
         if profile.kubeconfig is not None:
             found["kubeconfig"] = (path.parent / profile.kubeconfig.expanduser()).resolve()
         return profile.model_copy(update=found)

@@ -3,7 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from hotfire.cli.prove import EVERYTHING_VARIABLE
 from hotfire.experiment import Experiment
 from hotfire.rundir import Result, RunDirectory
 from hotfire.verdict import Verdict
+from tests.rag import retrieving
 from tests.world import World
 
 pytestmark = pytest.mark.lab
@@ -41,12 +43,17 @@ Results = dict[str, Result]
 
 
 @pytest.fixture(scope="module")
-def quick_target(world: World, scripted_target: Path) -> Path:
+def quick_target(
+    world: World, scripted_target: Path, request: pytest.FixtureRequest
+) -> Iterator[Path]:
     """The scripted stack's target file with a short look before and after each fault."""
-    claims = yaml.safe_load(scripted_target.read_text())["claims"]
-    # The twin of GTW-006 brings the gate along: no fault finds one.
-    without_gate = [one for one in claims if one != "promotion-gate"]
-    return written(scripted_target, "quick.yaml", {**QUICK, "claims": without_gate})
+    asked = frozenset().union(*(one.fault.features for one in selected(request)))
+    # The stack has no RAG application of its own.
+    with retrieving(world) if "rag" in asked else nullcontext():
+        claims = yaml.safe_load(scripted_target.read_text())["claims"]
+        # The twin of GTW-006 brings the gate along: no fault finds one.
+        without_gate = [one for one in claims if one != "promotion-gate"]
+        yield written(scripted_target, "quick.yaml", {**QUICK, "claims": without_gate})
 
 
 def written(target: Path, name: str, changes: Mapping[str, object]) -> Path:
@@ -73,13 +80,18 @@ def shams(
     return fired(request, target, tmp_path_factory.mktemp("shams") / "run", "--sham")
 
 
-def fired(request: pytest.FixtureRequest, target: Path, folder: Path, *options: str) -> Results:
-    """Run the faults of all selected cases in one run, as a user would; return results by id."""
-    wanted = {
-        Experiment.load(Path(str(item.callspec.params["path"]))).id
+def selected(request: pytest.FixtureRequest) -> list[Experiment]:
+    """Return the faults of all selected cases."""
+    return [
+        Experiment.load(Path(str(item.callspec.params["path"])))
         for item in request.session.items
         if isinstance(item, pytest.Function) and item.path == request.path
-    }
+    ]
+
+
+def fired(request: pytest.FixtureRequest, target: Path, folder: Path, *options: str) -> Results:
+    """Run the faults of all selected cases in one run, as a user would; return results by id."""
+    wanted = {one.id for one in selected(request)}
     argv = [sys.executable, "-m", "pytest", "experiments", "--target", str(target), *options]
     argv += ["--run-dir", str(folder), "-q", "-p", "no:cacheprovider"]
     argv += [word for one in sorted(wanted) for word in ("--only", one)]

@@ -5,6 +5,7 @@ from typing import Final
 
 from hotfire.doctor import access, engines, gateway, platform
 from hotfire.doctor.finding import Finding, Mark, fine
+from hotfire.doctor.rag import rag
 from hotfire.doctor.site import Site
 from hotfire.errors import ClusterError
 
@@ -17,6 +18,7 @@ _LOOKS: Final[tuple[Callable[[Site], Iterator[Finding]], ...]] = (
     platform.roles,
     platform.prometheus,
     platform.agent_image,
+    rag,
     platform.claims,
 )
 

@@ -1,5 +1,6 @@
 """A part of the platform beside the engines, such as the gateway's control plane."""
 
+from abc import abstractmethod
 from typing import Final, Literal
 
 from hotfire.chaos.aim import TargetWord, plan_beside_engines, spared_engines
@@ -12,15 +13,20 @@ from hotfire.profile import Role
 KINDS: Final = {"deployments": "Deployment", "statefulsets": "StatefulSet"}
 
 
-class Component(TargetWord):
-    """The workload that the target file names for a role."""
+class PartWord(TargetWord):
+    """One workload of the platform, while every engine goes on serving."""
 
-    word: Literal["component"] = "component"
-    role: Role
+    @abstractmethod
+    def target(self, world: World) -> Target:
+        """Return that workload as it is now.
+
+        Raises:
+            HarnessError: the target file does not say which it is, or it is not there.
+        """
 
     def resolve(self, world: World, experiment: str) -> Plan:
         """Return that workload as the target, and every Ready engine as a bystander."""
-        return plan_beside_engines(world, experiment, [self._target(world)], all_survive=True)
+        return plan_beside_engines(world, experiment, [self.target(world)], all_survive=True)
 
     def spared(self, world: World, plan: Plan) -> str:
         """Return which engines go on serving: all of them."""
@@ -30,11 +36,19 @@ class Component(TargetWord):
 
     def look_again(self, world: World, plan: Plan) -> None:
         """Make sure that it is the same workload, and as large as it was."""
-        now = self._target(world)
+        now = self.target(world)
         if now.uid != plan.targets[0].uid:
             raise HarnessError(f"the plan's {plan.targets[0]} is another one now: {now.uid}")
 
-    def _target(self, world: World) -> Target:
+
+class Component(PartWord):
+    """The workload that the target file names for a role."""
+
+    word: Literal["component"] = "component"
+    role: Role
+
+    def target(self, world: World) -> Target:
+        """Return the workload of that role."""
         place = world.profile.components.get(self.role)
         if place is None:
             raise HarnessError(

@@ -1,0 +1,40 @@
+"""What the target file says of the retrieval-augmented application, held against the cluster."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from hotfire.doctor.finding import Finding, Mark
+from hotfire.doctor.site import Site
+
+_REMEDIES: Final[Mapping[str, str]] = {
+    "parts": "set rag.parts to the labels of each part's pods",
+    "facts": "set rag.facts to questions that only a document answers, with a word of the answer",
+    "degradation": "set rag.degradation to the header, field or status that tells of it",
+    "metrics": "set rag.metrics to the histograms of the API's hops",
+}
+
+
+def rag(site: Site) -> Iterator[Finding]:
+    """Yield what is claimed of an application and is not told, and parts without a pod."""
+    features = {"rag", "rag-sessions"} & site.profile.claims
+    declared, ids = site.profile.rag, site.ids(lambda unit, _: bool(unit.features & features))
+    if not features:
+        return
+    if declared is None:
+        seen = f"{', '.join(sorted(features))} is claimed, and the target file has no section rag"
+        remedy = "add it, with the application's gateway"
+        yield Finding(mark=Mark.LACKING, about="rag", seen=seen, remedy=remedy, ids=ids)
+        return
+    for field, remedy in _REMEDIES.items():
+        if not getattr(declared, field):
+            yield _lacking(f"rag.{field} is not set", remedy)
+    if "rag-sessions" in features and declared.session_header is None:
+        yield _lacking("rag-sessions is claimed", "set rag.session_header to what names a session")
+    for part, selector in declared.parts.items():
+        if not site.cluster.pods(site.profile.namespace, selector):
+            seen = f"rag.parts.{part} {selector} takes no pod in {site.profile.namespace}"
+            yield _lacking(seen, "set it to the labels of its pods, or remove it")
+
+
+def _lacking(seen: str, remedy: str) -> Finding:
+    return Finding(mark=Mark.LACKING, about="rag", seen=seen, remedy=remedy)

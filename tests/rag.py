@@ -1,0 +1,123 @@
+"""The scripted stack behind its RAG application, as ``overlays/rag`` says."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from hotfire import Endpoint
+from hotfire.cluster import Document
+from hotfire.waiting import until
+from tests.overlays import documents
+from tests.world import World
+
+API, RETRIEVER, VECTOR_STORE, SESSION_STORE = (
+    f"rag-{name}" for name in ("api", "retriever", "vector-store", "session-store")
+)
+PARTS = (API, RETRIEVER, VECTOR_STORE, SESSION_STORE)
+BASE_PATH, DEGRADED = "/rag", "X-Rag-Degraded"
+FACTS = {
+    "What is the pass word of the test stand?": "quenchrod",
+    "Where does the valve of the second tank open?": "mulberry",
+}
+Change = Callable[[Document], object]
+
+
+def as_it_is(_document: Document) -> None:
+    """Change nothing."""
+
+
+@contextmanager
+def retrieving(world: World, change: Change = as_it_is) -> Iterator[None]:
+    """Have the application, and a target file that says so; ``change`` each object before.
+
+    Engines say what they were asked, so that an answer shows what stood in front of its question.
+    """
+    made = _documents(world)
+    for document in made:
+        change(document)
+    world.script(misbehaviour="echo")
+    try:
+        with _applied(world, made), world.target_says(**_declared(world)):
+            yield
+    finally:
+        world.script(misbehaviour="ok")
+
+
+def in_environment(deployment: str, **values: str) -> Change:
+    """Return a change of what a part's environment says."""
+
+    def change(document: Document) -> None:
+        if (document["kind"], document["metadata"]["name"]) != ("Deployment", deployment):
+            return
+        [container] = document["spec"]["template"]["spec"]["containers"]
+        named = {one["name"]: one for one in container["env"]}
+        for name, value in values.items():
+            named[name]["value"] = value
+
+    return change
+
+
+def _documents(world: World) -> list[Document]:
+    """Return the objects that the scripted stack has not."""
+    there = {_name(one) for one in documents(world, "scripted")}
+    return [one for one in documents(world, "rag") if _name(one) not in there]
+
+
+def _name(document: Document) -> tuple[str, str]:
+    return document["kind"], document["metadata"]["name"]
+
+
+def _declared(world: World) -> dict[str, Any]:
+    """Return what the target file says of it."""
+    profile = world.profile
+    gateway = json.loads(profile.gateway.model_dump_json(exclude_defaults=True))
+    hops = {
+        hop: {"name": "rag_hop_seconds", "labels": {"hop": hop}} for hop in ("retriever", "engine")
+    }
+    return {
+        "claims": sorted({*profile.claims, "rag", "rag-sessions"}),
+        "rag": {
+            "gateway": {**gateway, "base_path": BASE_PATH},
+            "parts": {name.removeprefix("rag-"): {"app": name} for name in PARTS},
+            "facts": FACTS,
+            "degradation": {"header": DEGRADED},
+            "context_seconds": 2.0,
+            "session_header": "X-Session-Id",
+            "metrics": {"port": 8000, "hops": hops},
+        },
+    }
+
+
+@contextmanager
+def _applied(world: World, made: list[Document]) -> Iterator[None]:
+    namespace, cluster = world.profile.namespace, world.cluster
+
+    def serving() -> bool:
+        pods = [pod for app in PARTS for pod in cluster.pods(namespace, {"app": app})]
+        return len({pod.labels["app"] for pod in pods if pod.serving}) == len(PARTS)
+
+    cluster.apply(made, namespace=namespace)
+    try:
+        until(serving, within_seconds=90, what="the parts of the RAG application Ready")
+        _wait_route(world)
+        yield
+    finally:
+        for one in made:
+            kind, name = _name(one)
+            cluster.delete(kind, namespace, name, api_version=one["apiVersion"])
+        until(
+            lambda: not any(cluster.pods(namespace, {"app": app}) for app in PARTS),
+            within_seconds=60,
+            what="the RAG application gone",
+        )
+
+
+def _wait_route(world: World) -> None:
+    gateway = world.profile.gateway.model_copy(update={"base_path": BASE_PATH})
+    with Endpoint.of(world.profile.model_copy(update={"gateway": gateway})) as client:
+        until(
+            lambda: all(client.chat("?", max_tokens=1, fresh=True).ok for _ in range(6)),
+            within_seconds=60,
+            what="the RAG application answering through the gateway",
+        )
