@@ -178,6 +178,18 @@ def test_what_was_known_when_it_was_interrupted_is_printed_and_kept(
     assert (checkout / "mended").exists()
 
 
+def test_matrix_that_was_interrupted_before_its_first_row_can_be_gone_on_with(
+    checkout: Path,
+) -> None:
+    on_the_lab(checkout, INTERRUPTED)
+    assert cli.run(["prove", "--matrix", "TST-002"]) == cli.CRASHED
+    on_the_lab(checkout)
+
+    assert cli.run(["prove", "--matrix", "TST-002", "--resume", str(rows_of(checkout))]) == 0
+
+    assert list(kept(rows_of(checkout))) == ["TST-002"]
+
+
 def test_rows_that_are_there_are_not_made_again(checkout: Path) -> None:
     file = checkout / "rows.jsonl"
     for id_, own in (("TST-002", Verdict.FAILED), ("TST-003", Verdict.INCONCLUSIVE)):
