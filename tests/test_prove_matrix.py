@@ -1,6 +1,9 @@
 """``hotfire prove --matrix`` names every check that falls with a twin and should not."""
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,6 +11,8 @@ from hotfire import cli, own_folders
 from hotfire.cli.matrix import Company, Found, Row, keep, kept, table
 from hotfire.terminal import Terminal
 from hotfire.verdict import Verdict
+from tests.lab.test_every_check_can_fail import SUITES, company_of
+from tests.world import World
 
 SUITE = '''"""The target does {id}.
 
@@ -173,6 +178,18 @@ def test_what_was_known_when_it_was_interrupted_is_printed_and_kept(
     assert (checkout / "mended").exists()
 
 
+def test_matrix_that_was_interrupted_before_its_first_row_can_be_gone_on_with(
+    checkout: Path,
+) -> None:
+    on_the_lab(checkout, INTERRUPTED)
+    assert cli.run(["prove", "--matrix", "TST-002"]) == cli.CRASHED
+    on_the_lab(checkout)
+
+    assert cli.run(["prove", "--matrix", "TST-002", "--resume", str(rows_of(checkout))]) == 0
+
+    assert list(kept(rows_of(checkout))) == ["TST-002"]
+
+
 def test_rows_that_are_there_are_not_made_again(checkout: Path) -> None:
     file = checkout / "rows.jsonl"
     for id_, own in (("TST-002", Verdict.FAILED), ("TST-003", Verdict.INCONCLUSIVE)):
@@ -211,3 +228,39 @@ def test_what_cannot_be_is_refused(
 
     assert said in capsys.readouterr().err
     assert not (checkout / "runs").exists()
+
+
+def test_row_of_a_twin_has_every_check_of_its_area_and_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cluster is not there: nobody can find out, and for one it cannot even be prepared."""
+
+    @contextmanager
+    def unprepared(_world: World) -> Iterator[None]:
+        raise LookupError("no such Deployment")
+        yield
+
+    def breaks_nothing(_world: World) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    twins, file, target = "tests.defects.", tmp_path / "rows.jsonl", tmp_path / "target.yaml"
+    monkeypatch.setattr(f"{twins}engines_mount_model_files_read_only.broken", breaks_nothing)
+    monkeypatch.setattr(
+        f"{twins}model_files_are_verified_before_loading.prepared", unprepared, raising=False
+    )
+    monkeypatch.setenv("HOTFIRE_PROVE_MATRIX", str(file))
+    target.write_text(
+        f"{{name: acme, gateway: {{url: 'http://127.0.0.1:1'}}, engine: {{model: tiny}},"
+        f" budgets: lab, kubeconfig: {tmp_path}/none}}"
+    )
+    [suite] = [path for path in SUITES if "engines_mount_model_files" in path.name]
+    parts: dict[str, Any] = dict.fromkeys(("cluster", "profile", "stack", "rack"))
+
+    made = company_of(suite, SUITES, World(**parts, target=target), tmp_path)
+
+    assert kept(file) == {"STO-001": made.row}
+    assert {one.verdict for one in made.row.found.values()} == {Verdict.INCONCLUSIVE}
+    assert set(made.row.found) == {"STO-001", "STO-002", "STO-004"}
+    assert "there is no file" in made.row.found["STO-004"].reason
+    assert "cannot be prepared for it: LookupError" in made.row.found["STO-002"].reason
+    assert not made.holds

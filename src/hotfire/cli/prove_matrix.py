@@ -97,7 +97,8 @@ class _Matrix:
     def conclude(self) -> list[CatalogueEntry]:
         """Print the tables and what is not as it should be; return the twins without a row."""
         companies = self.companies()
-        self.console.print(Text(LEGEND, style="dim"))
+        if companies:
+            self.console.print(Text(LEGEND, style="dim"))
         for area, group in groupby(self.asked, key=lambda one: one.area):
             rows = [found for one in group if (found := companies.get(one.requirement.id))]
             if rows:
@@ -169,6 +170,10 @@ def _made(matrix: _Matrix, root: Path) -> list[ET.Element]:
 
 
 def _new() -> Path:
+    """Return a file of rows, which has none yet."""
     folder = runs_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"matrix-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.jsonl"
+    file = folder / f"matrix-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.jsonl"
+    # Who ends it before its first row is told to go on with it all the same.
+    file.touch()
+    return file
