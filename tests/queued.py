@@ -60,10 +60,7 @@ def _inactive(world: World) -> list[str]:
 
 @contextmanager
 def racked(world: World) -> Iterator[None]:
-    """Have them on a lab with two nodes in a rack, and no engine on any of them.
-
-    Five accelerators are free then: two, and one beside the canary, in one rack, two in another.
-    """
+    """Have them on a lab with two nodes in a rack, and no engine in the way of a group."""
     with queued(world), _without_engines(world), _two_in_a_rack(world):
         yield
 
@@ -86,12 +83,10 @@ def _without_engines(world: World) -> Iterator[None]:
 
 @contextmanager
 def _two_in_a_rack(world: World) -> Iterator[None]:
-    [canary] = world.cluster.pods(world.profile.namespace, {"app": "canary"})
+    first, second, *_ = world.cluster.nodes(world.profile.accelerator.node_selector)
     label = world.profile.fabric.rack_label
-    racks = {node.name: node.labels[label] for node in world.cluster.nodes()}
-    other = next(rack for node, rack in sorted(racks.items()) if node != canary.node)
-    world.label(canary.node, {label: other})
+    world.label(second.name, {label: first.labels[label]})
     try:
         yield
     finally:
-        world.label(canary.node, {label: racks[canary.node]})
+        world.label(second.name, {label: second.labels[label]})

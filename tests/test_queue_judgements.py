@@ -1,13 +1,18 @@
-"""Which queues of a target lend to each other, and which groups fit where."""
+"""Which queues lend to each other, whether they give back, and which groups fit where."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from fixtures.queues import API, lendings
-from hotfire.cluster import Cluster
+from fixtures.queues import API, JOBS, Queues, lendings
+from fixtures.scratch import Scratch
+from hotfire.cluster import Cluster, Estate
 from hotfire.errors import HarnessError
+from hotfire.evidence import Evidence
+from hotfire.profile import TargetProfile
 from suites.scheduling.test_groups_stay_within_a_node_or_a_rack import Room
+from suites.scheduling.test_team_queues_lend_and_return_accelerators import StandIns, check_return
 from tests.fake_api import KINDS, FakeApi, connect, serving
 from tests.foreign_cluster import put
 
@@ -18,6 +23,7 @@ RECLAIM = {"reclaimWithinCohort": "Any"}
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
     monkeypatch.setitem(KINDS, API, {"ClusterQueue": False})
+    monkeypatch.setitem(KINDS, JOBS, {"Job": True})
     return FakeApi()
 
 
@@ -81,6 +87,56 @@ def test_who_may_only_lend_borrows_nothing(api: FakeApi, cluster: Cluster) -> No
     [found] = lendings(cluster, GPU)
 
     assert str(found) == "research borrowing of product"
+
+
+PROFILE = TargetProfile.model_validate(
+    {
+        "name": "miniature", "gateway": {"url": "http://10.0.0.1"}, "engine": {"model": "tiny"},
+        "budgets": {}, "waits": {"reclaim_seconds": 0.1},
+    }
+)  # fmt: skip
+SCRATCH = "hotfire-scratch-1"
+
+
+@pytest.fixture
+def both(api: FakeApi, cluster: Cluster) -> StandIns:
+    """Stand-ins for two queues; nobody admits what is handed in to them."""
+    have(api, "product", borrowingLimit="1")
+    have(api, "research", borrowingLimit="1")
+    scratch = Scratch(cluster, PROFILE, SCRATCH)
+    queues = Queues(cluster, PROFILE, Estate(cluster, "hotfire-system", run_id="x"), scratch)
+    [lending] = lendings(cluster, GPU)
+    return StandIns(
+        queues=queues, flavor="gpus", lending=lending, borrower="borrower", owner="owner"
+    )
+
+
+def holding(api: FakeApi, **pods: int) -> None:
+    """Have so many pods of each queue hold an accelerator."""
+    for queue, count in pods.items():
+        for number in range(count):
+            put(
+                api, "Pod", "v1", f"{queue}-{number}", namespace=SCRATCH,
+                labels={"hotfire-queue": queue}, spec={"nodeName": "n1"},
+            )  # fmt: skip
+
+
+@pytest.mark.parametrize(("borrower", "owner"), [(2, 1), (2, 2), (1, 1), (0, 2)])
+def test_an_owner_that_waits_or_a_borrower_with_too_much_or_too_little_fails(
+    borrower: int, owner: int, api: FakeApi, cluster: Cluster, both: StandIns, tmp_path: Path
+) -> None:
+    holding(api, borrower=borrower, owner=owner)
+
+    with pytest.raises(AssertionError, match="1 left to the borrower and 2 with their owner"):
+        check_return(PROFILE, cluster, both, Evidence(tmp_path))
+
+
+def test_an_owner_with_its_own_passes(
+    api: FakeApi, cluster: Cluster, both: StandIns, tmp_path: Path
+) -> None:
+    holding(api, borrower=1, owner=2)
+
+    check_return(PROFILE, cluster, both, Evidence(tmp_path))
 
 
 ROOM = Room(

@@ -33,8 +33,8 @@ class Waits(BaseModel):
     node_removed_seconds: Seconds = 1200.0
     """Node without work to gone; an autoscaler's usual patience of ten minutes, twice."""
     reclaim_seconds: Seconds = 60.0
-    """Accelerators asked for by the team that lent them to its pods on them; those that have them
-    end within the default grace period."""
+    """Accelerators asked back by the team that lent them to its own pods on them; the pods that
+    have to go first get the default grace period."""
     drift_seconds: Seconds = 300.0
     """An object edited by hand to its declared state; controllers look every few minutes."""
     injection_seconds: Seconds = 30.0
