@@ -15,11 +15,11 @@ from suites.security.test_cached_prompts_serve_one_tenant import (
 )
 
 
-def told(cached: int | None, name: str = "a") -> Reply:
+def told(cached: int | None, name: str = "a", created: int = 1) -> Reply:
     usage: dict[str, object] = {"prompt_tokens": 100}
     if cached is not None:
         usage["prompt_tokens_details"] = {"cached_tokens": cached}
-    return Reply(status=200, body={"id": name}, usage=usage)
+    return Reply(status=200, body={"id": name, "created": created}, usage=usage)
 
 
 def test_what_is_not_told_is_none() -> None:
@@ -42,8 +42,10 @@ def test_a_prompt_that_is_never_cached_is_asked_often_enough() -> None:
     assert len(settle(lambda: told(None))) == AT_MOST
 
 
-@pytest.mark.parametrize(("name", "replayed"), [("a", True), ("b", False)])
-def test_an_answer_that_was_given_before_is_seen(name: str, replayed: bool) -> None:
-    found = round_of(lambda _: told(96), lambda _: told(0, name))
+@pytest.mark.parametrize(
+    ("name", "created", "replayed"), [("a", 1, True), ("b", 1, False), ("a", 2, False)]
+)
+def test_an_answer_that_was_given_before_is_seen(name: str, created: int, replayed: bool) -> None:
+    found = round_of(lambda _: told(96), lambda _: told(0, name, created))
 
     assert (found.other, found.again, found.replayed) == (0.0, 0.96, replayed)

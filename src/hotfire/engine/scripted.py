@@ -274,7 +274,7 @@ class Engine:
 
     def __init__(self, script: Script, *, name: str, start_seconds: float = 0.0) -> None:
         self.script, self.name, self.start_seconds = script, name, start_seconds
-        self.ready_at = time.monotonic() + start_seconds
+        self.ready_at, self.born = time.monotonic() + start_seconds, time.time_ns()
         self.stopping = False
         self.counters: Counter[str] = Counter()
         self.finished: Counter[str] = Counter()
@@ -314,7 +314,9 @@ class Engine:
             # Not zeros, which the kernel would only promise.
             self.leaked.append(b"\1" * self.script.leak_bytes)
             self.counters["leaked_bytes"] += self.script.leak_bytes
-        name = f"{'chatcmpl' if asked.chat else 'cmpl'}-{self.name}-{self.counters['generations']}"
+        # Another replica counts, too.
+        number = f"{self.born:x}-{self.counters['generations']}"
+        name = f"{'chatcmpl' if asked.chat else 'cmpl'}-{number}"
         record = Truth(name, asked.prompt[:80], fate, arrival_ns, n_in=asked.n_in)
         self.records.append(record)
         return record
