@@ -51,15 +51,18 @@ class Part:
 
 
 @contextmanager
-def running(module: str, *words: str, **environment: str) -> Iterator[Part]:
-    """Run a part as a stock image does."""
-    argv = [sys.executable, "-m", f"hotfire.engine.rag.{module}", "0", *words]
+def running(
+    module: str, *words: str, port: int = 0, source: str = "", **environment: str
+) -> Iterator[Part]:
+    """Run a part as a stock image does, or what ``source`` makes of it; port 0: on any."""
+    program = ["-c", source] if source else ["-m", f"hotfire.engine.rag.{module}"]
+    argv = [sys.executable, *program, str(port), *words]
     settings = {**os.environ, **environment}
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=settings) as process:
         try:
             assert process.stdout is not None
-            port = process.stdout.readline().split()[-1]
-            yield Part(f"http://127.0.0.1:{port}", process)
+            listening = process.stdout.readline().split()[-1]
+            yield Part(f"http://127.0.0.1:{listening}", process)
         finally:
             process.kill()
 
