@@ -1,7 +1,7 @@
 """The RAG application as processes of this machine, and as the pods of an API server in miniature.
 
 A thread stands for controllers and kubelet: it starts and ends processes as the objects say, and
-says of each pod whether it is Ready.
+says of each pod that it is Ready once its process listens.
 """
 
 import signal
@@ -14,6 +14,7 @@ from http.client import HTTPConnection
 from hotfire.chaos.agent_client import AgentClient
 from hotfire.chaos.agent_pods import code_digest
 from hotfire.chaos.plan import World
+from hotfire.rag import Part as Name
 from tests.chaos.platform import NAMESPACE
 from tests.engine_process import EngineProcess, running_engine
 from tests.fake_api import Document, FakeApi
@@ -21,9 +22,9 @@ from tests.ports import free_port
 from tests.test_rag_application import DOCUMENTS, Part, running
 
 API, ENGINE = "api", "engine"
-PARTS = ("api", "retriever", "vector-store", "session-store")
+PARTS: tuple[Name, ...] = ("api", "retriever", "vector-store", "session-store")
 CONTEXT_SECONDS = 0.5
-PROBE = {"periodSeconds": 1, "timeoutSeconds": 1, "failureThreshold": 1}
+PROBE = {"periodSeconds": 1, "timeoutSeconds": 1, "failureThreshold": 2}
 APPS = "apps/v1"
 
 
@@ -34,14 +35,14 @@ class Pages(dict[tuple[str, str, str], str]):
         super().__init__()
         self._url = url
 
-    def get(self, key: object, default: object = None) -> str:  # type: ignore[override]
+    def get(self, key: object, default: object = None) -> str:
         del key, default
         return told(self._url, "/metrics")
 
 
 def told(url: str, path: str) -> str:
-    """Return a page, or nothing where nobody answers in a second."""
-    connection = HTTPConnection(url.removeprefix("http://"), timeout=1)
+    """Return a page, or nothing where nobody answers."""
+    connection = HTTPConnection(url.removeprefix("http://"), timeout=10)
     try:
         connection.request("GET", path)
         return connection.getresponse().read().decode()
@@ -72,27 +73,36 @@ class Machine:
 
     def turn(self) -> None:
         """Bring each part to what is wanted of it, and say what is so."""
+        with self.api.lock:
+            uids = {part: self._pods_as_wanted(part) for part in PARTS}
+        # Without the lock: a process takes its time to start, and others ask the API meanwhile.
         for part in PARTS:
-            wanted = self.api.objects[APPS, "deployments", NAMESPACE, part]["spec"]["replicas"]
-            while len(pods := self.pods(part)) > wanted:
-                self.api.remove(("v1", "pods", NAMESPACE, pods[-1]["metadata"]["name"]))
-            for _ in range(wanted - len(pods)):
-                self.made += 1
-                self.api.put(pod(part, f"{part}-{self.made:03d}"))
-            self._run(part)
-        for part in PARTS:
-            whom = [part, *([self.further[part]] if part in self.further else [])]
-            ready = all(told(self.url(one), "/ready") for one in whom)
-            for one in self.pods(part):
-                one["status"]["conditions"] = [{"type": "Ready", "status": str(ready)}]
+            self._run(part, uids[part])
+        with self.api.lock:
+            for part in PARTS:
+                ready = {part, self.further.get(part, part)} <= self.processes.keys()
+                for one in self.pods(part):
+                    one["status"]["conditions"] = [{"type": "Ready", "status": str(ready)}]
+
+    def _pods_as_wanted(self, part: str) -> list[str]:
+        """Make or remove pods of a part; return the uids of those that there are then."""
+        wanted = self.api.objects[APPS, "deployments", NAMESPACE, part]["spec"]["replicas"]
+        while len(pods := self.pods(part)) > wanted:
+            # A pod is there for as long as its process is.
+            if part in self.processes and self.processes[part][0] == pods[-1]["metadata"]["uid"]:
+                self.end(part)
+            self.api.remove(("v1", "pods", NAMESPACE, pods[-1]["metadata"]["name"]))
+        for _ in range(wanted - len(pods)):
+            self.made += 1
+            self.api.put(pod(part, f"{part}-{self.made:03d}"))
+        return [one["metadata"]["uid"] for one in self.pods(part)]
 
     def pods(self, part: str) -> list[Document]:
         found = [one for key, one in sorted(self.api.objects.items()) if key[1] == "pods"]
         return [one for one in found if one["metadata"]["labels"] == {"app": part}]
 
-    def _run(self, part: str) -> None:
+    def _run(self, part: str, uids: list[str]) -> None:
         """Have a process for the first pod of a part, and none where it has no pod."""
-        uids = [one["metadata"]["uid"] for one in self.pods(part)]
         if part in self.processes and self.processes[part][0] not in uids:
             self.end(part)
         if uids and part not in self.processes:
@@ -103,7 +113,7 @@ class Machine:
             }.get(part, [])
             program = running(
                 part.replace("-", "_"), *words, port=self.ports[part],
-                source=self.source if part == API else "", **self.environment,
+                source=self.source if part == API else "", environment=self.environment,
             )  # fmt: skip
             self.processes[part] = (uids[0], ending.enter_context(program), ending)
 
@@ -112,7 +122,7 @@ class Machine:
 
     def signal(self, uid: str, number: int) -> None:
         """Signal the process of a pod; the engine's is that of the last engine pod."""
-        for one, part, _ in self.processes.values():
+        for one, part, _ in list(self.processes.values()):
             if one == uid:
                 part.process.send_signal(number)
         if uid == self.api.objects["v1", "pods", NAMESPACE, "engine-2"]["metadata"]["uid"]:
@@ -190,8 +200,7 @@ def _turning(found: Machine) -> Iterator[None]:
 
     def turn() -> None:
         while not over.wait(0.05):
-            with found.api.lock:
-                found.turn()
+            found.turn()
 
     thread = threading.Thread(target=turn)
     thread.start()
