@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ DOCUMENTS = project_root() / "reference-stack" / "overlays" / "rag" / "documents
 QUESTION, FACT = "What is the pass word of the test stand?", "quenchrod"
 DEGRADED, SESSION = "x-rag-degraded", "x-session-id"
 CONTEXT_SECONDS = 0.5
+NOTHING: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +52,22 @@ class Part:
 
 
 @contextmanager
-def running(module: str, *words: str, **environment: str) -> Iterator[Part]:
-    """Run a part as a stock image does."""
-    argv = [sys.executable, "-m", f"hotfire.engine.rag.{module}", "0", *words]
+def running(
+    module: str,
+    *words: str,
+    port: int = 0,
+    source: str = "",
+    environment: Mapping[str, str] = NOTHING,
+) -> Iterator[Part]:
+    """Run a part as a stock image does, or what ``source`` makes of it; port 0: on any."""
+    program = ["-c", source] if source else ["-m", f"hotfire.engine.rag.{module}"]
+    argv = [sys.executable, *program, str(port), *words]
     settings = {**os.environ, **environment}
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=settings) as process:
         try:
             assert process.stdout is not None
-            port = process.stdout.readline().split()[-1]
-            yield Part(f"http://127.0.0.1:{port}", process)
+            listening = process.stdout.readline().split()[-1]
+            yield Part(f"http://127.0.0.1:{listening}", process)
         finally:
             process.kill()
 
@@ -92,7 +100,8 @@ def application(
         store = enter(running("vector_store", str(DOCUMENTS)))
         retriever = enter(running("retriever", store.url))
         settings = {"ENGINE": engine.url, "RETRIEVER": retriever.url, "SESSIONS": sessions}
-        api = enter(running("api", CONTEXT_SECONDS=str(context_seconds), **settings))
+        settings["CONTEXT_SECONDS"] = str(context_seconds)
+        api = enter(running("api", environment=settings))
         yield Application(api, retriever, store)
 
 

@@ -116,7 +116,7 @@ def added(retriever: float | None, engine: float | None) -> Spent:
 
 @pytest.mark.parametrize("spent", [added(8.5, 0.3), added(9.9, -0.5)])
 def test_what_is_told_of_the_slow_hop_is_sound(spent: Spent) -> None:
-    judge_hops(spent, slow="retriever", other="engine")
+    judge_hops(spent, 0.1, slow="retriever", other="engine")
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,11 @@ def test_what_is_told_of_the_slow_hop_is_sound(spent: Spent) -> None:
 )
 def test_what_is_told_of_nobody_or_of_another_hop_fails(spent: Spent, said: str) -> None:
     with pytest.raises(AssertionError, match=said):
-        judge_hops(spent, slow="retriever", other="engine")
+        judge_hops(spent, 0.1, slow="retriever", other="engine")
+
+
+def test_chance_speaks_for_the_target() -> None:
+    judge_hops(added(7, 3), 1.5, slow="retriever", other="engine")
 
 
 def test_what_was_added_is_what_is_more_than_usual() -> None:

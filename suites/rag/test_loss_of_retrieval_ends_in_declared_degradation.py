@@ -30,6 +30,7 @@ AT_ONCE = 4
 SLACK_SECONDS = 2.0
 """What a busy machine may add to the declared time and to what answers take anyway."""
 Lost = Literal["retriever", "vector-store"]
+How = Literal["standing", "away"]
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_answers_say_that_they_lack_their_context(
     within_seconds: float,
     evidence: Evidence,
     part: Lost,
-    how: Literal["standing", "away"],
+    how: How,
 ) -> None:
     with lost(application, takeaway, part, how):
         asked = application.ask(AT_ONCE, within_seconds=within_seconds)
@@ -68,7 +69,7 @@ def test_answers_say_that_they_lack_their_context(
 
 
 @contextmanager
-def lost(app: Application, takeaway: Takeaway, part: Lost, how: str) -> Iterator[None]:
+def lost(app: Application, takeaway: Takeaway, part: Lost, how: How) -> Iterator[None]:
     """Have a part standing still, or away."""
     with takeaway.away(part) if how == "away" else takeaway.standing(app.pods(part)):
         yield
