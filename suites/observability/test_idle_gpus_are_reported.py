@@ -3,7 +3,8 @@
 A GPU that somebody holds and does not use costs as much as one that works, and nobody else can have
 it: a notebook over the weekend, a gang that waits for its last member. An average over all GPUs of
 the cluster hides that, since it takes a free GPU, which anybody may have, for the same thing. So we
-hold one idle GPU, which the report has to add, and then let it work, which it has to take away.
+hold one GPU and let it work; then it rests, which the report has to add; then we give it back, which
+it has to take away.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 import pytest
 
 from fixtures.gpu_load import GpuLoad
+from fixtures.scratch import Scratch
 from hotfire import Evidence, Level, TargetProfile, requirement
 from hotfire.errors import HarnessError
 from hotfire.prometheus import Prometheus
@@ -71,21 +73,24 @@ def report(prometheus: Prometheus | None, profile: TargetProfile) -> Report:
 
 
 def test_a_held_gpu_is_reported_while_it_is_idle(
-    report: Report, gpu_load: GpuLoad, evidence: Evidence
+    report: Report, gpu_load: GpuLoad, scratch: Scratch, evidence: Evidence
 ) -> None:
-    before = report.idle_gpus()
-    evidence.record("idle_before", before)
     gpu_load.start()
-    added = report.awaited(before + MOST, float("inf"), "the report of an idle GPU that we hold")
+    gpu_load.work()
+    pause(1.5 * report.window_seconds, why="the window holds nothing of the time before")
+    working = report.idle_gpus()
+    evidence.record("idle_while_working", working)
+    gpu_load.rest()
+    added = report.awaited(working + MOST, float("inf"), "the report of an idle GPU that we hold")
     pause(report.window_seconds / 2, why="the window holds nothing of the time before")
     held = report.idle_gpus()
     evidence.record("idle_while_held", held)
-    assert added, f"{added}: before it told of {before:.2f} idle GPUs, with ours of {held:.2f}"
-    assert held - before <= TOO_MUCH, f"one GPU more is idle, {held - before:.2f} are reported"
+    assert added, f"{added}: with ours at work it told of {working:.2f} idle GPUs, then {held:.2f}"
+    assert held - working <= TOO_MUCH, f"one GPU more is idle, {held - working:.2f} are reported"
 
-    # Negative control: a GPU that works is held as well.
-    gpu_load.work()
-    taken = report.awaited(0, before + LITTLE, "the report without a GPU that works")
-    working = report.idle_gpus()
-    evidence.record("idle_while_working", working)
-    assert taken, f"{taken}: before it told of {before:.2f}, beside ours at work of {working:.2f}"
+    # Negative control: it is as idle when nobody holds it, and anybody may have it.
+    scratch.clear()
+    gone = report.awaited(0, working + LITTLE, "the report without the GPU that we gave back")
+    free = report.idle_gpus()
+    evidence.record("idle_when_given_back", free)
+    assert gone, f"{gone}: with ours at work it told of {working:.2f}, without it of {free:.2f}"
