@@ -3,8 +3,8 @@
 A GPU that somebody holds and does not use costs as much as one that works, and nobody else can have
 it: a notebook over the weekend, a gang that waits for its last member. An average over all GPUs of
 the cluster hides that, since it takes a free GPU, which anybody may have, for the same thing. So we
-hold one GPU and let it work; then it rests, which the report has to add; then we give it back, which
-it has to take away.
+hold one GPU and let it work; then it rests, which the report has to add; then we give it back,
+which it has to take away.
 """
 
 from dataclasses import dataclass
