@@ -41,6 +41,7 @@ pytest_plugins = [
     "fixtures.context_limit",
     "fixtures.demand",
     "fixtures.queues",
+    "fixtures.engine_groups",
     "fixtures.rag",
     "fixtures.rag_hops",
 ]
