@@ -104,3 +104,20 @@ def test_no_file_is_longer_than_an_idea_takes() -> None:
         file: count for file, count in lines.items() if count > LONGER.get(file, MOST_LINES)
     } == {}
     assert {file for file in LONGER if lines.get(file, 0) <= MOST_LINES} == set()
+
+
+def test_every_file_with_a_fixture_is_known_to_pytest() -> None:
+    tree = ast.parse((project_root() / "conftest.py").read_bytes())
+    (plugins,) = [
+        ast.literal_eval(one.value)
+        for one in tree.body
+        if isinstance(one, ast.Assign) and ast.unparse(one.targets[0]) == "pytest_plugins"
+    ]
+    files = {
+        f"fixtures.{path.stem}"
+        for path in (project_root() / "fixtures").glob("*.py")
+        if "@pytest.fixture" in path.read_text()
+    }
+
+    assert len(files) > 30
+    assert files - set(plugins) == set()
