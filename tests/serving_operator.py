@@ -81,8 +81,8 @@ def _wait_at_work(world: World) -> None:
             return not groups.would_admit(tensor_parallel_size=7).accepted
         return False
 
-    until(lambda: _pods(world) == [True, True], within_seconds=60, what="the operator Ready")
-    until(denies, within_seconds=30, what="the operator's webhook at work")
+    until(lambda: _pods(world) == [True, True], within_seconds=120, what="the operator Ready")
+    until(denies, within_seconds=60, what="the operator's webhook at work")
 
 
 def _remove(world: World, documents: list[Document]) -> None:
