@@ -71,6 +71,8 @@ class FakeApi:
         """HTTP status by ``METHOD plural``, to refuse such requests with."""
         self.refuse_discovery = 0
         """HTTP status to refuse the question with what is served; 0: it is answered."""
+        self.discovered: list[str] = []
+        """The paths of all such questions."""
         self.before: dict[str, Callable[[], object]] = {}
         """What happens just before the first such request is carried out."""
         self.troubles: dict[str, list[int | str]] = {}
@@ -160,6 +162,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
         if (found := _discovery(path)) is not None:
+            self.api.discovered.append(path)
             self._reply(self.api.refuse_discovery or HTTPStatus.OK, found)
             return
         if "/proxy/" in path:

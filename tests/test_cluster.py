@@ -1,8 +1,10 @@
 """The real Kubernetes client against an API server in miniature."""
 
+import tempfile
 import threading
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +22,19 @@ def api() -> FakeApi:
 def cluster(api: FakeApi) -> Iterator[Cluster]:
     with serving(api) as address:
         yield connect(address)
+
+
+def test_what_is_served_is_asked_once_of_the_group_concerned_and_written_to_no_file(
+    api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with serving(api) as address:
+        cluster = connect(address)
+        for kind, version in (("Pod", "v1"), ("Node", "v1"), ("Deployment", "apps/v1")) * 2:
+            cluster.list(kind, api_version=version)
+
+    assert api.discovered == ["/version", "/apis", "/api/v1", "/apis/apps/v1"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def config_map(name: str, **data: str) -> Document:

@@ -13,7 +13,7 @@ TIMES = 1000
 
 
 def echoes(agent: Agent) -> Any:  # noqa: ANN401 - JSON
-    return agent.call("link.echoes", link=LINK, times=TIMES, seconds=2.0)
+    return agent.call("link.echoes", link=LINK, times=TIMES, seconds=1.0)
 
 
 def test_a_sound_link_brings_every_echo_back_once_and_in_order(inner: Agent) -> None:

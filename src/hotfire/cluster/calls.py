@@ -2,22 +2,20 @@
 
 import functools
 import json
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import Any, Final, Self, TypeAlias, TypeVar
 
 import urllib3
 from kubernetes import client as k8s
 from kubernetes.dynamic import DynamicClient
+from kubernetes.dynamic.discovery import LazyDiscoverer
 from kubernetes.dynamic.exceptions import ResourceNotFoundError
 
 from hotfire.cluster.execution import Command, ExecResult, Untyped, execute
 from hotfire.cluster.outages import DOOR, passing
 from hotfire.errors import ClusterError, Conflict, Forbidden
 from hotfire.patience import Patience
-from hotfire.private_folder import private_folder
 from hotfire.time_spent import taking
 
 # A Kubernetes object as the API gives and takes it.
@@ -26,6 +24,19 @@ T = TypeVar("T")
 
 CREATED, NOT_FOUND, CONFLICT = 201, 404, 409
 _FORBIDDEN = 403
+# The library would read what lies at its default place; nothing can lie here.
+_NO_FILE: Final = "/dev/null/none"
+
+
+class _Discoverer(LazyDiscoverer):  # type: ignore[misc]
+    """What the API server serves, known to this process alone.
+
+    The library would write all of it down with each group that it hears of, by default to a
+    world-writable file per host name that clusters share.
+    """
+
+    def _write_cache(self) -> None:
+        """Write nothing."""
 
 
 class Calls:
@@ -38,10 +49,9 @@ class Calls:
         api.rest_client.pool_manager.connection_pool_kw["retries"] = urllib3.Retry(0)
         self.api = api
         self.patience = patience
-        # The library's default cache is one world-writable file per host name, shared by clusters.
-        self._cache = tempfile.TemporaryDirectory(prefix="discovery-", dir=private_folder())
-        cache = str(Path(self._cache.name, "api.json"))
-        self.dynamic = self.ask("discover the API", lambda: DynamicClient(api, cache_file=cache))
+        self.dynamic = self.ask(
+            "discover the API", lambda: DynamicClient(api, _NO_FILE, discoverer=_Discoverer)
+        )
 
     def impatient(self) -> Self:
         """Return the same connection without patience."""
@@ -60,7 +70,9 @@ class Calls:
         Raises:
             ResourceNotFoundError: the cluster does not serve it.
         """
-        found = self.dynamic.resources.get(kind=kind, api_version=api_version)
+        # The library would ask every group there is for a kind of the core.
+        prefix = "apis" if "/" in api_version else "api"
+        found = self.dynamic.resources.get(prefix=prefix, kind=kind, api_version=api_version)
         if not subresource:
             return found
         if subresource not in found.subresources:

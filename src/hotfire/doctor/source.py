@@ -135,7 +135,8 @@ class Source:
         return self._named[id(node)]
 
     def _look_up(self, module: Module, names: Iterable[tuple[str, str]]) -> Named:
-        places = {self._place(module, *pair) for pair in names if pair[0]} - {None}
+        found = {self._place(module, *pair) for pair in names if pair[0]}
+        places = [place for place in found if place is not None]
         return Named(
             called=frozenset(attribute for _, attribute in names if attribute),
             functions=tuple(Reached(m, m.functions[n]) for m, n in places if n in m.functions),
@@ -147,7 +148,8 @@ class Source:
         if name not in module.imports:
             return module, name
         imported = module.imports[name]
-        return (attribute and self.home(f"{imported}.{attribute}")) or self.home(imported)
+        of_it = self.home(f"{imported}.{attribute}") if attribute else None
+        return of_it or self.home(imported)
 
 
 @dataclass

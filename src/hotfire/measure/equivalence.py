@@ -86,7 +86,7 @@ def equivalence(
     was, is_ = (sample.resampled_p95(chance) for sample in samples)
     if not (np.isfinite(was).all() and (was > 0).all()):
         return None
-    ones = [np.ones((1, sample.blocks)) for sample in samples]
+    ones = [np.ones((1, sample.blocks), np.int64) for sample in samples]
     seconds = [float(each.p95s(one)[0]) for each, one in zip(samples, ones, strict=True)]
     upper = np.quantile(is_ / was, _CONFIDENCE, method="inverted_cdf")
     return Equivalence(
@@ -130,12 +130,12 @@ class _Sample:
         even = np.full(self.blocks, 1 / self.blocks)
         return self.p95s(chance.multinomial(self.blocks, even, size=_RESAMPLES))
 
-    def p95s(self, draws: NDArray[np.float64] | NDArray[np.int64]) -> Seconds:
+    def p95s(self, draws: NDArray[np.int64]) -> Seconds:
         """Return one p95 per row of draws: how often each second was drawn."""
         pieces = math.ceil(len(draws) * len(self.values) / _AT_ONCE)
         return np.concatenate([self._p95s(piece) for piece in np.array_split(draws, pieces)])
 
-    def _p95s(self, draws: NDArray[np.float64] | NDArray[np.int64]) -> Seconds:
+    def _p95s(self, draws: NDArray[np.int64]) -> Seconds:
         upper = len(self.values) * 4 // 5
         below, above = (draws @ self._sizes(part) for part in (slice(upper), slice(upper, None)))
         limits = 0.95 * (below + above) - 1e-9
@@ -143,7 +143,8 @@ class _Sample:
         if (below >= limits).any():
             upper, below = 0, np.zeros_like(below)
         weights = below[:, None] + np.cumsum(draws[:, self.block[upper:]], axis=1)
-        return self.values[upper + np.count_nonzero(weights < limits[:, None], axis=1)]
+        found: Seconds = self.values[upper + np.count_nonzero(weights < limits[:, None], axis=1)]
+        return found
 
     def _sizes(self, part: slice) -> NDArray[np.int64]:
         """Return how many of a part of the values are of each second."""
