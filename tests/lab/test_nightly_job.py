@@ -32,8 +32,8 @@ pytestmark = pytest.mark.lab
 
 Document = dict[str, Any]
 IMAGE, NODE, VOLUME = "example.com/hotfire:1", "n1", "/var/lib/hotfire-runs"
-# The engine answers as it should; what engine pods are made of is read from the API server.
-CHECKS = ("API-001", "LIF-009")
+# The gateway is asked, and the API server.
+CHECKS = ("API-001", "SCH-005")
 # Of the lab alone: programs and links of the host's.
 OF_THE_HOST = ("kubeconfig", "control_plane", "power", "fabric", "alerts", "claims")
 ENVIRONMENT = {

@@ -110,13 +110,7 @@ def replicated(cluster: ClusterView, pod: Document) -> Replicated:
         HarnessError: nothing does, or we do not know how it is told.
     """
     engine = Pod.parse(pod)
-
-    def read(owner: Owner) -> Document | None:
-        if not cluster.serves(owner.kind, owner.api_version):
-            return None
-        return cluster.get(owner.kind, engine.namespace, owner.name, api_version=owner.api_version)
-
-    owners = list(chain(pod, read))
+    owners = _owners(cluster, pod, engine)
     if not owners:
         raise HarnessError(f"pod {engine.name} belongs to nothing: no controller makes another one")
     owner, top = owners[-1]
@@ -138,6 +132,19 @@ def replicated(cluster: ClusterView, pod: Document) -> Replicated:
     if not kind.replicas:
         _require_selected(cluster, found, engine)
     return as_scaled(cluster, found)
+
+
+def _owners(
+    cluster: ClusterView, pod: Document, engine: Pod
+) -> list[tuple[Owner, Document | None]]:
+    """Return whom a pod belongs to, the nearest first, and each of them as it is."""
+
+    def read(owner: Owner) -> Document | None:
+        if not cluster.serves(owner.kind, owner.api_version):
+            return None
+        return cluster.get(owner.kind, engine.namespace, owner.name, api_version=owner.api_version)
+
+    return list(chain(pod, read))
 
 
 def as_scaled(cluster: ClusterView, engines: Replicated) -> Replicated:
@@ -172,7 +179,7 @@ def _kind(cluster: ClusterView, owner: Owner) -> Kind | None:
     for one in KINDS:
         if (one.kind, one.group) == (owner.kind, group):
             return one
-    if not _has_scale(cluster, owner):
+    if not group or not _has_scale(cluster, owner):
         return None
     resource = cluster.plural(owner.kind, owner.api_version)
     return Kind(kind=owner.kind, group=group, resource=resource, replicas="")

@@ -129,6 +129,7 @@ def _writes(target: Target, change: Document, mark: str | None) -> list[tuple[Do
     if not _by_scale(target):
         return [(marked | change, "")]
     scaled: Document = {"metadata": uid} | change
-    # The mark is there first and goes last: who dies in between leaves what will be put back. And
-    # it is written again at the end: who healed in between has taken it away.
+    # The mark is there first and goes last: who dies in between leaves what will be put back, and
+    # the scale of a custom resource does not look at the uid. It is written again at the end: who
+    # healed in between has taken it away.
     return [(marked, "")] * bool(mark) + [(scaled, SCALE), (marked, "")]
