@@ -104,6 +104,7 @@ _SECONDS = {
     "model": 20.0,
     "keda": 560.0,
     "metrics-server": 90.0,
+    "kwok": 105.0,
     "llm-d-inference-sim": 120.0,
     "llama-cpp": 300.0,
 }
