@@ -38,4 +38,5 @@ pytest_plugins = [
     "fixtures.same_service",
     "fixtures.context_limit",
     "fixtures.demand",
+    "fixtures.survey",
 ]

@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from hotfire import text_files, yaml_text
+from hotfire.accelerator import Accelerator
 from hotfire.canary import Canary
 from hotfire.clients import Clients
 from hotfire.errors import ProfileError
@@ -30,19 +31,6 @@ class Section(BaseModel):
     """A part of the target file: unknown keys are refused, values never change."""
 
     model_config = STRICT
-
-
-class Accelerator(Section):
-    """How the cluster offers accelerators."""
-
-    resource: str = "nvidia.com/gpu"
-    """Extended resource name; NVIDIA's device plugin uses this one."""
-    taint_key: str = "nvidia.com/gpu"
-    """Key of the taint on accelerator nodes; the GPU Operator's convention."""
-    node_selector: dict[str, str] = {"nvidia.com/gpu.present": "true"}
-    """Labels of accelerator nodes; GPU feature discovery sets this one."""
-    memory: Literal["device", "host-cgroup"] = "device"
-    """Where an engine's accelerator memory lies; host-cgroup only where the engine runs on CPU."""
 
 
 class Engine(Section):

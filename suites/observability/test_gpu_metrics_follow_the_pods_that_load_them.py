@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 
 from fixtures.accelerators import Accelerators
 from fixtures.gpu_exporters import MEMORY_USED, UTILISATION, GpuExporters
+from fixtures.probed_nodes import probed_nodes
 from fixtures.scratch import Scratch
 from hotfire import Evidence, Level, TargetProfile, requirement
 from hotfire.chaos.agent_client import AgentClient
@@ -129,7 +130,7 @@ def test_each_gpu_exports_utilisation_and_memory(
     gpu_exporters: GpuExporters,
     evidence: Evidence,
 ) -> None:
-    nodes = cluster.nodes(profile.accelerator.node_selector)
+    nodes = probed_nodes(cluster, profile, evidence)
     fitted = {node.name: {gpu.uuid for gpu in agent.gpus(node.name)} for node in nodes}
     pages = gpu_exporters.read()
     told = {
@@ -153,7 +154,9 @@ def test_each_gpu_exports_utilisation_and_memory(
             assert uuids <= those, f"{name}: nothing tells the {fact} of {sorted(uuids - those)}"
 
 
-def loaded_node(profile: TargetProfile, cluster: Cluster, accelerators: Accelerators) -> Node:
+def loaded_node(
+    profile: TargetProfile, cluster: Cluster, accelerators: Accelerators, evidence: Evidence
+) -> Node:
     """Return the node with the most free GPUs, so that one stays unused beside the loaded one.
 
     Raises:
@@ -161,7 +164,7 @@ def loaded_node(profile: TargetProfile, cluster: Cluster, accelerators: Accelera
     """
     nodes = [
         node
-        for node in cluster.nodes(profile.accelerator.node_selector)
+        for node in probed_nodes(cluster, profile, evidence)
         if node.ready and not node.unschedulable
     ]
     best = max(nodes, key=accelerators.free, default=None)
@@ -218,7 +221,7 @@ def test_figures_follow_the_pod_that_loads_its_gpu(
     gpu_exporters: GpuExporters,
     evidence: Evidence,
 ) -> None:
-    node = loaded_node(profile, cluster, accelerators)
+    node = loaded_node(profile, cluster, accelerators, evidence)
     where = profile.accelerator.memory
     # A CUDA context takes hundreds of MiB; of a processor so little is soon used whole.
     limits = {"memory": "2Gi"} if where == "device" else {"cpu": "200m"}
