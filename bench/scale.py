@@ -34,6 +34,7 @@ from tests.engine_process import running_engine
 
 SIZES = (50, 500, 5000)
 _MODEL = "simulated"
+_INTERRUPTED = 130
 _COLUMNS = ("nodes", "engines", "what", "seconds", "CPU seconds", "peak MB")
 # By what was looked at and the number of nodes: the most seconds, and the most megabytes.
 _LIMITS = {("init", 500): (10, 300), ("doctor", 500): (15, None), ("reading", 5000): (60, 1000)}
@@ -143,7 +144,11 @@ def main() -> int:
     with termination_as_interrupt(), tempfile.TemporaryDirectory() as temporary:
         folder = options.logs or Path(temporary)
         folder.mkdir(exist_ok=True)
-        found = measured(options.nodes, options.target or default_target(), folder)
+        try:
+            found = measured(options.nodes, options.target or default_target(), folder)
+        except KeyboardInterrupt:
+            print("interrupted; what was made is removed")
+            return _INTERRUPTED
     print(table(_COLUMNS, [one.cells() for one in found]))
     lines = [line for one in found for line in one.judged()]
     print(f"\n{told(lines)}" if lines else "\nno limit is about these sizes")
