@@ -44,4 +44,5 @@ pytest_plugins = [
     "fixtures.engine_groups",
     "fixtures.rag",
     "fixtures.rag_hops",
+    "fixtures.survey",
 ]

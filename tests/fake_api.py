@@ -299,6 +299,9 @@ class _Handler(BaseHTTPRequestHandler):
         options = json.loads(self._body() or "{}")
         if self._refused("DELETE", plural):
             return
+        if not name:
+            self._delete_all(version, plural, namespace)
+            return
         key = (version, plural, namespace, name)
         with self.api.lock:
             document = self.api.objects.get(key)
@@ -310,6 +313,15 @@ class _Handler(BaseHTTPRequestHandler):
                 if not options.get("dryRun"):
                     self.api.remove(key)
                 self._reply(HTTPStatus.OK, {"kind": "Status", "status": "Success"})
+
+    def _delete_all(self, version: str, plural: str, namespace: str) -> None:
+        """Delete every object of a kind that a selector selects."""
+        with self.api.lock:
+            for key, document in list(self.api.objects.items()):
+                alike = key[:3] == (version, plural, namespace)
+                if alike and _selected(document, self._query("labelSelector")):
+                    self.api.remove(key)
+        self._reply(HTTPStatus.OK, {"kind": "List"})
 
     def _store(self, document: Document, version: str, namespace: str) -> None:
         metadata = {**document["metadata"], **({"namespace": namespace} if namespace else {})}

@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from hotfire import text_files, yaml_text
+from hotfire.accelerator import Accelerator
 from hotfire.canary import Canary
 from hotfire.clients import Clients
 from hotfire.engine_groups import EngineGroups
@@ -34,24 +35,6 @@ class Section(BaseModel):
     """A part of the target file: unknown keys are refused, values never change."""
 
     model_config = STRICT
-
-
-class Accelerator(Section):
-    """How the cluster offers accelerators."""
-
-    resource: str = "nvidia.com/gpu"
-    """Extended resource name; NVIDIA's device plugin uses this one."""
-    taint_key: str = "nvidia.com/gpu"
-    """Key of the taint on accelerator nodes; the GPU Operator's convention."""
-    node_selector: dict[str, str] = {"nvidia.com/gpu.present": "true"}
-    """Labels of accelerator nodes; GPU feature discovery sets this one."""
-    virtual_mebibytes: dict[str, int] = {}
-    """Memory of a virtual GPU, MiB, by the name of the resource that pods ask for."""
-    idle_seconds_query: str | None = Field(default=None, pattern=r"\$window\b")
-    """PromQL of the report on accelerators that are allocated and idle: how many seconds they were,
-    all together, in the last ``$window``, which stands for a duration; None: there is none."""
-    memory: Literal["device", "host-cgroup"] = "device"
-    """Where an engine's accelerator memory lies; host-cgroup only where the engine runs on CPU."""
 
 
 class Engine(Section):

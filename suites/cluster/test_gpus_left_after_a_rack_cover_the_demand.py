@@ -26,13 +26,12 @@ IDLE = ["sleep", "600"]
 TOO_MANY = "too-many"
 
 
-def demand_by_node(cluster: Cluster, stack: Stack, resource: str) -> dict[str, list[int]]:
+def demand_by_node(stack: Stack, resource: str) -> dict[str, list[int]]:
     """Return how many accelerators each engine on a node needs."""
     found: dict[str, list[int]] = {}
-    for pod in stack.engines():
-        document = cluster.get("Pod", pod.namespace, pod.name)
-        if document and pod.node:
-            found.setdefault(pod.node, []).append(asked_for(document, resource))
+    for document in stack.engine_documents():
+        if node := document["spec"].get("nodeName"):
+            found.setdefault(node, []).append(asked_for(document, resource))
     if not any(sum(each) for each in found.values()):
         raise HarnessError(
             f"no engine of {stack.namespace} asks for {resource} by number: what they need is not"
@@ -82,7 +81,7 @@ def test_gpus_left_cover_the_demand(
 ) -> None:
     resource = profile.accelerator.resource
     nodes = [n for n in cluster.nodes(profile.accelerator.node_selector) if n.ready]
-    racks, demand = domains(profile, nodes), demand_by_node(cluster, stack, resource)
+    racks, demand = domains(profile, nodes), demand_by_node(stack, resource)
     rack = largest(racks, demand, resource)
     lost = racks[rack]
     displaced = [need for node in lost for need in demand.get(node.name, ())]

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from fixtures.survey import Survey
 from hotfire import Evidence, Level, Scope, TargetProfile, requirement
-from hotfire.cluster import Cluster
 from hotfire.errors import HarnessError
 
 pytestmark = requirement(
@@ -44,7 +44,7 @@ def shortcomings(places: Mapping[str, Place]) -> list[str]:
 
 
 def test_gpus_span_nodes_and_racks(
-    profile: TargetProfile, cluster: Cluster, evidence: Evidence
+    profile: TargetProfile, survey: Survey, evidence: Evidence
 ) -> None:
     resource, label = profile.accelerator.resource, profile.fabric.rack_label
     places = {
@@ -52,7 +52,7 @@ def test_gpus_span_nodes_and_racks(
             rack=node.labels.get(label, ""),
             accelerators=int(node.allocatable.get(resource, "0")),
         )
-        for node in cluster.nodes(profile.accelerator.node_selector)
+        for node in survey.nodes()
         if node.ready
     }
     evidence.record("rack_label", label)

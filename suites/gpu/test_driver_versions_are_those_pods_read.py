@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from fixtures.gpu_readings import GpuReadings
+from fixtures.probed_nodes import probed_nodes
 from fixtures.stack import Stack
 from hotfire import Evidence, Level, TargetProfile, requirement
 from hotfire.cluster import Cluster, Document, Node
@@ -128,7 +129,7 @@ def check_control(name: str, seen: Versions) -> None:
 def test_advertised_versions_are_those_pods_read(
     profile: TargetProfile, cluster: Cluster, gpu_readings: GpuReadings, evidence: Evidence
 ) -> None:
-    nodes = cluster.nodes(profile.accelerator.node_selector)
+    nodes = probed_nodes(cluster, profile, evidence)
     by_claim = cluster.serves("ResourceSlice", CLAIM_API)
     slices = cluster.list("ResourceSlice", api_version=CLAIM_API) if by_claim else []
     vendor = profile.accelerator.resource.partition("/")[0]

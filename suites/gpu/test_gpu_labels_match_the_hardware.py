@@ -11,6 +11,7 @@ from typing import Any
 
 from fixtures.accelerators import Accelerators
 from fixtures.gpu_readings import GpuReadings
+from fixtures.probed_nodes import probed_nodes
 from fixtures.scratch import Scratch
 from hotfire import Evidence, Level, Scope, TargetProfile, requirement
 from hotfire.cluster import Cluster, Node
@@ -70,10 +71,10 @@ def labels_of(node: Node, resource: str) -> dict[str, str]:
     return {fact: node.labels.get(f"{resource}.{fact}", "") for fact in FACTS}
 
 
-def labelled_nodes(profile: TargetProfile, cluster: Cluster) -> list[Node]:
+def labelled_nodes(profile: TargetProfile, cluster: Cluster, evidence: Evidence) -> list[Node]:
     """Return the GPU nodes, once it is clear that their labels are of a kind we can read."""
     resource = profile.accelerator.resource
-    nodes = cluster.nodes(profile.accelerator.node_selector)
+    nodes = probed_nodes(cluster, profile, evidence)
     products = {node.name: labels_of(node, resource)["product"] for node in nodes}
     if not any(products.values()):
         raise HarnessError(
@@ -112,7 +113,7 @@ def test_labels_equal_what_pods_read(
     gpu_readings: GpuReadings,
     evidence: Evidence,
 ) -> None:
-    nodes = labelled_nodes(profile, cluster)
+    nodes = labelled_nodes(profile, cluster, evidence)
     labels = {node.name: labels_of(node, profile.accelerator.resource) for node in nodes}
     # Such labels tell of instances, and nvidia-smi of whole GPUs.
     cut = [name for name, found in labels.items() if CUT in found["product"]]
@@ -149,7 +150,7 @@ def test_pod_that_selects_a_product_gets_it(
     label = f"{resource}.product"
     free = {
         node.labels[label]
-        for node in labelled_nodes(profile, cluster)
+        for node in labelled_nodes(profile, cluster, evidence)
         if node.labels.get(label)
         and CUT not in node.labels[label]
         and int(node.allocatable.get(resource, "0"))

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 
 from fixtures.accelerators import Accelerators
 from fixtures.gpu_exporters import GpuExporters
+from fixtures.probed_nodes import probed_nodes
 from fixtures.scratch import Decision, Scratch
 from hotfire import Evidence, Level, TargetProfile, requirement
 from hotfire.cluster import Cluster, Document, Node, Pod, keys_that_select, selects_node
@@ -52,32 +53,34 @@ def equippers(cluster: Cluster, gpu_nodes: list[Node]) -> list[Document]:
     return [one for one in listed if meant_for_gpus(one["spec"]["template"]["spec"])]
 
 
-def nodes_served(cluster: Cluster, daemon_set: Document) -> set[str]:
-    """Return the nodes on which a DaemonSet has a Ready pod."""
-    metadata = daemon_set["metadata"]
-    listed = cluster.list("Pod", metadata["namespace"])
-    owned = (
-        Pod.parse(one)
-        for one in listed
-        if metadata["uid"] in [each["uid"] for each in one["metadata"].get("ownerReferences") or ()]
-    )
-    return {pod.node for pod in owned if pod.serving}
+def nodes_served(cluster: Cluster, daemon_sets: list[Document]) -> dict[str, set[str]]:
+    """Return by the uid of each DaemonSet the nodes on which it has a Ready pod."""
+    found: dict[str, set[str]] = {one["metadata"]["uid"]: set() for one in daemon_sets}
+    for namespace in sorted({one["metadata"]["namespace"] for one in daemon_sets}):
+        for document in cluster.each("Pod", namespace):
+            for owner in document["metadata"].get("ownerReferences") or ():
+                if owner["uid"] in found and (pod := Pod.parse(document)).serving:
+                    found[owner["uid"]].add(pod.node)
+    return found
 
 
-def absent(cluster: Cluster, nodes: list[Node], exporters: GpuExporters) -> dict[str, list[str]]:
+def absent(
+    cluster: Cluster, profile: TargetProfile, nodes: list[Node], exporters: GpuExporters
+) -> dict[str, list[str]]:
     """Return what each node lacks.
 
     Raises:
         HarnessError: nothing equips GPU nodes in a way that we know.
     """
-    daemon_sets = equippers(cluster, nodes)
+    daemon_sets = equippers(cluster, cluster.nodes(profile.accelerator.node_selector))
     if not daemon_sets:
         raise HarnessError("no DaemonSet singles out GPU nodes by their labels: nothing to look at")
     found: dict[str, list[str]] = {node.name: [] for node in nodes}
+    served = nodes_served(cluster, daemon_sets)
     for one in daemon_sets:
-        served, spec = nodes_served(cluster, one), one["spec"]["template"]["spec"]
+        there, spec = served[one["metadata"]["uid"]], one["spec"]["template"]["spec"]
         for node in nodes:
-            if selects_node(spec, node) and node.name not in served:
+            if selects_node(spec, node) and node.name not in there:
                 found[node.name].append(f"a Ready pod of {one['metadata']['name']}")
     told = exporters.read()
     for node in nodes:
@@ -102,8 +105,8 @@ def test_node_that_takes_gpu_pods_lacks_nothing(
     scratch: Scratch,
     evidence: Evidence,
 ) -> None:
-    nodes = cluster.nodes(profile.accelerator.node_selector)
-    lacking = absent(cluster, nodes, gpu_exporters)
+    nodes = probed_nodes(cluster, profile, evidence)
+    lacking = absent(cluster, profile, nodes, gpu_exporters)
     probes = dict(started(nodes, accelerators))
     decisions = scratch.decisions() if probes else {}
     nobody = Decision("", "offers no GPU, or takes no pod at all")

@@ -7,6 +7,7 @@ node's allocatable count, the kubelet's grants and what pods find inside themsel
 
 import pytest
 
+from fixtures.probed_nodes import probed_nodes
 from fixtures.scratch import Scratch
 from hotfire import Evidence, Level, Scope, TargetProfile, requirement
 from hotfire.chaos.agent_client import AgentClient
@@ -37,7 +38,7 @@ def granted_to_others(agent: AgentClient, node: str, resource: str) -> set[str]:
 def test_driver_and_kubelet_count_the_same(
     profile: TargetProfile, cluster: Cluster, agent: AgentClient, evidence: Evidence
 ) -> None:
-    nodes = cluster.nodes(profile.accelerator.node_selector)
+    nodes = probed_nodes(cluster, profile, evidence)
     driver = {node.name: sorted(gpu.uuid for gpu in agent.gpus(node.name)) for node in nodes}
     allocatable = {
         node.name: int(node.allocatable.get(profile.accelerator.resource, "0")) for node in nodes
@@ -62,7 +63,7 @@ def test_grants_and_pods_find_the_driver_s_devices(
 ) -> None:
     resource = profile.accelerator.resource
     found: dict[str, tuple[list[str], list[str]]] = {}
-    for node in cluster.nodes(profile.accelerator.node_selector):
+    for node in probed_nodes(cluster, profile, evidence):
         held = granted_to_others(agent, node.name, resource)
         free = int(node.allocatable.get(resource, "0")) - len(held)
         inside: set[str] = set()
@@ -84,7 +85,7 @@ def test_pod_without_a_request_sees_no_gpu(
     profile: TargetProfile, cluster: Cluster, scratch: Scratch, evidence: Evidence
 ) -> None:
     seen = {}
-    for node in cluster.nodes(profile.accelerator.node_selector):
+    for node in probed_nodes(cluster, profile, evidence):
         scratch.pod(f"none-on-{node.name}", argv=SEE_NONE, node=node.name)
         seen[node.name] = scratch.output(f"none-on-{node.name}").split()
     evidence.record("gpus_and_device_nodes_seen", seen)

@@ -125,10 +125,10 @@ def test_each_share_that_was_declared_carries_a_pod(
         assert one.offered == one.declared, (
             f"{one.node} offers {one.offered} {one.resource}, its labels declare {one.declared}"
         )
-    free = [one for one in found if not granted(agent, one)]
-    if not free:
+    free = next((one for one in found if not granted(agent, one)), None)
+    if free is None:
         raise HarnessError("every node with shares is in use; make room on one of them")
-    carry(cluster, agent, scratch, free[0], evidence)
+    carry(cluster, agent, scratch, free, evidence)
 
 
 def carry(

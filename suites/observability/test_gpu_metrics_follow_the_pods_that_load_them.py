@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from fixtures.gpu_exporters import MEMORY_USED, UTILISATION, GpuExporters
 from fixtures.gpu_load import NAME as LOAD
 from fixtures.gpu_load import GpuLoad
+from fixtures.probed_nodes import probed_nodes
 from fixtures.scratch import Scratch
 from hotfire import Evidence, Level, TargetProfile, requirement
 from hotfire.chaos.agent_client import AgentClient
@@ -101,7 +102,7 @@ def test_each_gpu_exports_utilisation_and_memory(
     gpu_exporters: GpuExporters,
     evidence: Evidence,
 ) -> None:
-    nodes = cluster.nodes(profile.accelerator.node_selector)
+    nodes = probed_nodes(cluster, profile, evidence)
     fitted = {node.name: {gpu.uuid for gpu in agent.gpus(node.name)} for node in nodes}
     pages = gpu_exporters.read()
     told = {
@@ -167,12 +168,13 @@ class Watched:
 
 def test_figures_follow_the_pod_that_loads_its_gpu(
     cluster: Cluster,
+    profile: TargetProfile,
     gpu_load: GpuLoad,
     scratch: Scratch,
     gpu_exporters: GpuExporters,
     evidence: Evidence,
 ) -> None:
-    node = gpu_load.start()
+    node = gpu_load.start(probed_nodes(cluster, profile, evidence))
     own = UUID.findall(scratch.exec(LOAD, ["nvidia-smi", "-L"]))
     watched = Watched(gpu_exporters, cluster, (scratch.namespace, LOAD))
     before = watched.awaited(idle)

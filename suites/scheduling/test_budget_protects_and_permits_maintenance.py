@@ -11,9 +11,10 @@ from functools import partial
 
 import pytest
 
-from fixtures.replicas import BUDGET_API, holding
+from fixtures.replicas import BUDGET_API, budgets_of, selecting
 from fixtures.scratch import Scratch
 from fixtures.stack import Stack
+from fixtures.survey import Survey
 from hotfire import Evidence, Level, Scope, TargetProfile, requirement
 from hotfire.cluster import Cluster, Document, Pod, selects
 from hotfire.errors import HarnessError
@@ -51,9 +52,12 @@ def whole(stack: Stack) -> Iterator[None]:
 
 
 def test_every_engine_is_held_by_one_budget(
-    cluster: Cluster, stack: Stack, evidence: Evidence
+    connection: Cluster, stack: Stack, survey: Survey, evidence: Evidence
 ) -> None:
-    holders = {pod.name: [name(each) for each in holding(cluster, pod)] for pod in stack.engines()}
+    there = budgets_of(connection, stack.namespace)
+    holders = {
+        one.pod.name: [name(each) for each in selecting(there, one.pod)] for one in survey.engines()
+    }
     evidence.record("budgets_by_pod", holders)
     if not holders:
         raise HarnessError(f"no engine runs in {stack.namespace}")
@@ -73,7 +77,8 @@ def test_second_eviction_waits_for_the_replacement(
     evidence: Evidence,
 ) -> None:
     evicted_freely(cluster, scratch, evidence)
-    budgets = {name(each): each for pod in stack.engines() for each in holding(cluster, pod)}
+    there = budgets_of(cluster, stack.namespace)
+    budgets = {name(each): each for pod in stack.engines() for each in selecting(there, pod)}
     assert budgets, f"no PodDisruptionBudget selects an engine of {stack.namespace}"
     for budget in budgets.values():
         maintain(profile, cluster, stack, budget, evidence)

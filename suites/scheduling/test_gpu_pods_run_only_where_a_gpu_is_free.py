@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 
 import pytest
 
+from fixtures.probed_nodes import probed_nodes
 from fixtures.scratch import Decision, Scratch
 from fixtures.stack import Stack
 from hotfire import Evidence, Level, Scope, TargetProfile, requirement
@@ -55,19 +56,19 @@ class Crowd:
 
 @pytest.fixture
 def crowd(
-    profile: TargetProfile, cluster: Cluster, stack: Stack, scratch: Scratch
+    profile: TargetProfile, cluster: Cluster, stack: Stack, scratch: Scratch, evidence: Evidence
 ) -> Iterator[Crowd]:
     """Fill every GPU, and free them all again before the next check."""
     try:
-        yield filled(profile, cluster, scratch)
+        yield filled(profile, cluster, scratch, evidence)
     finally:
         scratch.clear()
 
 
-def filled(profile: TargetProfile, cluster: Cluster, scratch: Scratch) -> Crowd:
+def filled(profile: TargetProfile, cluster: Cluster, scratch: Scratch, evidence: Evidence) -> Crowd:
     """Fill every GPU; what has a PriorityClass takes them back at once, these pods have none."""
     resource = profile.accelerator.resource
-    found = cluster.nodes(profile.accelerator.node_selector)
+    found = probed_nodes(cluster, profile, evidence)
     takes_pods = [node for node in found if node.ready and not node.unschedulable]
     nodes = tuple(node for node in takes_pods if offered(node, resource))
     if not nodes:

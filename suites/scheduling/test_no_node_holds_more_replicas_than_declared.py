@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from fixtures.accelerators import asked_for
+from fixtures.probed_nodes import probed_nodes
 from fixtures.scratch import Decision, Scratch
 from fixtures.stack import Stack
 from fixtures.stand_ins import IDLE, engine_rules, open_to_engines
+from fixtures.survey import Survey
 from hotfire import Evidence, Level, Scope, TargetProfile, requirement
 from hotfire.cluster import Cluster, Document, Node, pinned, rules_about_nodes
 from hotfire.errors import HarnessError
@@ -29,8 +31,10 @@ pytestmark = requirement(
 APART = ("anti-affinity rules", "topology spread constraints")
 
 
-def test_no_node_holds_more_now(profile: TargetProfile, stack: Stack, evidence: Evidence) -> None:
-    held = Counter(pod.node for pod in stack.engines() if pod.node)
+def test_no_node_holds_more_now(
+    profile: TargetProfile, stack: Stack, survey: Survey, evidence: Evidence
+) -> None:
+    held = Counter(one.pod.node for one in survey.engines() if one.pod.node)
     evidence.record("replicas_by_node", dict(held))
     if not held:
         raise HarnessError(f"no pod in {profile.namespace} is labelled {profile.engine.selector}")
@@ -80,7 +84,7 @@ def with_room_for_more(
     def room(node: Node) -> int | None:
         return int(node.allocatable.get(resource, "0")) // needed if needed else None
 
-    nodes = cluster.nodes(profile.accelerator.node_selector)
+    nodes = probed_nodes(cluster, profile, evidence)
     if not nodes:
         raise HarnessError(f"no node has {profile.accelerator.node_selector}; set `accelerator`")
     rooms = {node.name: room(node) for node in nodes if node.ready and not node.unschedulable}

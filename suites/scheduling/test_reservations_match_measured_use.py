@@ -11,6 +11,7 @@ from decimal import Decimal
 from itertools import pairwise
 
 from fixtures.stack import Stack
+from fixtures.survey import Survey
 from hotfire import Evidence, Level, TargetProfile, requirement
 from hotfire.chaos.agent_answers import ContainerUse
 from hotfire.chaos.agent_client import AgentClient
@@ -56,14 +57,13 @@ class Use:
         return found
 
 
-def engine_documents(cluster: Cluster, stack: Stack) -> list[Document]:
+def engine_documents(stack: Stack) -> list[Document]:
     """Return the engine pods as the API gives them.
 
     Raises:
         HarnessError: there is none.
     """
-    found = [cluster.get("Pod", pod.namespace, pod.name) for pod in stack.engines()]
-    if not (there := [one for one in found if one]):
+    if not (there := list(stack.engine_documents())):
         raise HarnessError(f"no engine runs in {stack.namespace}")
     return there
 
@@ -87,9 +87,11 @@ def pinned(pod: Document) -> bool:
 
 
 def test_every_engine_container_declares_what_it_needs(
-    cluster: Cluster, stack: Stack, evidence: Evidence
+    stack: Stack, survey: Survey, evidence: Evidence
 ) -> None:
-    engines = engine_documents(cluster, stack)
+    engines = [one.document for one in survey.engines()]
+    if not engines:
+        raise HarnessError(f"no engine runs in {stack.namespace}")
     open_ends = [word for pod in engines for word in undeclared(pod)]
     evidence.record("engines", [pod["metadata"]["name"] for pod in engines])
     evidence.record("undeclared", open_ends)
@@ -141,7 +143,7 @@ def test_use_under_rated_load_stays_within_the_requests(
     until(sampled, within_seconds=60, what=f"{SAMPLES} samples of each engine", poll_seconds=0.5)
     running.stop()
     answered = sum(not row.failed for row in running.rows())
-    documents = {pod["metadata"]["name"]: pod for pod in engine_documents(cluster, stack)}
+    documents = {pod["metadata"]["name"]: pod for pod in engine_documents(stack)}
     found = {each: use(documents[each], name, those) for each, those in samples.items()}
     evidence.record("requests_answered_meanwhile", answered)
     evidence.record(

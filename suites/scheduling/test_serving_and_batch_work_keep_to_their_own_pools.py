@@ -4,8 +4,10 @@ A training run on the nodes of the engines takes the GPU that the next replica n
 and the network of those that run. A pod that nobody owns is not made again when its node goes.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from typing import TypeVar
 
 from fixtures.scratch import PREFIX, Scratch
 from fixtures.stack import Stack
@@ -21,7 +23,10 @@ pytestmark = requirement(
     source="https://kubernetes.io/docs/concepts/workloads/controllers/",
 )
 
+T = TypeVar("T")
 OVER = ("Succeeded", "Failed")
+# Fields by which a pod says where it may run.
+PLACING = ("nodeSelector", "affinity", "tolerations")
 # How the kinds of what runs to its end are called: Job, PyTorchJob, RayJob, JobSet, Workflow.
 BATCH = ("Job", "JobSet", "Workflow")
 # Belong to their node whatever else runs there.
@@ -110,15 +115,34 @@ def open_nodes(spec: Document, nodes: list[Node]) -> tuple[str, ...]:
     )
 
 
-def described(cluster: Cluster, pod: Document, nodes: list[Node]) -> GpuPod:
-    owners = owners_of(cluster, pod)
-    return GpuPod(
-        pod=f"{pod['metadata']['namespace']}/{pod['metadata']['name']}",
-        node=pod["spec"].get("nodeName") or "",
-        owners=tuple(one["kind"] for one in owners),
-        queue=queue_of([pod, *owners]),
-        nodes=open_nodes(pod["spec"], nodes),
-    )
+class Described:
+    """GPU pods, and what decides about them: looked up once for all pods that have it in common."""
+
+    def __init__(self, cluster: Cluster, nodes: list[Node]) -> None:
+        self._cluster = cluster
+        self._nodes = nodes
+        self._owners: dict[str, list[Document]] = {}
+        self._open: dict[str, tuple[str, ...]] = {}
+
+    def of(self, pod: Document) -> GpuPod:
+        metadata, spec = pod["metadata"], pod["spec"]
+        belongs_to = [metadata["namespace"], metadata.get("ownerReferences")]
+        placed_by = [spec.get(name) for name in PLACING]
+        owners = self._once(self._owners, belongs_to, lambda: owners_of(self._cluster, pod))
+        return GpuPod(
+            pod=f"{metadata['namespace']}/{metadata['name']}",
+            node=spec.get("nodeName") or "",
+            owners=tuple(one["kind"] for one in owners),
+            queue=queue_of([pod, *owners]),
+            nodes=self._once(self._open, placed_by, lambda: open_nodes(spec, self._nodes)),
+        )
+
+    @staticmethod
+    def _once(known: dict[str, T], of: object, look: Callable[[], T]) -> T:
+        key = json.dumps(of, sort_keys=True)
+        if key not in known:
+            known[key] = look()
+        return known[key]
 
 
 def test_every_gpu_pod_has_its_controller_and_its_pool(
@@ -126,20 +150,18 @@ def test_every_gpu_pod_has_its_controller_and_its_pool(
 ) -> None:
     nodes = cluster.nodes(profile.accelerator.node_selector)
     vendor = profile.accelerator.resource.partition("/")[0]
-    wanting = [
-        pod
-        for pod in cluster.list("Pod")
-        if pod["status"].get("phase") not in OVER and asks_for_accelerators(pod, vendor)
-    ]
+    described = Described(cluster, nodes)
     found = [
-        described(cluster, pod, nodes)
-        for pod in wanting
-        if not pod["metadata"]["namespace"].startswith(PREFIX)
+        described.of(pod)
+        for pod in cluster.each("Pod")
+        if pod["status"].get("phase") not in OVER
+        and asks_for_accelerators(pod, vendor)
+        and not pod["metadata"]["namespace"].startswith(PREFIX)
     ]
     engines = {f"{pod.namespace}/{pod.name}" for pod in stack.engines()}
     inference = {node for one in found if one.pod in engines for node in one.nodes}
     evidence.record("inference_nodes", sorted(inference))
-    evidence.record("gpu_pods", [asdict(one) for one in found])
+    evidence.record("gpu_pods", [asdict(one) | {"nodes": len(one.nodes)} for one in found])
     if not inference:
         raise HarnessError(
             f"no engine asks for a {vendor} accelerator, so nothing shows which nodes are theirs"
@@ -150,6 +172,6 @@ def test_every_gpu_pod_has_its_controller_and_its_pool(
     assert not wrong, "; ".join(wrong[:5])
     # Negative control: a bare GPU pod, on this very target, must be reported.
     scratch.pod("bare", argv=IDLE, gpus=1)
-    bare = described(cluster, scratch.document("bare"), nodes)
+    bare = described.of(scratch.document("bare"))
     if not (asks_for_accelerators(scratch.document("bare"), vendor) and bare.findings(inference)):
         raise HarnessError(f"a pod that nobody owns goes unnoticed: {bare}")

@@ -7,6 +7,7 @@ was sized for; the taint is the only thing that stops a pod which never asked fo
 from functools import partial
 from typing import Any
 
+from fixtures.probed_nodes import probed_nodes
 from fixtures.scratch import Scratch
 from hotfire import Evidence, Level, Scope, TargetProfile, requirement
 from hotfire.cluster import Cluster
@@ -33,7 +34,7 @@ def scheduled(scratch: Scratch, pod: str) -> dict[str, Any]:
 def test_pod_without_toleration_stays_pending_for_the_taint(
     profile: TargetProfile, cluster: Cluster, scratch: Scratch, evidence: Evidence
 ) -> None:
-    nodes = [node.name for node in cluster.nodes(profile.accelerator.node_selector)]
+    nodes = [node.name for node in probed_nodes(cluster, profile, evidence)]
     words: dict[str, dict[str, Any]] = {}
     for node in nodes:
         selector = profile.accelerator.node_selector
@@ -60,7 +61,7 @@ def test_pod_without_toleration_stays_pending_for_the_taint(
 def test_same_pod_with_toleration_binds(
     profile: TargetProfile, cluster: Cluster, scratch: Scratch, evidence: Evidence
 ) -> None:
-    nodes = [node.name for node in cluster.nodes(profile.accelerator.node_selector)]
+    nodes = [node.name for node in probed_nodes(cluster, profile, evidence)]
     for node in nodes:
         scratch.pod(f"tolerant-{node}", argv=IDLE, node=node)
     bound = {node: scratch.wait_phase(f"tolerant-{node}", "Running").node for node in nodes}

@@ -9,7 +9,10 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import pytest
+
 from fixtures.accelerators import Accelerators
+from fixtures.probed_nodes import probed_nodes
 from fixtures.scratch import Scratch
 from fixtures.stack import Stack
 from hotfire import Evidence, Level, Scope, TargetProfile, requirement
@@ -110,9 +113,7 @@ class Probes:
     scratch: Scratch
     stack: Stack
     accelerators: Accelerators
-
-    def gpu_nodes(self) -> list[Node]:
-        return self.cluster.nodes(self.profile.accelerator.node_selector)
+    gpu_nodes: list[Node]
 
     def start(self, node: Node, *, at_most: int) -> list[str]:
         """Start pods with one accelerator each, as far as there are free ones."""
@@ -188,19 +189,31 @@ def apart(attacker: Holder, other: Holder) -> set[str]:
     return alone or other.of_one_device()
 
 
-def test_pod_without_a_request_opens_no_accelerator(
+@pytest.fixture
+def probes(
     profile: TargetProfile,
     cluster: Cluster,
     scratch: Scratch,
     stack: Stack,
     accelerators: Accelerators,
     evidence: Evidence,
-) -> None:
-    probes = Probes(
-        cluster=cluster, profile=profile, scratch=scratch, stack=stack, accelerators=accelerators
+) -> Probes:
+    """Who holds accelerators, on the nodes that are probed."""
+    return Probes(
+        cluster=cluster,
+        profile=profile,
+        scratch=scratch,
+        stack=stack,
+        accelerators=accelerators,
+        gpu_nodes=probed_nodes(cluster, profile, evidence),
     )
+
+
+def test_pod_without_a_request_opens_no_accelerator(
+    profile: TargetProfile, scratch: Scratch, probes: Probes, evidence: Evidence
+) -> None:
     started = {}
-    for node in (nodes := probes.gpu_nodes()):
+    for node in (nodes := probes.gpu_nodes):
         fields = MAY_MAKE_NODES
         scratch.pod(f"none-{node.name}", argv=IDLE, node=node.name, container_besides=fields)
         started[node.name] = probes.start(node, at_most=1)
@@ -227,21 +240,13 @@ def test_pod_without_a_request_opens_no_accelerator(
 
 
 def test_pod_with_an_accelerator_opens_no_other(
-    profile: TargetProfile,
-    cluster: Cluster,
-    scratch: Scratch,
-    stack: Stack,
-    accelerators: Accelerators,
-    evidence: Evidence,
+    accelerators: Accelerators, probes: Probes, evidence: Evidence
 ) -> None:
-    probes = Probes(
-        cluster=cluster, profile=profile, scratch=scratch, stack=stack, accelerators=accelerators
-    )
-    started = {node.name: probes.start(node, at_most=2) for node in probes.gpu_nodes()}
+    started = {node.name: probes.start(node, at_most=2) for node in probes.gpu_nodes}
     ends: dict[str, Ends] = {}
     controls: dict[str, Ends] = {}
     unseen = []
-    for node in probes.gpu_nodes():
+    for node in probes.gpu_nodes:
         holders = probes.holders(node, started[node.name])
         of_others = probes.opened_of_each_other(holders, started[node.name])
         ends |= of_others

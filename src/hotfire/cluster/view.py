@@ -158,7 +158,8 @@ class ClusterView:
 
         while True:
             one = self._calls.ask(f"list {kind} in {namespace or 'all namespaces'}", page)
-            yield from one.get("items") or []
+            # Taken out, so that it has gone before the next page comes.
+            yield from one.pop("items", None) or []
             if not (token := (one.get("metadata") or {}).get("continue")):
                 return
 
@@ -180,7 +181,7 @@ class ClusterView:
         self, namespace: str | None, selector: str | Mapping[str, str] = ""
     ) -> builtins.list[Pod]:
         """Return the pods that match, ordered by name."""
-        found = self.list("Pod", namespace, selector=label_selector(selector))
+        found = self.each("Pod", namespace, selector=label_selector(selector))
         return sorted(map(Pod.parse, found), key=lambda pod: (pod.namespace, pod.name))
 
     def pod(self, namespace: str, name: str) -> Pod | None:
@@ -190,7 +191,8 @@ class ClusterView:
 
     def nodes(self, selector: str | Mapping[str, str] = "") -> builtins.list[Node]:
         """Return the nodes that match, ordered by name."""
-        found = self.list("Node", selector=label_selector(selector))
+        # Of a node most is the list of its images, of which nothing is kept.
+        found = self.each("Node", selector=label_selector(selector))
         return sorted(map(Node.parse, found), key=lambda node: node.name)
 
     def endpoints(

@@ -40,15 +40,18 @@ class Hardware:
     """Drivers that offer devices by ResourceSlices (dynamic resource allocation)."""
     offered: Mapping[str, int] = field(default_factory=dict)
     """Nodes by extended resource that they offer."""
+    images: Mapping[str, str] = field(default_factory=dict)
+    """One node by the name of each image that some node has."""
 
     @classmethod
     def seen(cls, eyes: Eyes) -> "Hardware":
         """Return what the nodes offer."""
-        nodes = tuple(Node.parse(_of_interest(one)) for one in eyes.each("Node"))
+        images: dict[str, str] = {}
+        nodes = tuple(_node(one, images) for one in eyes.each("Node"))
         offered = Counter(name for node in nodes for name in extended(node.capacity))
         slices = eyes.each("ResourceSlice", api_version="resource.k8s.io/v1")
         drivers = {str((one.get("spec") or {}).get("driver")) for one in slices}
-        return cls(nodes, tuple(sorted(drivers)), offered)
+        return cls(nodes, tuple(sorted(drivers)), offered, images)
 
     def resource(self, held: Iterable[str]) -> Said[str]:
         """Return the resource by which accelerators are asked for; ``held``: by engine pods."""
@@ -97,10 +100,12 @@ class Hardware:
         return None
 
 
-def _of_interest(node: Document) -> Document:
-    """Return a node without its images, which are most of it."""
-    status = {key: value for key, value in (node.get("status") or {}).items() if key != "images"}
-    return {**node, "status": status}
+def _node(document: Document, images: dict[str, str]) -> Node:
+    """Return a node, and add the names of its images, which are most of it, to those of others."""
+    for one in (document.get("status") or {}).get("images") or ():
+        for name in one.get("names") or ():
+            images.setdefault(name, document["metadata"]["name"])
+    return Node.parse(document)
 
 
 def _shared(each: Iterable[set[str] | set[tuple[str, str]]]) -> set:  # type: ignore[type-arg]

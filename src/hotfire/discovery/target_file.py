@@ -1,7 +1,7 @@
 """A target file of what was found: each value with its place, each guess marked as one."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, get_args
 
@@ -9,11 +9,14 @@ from hotfire.discovery.found import Found
 from hotfire.discovery.parts import in_words
 from hotfire.discovery.routes import Door
 from hotfire.discovery.said import Said, guess
+from hotfire.discovery.workloads import Workload
 from hotfire.profile import Role
 
 _WIDTH: Final = 34
 _OTHER_REFERENCES: Final = "${file:/PATH}, ${secret:NAMESPACE/NAME/KEY}"
 _BUDGETS: Final = "mlperf-llama3.1-8b"
+_NAMED: Final = 8
+"""Of many alike, so many are told; a platform may have thousands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +126,9 @@ def _engine(found: Found) -> Iterator[str]:
         yield _line("port", Said(container.port, where, guessed=not container.ports))
     for probe in container.probes:
         yield f"# {probe.kind}: {probe.scheme} {probe.path} on {probe.port}"
-    for rival in found.rivals:
+    for rival in found.rivals[:_NAMED]:
         yield f"# or {rival}: {len(rival.pods)} pods with {rival.held} look like an engine, too"
+    yield from _more(found.rivals, "look like an engine, too")
 
 
 def _stack(found: Found) -> Iterator[str]:
@@ -196,6 +200,12 @@ def _rest(found: Found) -> Iterator[str]:
         yield f"fabric: {{rack_label: {_value(rack.value)}}} # {rack.where}"
 
 
+def _more(some: Sequence[Workload], what: str) -> Iterator[str]:
+    """Yield how many there are beyond those that are named."""
+    if (more := len(some) - _NAMED) > 0:
+        yield f"#   and {more} more workloads {what}"
+
+
 def _notes(found: Found) -> Iterator[str]:
     yield "# Seen besides:"
     yield f"#   InferencePools: {', '.join(found.ways.pools) or 'none'}; Services:" + (
@@ -204,8 +214,9 @@ def _notes(found: Found) -> Iterator[str]:
     for part in ("device plugin", "dra driver", "gang scheduler", "routing daemon"):
         yield f"#   {part}: {in_words(found.parts.of(part))}"
     yield f"#   scaling: {', '.join(found.parts.scaled) or 'none seen'}"
-    for other in found.holders:
-        if other is not found.engine and other not in found.rivals:
-            yield f"#   also holds {other.held}: {other}"
+    likely = {id(one) for one in (found.engine, *found.rivals)}
+    others = [one for one in found.holders if id(one) not in likely]
+    yield from (f"#   also holds {one.held}: {one}" for one in others[:_NAMED])
+    yield from _more(others, "hold accelerators, too")
     for what, why in sorted(found.unseen.items()):
         yield f"# Not seen: {what}: {' '.join(why.split())}"

@@ -1,13 +1,13 @@
 """Who holds accelerators: pods, whatever owns them, and which of them is the engine."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from hotfire.cluster import Document, Owner, chain
 from hotfire.discovery.containers import EngineContainer, engine_container
 from hotfire.discovery.eyes import Eyes
+from hotfire.discovery.owners import Owners, owners_of
 from hotfire.discovery.said import Said, guess
 
 _WITH_SELECTOR: Final = ("Deployment", "StatefulSet", "ReplicaSet", "DaemonSet")
@@ -61,11 +61,14 @@ class Workload:
 
 def holding(eyes: Eyes, namespace: str | None) -> list[Workload]:
     """Return every workload that holds accelerators, the likeliest engine first."""
-    groups: dict[tuple[str, str], list[Document]] = defaultdict(list)
+    groups: dict[tuple[str, str], _Group] = {}
     for pod in eyes.each("Pod", namespace):
         if _holds(pod) and not (pod["metadata"].get("deletionTimestamp")):
-            groups[pod["metadata"]["namespace"], _direct_owner(pod)].append(_kept(pod))
-    found = [_workload(eyes, place, pods) for (place, _), pods in groups.items()]
+            of = pod["metadata"]["namespace"], _direct_owner(pod)
+            group = groups.setdefault(of, _Group(first=_kept(pod)))
+            group.pods.append(_pod(pod))
+    owners = owners_of([group.first for group in groups.values()], eyes, namespace)
+    found = [_workload(place, group, owners) for (place, _), group in groups.items()]
     order = sorted(found, key=lambda one: (one.namespace, str(one)))
     return sorted(order, key=lambda one: (one.likelihood, len(one.pods)), reverse=True)
 
@@ -82,14 +85,24 @@ def _holds(pod: Document) -> bool:
     return not over and (asked or bool(spec.get("resourceClaims")))
 
 
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Pods of one owner: of the first what tells of all, of each what is its own.
+
+    A cluster may have many thousands of them.
+    """
+
+    first: Document
+    pods: list[HoldingPod] = field(default_factory=list)
+
+
 def _kept(pod: Document) -> Document:
-    """Return what is kept of a pod: a cluster may have many thousands."""
-    metadata, status = pod["metadata"], pod.get("status") or {}
-    keys = ("name", "namespace", "labels", "ownerReferences")
+    """Return what the first pod of a workload tells of all."""
+    metadata = pod["metadata"]
+    keys = ("name", "namespace", "ownerReferences")
     return {
         "metadata": {key: metadata[key] for key in keys if key in metadata},
         "spec": {key: pod["spec"].get(key) for key in ("containers", "resourceClaims")},
-        "status": {"conditions": status.get("conditions") or []},
     }
 
 
@@ -99,40 +112,36 @@ def _direct_owner(pod: Document) -> str:
     return f"{owner['kind']}/{owner['name']}" if owner else f"Pod/{pod['metadata']['name']}"
 
 
-def _workload(eyes: Eyes, namespace: str, pods: list[Document]) -> Workload:
-    container = engine_container(pods[0]["spec"])
+def _workload(namespace: str, group: _Group, known: Owners) -> Workload:
+    spec = group.first["spec"]
+    container = engine_container(spec)
     if container is None:
         raise ValueError(f"a pod without containers in {namespace}")
-
-    def read(owner: Owner) -> Document | None:
-        return eyes.get(owner.kind, namespace, owner.name, api_version=owner.api_version)
-
-    owners = list(chain(pods[0], read))
-    claims = [str(one.get("name")) for one in pods[0]["spec"]["resourceClaims"] or ()]
+    owners = list(chain(group.first, lambda owner: known.get((namespace, owner))))
     return Workload(
         namespace=namespace,
         owners=tuple(owner for owner, _ in owners),
-        pods=tuple(map(_pod, pods)),
+        pods=tuple(group.pods),
         container=container,
-        claims=tuple(claims),
-        selector=_selector([document for _, document in owners if document], pods),
+        claims=tuple(str(one.get("name")) for one in spec["resourceClaims"] or ()),
+        selector=_selector([document for _, document in owners if document], group.pods),
     )
 
 
 def _pod(document: Document) -> HoldingPod:
-    metadata, conditions = document["metadata"], document["status"]["conditions"]
+    metadata, status = document["metadata"], document.get("status") or {}
+    conditions = status.get("conditions") or ()
     ready = any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
     return HoldingPod(name=metadata["name"], labels=metadata.get("labels") or {}, ready=ready)
 
 
-def _selector(owners: list[Document], pods: list[Document]) -> Said[dict[str, str]]:
+def _selector(owners: list[Document], pods: list[HoldingPod]) -> Said[dict[str, str]]:
     """Return labels that select these pods and stay the same when they are replaced."""
     for owner in reversed(owners):
         labels = ((owner.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
         lasting = {key: value for key, value in labels.items() if key not in _VOLATILE}
         if owner.get("kind") in _WITH_SELECTOR and lasting:
             return Said(lasting, f"selector of {owner['kind']} {owner['metadata']['name']}")
-    every = [set((pod["metadata"].get("labels") or {}).items()) for pod in pods]
-    shared = dict(sorted(set.intersection(*every)))
+    shared = dict(sorted(set.intersection(*(set(pod.labels.items()) for pod in pods))))
     lasting = {key: value for key, value in shared.items() if key not in _VOLATILE}
     return guess(lasting, f"labels that its {len(pods)} pods share")

@@ -15,6 +15,8 @@ from hotfire.metrics import begins_as_one
 
 _ABOUT: Final = "engine"
 _METRICS: Final = "metrics"
+_RIVALS: Final = 3
+"""So many are named: all of it is to be one screen."""
 _OTHER_PORTS: Final = (8000, 8080, 8081, 8002, 9000, 9090)
 
 
@@ -66,14 +68,17 @@ def _none(site: Site, seen: str) -> Finding:
 
 
 def _of(site: Site, engine: Workload) -> Iterator[Finding]:
-    rivals = [one for one in candidates(site.holders) if one not in site.engines]
-    for rival in rivals:
+    taken = set(map(id, site.engines))
+    rivals = [one for one in candidates(site.holders) if id(one) not in taken]
+    for rival in rivals[:_RIVALS]:
         yield Finding(
             mark=Mark.NOTE,
             about=_ABOUT,
             seen=f"{rival} looks like an engine, too",
             remedy="set engine.selector to its labels if it is the one",
         )
+    if (more := len(rivals) - _RIVALS) > 0:
+        yield Finding(mark=Mark.NOTE, about=_ABOUT, seen=f"so do {more} more workloads")
     name = site.profile.engine.container
     if engine.container.name != name:
         yield Finding(

@@ -43,7 +43,9 @@ def nodes(site: Site) -> Iterator[Finding]:
             ids=ids,
         )
         return
-    yield fine("nodes", f"{len(offering)} offer {profile.resource}")
+    some = f", of which checks probe {profile.probed_nodes} (accelerator.probed_nodes)"
+    sampled = some if len(labelled) > profile.probed_nodes else ""
+    yield fine("nodes", f"{len(offering)} offer {profile.resource}{sampled}")
     label = site.profile.fabric.rack_label
     racks = {node.labels[label] for node in labelled if label in node.labels}
     if len(racks) < _RACKS:
@@ -118,11 +120,10 @@ def prometheus(site: Site) -> Iterator[Finding]:
 def agent_image(site: Site) -> Iterator[Finding]:
     """Yield whether some node has the image that carries our code."""
     image = site.profile.images.python
-    for node in site.eyes.each("Node"):
-        for one in (node.get("status") or {}).get("images") or ():
-            if any(_names(image, name) for name in one.get("names") or ()):
-                yield fine("image", f"{image} is on {node['metadata']['name']}")
-                return
+    for name, node in site.hardware.images.items():
+        if _names(image, name):
+            yield fine("image", f"{image} is on {node}")
+            return
     yield Finding(
         mark=Mark.NOTE,
         about="image",

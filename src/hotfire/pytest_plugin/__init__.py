@@ -43,6 +43,11 @@ __all__ = ["run_directory", "target_profile"]
 
 # Whoever asks for this fixture is judged by what the whole run has recorded.
 _JUDGES_RECORD = "recorded_faults"
+# Who takes the first of these and none of the others changes nothing.
+_READS = "survey"
+_CHANGES = frozenset({"cluster", "agent", "endpoint"})
+READING = "reading"
+"""Marks cases that only read; `pytest -m reading` takes no others."""
 _WORDS = {
     Verdict.PASSED: (".", {"green": True}),
     Verdict.FAILED: ("F", {"red": True}),
@@ -118,6 +123,7 @@ def _rounds(text: str) -> int:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "requirement(r): the requirement a case belongs to")
+    config.addinivalue_line("markers", f"{READING}: a case that changes nothing in the cluster")
     config.stash[BLAME] = Blame()
     config.pluginmanager.register(Recorder(config), "hotfire-recorder")
 
@@ -178,9 +184,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 both = " and ".join(_told(one, config.rootpath) for one in (other, file))
                 raise pytest.UsageError(f"{name} is checked by both {both}")
         item.stash[CASE] = Case(requirement=claim, unit=unit, nodeid=item.nodeid)
-    # What is judged by the run's own record comes when there is one.
-    items.sort(key=lambda item: _JUDGES_RECORD in getattr(item, "fixturenames", ()))
+        if _only_reads(item):
+            item.add_marker(READING)
+    items.sort(key=_turn)
     _select(config, items)
+
+
+def _only_reads(item: pytest.Item) -> bool:
+    names = set(getattr(item, "fixturenames", ()))
+    return _READS in names and not names & _CHANGES
+
+
+def _turn(item: pytest.Item) -> int:
+    """Return when a case comes.
+
+    Who only reads comes before anything is changed, so that all such cases share one list; what is
+    judged by the run's own record comes when there is one.
+    """
+    if _JUDGES_RECORD in getattr(item, "fixturenames", ()):
+        return 2
+    return 0 if item.get_closest_marker(READING) else 1
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

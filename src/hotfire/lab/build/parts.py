@@ -143,6 +143,7 @@ _SECONDS = {
     "keda": 560.0,
     "kueue": 220.0,
     "metrics-server": 90.0,
+    "kwok": 105.0,
     "llm-d-inference-sim": 120.0,
     "llama-cpp": 300.0,
 }
