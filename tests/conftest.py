@@ -17,7 +17,8 @@ settings.load_profile("patient")
 # after the other, when nothing else of ours does.
 ALONE = {
     "agent",
-    *("test_arrival_times", "test_calibrate", "test_gates_trip", "test_live", "test_locustfile"),
+    *("test_arrival_times", "test_calibrate", "test_canary", "test_gates_trip", "test_live"),
+    "test_locustfile",
     *("test_pump", "test_reactor", "test_reactor_cuts", "test_reactor_tls", "test_reader"),
     "test_rag_checks",
     *("test_surroundings", "test_trial", "test_truth"),

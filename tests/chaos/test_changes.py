@@ -308,12 +308,13 @@ def test_on_a_platform_that_is_not_ours_the_janitor_is_there_first(
     assert api.names("deployments") == [janitor.NAME]
 
 
-# Of our own making: the slice of devices that a case brings along.
+# Of our own making: the slice of devices, the queues and the groups that a case brings along.
 # A restart, as `kubectl rollout restart` asks for it, ends by itself and leaves the same pods.
 # And a stack that this run deployed is ours as a whole.
 PATCHING = {
-    "replicas.py",
+    *("engine_groups.py", "queues.py", "replicas.py"),
     "test_device_taints_act_and_clear.py",
+    "test_engines_scale_by_whole_instances.py",
     "test_rolling_update_keeps_its_capacity.py",
 }
 

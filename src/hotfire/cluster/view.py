@@ -2,27 +2,25 @@
 
 import builtins
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Self
 
 from kubernetes.dynamic.exceptions import DynamicApiError, ResourceNotFoundError
 
-from hotfire.cluster.calls import CREATED, NOT_FOUND, Calls, Document, message, plain, translated
+from hotfire.cluster.calls import NOT_FOUND, Calls, Document, plain, translated
 from hotfire.cluster.execution import Untyped
 from hotfire.cluster.marks import is_marked
-from hotfire.cluster.objects import Answer, EndpointAddress, Node, Pod, serving_endpoints
+from hotfire.cluster.objects import EndpointAddress, Node, Pod, serving_endpoints
 from hotfire.cluster.outages import Followed, watch_options
+from hotfire.cluster.reviews import Reviews
 from hotfire.errors import ClusterError
 
 _PAGE = 500
-_REVIEWS = "authorization.k8s.io/v1"
 # Of a container's log: two thousand lines of eight kilobytes each.
 _LOG_BYTES = 16 << 20
-# What admission says no with: a quota or a policy; a contradiction in the object itself.
-_NOT_ADMITTED = (400, 403, 422)
 
 
-class ClusterView:
+class ClusterView(Reviews):
     """One cluster, to be looked at. What ``owner`` made carries its mark."""
 
     def __init__(self, calls: Calls, *, owner: str) -> None:
@@ -273,76 +271,10 @@ class ClusterView:
         )
         return bytes(response.data).decode(errors="replace")
 
-    def would_admit(self, document: Document, *, namespace: str) -> Answer:
-        """Ask what the server would say to creating this, quotas and defaults included.
-
-        Nothing is created. A refusal for lack of permission is among the answers.
-        """
-        kind, name = document["kind"], document["metadata"]["name"]
-
-        def created() -> Untyped:
-            resource = self._calls.resource(kind, document["apiVersion"])
-            return resource.create(body=document, namespace=namespace, dry_run="All")
-
-        return _admission(f"ask for the admission of {kind} {name}", created)
-
-    def would_admit_change(
-        self, kind: str, namespace: str, name: str, body: Document, *, api_version: str
-    ) -> Answer:
-        """Ask what the server would say to this merge-patch of an object; nothing is changed."""
-
-        def patched() -> Untyped:
-            return self._calls.resource(kind, api_version).patch(
-                body=body,
-                name=name,
-                namespace=namespace,
-                content_type="application/merge-patch+json",
-                dry_run="All",
-            )
-
-        return _admission(f"ask for the admission of a change of {kind} {name}", patched)
-
-    def allows(
-        self, verb: str, resource: str, *, group: str = "", namespace: str = "", **subject: object
-    ) -> bool:
-        """Return whether somebody may do something, as the server's own access review says it.
-
-        ``resource`` may name a subresource (``pods/exec``) or a page of the server's own
-        (``/metrics``); no namespace stands for all of them.
-        ``subject`` is who, by ``user`` and ``groups``; nobody: whoever asks.
-        """
-        kind = "SubjectAccessReview" if subject else "SelfSubjectAccessReview"
-        spec: Document = dict(subject)
-        name, _, subresource = resource.partition("/")
-        if name:
-            wanted = {"verb": verb, "group": group, "resource": name, "subresource": subresource}
-            spec["resourceAttributes"] = {**wanted, "namespace": namespace}
-        else:
-            spec["nonResourceAttributes"] = {"verb": verb, "path": resource}
-        document = {"apiVersion": _REVIEWS, "kind": kind, "spec": spec}
-
-        def answered() -> Document:
-            return plain(self._calls.resource(kind, _REVIEWS).create(body=document))
-
-        answer = self._calls.ask(f"ask for a {kind}", answered)
-        return bool((answer.get("status") or {}).get("allowed"))
-
     def has_namespace(self, name: str) -> bool:
         """Return whether there is such a namespace, and not on its way out."""
         found = self.get("Namespace", None, name)
         return found is not None and not found["metadata"].get("deletionTimestamp")
-
-
-def _admission(what: str, call: Callable[[], Untyped]) -> Answer:
-    """Return what the server says to something in a dry run; only lack of an answer is an error."""
-    with translated(what):
-        try:
-            stored = call()
-        except DynamicApiError as error:
-            if error.status not in _NOT_ADMITTED:
-                raise
-            return Answer(status=error.status, message=message(error))
-    return Answer(status=CREATED, document=plain(stored))
 
 
 def label_selector(selector: str | Mapping[str, str]) -> str | None:
