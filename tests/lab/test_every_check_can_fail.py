@@ -81,6 +81,7 @@ LONG = {
     *("one_address_spreads_over_replicas", "platform_troubles_move_their_series"),
     *("service_after_each_fault_equals_before", "steady_load_degrades_nothing"),
     *("rolling_update_keeps_its_capacity", "startup_budget_exceeds_the_load_time"),
+    "virtual_gpus_are_fractions",
     *("weight_zero_ends_new_traffic", "worst_case_fits_the_memory"),
     *("loss_of_retrieval_ends_in_declared_degradation", "parts_fail_and_scale_independently"),
     *("rate_limits_hold_over_all_replicas", "a_surge_of_one_tenant_leaves_others_in_budget"),
