@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from hotfire.answer.transcript import Outcome
 from hotfire.measure.history import FailureClass, Request
-from hotfire.traffic.wire import tls
+from hotfire.traffic.wire import stamping, tls
 from hotfire.traffic.wire.answer import AnswerParser
 from hotfire.traffic.wire.clock import NANO, Anchor, clock_offset_ns
 from hotfire.traffic.wire.connection import Address, Connection, Stage
@@ -59,6 +59,7 @@ class Reactor:
         # The loop looks at its orders after every event, and at each sweep at the latest.
         self._orders = Orders(requests, look_ns=SWEEP_NS + TICK_NS)
         self._epoll.register(self._orders.wake, READ)
+        self._stamping = stamping.keep()
         self._kit = implementation(plan.client)
         self.measured = Measurements(self._kit.name)
         self._reader = self._kit.reader(self._epoll, tick_ns=TICK_NS, lazy=plan.mode == "open")
@@ -337,4 +338,5 @@ class Reactor:
             self._connections.drop(connection)
         self._rows.write()
         self._epoll.close()
+        self._stamping.close()
         self._closed = True
