@@ -42,5 +42,8 @@ def _is_stamped_on_arrival(keeper: socket) -> bool:
         pass  # so short a time that no other wait is exact enough
     read_ns = time.time_ns()
     _, told, _, _ = keeper.recvmsg(1, TIMES_BYTES)
-    seconds, rest = TIME(told[0][2]) if told else (read_ns // NANO, read_ns % NANO)
-    return read_ns - (seconds * NANO + rest) >= _LATE_NS // 2
+    if not told:
+        return False
+    seconds, rest = TIME(told[0][2])
+    stamp_ns: int = seconds * NANO + rest
+    return read_ns - stamp_ns >= _LATE_NS // 2
