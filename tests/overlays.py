@@ -1,11 +1,30 @@
 """What an overlay of the reference stack has in place of the scripted stack's own."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from fixtures.deployment import render
 from hotfire.cluster import Document
 from tests.world import World
+
+Change = Callable[[Document], object]
+"""Makes a document another one, in place."""
+
+
+def as_it_is(_document: Document) -> None:
+    """Change nothing."""
+
+
+def rewritten(program: str, former: str, new: str) -> Change:
+    """Return what makes a ConfigMap's program another one: some words in place of others."""
+
+    def change(document: Document) -> None:
+        data = document.get("data", {})
+        if program in data:
+            assert former in data[program]
+            data[program] = data[program].replace(former, new)
+
+    return change
 
 
 def documents(world: World, overlay: str) -> list[Document]:

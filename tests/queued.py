@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from fixtures.queues import API
 from hotfire.cluster import Document
 from hotfire.waiting import until
-from tests.overlays import documents
-from tests.scaled import Change, as_it_is, extended
+from tests.overlays import Change, as_it_is, documents
+from tests.scaled import extended
 from tests.world import World
 
 ADD_ON, OVERLAY = "kueue", "team-queues"

@@ -1,14 +1,14 @@
 """The scripted stack behind its RAG application, as ``overlays/rag`` says."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from hotfire import Endpoint
 from hotfire.cluster import Document
 from hotfire.waiting import until
-from tests.overlays import documents
+from tests.overlays import Change, added, as_it_is, kind_and_name
 from tests.world import World
 
 API, RETRIEVER, VECTOR_STORE, SESSION_STORE = (
@@ -20,11 +20,6 @@ FACTS = {
     "What is the pass word of the test stand?": "quenchrod",
     "Where does the valve of the second tank open?": "mulberry",
 }
-Change = Callable[[Document], object]
-
-
-def as_it_is(_document: Document) -> None:
-    """Change nothing."""
 
 
 @contextmanager
@@ -33,7 +28,7 @@ def retrieving(world: World, change: Change = as_it_is) -> Iterator[None]:
 
     Engines say what they were asked, so that an answer shows what stood in front of its question.
     """
-    made = _documents(world)
+    made = added(world, "rag")
     for document in made:
         change(document)
     world.script(misbehaviour="echo")
@@ -48,7 +43,7 @@ def in_environment(deployment: str, **values: str) -> Change:
     """Return a change of what a part's environment says."""
 
     def change(document: Document) -> None:
-        if (document["kind"], document["metadata"]["name"]) != ("Deployment", deployment):
+        if kind_and_name(document) != ("Deployment", deployment):
             return
         [container] = document["spec"]["template"]["spec"]["containers"]
         named = {one["name"]: one for one in container["env"]}
@@ -56,16 +51,6 @@ def in_environment(deployment: str, **values: str) -> Change:
             named[name]["value"] = value
 
     return change
-
-
-def _documents(world: World) -> list[Document]:
-    """Return the objects that the scripted stack has not."""
-    there = {_name(one) for one in documents(world, "scripted")}
-    return [one for one in documents(world, "rag") if _name(one) not in there]
-
-
-def _name(document: Document) -> tuple[str, str]:
-    return document["kind"], document["metadata"]["name"]
 
 
 def _declared(world: World) -> dict[str, Any]:
@@ -104,7 +89,7 @@ def _applied(world: World, made: list[Document]) -> Iterator[None]:
         yield
     finally:
         for one in made:
-            kind, name = _name(one)
+            kind, name = kind_and_name(one)
             cluster.delete(kind, namespace, name, api_version=one["apiVersion"])
         until(
             lambda: not any(cluster.pods(namespace, {"app": app}) for app in PARTS),

@@ -1,6 +1,6 @@
 """The scripted stack with its engines scaled by KEDA, as ``overlays/autoscaling`` says."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from fixtures.autoscaling import API
@@ -9,11 +9,10 @@ from hotfire.lab.lab import Lab
 from hotfire.lab.shape.progress import Progress
 from hotfire.own_folders import project_root
 from hotfire.waiting import until
-from tests.overlays import documents, engines_of
+from tests.overlays import Change, as_it_is, documents, engines_of
 from tests.world import World
 
 ADD_ON, OVERLAY = "scaling", "autoscaling"
-Change = Callable[[Document], object]
 
 
 def extended(add_on: str = ADD_ON) -> Lab:
@@ -22,10 +21,6 @@ def extended(add_on: str = ADD_ON) -> Lab:
     if add_on not in lab.topology().add_ons:
         lab.extend([add_on], Progress(print))
     return lab
-
-
-def as_it_is(_spec: Document) -> None:
-    """Change nothing."""
 
 
 @contextmanager

@@ -1,36 +1,22 @@
 """The scripted stack with the reference operator beside it, as ``overlays/operator`` says."""
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 
 from fixtures.engine_groups import Groups
 from hotfire.cluster import Document
 from hotfire.errors import ClusterError
 from hotfire.lab.machine.pki import Authority
 from hotfire.waiting import until
-from tests.overlays import added, kind_and_name
+from tests import overlays
+from tests.overlays import Change, added, as_it_is, kind_and_name
 from tests.world import World
 
 OPERATOR, WEBHOOK = "model-serving", "shape-webhook"
-CODE = "model_serving.py"
-Change = Callable[[Document], object]
-
-
-def as_it_is(_document: Document) -> None:
-    """Change nothing."""
-
-
-def rewritten(former: str, new: str) -> Change:
-    """Return what makes the operator another program: some words of it, in place of others."""
-
-    def change(document: Document) -> None:
-        data = document.get("data", {})
-        if CODE in data:
-            assert former in data[CODE]
-            data[CODE] = data[CODE].replace(former, new)
-
-    return change
+rewritten = partial(overlays.rewritten, "model_serving.py")
+"""Returns what makes the operator another program."""
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import hmac
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +15,7 @@ from hotfire.cluster import Document
 from hotfire.engine.authorizer import ISSUER
 from hotfire.own_folders import project_root
 from hotfire.waiting import until
-from tests.overlays import added, kind_and_name
+from tests.overlays import Change, added, as_it_is, kind_and_name
 from tests.world import World
 
 AUTHORIZER, POLICY = "authorizer", "SecurityPolicy"
@@ -26,11 +26,6 @@ REFUSED, ANSWERED = 401, 200
 TEAM_B, METERED = "team-b", "metered"
 _OVERLAY = project_root() / "reference-stack" / "overlays" / "tenants"
 RULES: dict[str, Any] = json.loads((_OVERLAY / "rules.json").read_text())
-Change = Callable[[Document], object]
-
-
-def as_it_is(_document: Document) -> None:
-    """Change nothing."""
 
 
 @contextmanager

@@ -3,27 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hotfire.cluster import Document
+from tests.overlays import rewritten
 from tests.rag import retrieving
 from tests.world import World
 
-PROGRAM = "api.py"
+prepared = retrieving
 OWN_TIME = 'observe("engine", time.monotonic() - began)'
-
-
-@contextmanager
-def prepared(world: World) -> Iterator[None]:
-    with retrieving(world):
-        yield
+measure_from_the_start = rewritten("api.py", OWN_TIME, OWN_TIME.replace("began", "call.at"))
 
 
 @contextmanager
 def broken(world: World) -> Iterator[None]:
     with retrieving(world, measure_from_the_start):
         yield
-
-
-def measure_from_the_start(document: Document) -> None:
-    if PROGRAM in (data := document.get("data", {})):
-        assert OWN_TIME in data[PROGRAM]
-        data[PROGRAM] = data[PROGRAM].replace(OWN_TIME, OWN_TIME.replace("began", "call.at"))

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hotfire.cluster import Document
-from tests.tenants import METERED, Change, as_it_is, guarded
+from tests.overlays import Change, as_it_is
+from tests.tenants import METERED, guarded
 from tests.world import World
 
 RULES = "rules.json"

@@ -7,13 +7,8 @@ from hotfire.cluster import Document
 from tests.tenants import guarded
 from tests.world import World
 
+prepared = guarded
 OF_TENANT = "' .. tenant .. '"
-
-
-@contextmanager
-def prepared(world: World) -> Iterator[None]:
-    with guarded(world):
-        yield
 
 
 @contextmanager

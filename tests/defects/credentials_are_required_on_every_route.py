@@ -7,11 +7,7 @@ from hotfire.cluster import Document
 from tests.tenants import ANSWERED, POLICY, guarded
 from tests.world import World
 
-
-@contextmanager
-def prepared(world: World) -> Iterator[None]:
-    with guarded(world):
-        yield
+prepared = guarded
 
 
 @contextmanager

@@ -7,13 +7,8 @@ from hotfire.cluster import Document
 from tests.rag import API, VECTOR_STORE, retrieving
 from tests.world import World
 
+prepared = retrieving
 ASK = f"import urllib.request as r; r.urlopen('http://{VECTOR_STORE}/ready', timeout=1)"
-
-
-@contextmanager
-def prepared(world: World) -> Iterator[None]:
-    with retrieving(world):
-        yield
 
 
 @contextmanager

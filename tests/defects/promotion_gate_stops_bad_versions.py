@@ -3,42 +3,32 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fixtures.deployment import render
-from hotfire.cluster import Document
 from hotfire.waiting import until
+from tests.overlays import Change, added, as_it_is, rewritten
 from tests.world import World
 
-GATE, DECISION = "promotion-gate", "promotion_decision.py"
+GATE = "promotion-gate"
 LOOKS = "join(missing(stable, canary, step=step))"
 
 
 @contextmanager
 def prepared(world: World) -> Iterator[None]:
-    with _gate(world, _documents(world)):
+    with _gate(world, as_it_is):
         yield
 
 
 @contextmanager
 def broken(world: World) -> Iterator[None]:
-    documents = _documents(world)
-    for one in documents:
-        if DECISION in (data := one.get("data", {})):
-            assert LOOKS in data[DECISION]
-            data[DECISION] = data[DECISION].replace(LOOKS, "join(())")
-    with _gate(world, documents):
+    with _gate(world, rewritten("promotion_decision.py", LOOKS, "join(())")):
         yield
 
 
-def _documents(world: World) -> list[Document]:
-    """Return the objects of the gate, which the scripted stack has not."""
-    choice = world.profile.stack.model_copy(update={"overlay": "promotion"})
-    rendered = render(world.profile.model_copy(update={"stack": choice}))
-    return [one for one in rendered if one["metadata"]["name"].startswith(GATE)]
-
-
 @contextmanager
-def _gate(world: World, documents: list[Document]) -> Iterator[None]:
-    namespace = world.profile.namespace
+def _gate(world: World, change: Change) -> Iterator[None]:
+    """Have the objects of the gate, which the scripted stack has not."""
+    namespace, documents = world.profile.namespace, added(world, "promotion")
+    for one in documents:
+        change(one)
     world.cluster.apply(documents, namespace=namespace)
     try:
         until(

@@ -7,13 +7,8 @@ from hotfire.cluster import Document
 from tests.tenants import AUTHORIZER, guarded
 from tests.world import World
 
+prepared = guarded
 REPLICAS = 2
-
-
-@contextmanager
-def prepared(world: World) -> Iterator[None]:
-    with guarded(world):
-        yield
 
 
 @contextmanager

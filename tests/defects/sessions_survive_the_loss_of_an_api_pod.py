@@ -6,11 +6,7 @@ from contextlib import contextmanager
 from tests.rag import API, in_environment, retrieving
 from tests.world import World
 
-
-@contextmanager
-def prepared(world: World) -> Iterator[None]:
-    with retrieving(world):
-        yield
+prepared = retrieving
 
 
 @contextmanager
