@@ -1,11 +1,13 @@
 """The reactor reports each request once, under the class of what really happened."""
 
 import gc
+import resource
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from hotfire.measure.history import FailureClass, Request, checked
 from hotfire.traffic.wire.answer import AnswerParser
 from hotfire.traffic.wire.clock import Anchor
+from hotfire.traffic.wire.connections import make_room
 from hotfire.traffic.wire.orders import Order
 from hotfire.traffic.wire.reactor import Reactor
 from hotfire.traffic.workload.plan import LoadPlan
@@ -377,3 +380,29 @@ def test_an_answer_that_has_ended_needs_no_collection(engine: EngineProcess) -> 
         gc.enable()
 
     assert kept == []
+
+
+def files_room() -> int:
+    """Return how many open files the kernel keeps room for in this process."""
+    [line] = [one for one in Path("/proc/self/status").read_text().splitlines() if "FDSize" in one]
+    return int(line.split()[1])
+
+
+def test_room_for_every_connection_is_there_before_the_first_request(
+    engine: EngineProcess,
+) -> None:
+    room, (most, _) = files_room(), resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most < 4 * room:
+        pytest.skip(f"{most} open files are permitted, and there is room for {room}")
+
+    with driving(engine.url, in_flight_cap=2 * room):
+        assert files_room() > 2 * room
+
+
+def test_a_limit_of_open_files_is_no_reason_to_break() -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (300, limits[1]))
+    try:
+        make_room(0, 10_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)

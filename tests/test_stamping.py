@@ -1,6 +1,9 @@
 """What arrives is stamped from the first byte on; a machine without stamps is not waited for."""
 
+import os
 from collections.abc import Iterator
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from socket import AF_INET, SOCK_DGRAM, SOL_SOCKET, socket
 
 import pytest
@@ -17,6 +20,39 @@ LATE_SECONDS = 0.2
 def keeper() -> Iterator[socket]:
     with stamping.keep() as found:
         yield found
+
+
+def keep_in_real_time(looks: list[bool], told: Connection) -> None:
+    os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    with stamping.keep():
+        told.send(looks)
+
+
+# The first of this file: later ones find the kernel stamping still.
+def test_a_load_of_real_time_priority_does_not_keep_the_kernel_from_beginning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    except PermissionError:
+        pytest.skip("real-time priority is not permitted here")
+    looks: list[bool] = []
+    look = stamping._is_stamped_on_arrival
+
+    def noted(keeper: socket) -> bool:
+        looks.append(look(keeper))
+        return looks[-1]
+
+    monkeypatch.setattr(stamping, "_is_stamped_on_arrival", noted)
+    fork = get_context("fork")
+    told, tells = fork.Pipe(duplex=False)
+    child = fork.Process(target=keep_in_real_time, args=(looks, tells))
+    child.start()
+    child.join(30)
+
+    assert told.poll(0), f"the process ended with {child.exitcode}"
+    assert told.recv()[-1], "the kernel had not begun when the load did"
 
 
 def test_a_first_datagram_that_is_read_late_has_the_time_of_its_arrival(keeper: socket) -> None:

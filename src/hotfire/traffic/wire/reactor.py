@@ -69,6 +69,7 @@ class Reactor:
             self._reader,
             addresses=addresses,
             connect_seconds=plan.connect_seconds,
+            at_once=plan.in_flight_cap,
             give_up=self._not_connected,
         )
         self._sweep_ns = time.monotonic_ns() + SWEEP_NS

@@ -1,7 +1,8 @@
 """The kernel's stamp on what arrives: it is to be there from the first byte on.
 
 The kernel begins to stamp in a task of its own, some time after the first socket of the machine has
-asked, and ends with the last one. What arrives in between gets the time at which it is read.
+asked, and ends with the last one. What arrives in between gets the time at which it is read. A load
+has real-time priority: while it waits it sleeps, or that task would wait for it.
 """
 
 import contextlib
@@ -11,6 +12,7 @@ from typing import Final
 
 from hotfire.traffic.wire.clock import NANO
 from hotfire.traffic.wire.reader import TIME, TIMES, TIMES_BYTES
+from hotfire.waiting import pause
 
 _WITHIN_NS: Final = 200_000_000
 _LATE_NS: Final = 1_000_000
@@ -19,8 +21,8 @@ _LATE_NS: Final = 1_000_000
 def keep() -> socket:
     """Return a socket that keeps the kernel stamping while it is open.
 
-    The kernel does so when this returns, in a millisecond as a rule. After a fifth of a second it
-    returns all the same: a system without stamps has later times, not none.
+    The kernel does so when this returns, in a few milliseconds as a rule. After a fifth of a second
+    it returns all the same: a system without stamps has later times, not none.
     """
     keeper = socket(AF_INET, SOCK_DGRAM)
     deadline_ns = time.monotonic_ns() + _WITHIN_NS
@@ -37,9 +39,7 @@ def keep() -> socket:
 def _is_stamped_on_arrival(keeper: socket) -> bool:
     """Return whether a datagram that is read late has an earlier stamp."""
     keeper.send(b".")
-    sent_ns = time.monotonic_ns()
-    while time.monotonic_ns() - sent_ns < _LATE_NS:
-        pass  # so short a time that no other wait is exact enough
+    pause(_LATE_NS / NANO, why="it is to be read late")
     read_ns = time.time_ns()
     _, told, _, _ = keeper.recvmsg(1, TIMES_BYTES)
     if not told:
