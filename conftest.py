@@ -21,6 +21,7 @@ pytest_plugins = [
     "fixtures.liveness",
     "fixtures.data_plane",
     "fixtures.access",
+    "fixtures.certificates",
     "fixtures.ways_in",
     "fixtures.callers",
     "fixtures.neighbours",
