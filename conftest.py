@@ -22,6 +22,7 @@ pytest_plugins = [
     "fixtures.data_plane",
     "fixtures.access",
     "fixtures.certificates",
+    "fixtures.kept_logs",
     "fixtures.ways_in",
     "fixtures.callers",
     "fixtures.neighbours",
