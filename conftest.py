@@ -23,6 +23,7 @@ pytest_plugins = [
     "fixtures.access",
     "fixtures.certificates",
     "fixtures.kept_logs",
+    "fixtures.sandboxes",
     "fixtures.ways_in",
     "fixtures.callers",
     "fixtures.neighbours",

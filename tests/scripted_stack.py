@@ -51,6 +51,7 @@ def scripted(lab: Lab) -> dict[str, Any]:
         "tensor-parallel-shapes",
         "renewed-certificates",
         "log-retention",
+        "workload-sandboxing",
     ]
     # Two engines that run 32 and let 8 wait.
     document["load"] = {"rate_per_second": 20.0, "max_tokens": 8, "most_at_once": 80}

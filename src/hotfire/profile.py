@@ -337,6 +337,9 @@ class TargetProfile(Section):
     """Greatest age of what Prometheus tells, as declared; four scrapes of the usual 30 s."""
     upkeep: Upkeep = Upkeep()
     """What it keeps in order over time."""
+    sandboxes: list[str] = []
+    """RuntimeClasses whose pods are to see nothing of their node; default: those whose name or
+    handler says gVisor, Kata or Firecracker."""
     images: Images = Images()
     """Stock images that carry our code."""
     agent: Agent = Agent()
