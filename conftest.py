@@ -24,6 +24,7 @@ pytest_plugins = [
     "fixtures.certificates",
     "fixtures.kept_logs",
     "fixtures.sandboxes",
+    "fixtures.etcd_backup",
     "fixtures.ways_in",
     "fixtures.callers",
     "fixtures.neighbours",

@@ -52,6 +52,7 @@ def scripted(lab: Lab) -> dict[str, Any]:
         "renewed-certificates",
         "log-retention",
         "workload-sandboxing",
+        "etcd-backup",
     ]
     # Two engines that run 32 and let 8 wait.
     document["load"] = {"rate_per_second": 20.0, "max_tokens": 8, "most_at_once": 80}

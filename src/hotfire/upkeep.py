@@ -28,6 +28,21 @@ class KeptLog(BaseModel):
         return self
 
 
+class EtcdBackup(BaseModel):
+    """How the platform backs etcd up, and how what it made is restored."""
+
+    model_config = STRICT
+
+    take: list[str] = Field(min_length=1)
+    """Command that makes a backup as the platform does, and prints where it is as its last line."""
+    restore: list[str] = Field(min_length=1)
+    """Command that restores a backup on a scratch member, and prints what that holds as ``etcdctl
+    get / --prefix --keys-only --write-out=json`` does; where the backup is, is added as its last
+    word. The member is gone when it ends."""
+    restore_seconds: Seconds = 600.0
+    """How long that may take, as declared; for ten minutes what runs needs nothing of it."""
+
+
 class Upkeep(BaseModel):
     """Promises that nobody notices until the day on which they are broken."""
 
@@ -39,3 +54,5 @@ class Upkeep(BaseModel):
     logs: dict[Literal["audit", "requests"], KeptLog] = {}
     """Those of which is declared how long they are kept: the API server's audit log, and the
     gateway's log of requests."""
+    etcd_backup: EtcdBackup | None = None
+    """What saves the cluster's objects; None: nothing is declared."""

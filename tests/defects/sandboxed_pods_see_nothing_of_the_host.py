@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from fixtures.sandboxes import API
-from tests.scaled import extended
+from tests.added import added
 from tests.world import World
 
 ADD_ON, NAME, PLAIN = "gvisor", "gvisor-by-name", "runc"
@@ -16,8 +16,8 @@ ADD_ON, NAME, PLAIN = "gvisor", "gvisor-by-name", "runc"
 @contextmanager
 def prepared(world: World) -> Iterator[None]:
     del world
-    extended(ADD_ON)
-    yield
+    with added(ADD_ON):
+        yield
 
 
 @contextmanager
