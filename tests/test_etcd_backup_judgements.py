@@ -41,7 +41,7 @@ def test_member_without_any_key_holds_nothing() -> None:
     assert held('{"header": {}}') == {}
 
 
-@pytest.mark.parametrize("said", ["", "[]", "restored", '{"kvs": [{"key": "!"}]}'])
+@pytest.mark.parametrize("said", ["", "[]", "restored", '{"kvs": [{}]}'])
 def test_other_words_are_trouble_of_ours(said: str) -> None:
     with pytest.raises(HarnessError, match="was to print what `etcdctl get"):
         held(said)
