@@ -4,7 +4,7 @@ go 1.26.0
 
 tool (
 	gvisor.dev/gvisor/runsc
-	gvisor.dev/gvisor/shim
+	hotfire/lab/gvisor
 )
 
 require (
