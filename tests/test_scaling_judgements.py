@@ -12,6 +12,7 @@ from hotfire.endpoint import Endpoint, Reply
 from hotfire.errors import HarnessError
 from hotfire.measure.history import FailureClass, Request
 from hotfire.profile import TargetProfile
+from hotfire.traffic.runner.launch import RunningLoad
 from hotfire.waiting import Awaited
 from suites.scaling.test_first_request_after_idling_is_not_lost import (
     Users,
@@ -24,7 +25,7 @@ from suites.scaling.test_swinging_demand_moves_no_engines_to_and_fro import (
     Watch,
     longest_pause_seconds,
 )
-from suites.scaling.test_warm_engines_bridge_the_scale_up import ttft_p95_without_seconds
+from suites.scaling.test_warm_engines_bridge_the_scale_up import Ramp, ttft_p95_without_seconds
 from tests.fake_api import KINDS, FakeApi, connect, serving
 from tests.foreign_cluster import NAMESPACE, put
 
@@ -179,6 +180,14 @@ def test_without_warm_engines_those_who_came_first_would_have_waited_longest() -
 
     assert ttft_p95_without_seconds(rows, 50.0) == 45.0
     assert ttft_p95_without_seconds(rows, 0.2) == 0.5
+
+
+def test_without_a_promise_for_first_tokens_no_ramp_is_climbed() -> None:
+    def load(**_plan: object) -> RunningLoad:
+        raise AssertionError
+
+    with pytest.raises(HarnessError, match=r"set budgets\.ttft_p95_seconds"):
+        Ramp(load=load, profile=PROFILE).judged([])
 
 
 def refused(**headers: str) -> Reply:
