@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from fixtures.deployment import render
 from hotfire.cluster import Document
+from hotfire.waiting import until
 from tests.world import World
 
 Change = Callable[[Document], object]
@@ -33,10 +34,33 @@ def documents(world: World, overlay: str) -> list[Document]:
     return render(world.profile.model_copy(update={"stack": stack}))
 
 
-def added(world: World, overlay: str) -> list[Document]:
-    """Return the documents of an overlay that the scripted stack has not."""
-    there = {kind_and_name(one) for one in documents(world, "scripted")}
+def added(world: World, overlay: str, to: str = "scripted") -> list[Document]:
+    """Return the documents of an overlay that another one has not, such as the scripted stack."""
+    there = {kind_and_name(one) for one in documents(world, to)}
     return [one for one in documents(world, overlay) if kind_and_name(one) not in there]
+
+
+@contextmanager
+def beside(world: World, some: list[Document], app: str) -> Iterator[None]:
+    """Have objects beside the stack, their pods labelled ``app`` at work."""
+    namespace = world.profile.namespace
+    world.cluster.apply(some, namespace=namespace)
+    try:
+        until(
+            lambda: [pod for pod in world.cluster.pods(namespace, {"app": app}) if pod.serving],
+            within_seconds=60,
+            what=f"{app} Ready",
+        )
+        yield
+    finally:
+        for one in some:
+            kind, name = kind_and_name(one)
+            world.cluster.delete(kind, namespace, name, api_version=one["apiVersion"])
+        until(
+            lambda: not world.cluster.pods(namespace, {"app": app}),
+            within_seconds=60,
+            what=f"{app} gone",
+        )
 
 
 def kind_and_name(document: Document) -> tuple[str, str]:

@@ -27,14 +27,16 @@ def extended(add_on: str = ADD_ON) -> Lab:
 def scaled(world: World, change: Change = as_it_is) -> Iterator[None]:
     """Have one engine without demand, more with it; ``change`` that of the ScaledObject's spec."""
     extended()
-    with _slow_engines(world), scaled_object(world, change):
+    with slow_engines(world), scaled_object(world, change):
         yield
 
 
 @contextmanager
-def scaled_object(world: World, change: Change = as_it_is) -> Iterator[None]:
+def scaled_object(
+    world: World, change: Change = as_it_is, *, overlay: str = OVERLAY
+) -> Iterator[None]:
     """Have the engines scaled for the length of a block; the lab must have what it takes."""
-    [document] = [one for one in documents(world, OVERLAY) if one["kind"] == "ScaledObject"]
+    [document] = [one for one in documents(world, overlay) if one["kind"] == "ScaledObject"]
     change(document["spec"])
     namespace, api = world.profile.namespace, document["apiVersion"]
     world.cluster.apply([document], namespace=namespace)
@@ -48,7 +50,7 @@ def scaled_object(world: World, change: Change = as_it_is) -> Iterator[None]:
 
 
 @contextmanager
-def _slow_engines(world: World) -> Iterator[None]:
+def slow_engines(world: World) -> Iterator[None]:
     """Have one engine, that of the overlay; afterwards two of those that were there."""
     replicas = world.stack.engine_workload()["spec"]["replicas"]
     world.scale(1)
@@ -65,9 +67,10 @@ def autoscalers(world: World) -> list[Document]:
 
 
 def _active(world: World) -> bool:
-    """Return whether there is an autoscaler that reads what it scales by."""
+    """Return whether there is an autoscaler that reads what it scales by, or has nothing to."""
     return any(
-        (condition["type"], condition["status"]) == ("ScalingActive", "True")
+        condition["type"] == "ScalingActive"
+        and (condition["status"] == "True" or condition.get("reason") == "ScalingDisabled")
         for one in autoscalers(world)
         for condition in (one.get("status") or {}).get("conditions") or ()
     )

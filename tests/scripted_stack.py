@@ -37,6 +37,7 @@ def scripted(lab: Lab) -> dict[str, Any]:
         "node-autoscaling",
         "promotion-gate",
         "autoscaling",
+        "scale-to-zero",
         "operator",
         "team-queues",
         "topology-aware-scheduling",

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from hotfire import TargetProfile, cli, yaml_text
+from hotfire.cluster.gangs import KUEUE
 from hotfire.discovery.containers import EngineContainer
 from hotfire.discovery.found import Found, look_around
 from hotfire.discovery.target_file import Origin, target_file
-from tests.fake_api import FakeApi, connect, serving
+from tests.fake_api import KINDS, FakeApi, connect, serving
 from tests.foreign_cluster import (
     GPU,
     NAMESPACE,
@@ -276,12 +277,25 @@ def test_a_context_that_is_not_there_is_one_line(
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_what_scales_and_gangs_is_told(tmp_path: Path) -> None:
+def test_what_scales_and_gangs_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     api = foreign_cluster()
+    monkeypatch.setitem(KINDS, KUEUE, {"ClusterQueue": False})
     part(api, "Deployment", "kueue-controller-manager", namespace="kueue-system")
 
     profile, text = written(api, tmp_path)
 
     assert "gang-scheduling" in profile.claims
+    assert f"gang-scheduling: ClusterQueue of {KUEUE}" in text
     assert "gang scheduler: Deployment kueue-system/kueue-controller-manager" in text
     assert yaml_text.read(text)["name"] == "prod"
+
+
+def test_gangs_that_no_check_can_try_are_told_and_not_claimed(tmp_path: Path) -> None:
+    api = foreign_cluster()
+    part(api, "Deployment", "volcano-scheduler", namespace="volcano-system")
+
+    profile, text = written(api, tmp_path)
+
+    assert "gang-scheduling" not in profile.claims
+    assert "gang scheduler: Deployment volcano-system/volcano-scheduler" in text
+    assert "how it is asked for a gang is not known here" in text

@@ -102,6 +102,8 @@ def test_every_call_says_what_it_asks_for() -> None:
         ("SEC-009", Need("authorization.k8s.io", "subjectaccessreviews", "create")),
         ("SEC-009", Need("gateway.networking.k8s.io", "httproutes", "patch", Where.PLATFORM)),
         ("SEC-007", Need("", "secrets", "watch", Where.PLATFORM)),
+        ("SEC-007", Need("", "secrets", "create")),
+        ("SCH-008", Need("kueue.x-k8s.io", "clusterqueues", "create")),
         ("SEC-007", Need("", "/metrics", "get")),
         ("SCH-005", Need("policy", "poddisruptionbudgets", "list", Where.PLATFORM)),
         ("FLT-POD-001", Need("", "pods", "delete", Where.ALLOWED)),
@@ -124,6 +126,7 @@ def test_what_a_check_or_a_fault_does_is_among_its_needs(id_: str, need: Need) -
         ("FLT-NET-001", "httproutes", "patch"),
         ("CLU-002", "pods/log", "get"),
         ("SLO-001", "jobs", "create"),
+        ("SEC-007", "secrets", "patch"),
     ],
 )
 def test_what_it_never_does_is_not(id_: str, resource: str, verb: str) -> None:

@@ -11,6 +11,7 @@ from hotfire.cluster import Cluster, Estate
 from hotfire.errors import HarnessError
 from hotfire.evidence import Evidence
 from hotfire.profile import TargetProfile
+from suites.scheduling.test_gangs_start_completely_or_not_at_all import version
 from suites.scheduling.test_groups_stay_within_a_node_or_a_rack import Room
 from suites.scheduling.test_team_queues_lend_and_return_accelerators import StandIns, check_return
 from tests.fake_api import KINDS, FakeApi, connect, serving
@@ -161,3 +162,16 @@ def test_groups_that_cannot_be_seen_to_be_split_are_told() -> None:
         single.fitting("rack")
     with pytest.raises(HarnessError, match="are in one node"):
         single.too_large("node")
+
+
+def test_where_gangs_are_kueue_s_alone_nobody_asks_for_a_pod_group(cluster: Cluster) -> None:
+    assert version(cluster) is None
+
+
+def test_gangs_of_nothing_that_is_known_here_are_told(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(KINDS, API)
+
+    with pytest.raises(HarnessError, match=r"serves no PodGroup of .* or ClusterQueue of"):
+        version(cluster)

@@ -1,18 +1,31 @@
 """Whose autoscaler it is, when it is blind, and what the checks of scaling conclude."""
 
+import json
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from fixtures.autoscaling import API, SCALED_OBJECT_API, Autoscaler
 from fixtures.stack import Stack
+from hotfire.endpoint import Endpoint, Reply
 from hotfire.errors import HarnessError
 from hotfire.measure.history import FailureClass, Request
 from hotfire.profile import TargetProfile
+from hotfire.traffic.runner.launch import RunningLoad
 from hotfire.waiting import Awaited
+from suites.scaling.test_first_request_after_idling_is_not_lost import (
+    Users,
+    told_to_return_seconds,
+    without_a_word,
+)
 from suites.scaling.test_loss_of_the_metric_source_never_shrinks_the_fleet import blind
 from suites.scaling.test_scale_in_drains_the_chosen_instance_first import ScaleIn
-from suites.scaling.test_swinging_demand_moves_no_engines_to_and_fro import Watch
+from suites.scaling.test_swinging_demand_moves_no_engines_to_and_fro import (
+    Watch,
+    longest_pause_seconds,
+)
+from suites.scaling.test_warm_engines_bridge_the_scale_up import Ramp, ttft_p95_without_seconds
 from tests.fake_api import KINDS, FakeApi, connect, serving
 from tests.foreign_cluster import NAMESPACE, put
 
@@ -131,3 +144,89 @@ def test_scale_in_tells_something_if_who_had_to_go_was_at_work(
     taken: ScaleIn, *, tells: bool
 ) -> None:
     assert taken.tells is tells
+
+
+@pytest.mark.parametrize(
+    ("declared", "longest"), [(0.0, 22.5), (29.0, 22.5), (30.0, 10.0), (60.0, 40.0), (300.0, 225.0)]
+)
+def test_a_window_is_sure_to_hold_all_but_a_look_and_the_metric_s_way(
+    declared: float, longest: float
+) -> None:
+    assert longest_pause_seconds(declared) == longest
+
+
+def rested(api: FakeApi, autoscaler: Autoscaler, spec: dict[str, int]) -> int:
+    put(api, "ScaledObject", SCALED_OBJECT_API, "engines", namespace=NAMESPACE, spec=spec)
+    return autoscaler.rest()
+
+
+def test_where_keda_takes_the_last_engine_none_is_left_at_rest(
+    api: FakeApi, autoscaler: Autoscaler
+) -> None:
+    for number in range(2):
+        api.remove(("v1", "pods", NAMESPACE, f"engines-{number}"))
+    put(api, "StatefulSet", "apps/v1", "engines", namespace=NAMESPACE, spec={"replicas": 0})
+
+    assert rested(api, autoscaler, {"maxReplicaCount": 5}) == 0
+    assert rested(api, autoscaler, {"minReplicaCount": 2, "idleReplicaCount": 0}) == 0
+
+
+def test_without_warm_engines_those_who_came_first_would_have_waited_longest() -> None:
+    second = 1_000_000_000
+    rows = [
+        Request(seq=n, sched_ns=n * second, first_ns=n * second + second // 2, end_ns=n * second)
+        for n in range(101)
+    ]
+
+    assert ttft_p95_without_seconds(rows, 50.0) == 45.0
+    assert ttft_p95_without_seconds(rows, 0.2) == 0.5
+
+
+def test_without_a_promise_for_first_tokens_no_ramp_is_climbed() -> None:
+    def load(**_plan: object) -> RunningLoad:
+        raise AssertionError
+
+    with pytest.raises(HarnessError, match=r"set budgets\.ttft_p95_seconds"):
+        Ramp(load=load, profile=PROFILE).judged([])
+
+
+def refused(**headers: str) -> Reply:
+    return Reply(status=503, headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("reply", "seconds"),
+    [
+        (refused(**{"retry-after": "3"}), 3.0),
+        (refused(**{"retry-after": "Mon, 30 Nov 2026 21:00:00 GMT"}), 5.0),
+        (refused(), None),
+        (Reply(status=200, headers={"retry-after": "3"}), None),
+    ],
+)
+def test_only_a_refusal_with_the_word_tells_when_to_return(
+    reply: Reply, seconds: float | None
+) -> None:
+    assert told_to_return_seconds(reply) == seconds
+
+
+def users(*answers: httpx.Response) -> Users:
+    left = list(answers)
+    transport = httpx.MockTransport(lambda _request: left.pop(0))
+    return Users(endpoint=Endpoint("http://target", "tiny", transport=transport))
+
+
+def test_who_is_told_to_return_does_and_is_answered() -> None:
+    choice = {"message": {"content": "Yes"}, "finish_reason": "stop"}
+    headers = {"content-type": "application/json"}
+    answer = httpx.Response(200, headers=headers, content=json.dumps({"choices": [choice]}))
+
+    visit = users(httpx.Response(503, headers={"retry-after": "0"}), answer).visit()
+
+    assert ([reply.status for reply in visit.replies], visit.ended.ok) == ([503, 200], True)
+
+
+def test_who_is_refused_without_a_word_is_lost() -> None:
+    visit = users(httpx.Response(503)).visit()
+
+    assert not visit.ended.ok
+    assert without_a_word([visit]) == 1

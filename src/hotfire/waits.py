@@ -32,6 +32,9 @@ class Waits(BaseModel):
     """Pod that fits no node to an autoscaler's node Ready; a cloud's machine boots in minutes."""
     node_removed_seconds: Seconds = 1200.0
     """Node without work to gone; an autoscaler's usual patience of ten minutes, twice."""
+    idle_seconds: Seconds = 600.0
+    """Last request to no engine left, where the platform scales to zero; KEDA's usual cooldown of
+    five minutes, twice."""
     reclaim_seconds: Seconds = 60.0
     """Accelerators asked back by the team that lent them to its own pods on them; the pods that
     have to go first get the default grace period."""

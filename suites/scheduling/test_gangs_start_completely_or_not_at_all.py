@@ -1,7 +1,9 @@
 """A gang starts completely or not at all.
 
 Half of a tensor-parallel group computes nothing and holds its GPUs all the same; two halves wait
-for each other for ever. What is bound has to be enough to begin with.
+for each other for ever. What is bound has to be enough to begin with. Kubernetes' own gangs are
+tried, and Jobs in queues of Kueue, which admits them whole by its quota: whichever is there, both
+where both are.
 """
 
 from collections.abc import Sequence
@@ -11,9 +13,11 @@ from typing import Any
 import pytest
 
 from fixtures.accelerators import Accelerators
+from fixtures.queues import STARTED_SECONDS, Queues
 from fixtures.scratch import Decision, Scratch
 from hotfire import Evidence, Level, TargetProfile, requirement
 from hotfire.cluster import Cluster
+from hotfire.cluster.gangs import GANG_KINDS, NATIVE
 from hotfire.errors import HarnessError
 from hotfire.waiting import of_target
 
@@ -26,16 +30,11 @@ pytestmark = requirement(
     features={"gang-scheduling"},
 )
 
-# Kubernetes' own gangs. Versions come and go with its releases; the first that is served counts.
-VERSIONS = (
-    "scheduling.k8s.io/v1beta1",
-    "scheduling.k8s.io/v1alpha3",
-    "scheduling.k8s.io/v1alpha2",
-)
 WORK, STAY = ["sleep", "1"], ["sleep", "600"]
 AT_MOST_NODES = 2
-# How long nobody may be bound once the scheduler has refused every member.
+# How long nobody may be bound once the scheduler has refused every member, or the queue the Job.
 HELD_SECONDS = 3.0
+QUEUE = "gangs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,33 +69,51 @@ def room(profile: TargetProfile, cluster: Cluster, accelerators: Accelerators) -
     return Room(nodes=chosen, size=size)
 
 
-def version(cluster: Cluster) -> str:
-    """Return the version of PodGroup that is served.
+def version(cluster: Cluster) -> str | None:
+    """Return the version of Kubernetes' own PodGroup that is served; None: none that we can drive.
 
     Raises:
-        HarnessError: none that we can drive.
+        HarnessError: nothing else is there, either, of which we know how it is asked for a gang.
     """
-    for one in VERSIONS:
-        if cluster.serves("PodGroup", one):
-            return one
-    raise HarnessError(
-        f"gangs are claimed, and this cluster serves no PodGroup of {' or '.join(VERSIONS)}; those "
-        "of other schedulers are not known here"
-    )
+    if not any(cluster.serves(*one) for one in GANG_KINDS):
+        known = " or ".join(f"{kind} of {api}" for kind, api in GANG_KINDS)
+        raise HarnessError(
+            f"gangs are claimed, and this cluster serves no {known}; those of other schedulers are"
+            " not known here"
+        )
+    return next((one for one in NATIVE if cluster.serves("PodGroup", one)), None)
 
 
-def start_gang(
-    cluster: Cluster, scratch: Scratch, room: Room, name: str, argv: list[str]
-) -> list[str]:
-    """Create a gang that has to start whole, with one GPU for each member."""
-    group = {
-        "apiVersion": version(cluster),
-        "kind": "PodGroup",
-        "metadata": {"name": name},
-        "spec": {"schedulingPolicy": {"gang": {"minCount": room.size}}},
-    }
-    cluster.apply([group], namespace=scratch.namespace)
-    return start(scratch, room, name, argv, {"schedulingGroup": {"podGroupName": name}})
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gangs:
+    """Kubernetes' own."""
+
+    cluster: Cluster
+    scratch: Scratch
+    room: Room
+    version: str
+
+    def start(self, name: str, argv: list[str]) -> list[str]:
+        """Create a gang that has to start whole, with one GPU for each member."""
+        group = {
+            "apiVersion": self.version,
+            "kind": "PodGroup",
+            "metadata": {"name": name},
+            "spec": {"schedulingPolicy": {"gang": {"minCount": self.room.size}}},
+        }
+        self.cluster.apply([group], namespace=self.scratch.namespace)
+        member = {"schedulingGroup": {"podGroupName": name}}
+        return start(self.scratch, self.room, name, argv, member)
+
+
+@pytest.fixture
+def gangs(cluster: Cluster, scratch: Scratch, room: Room, evidence: Evidence) -> Gangs | None:
+    """Kubernetes' own gangs; None: those that are here are Kueue's."""
+    found = version(cluster)
+    evidence.record("pod_groups", found or "not served")
+    if found is None:
+        return None
+    return Gangs(cluster=cluster, scratch=scratch, room=room, version=found)
 
 
 def start(
@@ -113,9 +130,11 @@ def bound(scratch: Scratch, names: Sequence[str]) -> list[str]:
 
 
 def test_gang_that_fits_runs_whole(
-    cluster: Cluster, scratch: Scratch, room: Room, evidence: Evidence
+    gangs: Gangs | None, scratch: Scratch, room: Room, evidence: Evidence
 ) -> None:
-    names = start_gang(cluster, scratch, room, "fits", WORK)
+    if gangs is None:
+        return
+    names = gangs.start("fits", WORK)
     ended = {name: scratch.wait_phase(name, "Succeeded", "Failed").phase for name in names}
     evidence.record("room", asdict(room))
     evidence.record("ended", ended)
@@ -135,16 +154,19 @@ def check_control(scratch: Scratch, room: Room) -> None:
 
 def test_gang_short_of_one_gpu_binds_no_member_until_it_is_freed(
     profile: TargetProfile,
-    cluster: Cluster,
     accelerators: Accelerators,
     scratch: Scratch,
     room: Room,
+    gangs: Gangs | None,
     evidence: Evidence,
 ) -> None:
+    if gangs is None:
+        return
+    cluster = gangs.cluster
     check_control(scratch, room)
     scratch.pod("blocker", argv=STAY, gpus=1, spec_besides=room.rules())
     scratch.wait_phase("blocker", "Running")
-    names = start_gang(cluster, scratch, room, "short", STAY)
+    names = gangs.start("short", STAY)
     decisions = {name: one for name, one in scratch.decisions().items() if name in names}
     evidence.record("room", asdict(room))
     evidence.record("decisions", {name: asdict(one) for name, one in decisions.items()})
@@ -177,3 +199,47 @@ def test_gang_short_of_one_gpu_binds_no_member_until_it_is_freed(
 
 def in_part(decisions: dict[str, Decision]) -> list[str]:
     return sorted(name for name, one in decisions.items() if one.node)
+
+
+def test_job_short_of_one_gpu_starts_no_pod_until_its_queue_has_it(
+    cluster: Cluster, kueue: Queues | None, room: Room, evidence: Evidence
+) -> None:
+    evidence.record("queues", "not there" if kueue is None else "Kueue's")
+    if kueue is None:
+        # Kubernetes' own gangs are then there to be judged, or nothing that we know.
+        version(cluster)
+        return
+    short, enough = ({"nominalQuota": str(size)} for size in (room.size - 1, room.size))
+    flavor = kueue.flavor()
+    kueue.queue(QUEUE, flavor, short)
+    check_single_jobs(kueue, room)
+    kueue.hand_in(QUEUE, "whole", pods=room.size)
+    of_target(
+        lambda: kueue.refusals(QUEUE) or kueue.holders(QUEUE),
+        within_seconds=STARTED_SECONDS,
+        what="Kueue's decision on a Job",
+        excused_seconds=cluster.silent_seconds,
+    )
+    early = of_target(
+        lambda: kueue.holders(QUEUE), within_seconds=HELD_SECONDS, what="a pod that is bound"
+    )
+    started = sorted(pod.name for pod in early.seen)
+    evidence.record("queue_short_of_one", {"size": room.size, "started": started})
+    assert not early, f"its queue one GPU short, and of {room.size} pods of a Job {started} started"
+
+    kueue.change(QUEUE, flavor, enough)
+    whole = kueue.held(QUEUE, room.size)
+    bound = [pod.name for pod in kueue.holders(QUEUE)]
+    evidence.record("bound_when_the_queue_had_it", bound)
+    assert whole, f"{whole}, now that the queue has {room.size}; refused: {kueue.refusals(QUEUE)}"
+
+
+def check_single_jobs(kueue: Queues, room: Room) -> None:
+    """Negative control: Jobs of one pod each take what the queue has, whoever else waits."""
+    for number in range(room.size):
+        kueue.hand_in(QUEUE, f"alone-{number}")
+    took = kueue.held(QUEUE, room.size - 1)
+    held = len(kueue.holders(QUEUE))
+    if held != room.size - 1:
+        raise HarnessError(f"{took}: a queue for {room.size - 1} GPUs gave {held} to single Jobs")
+    kueue.take_away(QUEUE)

@@ -122,7 +122,7 @@ def planted(cluster: Cluster, scratch: Scratch) -> str:
     """A Secret, a pod that has it from there, and one that has it as a variable and logs it."""
     value = uuid.uuid4().hex
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": PLANTED}}
-    cluster.apply([secret | {"stringData": {"key": value}}], namespace=scratch.namespace)
+    cluster.create(secret | {"stringData": {"key": value}}, namespace=scratch.namespace)
     source = {"secretKeyRef": {"name": PLANTED, "key": "key"}}
     variables: dict[str, dict[str, object]] = {
         "careful": {"valueFrom": source},
@@ -194,7 +194,7 @@ def test_they_are_encrypted_at_rest(
         nonlocal written
         written += 1
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"at-rest-{written}"}}
-        cluster.apply([secret | {"stringData": {"key": PLANTED}}], namespace=scratch.namespace)
+        cluster.create(secret | {"stringData": {"key": PLANTED}}, namespace=scratch.namespace)
         return encrypted(cluster) > before
 
     found = of_target(grown, within_seconds=profile.waits.api_seconds, what="a Secret encrypted")

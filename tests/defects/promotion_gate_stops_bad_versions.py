@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hotfire.waiting import until
-from tests.overlays import Change, added, as_it_is, rewritten
+from tests.overlays import Change, added, as_it_is, beside, rewritten
 from tests.world import World
 
 GATE = "promotion-gate"
@@ -26,23 +25,8 @@ def broken(world: World) -> Iterator[None]:
 @contextmanager
 def _gate(world: World, change: Change) -> Iterator[None]:
     """Have the objects of the gate, which the scripted stack has not."""
-    namespace, documents = world.profile.namespace, added(world, "promotion")
+    documents = added(world, "promotion")
     for one in documents:
         change(one)
-    world.cluster.apply(documents, namespace=namespace)
-    try:
-        until(
-            lambda: [pod for pod in world.cluster.pods(namespace, {"app": GATE}) if pod.serving],
-            within_seconds=60,
-            what="the promotion gate Ready",
-        )
+    with beside(world, documents, GATE):
         yield
-    finally:
-        for one in documents:
-            place = (one["kind"], namespace, one["metadata"]["name"])
-            world.cluster.delete(*place, api_version=one["apiVersion"])
-        until(
-            lambda: not world.cluster.pods(namespace, {"app": GATE}),
-            within_seconds=60,
-            what="the promotion gate gone",
-        )

@@ -51,7 +51,7 @@ def brought_by(suite: Path) -> str:
     """Return by which module of tests a check's twin brings an add-on along; empty: it does not."""
     twin = twin_of(suite)
     text = twin.read_text() if twin.exists() else ""
-    names = ("scaled", "queued", "added")
+    names = ("scaled", "queued", "asleep", "added")
     return next((name for name in names if f"from tests.{name} import" in text), "")
 
 
@@ -97,7 +97,8 @@ LONG = {
     *("loss_of_the_metric_source_never_shrinks_the_fleet",),
     *("scale_in_drains_the_chosen_instance_first",),
     *("swinging_demand_moves_no_engines_to_and_fro",),
-    *("scaling_follows_the_queue_not_the_processor",),
+    *("scaling_follows_the_queue_not_the_processor", "warm_engines_bridge_the_scale_up"),
+    *("first_request_after_idling_is_not_lost",),
 }
 SOUND = [case for case in CASES if EVERYTHING_VARIABLE in os.environ or case.id not in LONG]
 

@@ -1,5 +1,6 @@
 """Jobs of teams wait for their share: Kueue at work."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,24 @@ def test_teams_that_may_borrow_all_there_is_are_told(
 
     assert found is Verdict.FAILED, reason
     assert "beyond its limit" in reason
+
+
+MAY_START_IN_PART = """
+[JSONPatch{
+  op: "add", path: "/metadata/annotations", value: {"kueue.x-k8s.io/job-min-parallelism": "1"}
+}]
+"""
+
+
+@pytest.mark.parametrize(("patches", "wanted"), [("", "passed"), (MAY_START_IN_PART, "failed")])
+def test_jobs_are_a_gang_unless_they_may_start_in_part(
+    world: World, scripted_target: Path, tmp_path: Path, patches: str, wanted: str
+) -> None:
+    [suite] = [one for one in SUITES if "gangs" in one.stem]
+    changed = world.admission_changes("batch", "jobs", patches) if patches else nullcontext()
+
+    with queued(world), changed:
+        found, reason = run([suite], scripted_target, tmp_path).verdict(suite)
+
+    assert found == wanted, reason
+    assert "its queue one GPU short" in reason or not patches

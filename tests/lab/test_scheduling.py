@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from hotfire.cluster.gangs import NATIVE
 from hotfire.lab.cluster.kube import Kubectl, condition
 from hotfire.lab.lab import Lab
 from hotfire.waiting import until
-from suites.scheduling.test_gangs_start_completely_or_not_at_all import VERSIONS
 from tests.namespaces import await_account
 
 pytestmark = pytest.mark.lab
@@ -53,7 +53,7 @@ def _pod(name: str, resources: dict[str, Any], **spec: object) -> dict[str, Any]
 def _gang(kubectl: Kubectl, size: int, name: str) -> list[dict[str, Any]]:
     served = kubectl.run("api-versions").split()
     group = {
-        "apiVersion": next(one for one in VERSIONS if one in served),
+        "apiVersion": next(one for one in NATIVE if one in served),
         "kind": "PodGroup",
         "metadata": {"name": name},
         "spec": {"schedulingPolicy": {"gang": {"minCount": size}}},

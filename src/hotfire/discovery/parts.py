@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hotfire.cluster import Document, selects
+from hotfire.cluster.gangs import GANG_KINDS
 from hotfire.discovery.containers import named
 from hotfire.discovery.eyes import Eyes
 from hotfire.discovery.said import Said, guess
@@ -35,14 +36,6 @@ MARKS: Final[Mapping[str, tuple[str, ...]]] = {
     "accelerator exporter": ("dcgm-exporter", "amd-metrics-exporter", "gpu-exporter"),
 }
 """Words by which each part is known."""
-GANG_KINDS: Final = (
-    ("PodGroup", "scheduling.x-k8s.io/v1alpha1"),
-    ("PodGroup", "scheduling.volcano.sh/v1beta1"),
-    ("ClusterQueue", "kueue.x-k8s.io/v1beta2"),
-    ("ClusterQueue", "kueue.x-k8s.io/v1beta1"),
-    ("Workload", "scheduling.k8s.io/v1alpha1"),
-)
-"""Kinds that only a cluster with a gang scheduler serves."""
 _PROMETHEUS_PORTS: Final = (9090, 80, 8428)
 
 
@@ -67,6 +60,7 @@ class Parts:
     running: tuple[Running, ...]
     services: tuple[Document, ...]
     gang_kinds: tuple[str, ...]
+    """Kinds that make gangs which a check can try."""
     scaled: tuple[str, ...]
     """What scales workloads by itself, in words."""
 

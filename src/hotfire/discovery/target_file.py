@@ -166,8 +166,8 @@ def _claimed(found: Found) -> Iterator[tuple[str, str]]:
     resource = found.hardware.resource(found.engine.container.resources if found.engine else ())
     if not found.hardware.taint_key(resource.value).guessed:
         yield "device-taints", "taints of the nodes"
-    if found.parts.gang_kinds or found.parts.of("gang scheduler"):
-        yield "gang-scheduling", in_words(found.parts.of("gang scheduler"))
+    if found.parts.gang_kinds:
+        yield "gang-scheduling", " and ".join(found.parts.gang_kinds)
     if found.parts.prometheus():
         yield "metrics-store", "Prometheus"
     if found.quotas:
@@ -213,6 +213,8 @@ def _notes(found: Found) -> Iterator[str]:
     )
     for part in ("device plugin", "dra driver", "gang scheduler", "routing daemon"):
         yield f"#   {part}: {in_words(found.parts.of(part))}"
+    if found.parts.of("gang scheduler") and not found.parts.gang_kinds:
+        yield "#     not claimed as gang-scheduling: how it is asked for a gang is not known here"
     yield f"#   scaling: {', '.join(found.parts.scaled) or 'none seen'}"
     likely = {id(one) for one in (found.engine, *found.rivals)}
     others = [one for one in found.holders if id(one) not in likely]

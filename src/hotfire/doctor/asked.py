@@ -192,6 +192,9 @@ class Asked:
             near = self._written_by(one)
             return {need(*pair, verb, where) for pair in near for verb in _OF_DOCUMENTS["apply"]}
         verbs = _OF_DOCUMENTS[_method(call)]
+        if _method(call) == "create" and not _ESTATE.search(_receiver(call)):
+            # Whoever makes one and no more asks no more; an estate finds it again, and removes it.
+            verbs = ("create",)
         return {need(*pair, verb, where) for pair in near for verb in verbs} or None
 
     def _written_near(self, one: Reached, among: Sequence[Reached]) -> set[Pair]:
@@ -251,6 +254,10 @@ def _calls(reached: Reached) -> Iterator[ast.Call]:
 
 def _method(call: ast.Call) -> str:
     return call.func.attr if isinstance(call.func, ast.Attribute) else ""
+
+
+def _receiver(call: ast.Call) -> str:
+    return ast.unparse(call.func.value) if isinstance(call.func, ast.Attribute) else ""
 
 
 def _kinds(one: Reached, call: ast.Call, source: Source) -> set[Pair] | None:
