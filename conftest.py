@@ -46,6 +46,8 @@ pytest_plugins = [
     "fixtures.demand",
     "fixtures.queues",
     "fixtures.engine_groups",
+    "fixtures.disaggregation",
+    "fixtures.decode_loss",
     "fixtures.rag",
     "fixtures.rag_hops",
     "fixtures.survey",

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from fixtures.deployment import render
+from hotfire import Endpoint
 from hotfire.cluster import Document
 from hotfire.waiting import until
 from tests.world import World
@@ -77,6 +78,38 @@ def engine_containers(world: World, overlay: str) -> list[Document]:
     ]
     containers: list[Document] = engines["spec"]["template"]["spec"]["containers"]
     return containers
+
+
+@contextmanager
+def beside(world: World, made: list[Document], *, base_path: str) -> Iterator[None]:
+    """Have an overlay's own documents beside the stack, answering below a path of the gateway."""
+    namespace, cluster = world.profile.namespace, world.cluster
+    templates = [one["spec"]["template"] for one in made if one["kind"] == "Deployment"]
+    labels = [one["metadata"]["labels"]["app"] for one in templates]
+    cluster.apply(made, namespace=namespace)
+    try:
+        world.stack.wait_ready()
+        _wait_answers(world, base_path)
+        yield
+    finally:
+        for one in made:
+            kind, name = kind_and_name(one)
+            cluster.delete(kind, namespace, name, api_version=one["apiVersion"])
+        until(
+            lambda: not any(cluster.pods(namespace, {"app": app}) for app in labels),
+            within_seconds=60,
+            what=f"the pods of {', '.join(labels)} gone",
+        )
+
+
+def _wait_answers(world: World, base_path: str) -> None:
+    gateway = world.profile.gateway.model_copy(update={"base_path": base_path})
+    with Endpoint.of(world.profile.model_copy(update={"gateway": gateway})) as client:
+        until(
+            lambda: all(client.chat("?", max_tokens=1, fresh=True).ok for _ in range(6)),
+            within_seconds=60,
+            what=f"six answers in a row below {base_path}",
+        )
 
 
 @contextmanager

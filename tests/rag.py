@@ -5,10 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from hotfire import Endpoint
 from hotfire.cluster import Document
-from hotfire.waiting import until
-from tests.overlays import Change, added, as_it_is, kind_and_name
+from tests.overlays import Change, added, as_it_is, beside, kind_and_name
 from tests.world import World
 
 API, RETRIEVER, VECTOR_STORE, SESSION_STORE = (
@@ -33,7 +31,7 @@ def retrieving(world: World, change: Change = as_it_is) -> Iterator[None]:
         change(document)
     world.script(misbehaviour="echo")
     try:
-        with _applied(world, made), world.target_says(**_declared(world)):
+        with beside(world, made, base_path=BASE_PATH), world.target_says(**_declared(world)):
             yield
     finally:
         world.script(misbehaviour="ok")
@@ -72,37 +70,3 @@ def _declared(world: World) -> dict[str, Any]:
             "metrics": {"port": 8000, "hops": hops},
         },
     }
-
-
-@contextmanager
-def _applied(world: World, made: list[Document]) -> Iterator[None]:
-    namespace, cluster = world.profile.namespace, world.cluster
-
-    def serving() -> bool:
-        pods = [pod for app in PARTS for pod in cluster.pods(namespace, {"app": app})]
-        return len({pod.labels["app"] for pod in pods if pod.serving}) == len(PARTS)
-
-    cluster.apply(made, namespace=namespace)
-    try:
-        until(serving, within_seconds=90, what="the parts of the RAG application Ready")
-        _wait_route(world)
-        yield
-    finally:
-        for one in made:
-            kind, name = kind_and_name(one)
-            cluster.delete(kind, namespace, name, api_version=one["apiVersion"])
-        until(
-            lambda: not any(cluster.pods(namespace, {"app": app}) for app in PARTS),
-            within_seconds=60,
-            what="the RAG application gone",
-        )
-
-
-def _wait_route(world: World) -> None:
-    gateway = world.profile.gateway.model_copy(update={"base_path": BASE_PATH})
-    with Endpoint.of(world.profile.model_copy(update={"gateway": gateway})) as client:
-        until(
-            lambda: all(client.chat("?", max_tokens=1, fresh=True).ok for _ in range(6)),
-            within_seconds=60,
-            what="the RAG application answering through the gateway",
-        )

@@ -18,6 +18,7 @@ from hotfire import text_files, yaml_text
 from hotfire.accelerator import Accelerator
 from hotfire.canary import Canary
 from hotfire.clients import Clients
+from hotfire.disaggregation import Disaggregation
 from hotfire.engine_groups import EngineGroups
 from hotfire.errors import ProfileError
 from hotfire.gateway import Gateway, split_url
@@ -309,6 +310,8 @@ class TargetProfile(Section):
     """Who comes to the gateway besides us: its tenants, and whom it must refuse."""
     rag: Rag | None = None
     """The retrieval-augmented application in front of the model; None: there is none."""
+    disaggregation: Disaggregation = Disaggregation()
+    """How prefill and decode pods work together; which they are `stack.roles` says."""
     components: dict[Role, Component] = {}
     """Where parts of the platform run that faults take away, by role; their namespaces must be in
     `allowed_namespaces`."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from hotfire.doctor import access, engines, gateway, platform
+from hotfire.doctor.disaggregation import disaggregation
 from hotfire.doctor.finding import Finding, Mark, fine
 from hotfire.doctor.rag import rag
 from hotfire.doctor.site import Site
@@ -19,6 +20,7 @@ _LOOKS: Final[tuple[Callable[[Site], Iterator[Finding]], ...]] = (
     platform.prometheus,
     platform.agent_image,
     rag,
+    disaggregation,
     platform.claims,
 )
 

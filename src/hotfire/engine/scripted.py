@@ -244,6 +244,8 @@ class Prompted:
     bound: list[str] | None = None  # the tokens of an answer that is bound to a schema
     salt: str = ""
     cached: int = 0  # tokens of the prompt that had been read before
+    transfer: Json | None = None  # what is said of KV blocks of another engine's, or for one
+    transferred: int = 0  # tokens of the prompt whose KV blocks another engine gave
 
 
 class PrefixCache:
@@ -321,11 +323,40 @@ class Engine:
         self.records.append(record)
         return record
 
-    def read(self, asked: Prompted) -> None:
+    async def read(self, asked: Prompted) -> None:
         """Count the tokens of a prompt, and which of them had been read before."""
         asked.cached = self.cache.read(asked)
         self.counters["prompt_tokens"] += asked.n_in
         self.counters["cached_tokens"] += asked.cached
+
+    def handed_over(self, _asked: Prompted, _record: Truth) -> Json:
+        """Return what a whole answer says besides; who works with no other engine says nothing."""
+        return {}
+
+    @property
+    def kv_use(self) -> float:
+        """Which part of the KV cache is in use."""
+        return min(1.0, self.running / (self.script.max_running or 256))
+
+    def totals(self) -> dict[str, int]:
+        """Return the counters that have no label of their own."""
+        counters = self.counters
+        return {
+            "vllm:num_preemptions_total": 0,
+            "vllm:prompt_tokens_total": counters["prompt_tokens"],
+            "vllm:generation_tokens_total": counters["tokens"],
+            "vllm:prefix_cache_queries_total": counters["prompt_tokens"],
+            "vllm:prefix_cache_hits_total": counters["cached_tokens"],
+        }
+
+    def tokens_by_source(self) -> dict[str, int]:
+        """Return whence the tokens of all prompts came, as vLLM calls it."""
+        read, known = self.counters["prompt_tokens"], self.counters["cached_tokens"]
+        given = self.counters["transferred_tokens"]
+        computed = read - known - given
+        return {
+            "local_compute": computed, "local_cache_hit": known, "external_kv_transfer": given
+        }  # fmt: skip
 
     async def admitted(self) -> None:
         """Wait for a free place."""
@@ -403,19 +434,15 @@ def metrics_text(engine: Engine) -> str:
     gauges = {
         "vllm:num_requests_running": engine.running,
         "vllm:num_requests_waiting": len(engine.waiting),
-        "vllm:kv_cache_usage_perc": min(1.0, engine.running / (engine.script.max_running or 256)),
-    }
-    totals = {
-        "vllm:num_preemptions_total": 0,
-        "vllm:prompt_tokens_total": counters["prompt_tokens"],
-        "vllm:generation_tokens_total": counters["tokens"],
-        "vllm:prefix_cache_queries_total": counters["prompt_tokens"],
-        "vllm:prefix_cache_hits_total": counters["cached_tokens"],
+        "vllm:kv_cache_usage_perc": engine.kv_use,
     }
     gauges |= dict.fromkeys(gauges.keys() & set(engine.script.frozen_gauges.split(",")), 0)
-    for kind, values in (("gauge", gauges), ("counter", totals)):
+    for kind, values in (("gauge", gauges), ("counter", engine.totals())):
         for name, value in values.items():
             lines += [f"# TYPE {name} {kind}", f"{name}{{{labels}}} {value}"]
+    lines.append("# TYPE vllm:prompt_tokens_by_source_total counter")
+    for source, count in engine.tokens_by_source().items():
+        lines.append(f'vllm:prompt_tokens_by_source_total{{{labels},source="{source}"}} {count}')
     lines.append("# TYPE vllm:request_success_total counter")
     for reason in ("stop", "length", "abort", "error", "repetition"):
         count = engine.finished[reason]
@@ -457,6 +484,7 @@ def validated(document: object, *, chat: bool, script: Script) -> Prompted:
         continuous_usage=bool(options.get("continuous_usage_stats")),
         bound=bound,
         salt=salt_of(document),
+        transfer=document.get("kv_transfer_params"),
     )
 
 
@@ -625,6 +653,7 @@ class Stream:
         message = {"role": "assistant", "content": text}
         choice |= {"message": message} if self.asked.chat else {"text": text}
         document = self.envelope([choice], streamed=False)
+        document |= self.engine.handed_over(self.asked, self.truth)
         self.truth.finish_reason = self.asked.finish_reason
         if fate != "no_usage":
             document["usage"] = self.usage(self.asked.n_out)
@@ -800,7 +829,9 @@ class Stream:
         script = self.engine.script
         slow = 10 if self.truth.misbehaviour == "slow" else 1
         late = max(0, index - script.slower_after_tokens) if script.slower_after_tokens else 0
-        return (script.ttft_seconds + (index + late) * script.tpot_seconds) * slow
+        # What was read elsewhere costs no time here.
+        reading = 0.0 if self.asked.transferred else script.ttft_seconds
+        return (reading + (index + late) * script.tpot_seconds) * slow
 
     async def pause_until(self, monotonic: float) -> None:
         """Sleep, but notice a client that has gone; raises ConnectionResetError then."""
@@ -1049,7 +1080,7 @@ async def generate(engine: Engine, connection: Connection, call: Call, *, chat: 
     record.accepted_ns = connection.accepted_ns
     record.nth_on_connection = call.nth_on_connection
     await preflight(connection, call, record)
-    engine.read(asked)
+    await engine.read(asked)
     await engine.admitted()
     try:
         queued = (time.time_ns() - arrival_ns) / 1e9
@@ -1166,11 +1197,11 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: list[str] | None = None, kind: type[Engine] = Engine) -> None:
     options = parse_arguments(arguments)
     names = [field.name for field in dataclasses.fields(Script)]
     script = Script().changed({name: getattr(options, name) for name in names})
-    engine = Engine(script, name=options.name, start_seconds=options.start_seconds)
+    engine = kind(script, name=options.name, start_seconds=options.start_seconds)
     serving = serve(
         engine, host=options.host, port=options.port, drain_seconds=options.drain_seconds
     )

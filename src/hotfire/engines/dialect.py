@@ -69,7 +69,11 @@ class Dialect:
     adapters: Series | None = None
     """Gauge: adapters in use, where it was started with some."""
     prompt_tokens: Series | None = None
-    """Counter: tokens read."""
+    """Counter: tokens of the prompts that were answered, whoever read them."""
+    computed_tokens: Series | None = None
+    """Counter: those of them that the engine read itself."""
+    transferred_tokens: Series | None = None
+    """Counter: those of them whose KV cache another engine gave."""
     generated_tokens: Series | None = None
     """Counter: tokens made."""
     counters_move: Literal["per step", "at the end", "unknown"] = "unknown"

@@ -29,6 +29,10 @@ DIALECT: Final = Dialect(
     cache_hits=Series("vllm:prefix_cache_hits_total"),
     adapters=Series("vllm:lora_requests_info"),
     prompt_tokens=Series("vllm:prompt_tokens_total"),
+    computed_tokens=Series("vllm:prompt_tokens_by_source_total", {"source": "local_compute"}),
+    transferred_tokens=Series(
+        "vllm:prompt_tokens_by_source_total", {"source": "external_kv_transfer"}
+    ),
     generated_tokens=Series("vllm:generation_tokens_total"),
     counters_move="per step",
     progress=Series("vllm:generation_tokens_total"),
