@@ -43,6 +43,9 @@ pytest_plugins = [
     "fixtures.queues",
     "fixtures.engine_groups",
     "fixtures.rag",
+    "fixtures.rag_cache",
     "fixtures.rag_hops",
+    "fixtures.embeddings",
+    "fixtures.traces",
     "fixtures.survey",
 ]

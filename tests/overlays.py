@@ -44,14 +44,20 @@ def kind_and_name(document: Document) -> tuple[str, str]:
     return document["kind"], document["metadata"]["name"]
 
 
-def engine_containers(world: World, overlay: str) -> list[Document]:
-    """Return the containers of its engines."""
+def engine_spec(world: World, overlay: str) -> Document:
+    """Return the specification of the pods of its engines."""
     [engines] = [
         one
         for one in documents(world, overlay)
         if one["kind"] == "Deployment" and one["metadata"]["name"] == "vllm"
     ]
-    containers: list[Document] = engines["spec"]["template"]["spec"]["containers"]
+    spec: Document = engines["spec"]["template"]["spec"]
+    return spec
+
+
+def engine_containers(world: World, overlay: str) -> list[Document]:
+    """Return the containers of its engines."""
+    containers: list[Document] = engine_spec(world, overlay)["containers"]
     return containers
 
 

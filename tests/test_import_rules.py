@@ -43,14 +43,14 @@ ALLOWED = {
     "src/hotfire/agent": "hotfire.agent",
     # Programs of several files, which a ConfigMap brings together.
     "src/hotfire/engine": "hotfire.engine.api_server hotfire.engine.promotion_answers "
-    "hotfire.engine.promotion_decision hotfire.engine.rag",
+    "hotfire.engine.promotion_decision hotfire.engine.rag hotfire.engine.scripted",
     "src/hotfire/lab/programs": "hotfire.lab.programs",
 }
 MOST_LINES = 350
 # The text of one program for a bare pod; and what is still to be split, by its lines.
 LONGER = {
     "src/hotfire/engine/scripted.py": 1182,
-    "src/hotfire/profile.py": 475,
+    "src/hotfire/profile.py": 474,
 }
 OUTSIDE = {"bench", "experiments", "fixtures", "reports", "suites", "tests"}
 
