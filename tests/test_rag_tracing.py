@@ -77,6 +77,8 @@ def test_a_request_is_one_trace_of_all_that_it_goes_through(store: tuple[Part, i
     assert all(seconds >= 0 for seconds in found.own_seconds().values())
     assert sum(one.is_call for one in found.spans) == 3
     assert told(kept, "0" * 32).spans == ()
+    status, _, content = kept.asked("GET", "/traces/api/services")
+    assert (status, set(json.loads(content)["data"])) == (200, set(HOPS) - {"gateway"})
 
 
 def field(number: int, value: bytes | int) -> bytes:

@@ -129,6 +129,7 @@ def tracing(on: Ground, gateway_url: str, store_url: str) -> Tracing:
 
 def test_it_passes_where_every_hop_is_in_one_trace(laid: Laid, tmp_path: Path) -> None:
     with traced(laid, tmp_path) as (on, found):
+        found.require_store()
         traces.test_every_hop_is_in_the_trace_that_the_client_began(found, on.evidence)
 
 
@@ -155,3 +156,11 @@ def test_it_fails_where_the_gateway_drops_whose_request_it_is(laid: Laid, tmp_pa
         pytest.raises(AssertionError, match="its traceparent comes to nobody"),
     ):
         traces.test_every_hop_is_in_the_trace_that_the_client_began(found, on.evidence)
+
+
+def test_where_nobody_tells_traces_nobody_is_blamed(laid: Laid, tmp_path: Path) -> None:
+    with traced(laid, tmp_path) as (_, found):
+        elsewhere = found.declared.model_copy(update={"gateway": found.application.rag.gateway})
+
+        with pytest.raises(HarnessError, match="answers neither /api/services nor /api/echo"):
+            replace(found, declared=elsewhere).require_store()

@@ -15,7 +15,7 @@ from threading import Condition, Lock, Thread
 
 from hotfire.engine.rag.part import Answer, Metrics
 
-KEPT_SECONDS, MOST_KEPT = 60.0, 1000
+KEPT_SECONDS, MOST_KEPT = 60.0, 300
 HITS, MISSES = "rag_response_cache_hits_total", "rag_response_cache_misses_total"
 Make = Callable[[], Answer]
 

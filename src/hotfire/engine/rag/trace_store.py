@@ -17,7 +17,7 @@ from hotfire.engine.rag.part import Answer, Call, Metrics, in_json, refused, ser
 from hotfire.engine.rag.tracing import CLIENT, SERVER
 
 Json = dict[str, Any]
-MOST_TRACES = 5000
+MOST_TRACES = 2000
 _KINDS = {SERVER: "server", CLIENT: "client"}
 
 
@@ -36,20 +36,35 @@ class TraceStore:
                 del self._traces[next(iter(self._traces))]
 
     def answer(self, call: Call) -> Answer:
-        """Take spans at ``/v1/traces``, and tell a trace at ``.../api/traces/ID``."""
+        """Take spans at ``/v1/traces``; tell a trace at ``.../api/traces/ID``.
+
+        Whose spans there are is told at ``.../api/services``.
+        """
         if call.method == "POST" and call.path.endswith("/v1/traces"):
-            try:
-                for span in spans_of(json.loads(call.body)):
-                    self.add(span)
-            except (ValueError, KeyError, TypeError):
-                return refused(HTTPStatus.BAD_REQUEST, "Expected spans.")
-            return in_json({})
-        before, _, trace = call.path.rpartition("/")
-        with self._lock:
-            spans = list(self._traces.get(trace, ()))
-        if call.method != "GET" or not before.endswith("/api/traces") or not spans:
+            return self._taken(call)
+        before, _, last = call.path.rpartition("/")
+        if before.endswith("/api") and last == "services":
+            return in_json({"data": self._services(), "errors": None})
+        spans = self._spans(last) if before.endswith("/api/traces") else []
+        if call.method != "GET" or not spans:
             return refused(HTTPStatus.NOT_FOUND, "There is no such trace.")
-        return in_json({"data": [as_jaeger(trace, spans)], "errors": None})
+        return in_json({"data": [as_jaeger(last, spans)], "errors": None})
+
+    def _taken(self, call: Call) -> Answer:
+        try:
+            for span in spans_of(json.loads(call.body)):
+                self.add(span)
+        except (ValueError, KeyError, TypeError):
+            return refused(HTTPStatus.BAD_REQUEST, "Expected spans.")
+        return in_json({})
+
+    def _spans(self, trace: str) -> list[Received]:
+        with self._lock:
+            return list(self._traces.get(trace, ()))
+
+    def _services(self) -> list[str]:
+        with self._lock:
+            return sorted({one.service for spans in self._traces.values() for one in spans})
 
 
 def spans_of(request: Json) -> Iterator[Received]:
