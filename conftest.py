@@ -49,6 +49,9 @@ pytest_plugins = [
     "fixtures.disaggregation",
     "fixtures.decode_loss",
     "fixtures.rag",
+    "fixtures.rag_cache",
     "fixtures.rag_hops",
+    "fixtures.embeddings",
+    "fixtures.traces",
     "fixtures.survey",
 ]

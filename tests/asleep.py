@@ -28,7 +28,7 @@ def asleep(world: World, *changes: Change) -> Iterator[None]:
             change(document)
     with (
         slow_engines(world),
-        beside(world, activator, ACTIVATOR),
+        beside(world, activator),
         scaled_object(world, overlay=OVERLAY),
         world.target_says(waits=_WAITS),
     ):

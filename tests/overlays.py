@@ -41,55 +41,39 @@ def added(world: World, overlay: str, to: str = "scripted") -> list[Document]:
     return [one for one in documents(world, overlay) if kind_and_name(one) not in there]
 
 
-@contextmanager
-def beside(world: World, some: list[Document], app: str) -> Iterator[None]:
-    """Have objects beside the stack, their pods labelled ``app`` at work."""
-    namespace = world.profile.namespace
-    world.cluster.apply(some, namespace=namespace)
-    try:
-        until(
-            lambda: [pod for pod in world.cluster.pods(namespace, {"app": app}) if pod.serving],
-            within_seconds=60,
-            what=f"{app} Ready",
-        )
-        yield
-    finally:
-        for one in some:
-            kind, name = kind_and_name(one)
-            world.cluster.delete(kind, namespace, name, api_version=one["apiVersion"])
-        until(
-            lambda: not world.cluster.pods(namespace, {"app": app}),
-            within_seconds=60,
-            what=f"{app} gone",
-        )
-
-
 def kind_and_name(document: Document) -> tuple[str, str]:
     """Return what tells a document of an overlay from its others."""
     return document["kind"], document["metadata"]["name"]
 
 
-def engine_containers(world: World, overlay: str) -> list[Document]:
-    """Return the containers of its engines."""
+def engine_spec(world: World, overlay: str) -> Document:
+    """Return the specification of the pods of its engines."""
     [engines] = [
         one
         for one in documents(world, overlay)
         if one["kind"] == "Deployment" and one["metadata"]["name"] == "vllm"
     ]
-    containers: list[Document] = engines["spec"]["template"]["spec"]["containers"]
+    spec: Document = engines["spec"]["template"]["spec"]
+    return spec
+
+
+def engine_containers(world: World, overlay: str) -> list[Document]:
+    """Return the containers of its engines."""
+    containers: list[Document] = engine_spec(world, overlay)["containers"]
     return containers
 
 
 @contextmanager
-def beside(world: World, made: list[Document], *, base_path: str) -> Iterator[None]:
-    """Have an overlay's own documents beside the stack, answering below a path of the gateway."""
+def beside(world: World, made: list[Document], *, base_path: str | None = None) -> Iterator[None]:
+    """Have documents beside the stack, their pods Ready, answering below a path of the gateway."""
     namespace, cluster = world.profile.namespace, world.cluster
     templates = [one["spec"]["template"] for one in made if one["kind"] == "Deployment"]
     labels = [one["metadata"]["labels"]["app"] for one in templates]
     cluster.apply(made, namespace=namespace)
     try:
         world.stack.wait_ready()
-        _wait_answers(world, base_path)
+        if base_path is not None:
+            _wait_answers(world, base_path)
         yield
     finally:
         for one in made:

@@ -12,7 +12,15 @@ from tests.world import World
 API, RETRIEVER, VECTOR_STORE, SESSION_STORE = (
     f"rag-{name}" for name in ("api", "retriever", "vector-store", "session-store")
 )
+EMBEDDER, EMBED_PATH = "rag-embedder", "/embed"
 PARTS = (API, RETRIEVER, VECTOR_STORE, SESSION_STORE)
+TRACE_STORE, TRACES_PATH = "rag-trace-store", "/traces"
+CLAIMS = ("rag", "rag-cache", "rag-embeddings", "rag-sessions", "rag-traces")
+SERVICES = {
+    "gateway": "gateway", "api": API, "retriever": RETRIEVER, "vector-store": VECTOR_STORE,
+    "engine": "engine",
+}  # fmt: skip
+CACHE = {name: {"name": f"rag_response_cache_{name}_total"} for name in ("hits", "misses")}
 BASE_PATH, DEGRADED = "/rag", "X-Rag-Degraded"
 FACTS = {
     "What is the pass word of the test stand?": "quenchrod",
@@ -59,7 +67,7 @@ def _declared(world: World) -> dict[str, Any]:
         hop: {"name": "rag_hop_seconds", "labels": {"hop": hop}} for hop in ("retriever", "engine")
     }
     return {
-        "claims": sorted({*profile.claims, "rag", "rag-sessions"}),
+        "claims": sorted({*profile.claims, *CLAIMS}),
         "rag": {
             "gateway": {**gateway, "base_path": BASE_PATH},
             "parts": {name.removeprefix("rag-"): {"app": name} for name in PARTS},
@@ -68,5 +76,12 @@ def _declared(world: World) -> dict[str, Any]:
             "context_seconds": 2.0,
             "session_header": "X-Session-Id",
             "metrics": {"port": 8000, "hops": hops},
+            "cache": CACHE,
+            "embeddings": {"gateway": {**gateway, "base_path": EMBED_PATH}, "model": "embedder"},
+            "traces": {
+                "gateway": {**gateway, "base_path": TRACES_PATH},
+                "services": {hop: [name] for hop, name in SERVICES.items()},
+                "within_seconds": 15.0,
+            },
         },
     }

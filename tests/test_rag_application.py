@@ -139,10 +139,25 @@ def test_the_same_question_reaches_the_store_once(whole: Application) -> None:
 
     hits, asked = counted()
 
-    for _ in range(3):
-        whole.chat("Whoever guards the gate at night?")
+    # In a session each: what is answered without one is kept before it comes to the retriever.
+    for number in range(3):
+        whole.chat("Whoever guards the gate at night?", x_session_id=f"guard-{number}")
 
     assert counted() == (hits + 2, asked + 1)
+
+
+def test_the_same_request_is_answered_once_and_told_as_a_hit(whole: Application) -> None:
+    def counted() -> tuple[float, ...]:
+        page = metrics.parse(whole.api.get("/metrics").decode())
+        series = ("rag_response_cache_hits_total", "rag_response_cache_misses_total")
+        engine = page.count("rag_hop_seconds", hop="engine")
+        return (*(page.total(name) or 0.0 for name in series), engine or 0.0)
+
+    before = counted()
+    answers = [whole.chat("Who has the key to the gate?") for _ in range(3)]
+
+    assert len({text for _, _, text in answers}) == 1
+    assert [after - former for after, former in zip(counted(), before, strict=True)] == [2, 1, 1]
 
 
 def test_each_hop_is_measured(whole: Application) -> None:

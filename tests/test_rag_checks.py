@@ -13,7 +13,10 @@ import pytest
 
 from fixtures.breaks import Breaks
 from fixtures.changes import Changes
+from fixtures.dialects import Spoken
+from fixtures.pod_pages import Pages
 from fixtures.rag import Application, Takeaway
+from fixtures.rag_cache import Cached, questions
 from fixtures.rag_hops import Hops
 from fixtures.stack import Stack
 from hotfire import Endpoint, Evidence
@@ -22,10 +25,13 @@ from hotfire.chaos.plan import World
 from hotfire.chaos.undo import UndoJournal
 from hotfire.cluster import Estate
 from hotfire.engine.rag import api as rag_api
+from hotfire.engine.rag import response_cache
+from hotfire.engine.rag.response_cache import HITS
 from hotfire.errors import HarnessError
 from hotfire.rag import Hop, Rag
 from hotfire.waiting import until
 from hotfire.waits import Waits
+from suites.rag import test_a_cache_miss_storm_is_bounded_and_shows_as_cost as storm
 from suites.rag import test_a_slow_retriever_is_visible_as_such as slow_retriever
 from suites.rag import test_loss_of_retrieval_ends_in_declared_degradation as loss
 from suites.rag import test_parts_fail_and_scale_independently as independence
@@ -33,10 +39,12 @@ from suites.rag import test_sessions_survive_the_loss_of_an_api_pod as sessions
 from tests.chaos.conftest import address, api, cluster, profile, world
 from tests.chaos.platform import SYSTEM
 from tests.chaos.test_changes import estate, held
+from tests.defects.a_cache_miss_storm_is_bounded_and_shows_as_cost import each_by_itself
 from tests.defects.a_slow_retriever_is_visible_as_such import measure_from_the_start
 from tests.fake_api import FakeApi
-from tests.rag import FACTS
-from tests.rag_machine import API, CONTEXT_SECONDS, PARTS, Agent, Machine, machine
+from tests.overlays import Change, rewritten
+from tests.rag import CACHE, FACTS
+from tests.rag_machine import API, CONTEXT_SECONDS, PARTS, Agent, Machine, machine, told
 from tests.test_rag_application import NOTHING
 
 __all__ = ["address", "api", "cluster", "estate", "held", "profile", "world"]
@@ -87,6 +95,7 @@ def with_application(world: World, found: Machine) -> World:
             "context_seconds": CONTEXT_SECONDS,
             "session_header": SESSION,
             "metrics": {"hops": hops},
+            "cache": CACHE,
         }
     )
     profile = world.profile.model_copy(update={"rag": declared, "waits": Waits()})
@@ -168,6 +177,58 @@ def test_slow_hops_fail_where_each_is_measured_from_the_start(laid: Laid) -> Non
         pytest.raises(AssertionError, match="told of the engine"),
     ):
         make_slow(on, "retriever")
+
+
+def with_cache(change: Change) -> str:
+    """Return the API's program with another response cache than its own."""
+    name = response_cache.__name__
+    program = {"data": {"response_cache.py": Path(response_cache.__file__).read_text()}}
+    change(program)
+    text = program["data"]["response_cache.py"]
+    own = Path(rag_api.__file__).read_text(encoding="utf-8")
+    return (
+        f"import sys, types\nother = types.ModuleType({name!r})\n"
+        f"exec({text!r}, other.__dict__)\nsys.modules[{name!r}] = other\n{own}"
+    )
+
+
+def store(on: Ground) -> None:
+    """Have many ask the same at once, and many another question each."""
+    app = on.application
+    assert app.rag.cache is not None
+    spoken = Spoken(app.profile)
+
+    def engines() -> Pages:
+        return {"engine": spoken.read("engine", told(on.endpoint.base_url, "/metrics"))}
+
+    cached = Cached(application=app, engines=engines, spoken=spoken, declared=app.rag.cache)
+    for _ in range(2):
+        cached.ask(["What was asked before?"])
+    cold = cached.cost(questions(cached.at_once), max_tokens=storm.LONG_TOKENS)
+    storm.test_identical_misses_are_one_for_the_engines(cached, cold, on.evidence)
+    storm.test_a_storm_shows_in_hit_rate_and_cost_and_stays_in_budget(
+        cached, app.profile, Evidence(on.evidence.directory)
+    )
+
+
+def test_a_storm_passes_where_misses_coalesce_and_are_told(laid: Laid) -> None:
+    with laid() as on:
+        store(on)
+
+
+def test_a_storm_fails_where_each_miss_is_one_of_the_engines(laid: Laid) -> None:
+    with (
+        laid(source=with_cache(each_by_itself)) as on,
+        pytest.raises(AssertionError, match="who ask it at once"),
+    ):
+        store(on)
+
+
+def test_a_storm_fails_where_no_hit_is_told(laid: Laid) -> None:
+    silent = with_cache(rewritten("response_cache.py", HITS, "rag_answers_total"))
+
+    with laid(source=silent) as on, pytest.raises(AssertionError, match="tells no hits"):
+        store(on)
 
 
 def recall(on: Ground) -> None:

@@ -413,8 +413,7 @@ class TargetProfile(Section):
             raise ProfileError(f"{path}: {_explain(error)}") from error
         found: dict[str, object] = {"gateway": profile.gateway.beside(path.parent)}
         if profile.rag is not None:
-            way_in = profile.rag.gateway.beside(path.parent)
-            found["rag"] = profile.rag.model_copy(update={"gateway": way_in})
+            found["rag"] = profile.rag.beside(path.parent)
         if profile.kubeconfig is not None:
             found["kubeconfig"] = (path.parent / profile.kubeconfig.expanduser()).resolve()
         return profile.model_copy(update=found)

@@ -9,12 +9,13 @@ call one in five thousand sound platforms wrong.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
+from fixtures import later
+from fixtures.later import PERCENTILE
 from fixtures.neighbours import Counted, Loads, Neighbours, ended
 from hotfire import Evidence, Level, TargetProfile, requirement
 from hotfire.errors import HarnessError
-from hotfire.measure.counts import ALPHA, accepted_counts, upper_bound
 from hotfire.measure.history import Request
 from hotfire.measure.percentiles import SAMPLE_FLOORS, percentile
 from hotfire.measure.request_times import ttft_seconds
@@ -30,24 +31,8 @@ pytestmark = requirement(
 
 TIMES_THE_LIMIT = 5
 WINDOWS = 3
-PERCENTILE = 95
 # Of who is alone: then his answers are no measure for anything.
 LOST_SHARE = 0.02
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Later:
-    """How many answers came later than they did before, failed ones among them."""
-
-    limit_seconds: float
-    judged: int
-    later: int
-    allowed: int
-    """The most that agree with what was seen alone."""
-
-    @property
-    def beyond(self) -> bool:
-        return self.later > self.allowed
 
 
 def times(rows: Sequence[Request]) -> list[float]:
@@ -79,21 +64,13 @@ def timed(running: RunningLoad) -> Counted:
 
 def share_alone(alone: Counted) -> float:
     """Return the largest share of answers later than their 95th percentile that is believable."""
-    seen = times(alone.rows)
-    p95 = percentile(seen, PERCENTILE)
-    return upper_bound(sum(one > p95 for one in seen), len(seen), confidence=1 - ALPHA)
+    return later.share_alone(times(alone.rows))
 
 
-def judge(beside: Counted, limit_seconds: float, share: float) -> Later:
+def judge(beside: Counted, limit_seconds: float, share: float) -> later.Later:
     """Return how the answers beside a surge stand to a bound; a failed one is beyond it."""
-    timely = sum(seconds <= limit_seconds for seconds in times(beside.rows))
-    judged = len(beside.rows)
-    return Later(
-        limit_seconds=round(limit_seconds, 4),
-        judged=judged,
-        later=judged - timely,
-        allowed=accepted_counts(judged, share).high,
-    )
+    seen = times(beside.rows)
+    return later.later_than(limit_seconds, seen, judged=len(beside.rows), share=share)
 
 
 def test_another_tenants_first_token_comes_as_soon_as_before(

@@ -102,3 +102,20 @@ def test_who_tells_no_metrics_is_an_error(port: int, monkeypatch: pytest.MonkeyP
         pytest.raises(OperationError, match="timed out"),
     ):
         metrics(silent.getsockname()[1])
+
+
+def test_any_status_is_an_answer_that_takes_its_time(port: int) -> None:
+    order = {"address": "127.0.0.1", "port": port, "times": 3, "within_seconds": 2}
+
+    found = ask.timed(order)["seconds"]
+
+    assert len(found) == 3
+    assert all(0 < seconds < 2 for seconds in found)
+
+
+def test_where_nobody_answers_there_is_no_time_to_tell() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        place = {"address": "127.0.0.1", "port": listening.getsockname()[1]}
+
+        with pytest.raises(OperationError, match="does not answer"):
+            ask.timed({**place, "times": 2, "within_seconds": 0.2})

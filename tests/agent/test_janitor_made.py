@@ -1,5 +1,6 @@
 """What a step has made is deleted by the janitor: that very object, under the name it must have."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,30 @@ def test_an_entry_that_somebody_edited_leads_nowhere_else() -> None:
 
 def test_each_word_of_what_is_made_has_a_way() -> None:
     assert set(MADE) <= set(WAYS)
+
+
+def test_a_service_selects_its_own_pods_before_what_stands_before_them_goes(
+    tmp_path: Path,
+) -> None:
+    api, place = FakeApi(), {"namespace": "system", "annotations": {CHANGED: "u-1"}}
+    api.put({"apiVersion": "v1", "kind": "Pod", "metadata": {**place, "name": "hotfire-s"}})
+    made = {**place, "name": "s", "uid": "u-7"}
+    late = {"selector": {"late": "s"}}
+    api.put({"apiVersion": "v1", "kind": "Service", "metadata": made, "spec": late})
+    target = {"name": "s", "namespace": "system", "uid": "u-7", "resource": "services"}
+    former = {"namespace": "system", "value": json.dumps({"late": None, "app": "s"})}
+    entry = {"id": "u-1", "target": target}
+    entry |= {"undo": {"step": {"word": "service-delay"}, "former": former}}
+    (tmp_path / "token").write_text("t")
+
+    with serving(api) as address:
+        for _ in range(2):
+            WAYS["service-delay"](Api(address, tmp_path), entry)
+
+    assert api.objects["v1", "services", "system", "s"]["spec"] == {"selector": {"app": "s"}}
+    assert not api.names("pods")
+    changes = [one for one in api.requests if not one.startswith("GET")]
+    assert changes == ["PATCH services", "DELETE pods"]
 
 
 def test_only_that_very_object_is_deleted(tmp_path: Path) -> None:

@@ -28,5 +28,5 @@ def _gate(world: World, change: Change) -> Iterator[None]:
     documents = added(world, "promotion")
     for one in documents:
         change(one)
-    with beside(world, documents, GATE):
+    with beside(world, documents):
         yield

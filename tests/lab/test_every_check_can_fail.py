@@ -87,6 +87,8 @@ LONG = {
     "virtual_gpus_are_fractions",
     *("weight_zero_ends_new_traffic", "worst_case_fits_the_memory"),
     *("loss_of_retrieval_ends_in_declared_degradation", "parts_fail_and_scale_independently"),
+    "a_cache_miss_storm_is_bounded_and_shows_as_cost",
+    *("a_flood_of_embeddings_does_not_starve_generation", "one_trace_joins_gateway_and_every_hop"),
     *("rate_limits_hold_over_all_replicas", "a_surge_of_one_tenant_leaves_others_in_budget"),
     *("serving_continues_without_the_operator", "group_members_keep_their_names"),
     "engines_scale_by_whole_instances",

@@ -1,14 +1,18 @@
-"""Asking an engine itself, past everything that stands before it: for a token, for its counters."""
+"""Asking an engine itself, past everything that stands before it: for a token, for its counters.
+
+Any other server is asked how long it takes to answer.
+"""
 
 import http.client
 import json
+import time
 from typing import Any
 
 from hotfire.agent import arguments
 from hotfire.agent.host import OperationError
 
 _PATH, _METRICS_PATH = "/v1/completions", "/metrics"
-_LONGEST_SECONDS = 5.0
+_LONGEST_SECONDS, _MOST_TIMES = 5.0, 20
 _MOST_BYTES = 1 << 20
 
 
@@ -18,9 +22,7 @@ def engine(args: dict[str, Any]) -> dict[str, Any]:
     ``within_seconds`` bounds each step of the exchange. What went wrong is told in ``said``.
     """
     arguments.only(args, {"address", "port", "model", "within_seconds"})
-    host = arguments.address(args)
-    port = round(arguments.number(args, "port", above=0, at_most=65535))
-    seconds = arguments.number(args, "within_seconds", above=0, at_most=_LONGEST_SECONDS)
+    host, port, seconds = _place(args)
     body = json.dumps({"model": str(args.get("model", "")), "prompt": "x", "max_tokens": 1})
     connection = http.client.HTTPConnection(host, port, timeout=seconds)
     try:
@@ -46,9 +48,7 @@ def metrics(args: dict[str, Any]) -> dict[str, Any]:
     names = args.get("names")
     if not isinstance(names, list) or not names:
         raise OperationError("names takes a list of series")
-    host = arguments.address(args)
-    port = round(arguments.number(args, "port", above=0, at_most=65535))
-    seconds = arguments.number(args, "within_seconds", above=0, at_most=_LONGEST_SECONDS)
+    host, port, seconds = _place(args)
     connection = http.client.HTTPConnection(host, port, timeout=seconds)
     try:
         connection.request("GET", str(args.get("path") or _METRICS_PATH))
@@ -62,6 +62,40 @@ def metrics(args: dict[str, Any]) -> dict[str, Any]:
         raise OperationError(f"{host}:{port} tells no metrics: HTTP {reply.status}")
     wanted = tuple(map(str, names))
     return {"lines": [one for one in text.splitlines() if one.startswith(wanted)]}
+
+
+def timed(args: dict[str, Any]) -> dict[str, Any]:
+    """Return the ``seconds`` that each of ``times`` requests took, over connections of their own.
+
+    Any status of HTTP is an answer.
+
+    Raises:
+        OperationError: ``address`` and ``port`` gave none.
+    """
+    arguments.only(args, {"address", "port", "times", "within_seconds"})
+    host, port, seconds = _place(args)
+    times = round(arguments.number(args, "times", above=0, at_most=_MOST_TIMES))
+    return {"seconds": [_answered(host, port, seconds) for _ in range(times)]}
+
+
+def _answered(host: str, port: int, within_seconds: float) -> float:
+    began = time.monotonic()
+    connection = http.client.HTTPConnection(host, port, timeout=within_seconds)
+    try:
+        connection.request("GET", "/")
+        connection.getresponse().read(_MOST_BYTES)
+    except (OSError, http.client.HTTPException) as error:
+        raise OperationError(f"{host}:{port} does not answer: {error!r}") from error
+    finally:
+        connection.close()
+    return time.monotonic() - began
+
+
+def _place(args: dict[str, Any]) -> tuple[str, int, float]:
+    """Return address and port, and how long each step of the exchange may take."""
+    port = round(arguments.number(args, "port", above=0, at_most=65535))
+    seconds = arguments.number(args, "within_seconds", above=0, at_most=_LONGEST_SECONDS)
+    return arguments.address(args), port, seconds
 
 
 def _wrote(body: bytes) -> bool:

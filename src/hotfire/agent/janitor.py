@@ -30,6 +30,7 @@ CHANGED = "hotfire.dev/changed"
 """On an object while a check has changed it: the id of the undo entry."""
 CHANGEABLE = {
     "httproutes": ("gateway.networking.k8s.io/v1", "rules"),
+    "services": ("v1", "selector"),
     "deployments": ("apps/v1", "replicas"),
     "statefulsets": ("apps/v1", "replicas"),
     "leaderworkersets": ("leaderworkerset.x-k8s.io/v1", "replicas"),
@@ -48,6 +49,7 @@ _SCALED = re.compile(rf"[a-z0-9]+/{SCALE}")
 _VERSION = re.compile(r"[a-z0-9][a-z0-9.-]*/v\d[a-z0-9]*")
 MADE = {
     "memory-take": (("v1",), "pods", "api"),
+    "service-delay": (("v1",), "pods", "api"),
     "device-taint": (
         ("resource.k8s.io/v1", "resource.k8s.io/v1beta2"), "devicetaintrules", "apis",
     ),
@@ -218,7 +220,8 @@ def put_back(api: Api, entry: Document) -> str:
     version, field = changeable(target["resource"], target.get("version") or "")
     namespace, name = _name(target["namespace"]), _name(target["name"])
     plural, _, subresource = target["resource"].partition("/")
-    path = f"/apis/{version}/namespaces/{namespace}/{plural}/{name}"
+    root = "apis" if "/" in version else "api"
+    path = f"/{root}/{version}/namespaces/{namespace}/{plural}/{name}"
     if mark_of(api.get(path) or {}) != entry["id"]:
         return f"{namespace}/{name} bears no mark of this change"
     former = {"spec": {field: json.loads(entry["undo"]["former"]["value"])}}
@@ -310,6 +313,8 @@ WAYS: dict[str, Callable[[Api, Document], str]] = {
     "canary-behaviour": template_back,
     "engine-arguments": template_back,
     **dict.fromkeys(MADE, remove_made),
+    # A Service selects its own pods again before the one that stands before them goes.
+    "service-delay": lambda api, entry: f"{put_back(api, entry)}; {remove_made(api, entry)}",
 }
 
 

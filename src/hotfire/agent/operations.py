@@ -123,6 +123,7 @@ class Operations:
             "link.echoes": lambda args: echo.echoes(host, args),
             "net.lookup": lambda args: probe.lookup(host, args),
             "net.connect": lambda args: probe.connect(host, args),
+            "net.answers": ask.timed,
             "net.drops": lambda args: _counted(block.drops(host, entries.get(_id(args)))),
             "store.share": lambda args: store.share(entries.get(_id(args))),
             "service.state": lambda args: services.state(host, args),

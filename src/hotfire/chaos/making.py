@@ -26,7 +26,9 @@ class MakingStep(Step):
     lives_on: ClassVar[Life] = "cluster"
     kind: ClassVar[str]
     namespaced: ClassVar[bool]
-    """Whether it lies in our own namespace, or in none."""
+    """Whether it lies in a namespace, our own if nothing else is said, or in none."""
+    grace_seconds: ClassVar[int] = 0
+    """How long it may take to go once it is deleted."""
 
     @abstractmethod
     def spec(self, world: World, target: Target) -> Document:
@@ -36,7 +38,7 @@ class MakingStep(Step):
         """Return the object of an entry."""
         version = self.version(world)
         metadata: Document = {"name": made_name(target.name), "annotations": {CHANGED: entry_id}}
-        if namespace := self._namespace(world):
+        if namespace := self.namespace(world):
             metadata[_NAMESPACE] = namespace
         spec = self.spec(world, target)
         return {"apiVersion": version, "kind": self.kind, "metadata": metadata, "spec": spec}
@@ -49,12 +51,12 @@ class MakingStep(Step):
     def made(self, world: World, target: Target) -> Document | None:
         """Return the object as it is now."""
         version = self.version(world)
-        place = (self._namespace(world), made_name(target.name))
+        place = (self.namespace(world), made_name(target.name))
         return world.cluster.get(self.kind, *place, api_version=version)
 
     def rehearse(self, world: World, target: Target) -> str:
         """Have the API server admit it in a dry run."""
-        document, namespace = self.document(world, target, "rehearsed"), self._namespace(world)
+        document, namespace = self.document(world, target, "rehearsed"), self.namespace(world)
         answer = world.cluster.would_admit(document, namespace=namespace or "")
         if not answer.accepted:
             raise HarnessError(f"{self.kind} for {target} is not admitted: {answer.message}")
@@ -63,7 +65,7 @@ class MakingStep(Step):
     def former(self, world: World, target: Target) -> dict[str, str]:
         """Return where it will lie, and in which version."""
         del target
-        namespace = self._namespace(world)
+        namespace = self.namespace(world)
         place = {_NAMESPACE: namespace} if namespace else {}
         return place | {"version": self.version(world)}
 
@@ -96,8 +98,8 @@ class MakingStep(Step):
             return f"no {self.kind} of this fault is there"
         metadata, version = found["metadata"], self.version(world)
         place = (self.kind, metadata.get(_NAMESPACE), metadata["name"])
-        options = {"uid": metadata["uid"], "api_version": version, "grace_seconds": 0}
-        world.cluster.delete(*place, **options)
+        options = {"uid": metadata["uid"], "api_version": version}
+        world.cluster.delete(*place, **options, grace_seconds=self.grace_seconds)
         until(
             lambda: mark_of(self.made(world, entry.target) or {}) != entry.id,
             within_seconds=within_seconds,
@@ -106,5 +108,6 @@ class MakingStep(Step):
         )
         return f"{self.kind} {metadata['name']} is deleted"
 
-    def _namespace(self, world: World) -> str | None:
+    def namespace(self, world: World) -> str | None:
+        """Return where it lies; None: in no namespace."""
         return world.profile.system_namespace if self.namespaced else None

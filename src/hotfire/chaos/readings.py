@@ -1,5 +1,6 @@
 """What a node's agent measures on the path itself, and where the cluster's DNS is asked."""
 
+from statistics import median
 from typing import Final
 
 from hotfire.chaos.agent_answers import Answer, read
@@ -10,6 +11,7 @@ from hotfire.errors import HarnessError
 
 # So many that a band of a few points around a share is missed by chance once in a thousand times.
 ECHOES: Final = 2000
+ANSWERS: Final = 5
 _ECHO_SECONDS: Final = 4.0
 _PROBE_SECONDS: Final = 2.0
 _FRAME_BYTES: Final = 1400
@@ -93,6 +95,19 @@ def connected(agent: AgentClient, node: str, address: str, port: int) -> str:
     """Return why a node cannot connect to a port; empty: it can."""
     asked = {"address": address, "port": port, "within_seconds": _ANSWER_SECONDS}
     return read(Connected, agent.call(node, "net.connect", **asked)).reason
+
+
+class Answered(Answer):
+    """How long each of some answers took."""
+
+    seconds: tuple[float, ...]
+
+
+def answer_seconds(agent: AgentClient, node: str, address: str, port: int) -> float:
+    """Return how long an HTTP server takes to answer a node, whatever it says: the middle one."""
+    place = {"address": address, "port": port}
+    asked = {**place, "times": ANSWERS, "within_seconds": _ANSWER_SECONDS}
+    return median(read(Answered, agent.call(node, "net.answers", **asked)).seconds)
 
 
 def service(agent: AgentClient, node: str, name: str) -> Service:

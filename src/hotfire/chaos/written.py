@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-Kind = Literal["pod", "device", "link", "node", "workload", "route", "load"]
+Kind = Literal["pod", "device", "link", "node", "workload", "route", "service", "load"]
 
 
 class Written(BaseModel):
@@ -18,7 +18,8 @@ class Target(Written):
 
     kind: Kind = "pod"
     name: str
-    """Of the pod, node, workload or route; of the pod on whose account a link or device is hit."""
+    """Of the pod, node, workload, route or service; of the pod on whose account a link or device is
+    hit."""
     namespace: str = ""
     uid: str = ""
     node: str = ""
@@ -27,7 +28,7 @@ class Target(Written):
     """Of the pod's engine container, so far."""
     link: str = ""
     resource: str = ""
-    """Of a workload or route, as the API's paths name its kind: deployments, statefulsets.
+    """Of a workload, route or service, as the API's paths name its kind: deployments, statefulsets.
 
     Of a workload that is scaled by its ``scale`` subresource with that: deployments/scale."""
     part: int = 0

@@ -5,6 +5,7 @@ from typing import Final
 
 from hotfire.doctor.finding import Finding, Mark
 from hotfire.doctor.site import Site
+from hotfire.rag import Rag
 
 _REMEDIES: Final[Mapping[str, str]] = {
     "parts": "set rag.parts to the labels of each part's pods",
@@ -12,11 +13,18 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "degradation": "set rag.degradation to the header, field or status that tells of it",
     "metrics": "set rag.metrics to the histograms of the API's hops",
 }
+_CLAIMED: Final[Mapping[str, tuple[str, str]]] = {
+    "rag-cache": ("cache", "set rag.cache to its counters of hits and misses"),
+    "rag-embeddings": ("embeddings", "set rag.embeddings to where texts are embedded"),
+    "rag-traces": ("traces", "set rag.traces to where the spans of its requests are told"),
+    "rag-sessions": ("session_header", "set rag.session_header to what names a session"),
+}
+"""By a claim beside that of the application, the field that it needs."""
 
 
 def rag(site: Site) -> Iterator[Finding]:
     """Yield what is claimed of an application and is not told, and parts without a pod."""
-    features = {"rag", "rag-sessions"} & site.profile.claims
+    features = frozenset({"rag", *_CLAIMED} & site.profile.claims)
     declared, ids = site.profile.rag, site.ids(lambda unit, _: bool(unit.features & features))
     if not features:
         return
@@ -25,15 +33,21 @@ def rag(site: Site) -> Iterator[Finding]:
         remedy = "add it, with the application's gateway"
         yield Finding(mark=Mark.LACKING, about="rag", seen=seen, remedy=remedy, ids=ids)
         return
-    for field, remedy in _REMEDIES.items():
-        if not getattr(declared, field):
-            yield _lacking(f"rag.{field} is not set", remedy)
-    if "rag-sessions" in features and declared.session_header is None:
-        yield _lacking("rag-sessions is claimed", "set rag.session_header to what names a session")
+    yield from _untold(declared, features)
     for part, selector in declared.parts.items():
         if not site.cluster.pods(site.profile.namespace, selector):
             seen = f"rag.parts.{part} {selector} takes no pod in {site.profile.namespace}"
             yield _lacking(seen, "set it to the labels of its pods, or remove it")
+
+
+def _untold(declared: Rag, features: frozenset[str]) -> Iterator[Finding]:
+    """Yield what checks ask for and nobody has said."""
+    for field, remedy in _REMEDIES.items():
+        if not getattr(declared, field):
+            yield _lacking(f"rag.{field} is not set", remedy)
+    for claim, (field, remedy) in _CLAIMED.items():
+        if claim in features and getattr(declared, field) is None:
+            yield _lacking(f"{claim} is claimed", remedy)
 
 
 def _lacking(seen: str, remedy: str) -> Finding:

@@ -14,7 +14,9 @@ from hotfire.chaos.written import Target
 from hotfire.cluster import KINDS, Document
 from hotfire.errors import FaultNotInjected, HarnessError
 
-_KINDS: Final = {"httproutes": "HTTPRoute"} | {one.resource: one.kind for one in KINDS}
+_KINDS: Final = {"httproutes": "HTTPRoute", "services": "Service"} | {
+    one.resource: one.kind for one in KINDS
+}
 _VALUE: Final = "value"
 
 
@@ -59,7 +61,7 @@ class Change(Step):
             "resources": list(dict.fromkeys([plural, target.resource])),
             "resourceNames": [target.name],
         }
-        return [{"apiGroups": [version.partition("/")[0]], "verbs": ["get", "patch"], **names}]
+        return [{"apiGroups": [version.rpartition("/")[0]], "verbs": ["get", "patch"], **names}]
 
     def fire(self, world: World, entry: UndoEntry) -> Fired:
         """Write it, if it is still that very object."""

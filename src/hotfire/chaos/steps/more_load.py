@@ -1,16 +1,21 @@
 """Sends more requests than were promised to be carried, beside the rated ones."""
 
+import secrets
 import time
-from typing import Any, ClassVar, Literal
+from dataclasses import replace
+from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
 from hotfire.chaos import beside
+from hotfire.chaos.application import declared, for_its_clients
 from hotfire.chaos.plan import World
 from hotfire.chaos.step import Fired, Life, Step
 from hotfire.chaos.undo import UndoEntry
 from hotfire.chaos.written import Target
 from hotfire.errors import FaultNotInjected, HarnessError
+
+_SEEDS: Final = 1 << 31
 
 
 class MoreLoad(Step):
@@ -18,6 +23,8 @@ class MoreLoad(Step):
 
     word: Literal["more-load"] = "more-load"
     lives_on: ClassVar[Life] = "nowhere"
+    of: Literal["model", "rag"] = "model"
+    """Whom it asks: the model, or the retrieval-augmented application in front of it."""
     times: float = Field(default=2.0, gt=0, le=20)
     """Its rate, as a multiple of the rated one, which goes on beside it."""
     prompt_words: int | None = Field(default=None, gt=0)
@@ -31,14 +38,21 @@ class MoreLoad(Step):
     def rehearse(self, world: World, target: Target) -> str:
         """Return who is asked: nobody has to accept a request before it is sent."""
         del target
-        return f"the gateway {world.profile.gateway.url}, which may refuse"
+        return f"the gateway {self.asked(world).profile.gateway.url}, which may refuse"
+
+    def asked(self, world: World) -> World:
+        """Return the world as its clients see it."""
+        if self.of == "model":
+            return world
+        profile = world.profile
+        return replace(world, profile=for_its_clients(profile, declared(profile)))
 
     def changes(self, world: World) -> dict[str, Any]:
         """Return what differs from the rated plan."""
         changes: dict[str, Any] = {
             "rate_per_second": self.times * world.profile.load.rate_per_second,
-            # Not the rated load's arrivals and prompts again.
-            "seed": 1,
+            # Not the rated load's arrivals and prompts again, nor any that a cache may have kept.
+            "seed": 1 if self.of == "model" else secrets.randbelow(_SEEDS),
         }
         own = {
             "prompt_words": self.prompt_words,
@@ -56,7 +70,7 @@ class MoreLoad(Step):
         """Start it."""
         at_ns, name = time.time_ns(), self.name_of(entry)
         try:
-            beside.start(world, entry.id, name, self.changes(world))
+            beside.start(self.asked(world), entry.id, name, self.changes(world))
         except HarnessError as error:
             raise FaultNotInjected(f"the load beside did not start: {error}") from error
         return Fired("a load beside the rated one", at_ns, {"history": name})

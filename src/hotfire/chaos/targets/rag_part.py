@@ -5,7 +5,7 @@ from typing import Literal
 from hotfire.chaos.plan import World
 from hotfire.chaos.targets.component import KINDS, PartWord, workload_target
 from hotfire.chaos.written import Target
-from hotfire.cluster import replicated
+from hotfire.cluster import Pod, replicated
 from hotfire.errors import HarnessError
 from hotfire.rag import Part
 
@@ -18,14 +18,28 @@ class RagPart(PartWord):
 
     def target(self, world: World) -> Target:
         """Return the workload of that part."""
-        profile, field = world.profile, f"rag.parts.{self.part}"
-        if profile.rag is None or self.part not in profile.rag.parts:
-            raise HarnessError(f"set {field} to the labels of its pods")
-        pods = world.cluster.pods(profile.namespace, profile.rag.parts[self.part])
-        found = world.cluster.get("Pod", profile.namespace, pods[0].name) if pods else None
+        pod = pods_of(world, self.part)[0]
+        found = world.cluster.get("Pod", pod.namespace, pod.name)
         if found is None:
-            raise HarnessError(f"{field} takes no pod in {profile.namespace}")
+            raise HarnessError(f"{pod.name}, a pod of the {self.part}, has just gone")
         owner = replicated(world.cluster, found)
         if owner.kind.resource not in KINDS:
-            raise HarnessError(f"{field}: its pods are those of {owner}, which is not scaled here")
+            raise HarnessError(
+                f"rag.parts.{self.part}: its pods are those of {owner}, which is not scaled here"
+            )
         return workload_target(owner.document, owner.kind.resource)
+
+
+def pods_of(world: World, part: Part) -> list[Pod]:
+    """Return the pods of a part.
+
+    Raises:
+        HarnessError: it is not declared whose they are, or there is none.
+    """
+    profile, field = world.profile, f"rag.parts.{part}"
+    if profile.rag is None or part not in profile.rag.parts:
+        raise HarnessError(f"set {field} to the labels of its pods")
+    pods = world.cluster.pods(profile.namespace, profile.rag.parts[part])
+    if not (there := [pod for pod in pods if not pod.over]):
+        raise HarnessError(f"{field} takes no pod in {profile.namespace}")
+    return there

@@ -4,10 +4,11 @@
 
 It looks for context within a declared time, puts it in front of the question, and hands on what the
 engine answers, as it comes. Without context it answers all the same, and says so by a header: what
-it lacks is never silently missing. What a session said is kept elsewhere, so that it outlives us.
+it lacks is never silently missing. What a session said is kept elsewhere, so that it outlives us;
+what was answered without one is kept for a minute for whoever asks the same.
 
 Its environment: ENGINE, RETRIEVER and SESSIONS are URLs (without SESSIONS they are kept in memory),
-CONTEXT_SECONDS is how long an answer waits for its context.
+CONTEXT_SECONDS is how long an answer waits for its context. For TRACES see `tracing`.
 """
 
 import http.client
@@ -22,7 +23,9 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from hotfire.engine.rag.part import Answer, Call, Metrics, ask, refused, serve
+from hotfire.engine.rag.response_cache import ResponseCache
 from hotfire.engine.rag.session_store import SessionStore
+from hotfire.engine.rag.tracing import Span, Tracer
 
 Json = dict[str, Any]
 CHAT = "/v1/chat/completions"
@@ -81,9 +84,9 @@ class Sessions:
 class Api:
     """Answers chats."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self._settings, self._metrics = settings, metrics
-        self._sessions = Sessions(settings.sessions)
+    def __init__(self, settings: Settings, metrics: Metrics, tracer: Tracer) -> None:
+        self._settings, self._metrics, self._tracer = settings, metrics, tracer
+        self._sessions, self._cache = Sessions(settings.sessions), ResponseCache(metrics)
 
     def answer(self, call: Call) -> Answer:
         """Answer one request; whatever comes before the API's own path is the route's business."""
@@ -95,6 +98,15 @@ class Api:
             text = str(question["content"])
         except (ValueError, KeyError, TypeError, IndexError):
             return refused(HTTPStatus.BAD_REQUEST, "Expected messages, one of them a user's.")
+        if call.headers.get(SESSION):
+            return self._made(call, document, question, text)
+        # To a session belongs what it said before: nobody else asks the same.
+        asked = json.dumps(document, sort_keys=True)
+        found = self._cache.answer(asked, lambda: self._made(call, document, question, text))
+        return found or refused(HTTPStatus.BAD_GATEWAY, "The answer of another one broke off.")
+
+    def _made(self, call: Call, document: Json, question: Json, text: str) -> Answer:
+        """Return an answer that was made for this request."""
         context, history = self._context(text), self._history(call.headers.get(SESSION, ""))
         lacking = [
             name for name, found in (("context", context), ("history", history)) if found is None
@@ -106,9 +118,10 @@ class Api:
     def _context(self, question: str) -> list[str] | None:
         """Return documents; None where none came in time."""
         url, limit = f"{self._settings.retriever}/search", self._settings.context_seconds
-        with self._metrics.timed("retriever"):
+        asked = {"question": question}
+        with self._metrics.timed("retriever"), self._tracer.calling("retriever") as headers:
             try:
-                found = ask("POST", url, {"question": question}, within_seconds=limit)
+                found = ask("POST", url, asked, within_seconds=limit, headers=headers)
                 return [str(one) for one in found["documents"]]
             except (OSError, ValueError, KeyError, TypeError):
                 self._metrics.count("rag_degraded_total")
@@ -127,14 +140,24 @@ class Api:
     def _generated(self, call: Call, document: Json, question: Json) -> Answer:
         parts, began = urlsplit(self._settings.engine), time.monotonic()
         engine = http.client.HTTPConnection(parts.netloc, timeout=ENGINE_SECONDS)
+        span = self._tracer.begin_call("engine")
+        headers = {"Connection": "close", **span.context.headers}
         try:
-            engine.request("POST", parts.path + CHAT, json.dumps(document), {"Connection": "close"})
+            engine.request("POST", parts.path + CHAT, json.dumps(document), headers)
             reply = engine.getresponse()
         except (OSError, http.client.HTTPException) as error:
             engine.close()
+            self._tracer.end(span)
             return refused(HTTPStatus.BAD_GATEWAY, f"The engine does not answer: {error!r}")
-        pieces = self._handed_on(call, reply, began, question)
+        pieces = self._called(span, self._handed_on(call, reply, began, question))
         return Answer(reply.status, pieces, kind=reply.headers.get("content-type", ""))
+
+    def _called(self, span: Span, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """Yield an answer; the call that brings it lasts as long as it does."""
+        try:
+            yield from pieces
+        finally:
+            self._tracer.end(span)
 
     def _handed_on(
         self, call: Call, reply: http.client.HTTPResponse, began: float, question: Json
@@ -181,8 +204,9 @@ def answer_text(content: bytes) -> str:
 
 def main(port: str) -> None:
     """Answer until the process is ended."""
-    metrics = Metrics()
-    serve(int(port), Api(Settings.of_environment(), metrics).answer, metrics)
+    metrics, tracer = Metrics(), Tracer.of_environment("rag-api")
+    api = Api(Settings.of_environment(), metrics, tracer)
+    serve(int(port), api.answer, metrics, tracer)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
+
+from hotfire.engine.rag.tracing import Tracer
 
 READY, METRICS = "/ready", "/metrics"
 JSON_TYPE = "application/json"
@@ -105,7 +108,14 @@ class Metrics:
             yield f"{name} {count}"
 
 
-def ask(method: str, url: str, document: object = None, *, within_seconds: float | None) -> Any:  # noqa: ANN401 - JSON
+def ask(
+    method: str,
+    url: str,
+    document: object = None,
+    *,
+    within_seconds: float | None,
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> Any:  # noqa: ANN401 - JSON
     """Return the JSON that another part answers; None as a limit waits for ever.
 
     Raises:
@@ -115,7 +125,8 @@ def ask(method: str, url: str, document: object = None, *, within_seconds: float
     parts = urlsplit(url)
     peer = http.client.HTTPConnection(parts.netloc, timeout=within_seconds)
     try:
-        peer.request(method, parts.path, None if document is None else json.dumps(document))
+        body = None if document is None else json.dumps(document)
+        peer.request(method, parts.path, body, dict(headers))
         reply = peer.getresponse()
         content = reply.read(MOST_BYTES)
     except http.client.HTTPException as error:
@@ -134,16 +145,18 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     answering: Answering
     metrics: Metrics
+    tracer: Tracer
 
     def answer(self) -> None:
         """Answer one request."""
         body = self.rfile.read(min(int(self.headers.get("content-length") or 0), MOST_BYTES))
         headers = {name.lower(): value for name, value in self.headers.items()}
         call = Call(self.command, self.path, headers, body)
-        if call.path == READY:
-            self._say(in_json({}))
-        else:
-            self._say(self.metrics.page() if call.path == METRICS else type(self).answering(call))
+        if call.path in (READY, METRICS):
+            self._say(in_json({}) if call.path == READY else self.metrics.page())
+            return
+        with self.tracer.serving(f"{call.method} {call.path}", headers):
+            self._say(type(self).answering(call))
 
     do_GET = do_POST = do_PUT = do_DELETE = answer  # noqa: N815 - http.server's own names
 
@@ -179,9 +192,10 @@ class _Server(ThreadingHTTPServer):
         sys.stdout.flush()
 
 
-def serve(port: int, answering: Answering, metrics: Metrics) -> None:
-    """Answer until the process is ended."""
-    handler = type("Handler", (_Handler,), {"answering": answering, "metrics": metrics})
+def serve(port: int, answering: Answering, metrics: Metrics, tracer: Tracer | None = None) -> None:
+    """Answer until the process is ended; without a tracer nothing is told of whose call it is."""
+    own = {"answering": answering, "metrics": metrics, "tracer": tracer or Tracer("", "")}
+    handler = type("Handler", (_Handler,), own)
     server = _Server(("", port), handler)
     sys.stdout.write(f"listening on {server.server_port}\n")
     sys.stdout.flush()

