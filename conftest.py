@@ -44,5 +44,6 @@ pytest_plugins = [
     "fixtures.engine_groups",
     "fixtures.rag",
     "fixtures.rag_hops",
+    "fixtures.jobs",
     "fixtures.survey",
 ]

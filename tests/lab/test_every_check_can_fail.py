@@ -87,6 +87,7 @@ LONG = {
     *("rate_limits_hold_over_all_replicas", "a_surge_of_one_tenant_leaves_others_in_budget"),
     *("serving_continues_without_the_operator", "group_members_keep_their_names"),
     "engines_scale_by_whole_instances",
+    "queued_jobs_survive_the_loss_of_a_worker",
     # These a test of the add-on runs, all in one: `test_queues.py`, `test_scaling.py`.
     *("groups_stay_within_a_node_or_a_rack", "team_queues_lend_and_return_accelerators"),
     *("demand_adds_engines_and_its_end_removes_them",),

@@ -5,6 +5,7 @@ from typing import Final
 
 from hotfire.doctor import access, engines, gateway, platform
 from hotfire.doctor.finding import Finding, Mark, fine
+from hotfire.doctor.jobs import jobs
 from hotfire.doctor.rag import rag
 from hotfire.doctor.site import Site
 from hotfire.errors import ClusterError
@@ -19,6 +20,7 @@ _LOOKS: Final[tuple[Callable[[Site], Iterator[Finding]], ...]] = (
     platform.prometheus,
     platform.agent_image,
     rag,
+    jobs,
     platform.claims,
 )
 
