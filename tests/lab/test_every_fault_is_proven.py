@@ -3,8 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,9 @@ from hotfire.cli.prove import EVERYTHING_VARIABLE
 from hotfire.experiment import Experiment
 from hotfire.rundir import Result, RunDirectory
 from hotfire.verdict import Verdict
+from tests.jobs import queueing
 from tests.rag import retrieving
+from tests.tenants import guarded
 from tests.world import World
 
 pytestmark = pytest.mark.lab
@@ -39,45 +41,67 @@ QUICK = {
     "load": {"rate_per_second": 16.0, "max_tokens": 12},
 }  # fmt: skip
 SHAM_SECONDS = {"injection_seconds": 10.0}
+BROUGHT_ALONG = {"rag": retrieving, "batch-jobs": queueing, "tenant-limits": guarded}
+APART = {"tenant-limits"}
+"""What changes by which way users come: of that, and of nothing else, a fault is fired there."""
 Results = dict[str, Result]
 
 
-@pytest.fixture(scope="module")
-def quick_target(
-    world: World, scripted_target: Path, request: pytest.FixtureRequest
-) -> Iterator[Path]:
-    """The scripted stack's target file with a short look before and after each fault."""
-    asked = frozenset().union(*(one.fault.features for one in selected(request)))
-    # The stack has no RAG application of its own.
-    with retrieving(world) if "rag" in asked else nullcontext():
-        claims = yaml.safe_load(scripted_target.read_text())["claims"]
-        # The twin of GTW-006 brings the gate along: no fault finds one.
-        without_gate = [one for one in claims if one != "promotion-gate"]
-        yield written(scripted_target, "quick.yaml", {**QUICK, "claims": without_gate})
+@contextmanager
+def ground(world: World, faults: Iterable[Experiment]) -> Iterator[None]:
+    """Have what faults need that the scripted stack has not of its own."""
+    asked = frozenset().union(*(one.fault.features for one in faults))
+    with ExitStack() as stack:
+        for feature, has in BROUGHT_ALONG.items():
+            if feature in asked:
+                stack.enter_context(has(world))
+        yield
 
 
-def written(target: Path, name: str, changes: Mapping[str, object]) -> Path:
-    document = yaml.safe_load(target.read_text()) | dict(changes)
+def written(target: Path, name: str, **changes: object) -> Path:
+    """Write the target file of the moment with a short look before and after each fault."""
+    document = yaml.safe_load(target.read_text())
+    # The twin of GTW-006 brings the gate along: no fault finds one.
+    claims = [one for one in document["claims"] if one != "promotion-gate"]
     path = target.with_name(name)
-    path.write_text(yaml.safe_dump(document))
+    path.write_text(yaml.safe_dump({**document, **QUICK, "claims": claims, **changes}))
     return path
 
 
 @pytest.fixture(scope="module")
 def withstood(
-    quick_target: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+    world: World, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Results:
     """What came of every selected fault, fired for real."""
-    return fired(request, quick_target, tmp_path_factory.mktemp("faults") / "run")
+    return fired_in_groups(request, world, tmp_path_factory.mktemp("faults"))
 
 
 @pytest.fixture(scope="module")
 def shams(
-    quick_target: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+    world: World, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Results:
     """What came of the sham of every selected fault."""
-    target = written(quick_target, "sham.yaml", {"waits": SHAM_SECONDS})
-    return fired(request, target, tmp_path_factory.mktemp("shams") / "run", "--sham")
+    folder = tmp_path_factory.mktemp("shams")
+    return fired_in_groups(request, world, folder, "--sham", waits=SHAM_SECONDS)
+
+
+def fired_in_groups(
+    request: pytest.FixtureRequest, world: World, folder: Path, *options: str, **changes: object
+) -> Results:
+    """Run the faults of all selected cases, each where it has what it needs."""
+    found: Results = {}
+    for faults in groups(request):
+        with ground(world, faults):
+            target = written(world.target, "quick.yaml", **changes)
+            found |= fired(faults, target, folder / f"run-{len(found)}", *options)
+    return found
+
+
+def groups(request: pytest.FixtureRequest) -> list[list[Experiment]]:
+    """Return the faults of all selected cases; those apart whose users come by another way."""
+    found = selected(request)
+    apart = [one for one in found if APART & one.fault.features]
+    return [group for group in ([one for one in found if one not in apart], apart) if group]
 
 
 def selected(request: pytest.FixtureRequest) -> list[Experiment]:
@@ -89,9 +113,9 @@ def selected(request: pytest.FixtureRequest) -> list[Experiment]:
     ]
 
 
-def fired(request: pytest.FixtureRequest, target: Path, folder: Path, *options: str) -> Results:
-    """Run the faults of all selected cases in one run, as a user would; return results by id."""
-    wanted = {one.id for one in selected(request)}
+def fired(faults: Iterable[Experiment], target: Path, folder: Path, *options: str) -> Results:
+    """Run faults in one run, as a user would; return results by id."""
+    wanted = {one.id for one in faults}
     argv = [sys.executable, "-m", "pytest", "experiments", "--target", str(target), *options]
     argv += ["--run-dir", str(folder), "-q", "-p", "no:cacheprovider"]
     argv += [word for one in sorted(wanted) for word in ("--only", one)]
