@@ -59,7 +59,7 @@ def test_what_is_accepted_outlives_the_queue_and_new_ones_are_refused_meanwhile(
     refused = application.client.submit(["late"], max_tokens=1)
     assert (refused.batch, refused.reply.status) == (None, 503)
     assert refused.reply.headers["retry-after"] == "1"
-    assert refused.reply.seconds < 1
+    assert refused.reply.seconds < 5
 
     application.redis.kill()
     application.redis.wait()

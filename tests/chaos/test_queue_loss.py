@@ -31,7 +31,7 @@ from tests.fake_api import FakeApi
 from tests.jobs_machine import JOBS, NEEDS_REDIS, Application, application
 
 LABELS = {"app": "queue"}
-WORD, KEPT = JobsPart(part="queue"), JobsKept(refused_within_seconds=1)
+WORD, KEPT = JobsPart(part="queue"), JobsKept(refused_within_seconds=10)
 PONG = {"answered": True, "said": "+PONG"}
 SILENT = {"answered": False, "said": "TimeoutError: timed out"}
 STOP = ProcessSignal(signal="STOP", killed_at_end=True)

@@ -13,6 +13,7 @@ from hotfire.chaos.undo import UndoEntry
 from hotfire.chaos.written import Target
 from hotfire.cluster import lend_named
 from hotfire.errors import FaultNotInjected, HarnessError
+from hotfire.waiting import until
 
 
 class JobsBeside(Step):
@@ -51,12 +52,19 @@ class JobsBeside(Step):
             max_tokens=self.max_tokens,
             every_seconds=self.every_seconds,
         )
-        first = sender.send(self.jobs).came
-        if first.batch is None:
-            raise FaultNotInjected(f"{self.jobs} jobs were not accepted: {first.reply.why}")
+        try:
+            until(
+                lambda: sender.send(self.jobs).came.batch is not None,
+                within_seconds=world.profile.waits.injection_seconds,
+                what=f"{self.jobs} jobs accepted",
+                poll_seconds=1.0,
+            )
+        except HarnessError as error:
+            why = sender.sent[-1].came.reply.why
+            raise FaultNotInjected(f"{self.jobs} jobs were not accepted: {why}") from error
         jobs_sent.keep(entry.id, sender)
         sender.go_on()
-        return Fired("jobs beside the rated load", at_ns, {"batch": first.batch.name})
+        return Fired("jobs beside the rated load", at_ns, {"batches": len(sender.sent)})
 
     def end(self, world: World, entry: UndoEntry, *, within_seconds: float) -> str:
         """Send no more; another process than the one that sent them has nothing to end."""

@@ -32,6 +32,10 @@ class Redis:
         self._answers.close()
         self._socket.close()
 
+    def wait(self, seconds: float) -> None:
+        """Give each answer from now on so much time."""
+        self._socket.settimeout(seconds)
+
     def ask(self, *command: Word) -> Any:  # noqa: ANN401 - bytes, a number, None or a list of these
         """Return what one command is answered."""
         self._socket.sendall(_encoded(command))
