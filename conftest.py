@@ -53,5 +53,6 @@ pytest_plugins = [
     "fixtures.rag_hops",
     "fixtures.embeddings",
     "fixtures.traces",
+    "fixtures.jobs",
     "fixtures.survey",
 ]

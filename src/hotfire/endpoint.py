@@ -34,7 +34,7 @@ class Reply:
     data of the server-sent events, ``body`` the JSON object of any other answer. ``text`` is that
     of the first choice, streamed or not. ``failure`` is the class that a load would give a
     generation, with what it looked like; None for a complete one, and for whatever is no
-    generation.
+    generation. ``content`` is what arrived, as it came.
     """
 
     status: int | None = None
@@ -48,6 +48,7 @@ class Reply:
     failure: FailureClass | None = None
     detail: str = ""
     seconds: float = 0.0
+    content: bytes = field(default=b"", repr=False)
 
     @property
     def ok(self) -> bool:
@@ -268,6 +269,7 @@ class _Answer:
             failure=outcome[0],
             detail=outcome[1],
             seconds=seconds,
+            content=content,
         )
 
     def _reading(self, content: bytes, streamed: bool) -> Reading:

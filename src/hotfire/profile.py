@@ -22,6 +22,7 @@ from hotfire.disaggregation import Disaggregation
 from hotfire.engine_groups import EngineGroups
 from hotfire.errors import ProfileError
 from hotfire.gateway import Gateway, split_url
+from hotfire.jobs import Jobs
 from hotfire.load_pods import LoadPods
 from hotfire.machines import ControlPlane, Power
 from hotfire.pod_roles import PodRole, Selector, require_apart, with_engine_role
@@ -147,6 +148,8 @@ class Budgets(Section):
     """Streams that may be cut after their headers during one fault."""
     longest_stall_seconds: Seconds | None = None
     """Longest pause between two chunks of any stream."""
+    ttft_during_ratio: float | None = Field(default=None, ge=1, allow_inf_nan=False)
+    """Time to first token while a fault lasts, 95th percentile, as a multiple of that before it."""
     withdrawal_seconds: Seconds | None = None
     """Time from the roll-out of a bad canary until a promotion gate has taken all users from it;
     looked at where `promotion-gate` is claimed."""
@@ -312,6 +315,8 @@ class TargetProfile(Section):
     """The retrieval-augmented application in front of the model; None: there is none."""
     disaggregation: Disaggregation = Disaggregation()
     """How prefill and decode pods work together; which they are `stack.roles` says."""
+    jobs: Jobs | None = None
+    """Queued jobs beside the model; None: there are none."""
     components: dict[Role, Component] = {}
     """Where parts of the platform run that faults take away, by role; their namespaces must be in
     `allowed_namespaces`."""
@@ -414,6 +419,9 @@ class TargetProfile(Section):
         found: dict[str, object] = {"gateway": profile.gateway.beside(path.parent)}
         if profile.rag is not None:
             found["rag"] = profile.rag.beside(path.parent)
+        if profile.jobs is not None and profile.jobs.gateway is not None:
+            way_in = profile.jobs.gateway.beside(path.parent)
+            found["jobs"] = profile.jobs.model_copy(update={"gateway": way_in})
         if profile.kubeconfig is not None:
             found["kubeconfig"] = (path.parent / profile.kubeconfig.expanduser()).resolve()
         return profile.model_copy(update=found)

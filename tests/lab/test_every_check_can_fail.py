@@ -95,6 +95,7 @@ LONG = {
     "requests_are_prefilled_and_decoded_in_different_pods",
     *("a_lost_decode_pod_surfaces_as_an_error", "prefill_memory_is_free_after_a_decode_loss"),
     "no_more_prompts_are_read_than_decode_pods_take",
+    "queued_jobs_survive_the_loss_of_a_worker",
     # These a test of the add-on runs, all in one: `test_queues.py`, `test_scaling.py`.
     *("groups_stay_within_a_node_or_a_rack", "team_queues_lend_and_return_accelerators"),
     *("demand_adds_engines_and_its_end_removes_them",),

@@ -15,7 +15,9 @@ from hotfire.experiment import Experiment
 from hotfire.rundir import Result, RunDirectory
 from hotfire.verdict import Verdict
 from tests.disaggregated import disaggregated
+from tests.jobs import queueing
 from tests.rag import retrieving
+from tests.tenants import guarded
 from tests.world import World
 
 pytestmark = pytest.mark.lab
@@ -40,7 +42,12 @@ QUICK = {
     "load": {"rate_per_second": 16.0, "max_tokens": 12},
 }  # fmt: skip
 SHAM_SECONDS = {"injection_seconds": 10.0}
-BROUGHT_ALONG = {"rag": retrieving, "disaggregation": disaggregated}
+BROUGHT_ALONG = {
+    "rag": retrieving, "batch-jobs": queueing, "disaggregation": disaggregated,
+    "tenant-limits": guarded,
+}  # fmt: skip
+APART = ("disaggregation", "tenant-limits")
+"""Each changes by which way users come: of that, and of nothing else, a fault is fired there."""
 Results = dict[str, Result]
 
 
@@ -97,8 +104,9 @@ def fired_in_groups(
 def groups(request: pytest.FixtureRequest) -> list[list[Experiment]]:
     """Return the faults of all selected cases; those apart whose users come by another way."""
     found = selected(request)
-    apart = [one for one in found if "disaggregation" in one.fault.features]
-    return [group for group in ([one for one in found if one not in apart], apart) if group]
+    usual = [one for one in found if not one.fault.features.intersection(APART)]
+    apart = [[one for one in found if feature in one.fault.features] for feature in APART]
+    return [group for group in (usual, *apart) if group]
 
 
 def selected(request: pytest.FixtureRequest) -> list[Experiment]:

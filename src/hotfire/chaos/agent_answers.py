@@ -110,6 +110,13 @@ class EngineAnswer(Answer):
     said: str = ""
 
 
+class QueueAnswer(Answer):
+    """What a queue said to a PING."""
+
+    answered: bool
+    said: str
+
+
 class CpuState(Answer):
     """What a container may use of its node's CPUs."""
 

@@ -16,6 +16,7 @@ from hotfire.chaos.agent_answers import (
     Gpu,
     LinkState,
     ProcessState,
+    QueueAnswer,
     read,
 )
 from hotfire.chaos.agent_pods import LABELS, NAME, code_digest, manifests, program
@@ -28,6 +29,7 @@ _LABELLED: Final = f"app.kubernetes.io/name={NAME}"
 _CALL_SECONDS: Final = 40.0
 # An engine that serves writes a token in a fraction of it; what stands still does not at all.
 _TOKEN_SECONDS: Final = 4.0
+_PONG_SECONDS: Final = 2.0
 
 
 def entry_id(what: str) -> str:
@@ -158,6 +160,11 @@ class AgentClient:
         order = {"address": address, "port": engine.port, "model": engine.model}
         answer = self.call(node, "engine.ask", within_seconds=_TOKEN_SECONDS, **order)
         return read(EngineAnswer, answer)
+
+    def ask_queue(self, node: str, address: str, port: int) -> QueueAnswer:
+        """Return what a queue says to a node that sends it PING."""
+        order = {"address": address, "port": port, "within_seconds": _PONG_SECONDS}
+        return read(QueueAnswer, self.call(node, "redis.ping", **order))
 
     def cpu_state(self, node: str, *, pod_uid: str, container_id: str) -> CpuState:
         """Return how a container of a node stands with its CPU quota."""

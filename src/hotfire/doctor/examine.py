@@ -6,6 +6,7 @@ from typing import Final
 from hotfire.doctor import access, engines, gateway, platform
 from hotfire.doctor.disaggregation import disaggregation
 from hotfire.doctor.finding import Finding, Mark, fine
+from hotfire.doctor.jobs import jobs
 from hotfire.doctor.rag import rag
 from hotfire.doctor.site import Site
 from hotfire.errors import ClusterError
@@ -21,6 +22,7 @@ _LOOKS: Final[tuple[Callable[[Site], Iterator[Finding]], ...]] = (
     platform.agent_image,
     rag,
     disaggregation,
+    jobs,
     platform.claims,
 )
 

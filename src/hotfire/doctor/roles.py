@@ -61,6 +61,8 @@ def _secrets(profile: TargetProfile) -> list[tuple[str, str]]:
     """Return namespace and name of each Secret that the target file names, once."""
     shown = [profile.gateway.shown_headers, *profile.clients.headers]
     shown += [one.shown_headers for one in profile.rag.gateways] if profile.rag else []
+    if profile.jobs and profile.jobs.gateway:
+        shown.append(profile.jobs.gateway.shown_headers)
     named = (in_cluster(one) for headers in shown for one in names_in(headers.values()))
     return list(dict.fromkeys(each[:2] for each in named if each))
 

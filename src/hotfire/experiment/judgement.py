@@ -9,6 +9,7 @@ from hotfire.experiment import same_service
 from hotfire.experiment.bystanders import judge_bystanders
 from hotfire.experiment.cascade import beyond
 from hotfire.experiment.document import IS_HEALED, TOOK_EFFECT
+from hotfire.experiment.during import judge_during
 from hotfire.experiment.facts import Figures, Record
 from hotfire.experiment.same_service import Said
 from hotfire.experiment.spent import spent
@@ -126,6 +127,8 @@ def _budgets(record: Record, recovery: Recovery | None) -> tuple[BudgetResult, .
     results = judge_budgets(touched, promised)
     if promised.bystander_error_ratio is not None:
         results += judge_bystanders(record, touched, promised.bystander_error_ratio)
+    if promised.ttft_during_ratio is not None:
+        results.append(judge_during(record, recovery.looks, promised.ttft_during_ratio))
     if promised.withdrawal_seconds is not None:
         results.append(judge_withdrawal(record, promised.withdrawal_seconds))
     limit = promised.recovery_seconds

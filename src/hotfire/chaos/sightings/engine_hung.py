@@ -1,17 +1,16 @@
 """An engine's processes stand still, and it writes no token to who asks it past any gateway."""
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Literal
 
 from pydantic import JsonValue
 
 from hotfire.chaos.agent_answers import EngineAnswer
 from hotfire.chaos.plan import Plan, World
 from hotfire.chaos.sighting import EachTarget, Scene, Sighting
+from hotfire.chaos.steps.process_signal import STANDS
 from hotfire.chaos.written import Target
 from hotfire.errors import HarnessError
-
-_STOPPED: Final = "T"
 
 
 class EngineHung(EachTarget):
@@ -40,7 +39,7 @@ class EngineHung(EachTarget):
         """Return whether it is so of one target."""
         found = scene.world.agent.process_states(target.node, scene.entry_of(target.uid).id)
         told = ", ".join(f"{one.pid} {one.state or 'gone'}" for one in found) or "none"
-        if not found or any(one.state != _STOPPED for one in found):
+        if not found or any(one.state != STANDS for one in found):
             return Sighting("no", f"agent on {target.node}: processes {told}")
         answer = _asked(scene.world, target)
         said = "a token" if answer.wrote else answer.said or f"HTTP {answer.status}"

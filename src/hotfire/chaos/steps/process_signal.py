@@ -1,16 +1,20 @@
 """Stops or kills processes: those of an engine's container, or a service's main one."""
 
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from hotfire.chaos import engine_counts
+from hotfire.chaos.agent_client import entry_id
 from hotfire.chaos.plan import World
 from hotfire.chaos.step import Fired, NodeStep
 from hotfire.chaos.undo import UndoEntry
 from hotfire.chaos.written import Target
 from hotfire.errors import FaultNotInjected, HarnessError
 from hotfire.waiting import pause, until
+
+STANDS: Final = "T"
+"""The kernel's letter for a process that was stopped."""
 
 
 class ProcessSignal(NodeStep):
@@ -31,6 +35,15 @@ class ProcessSignal(NodeStep):
     """How long to wait before it is sent, after the step before it."""
     standing_seconds: float | None = Field(default=None, gt=0, le=10)
     """How long they stand still before they are killed, by the clock of their node."""
+    killed_at_end: bool = False
+    """Whether those that stand still are killed at the fault's end, in place of running on. Should
+    we die before it, their node lets them run on."""
+
+    @model_validator(mode="after")
+    def _only_what_stands_still_is_killed_at_the_end(self) -> Self:
+        if self.killed_at_end and (self.signal != "STOP" or self.service):
+            raise ValueError("killed_at_end goes with `signal: STOP`, and with no service")
+        return self
 
     @model_validator(mode="after")
     def _only_a_kill_has_a_standstill_before_it(self) -> Self:
@@ -51,8 +64,28 @@ class ProcessSignal(NodeStep):
         del world
         if self.service:
             return {"service": self.service, **self._how()}
+        return {**self._whom(target), **self._how()}
+
+    def end(self, world: World, entry: UndoEntry, *, within_seconds: float) -> str:
+        """Have the agent undo it; what is to be killed at the end and stands still is killed."""
+        killed = self._kill_standing(world, entry) if self.killed_at_end else ""
+        return killed + super().end(world, entry, within_seconds=within_seconds)
+
+    def _whom(self, target: Target) -> dict[str, object]:
         whom = {"pod_uid": target.uid, "container_id": target.container_id}
-        return {"process": self.process, "or_all": True, **whom, **self._how()}
+        return {"process": self.process, "or_all": True, **whom}
+
+    def _kill_standing(self, world: World, entry: UndoEntry) -> str:
+        agent, target, kill = world.agent, entry.target, entry_id("kill")
+        # An agent that was started anew has let them run on.
+        if not agent.is_ours(target.node):
+            return ""
+        states = agent.process_states(target.node, entry.id)
+        if not any(one.state == STANDS for one in states):
+            return ""
+        agent.fire(target.node, self.operation, kill, signal="KILL", **self._whom(target))
+        agent.heal(target.node, kill)
+        return f"what stood still of {target} was killed; "
 
     def _how(self) -> dict[str, object]:
         standing = self.standing_seconds

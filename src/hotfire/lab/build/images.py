@@ -50,6 +50,7 @@ class Image:
 IMAGES = (
     Image(name=PAUSE_IMAGE, command=("/pause", "-P")),
     Image(name="docker.io/library/python:3.11-slim", command=("python3",)),
+    Image(name="docker.io/library/redis:7-bookworm", command=("redis-server",)),
     Image(name="hotfire.lab/vllm-openai-cpu:0.32.0", env=_ENGINE_ENV),
     Image(name="hotfire.lab/coredns:v1.15.0", entrypoint=("coredns",), command=()),
     Image(name="hotfire.lab/envoy-gateway:v1.9.1", entrypoint=("envoy-gateway",), command=()),
