@@ -34,7 +34,7 @@ def test_add_on_asked_for_twice_comes_once() -> None:
 
 
 def test_unknown_add_on_is_refused_with_the_names_there_are() -> None:
-    with pytest.raises(LabError, match=r"no add-on 'kedda'; there are keda, .*metrics-server"):
+    with pytest.raises(LabError, match=r"no add-on 'kedda'; there are .*keda, .*metrics-server"):
         on_demand.resolve(["kedda"])
 
 

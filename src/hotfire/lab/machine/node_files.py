@@ -20,7 +20,8 @@ from hotfire.lab.shape.topology import (
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 # What a worker without GPUs offers, on a host that has more.
 _SMALL_CORES, _SMALL_BYTES = 1, 2 << 30
-_BASE_SPEC = "/etc/containerd/base-spec.json"
+_BASE_SPEC, _SANDBOX = "/etc/containerd/base-spec.json", "/etc/containerd/runsc.toml"
+_ADD_ONS = "/opt/hotfire/add-ons"
 # What every container sees of its node, read-only; pods need no hostPath for their programs.
 _LENT = (
     "/usr",
@@ -28,7 +29,7 @@ _LENT = (
     "/etc/ssl",
     "/etc/ld.so.cache",
     "/opt/hotfire/bin",
-    "/opt/hotfire/add-ons",
+    _ADD_ONS,
     "/opt/hotfire/python",
     "/opt/hotfire/engine",
 )
@@ -48,6 +49,7 @@ def files(topology: Topology, machine: Machine) -> dict[str, str]:
         "/etc/kubernetes/resolv.conf": f"nameserver {DNS_ADDRESS}\n",
         "/etc/resolv.conf": f"nameserver {DNS_ADDRESS}\n",
         "/etc/containerd/config.toml": _containerd_config(machine),
+        _SANDBOX: _sandbox_config(),
         "/etc/cni/net.d/10-hotfire.conflist": json.dumps(_cni_config(machine)),
         _BASE_SPEC: json.dumps(_base_spec()),
         gpus.CONFIG: json.dumps(topology.sharing(machine).plugin_config()),
@@ -171,6 +173,21 @@ disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.tracing.processor
       runtime_type = "io.containerd.runc.v2"
       [plugins."{cri}.runtime".containerd.runtimes.own-files.options]
         SystemdCgroup = false
+    [plugins."{cri}.runtime".containerd.runtimes.runsc]
+      runtime_type = "io.containerd.runsc.v1"
+      runtime_path = "{_ADD_ONS}/containerd-shim-runsc-v1"
+      base_runtime_spec = "{_BASE_SPEC}"
+      [plugins."{cri}.runtime".containerd.runtimes.runsc.options]
+        TypeUrl = "io.containerd.runsc.v1.options"
+        ConfigPath = "{_SANDBOX}"
+"""
+
+
+def _sandbox_config() -> str:
+    """Return what gVisor's shim is told; its programs are there with the add-on that brings it."""
+    return f"""binary_name = "{_ADD_ONS}/runsc"
+[runsc_config]
+  ignore-cgroups = "true"
 """
 
 
