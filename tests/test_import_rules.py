@@ -38,7 +38,7 @@ ALLOWED = {
     "hotfire.errors hotfire.experiment hotfire.lab.kubectl_of_standing_lab hotfire.patience "
     "hotfire.traffic.runner hotfire.engine.scripted hotfire.access hotfire.clients "
     "hotfire.engine_groups hotfire.evidence hotfire.gateway hotfire.rag "
-    "hotfire.reference",
+    "hotfire.reference hotfire.upkeep",
     # These run where nothing is installed.
     "src/hotfire/agent": "hotfire.agent",
     # Programs of several files, which a ConfigMap brings together.

@@ -22,10 +22,12 @@ from hotfire.engine_groups import EngineGroups
 from hotfire.errors import ProfileError
 from hotfire.gateway import Gateway, split_url
 from hotfire.load_pods import LoadPods
+from hotfire.machines import ControlPlane, Power
 from hotfire.pod_roles import PodRole, Selector, require_apart, with_engine_role
 from hotfire.rag import Rag
 from hotfire.revision import Revision
 from hotfire.section import STRICT, Seconds
+from hotfire.upkeep import Upkeep
 from hotfire.waits import Waits
 
 Ratio = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -253,26 +255,6 @@ class Component(Section):
     kind: Literal["Deployment", "StatefulSet"] = "Deployment"
 
 
-class ControlPlane(Section):
-    """Machines of the control plane that are no nodes of the cluster, as faults reach them."""
-
-    agents: dict[str, list[str]] = {}
-    """By a machine's name the command that asks the node agent on it, such as one of ssh: the
-    request, JSON, is added as its last word, and it prints the reply."""
-    racks: dict[str, str] = {}
-    """By a machine's name the rack that it stands in; nodes tell theirs by `fabric.rack_label`."""
-
-
-class Power(Section):
-    """How nodes are switched off and on, past everything that runs on them."""
-
-    cut: list[str] = []
-    """Command that cuts a node's power and gives it back by itself, whatever becomes of whoever
-    asked: the node's name and the seconds are added. Default: none."""
-    restore: list[str] = []
-    """Command that gives it back now, if it was cut: the node's name is added."""
-
-
 class Images(Section):
     """Stock images that carry our code; point them at a mirror where there is one."""
 
@@ -353,6 +335,11 @@ class TargetProfile(Section):
     recorded nowhere. Default: none, its checks are not-applicable."""
     telemetry_age_seconds: Seconds = 120.0
     """Greatest age of what Prometheus tells, as declared; four scrapes of the usual 30 s."""
+    upkeep: Upkeep = Upkeep()
+    """What it keeps in order over time."""
+    sandboxes: list[str] = []
+    """RuntimeClasses whose pods are to see nothing of their node; default: those whose name or
+    handler says gVisor, Kata or Firecracker."""
     images: Images = Images()
     """Stock images that carry our code."""
     agent: Agent = Agent()

@@ -13,7 +13,7 @@ from hotfire.chaos.sightings.member_away import MemberAway
 from hotfire.chaos.sightings.member_back import MemberBack
 from hotfire.chaos.targets.control_plane_members import ControlPlaneMembers
 from hotfire.errors import ClusterError, Forbidden, HarnessError
-from hotfire.profile import ControlPlane
+from hotfire.machines import ControlPlane
 from tests.chaos.platform import Platform
 from tests.chaos.scenes import scene
 from tests.chaos.scripted_agent import asking

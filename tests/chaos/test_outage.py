@@ -14,7 +14,7 @@ from hotfire.chaos.plan import World
 from hotfire.chaos.undo import UndoJournal
 from hotfire.cluster import Cluster, Door, Estate
 from hotfire.errors import ClusterError, HarnessError
-from hotfire.profile import Power
+from hotfire.machines import Power
 from tests.chaos.platform import SYSTEM
 from tests.chaos.scripted_agent import ScriptedAgent, asking
 from tests.chaos.test_node_faults import node

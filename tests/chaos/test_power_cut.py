@@ -9,7 +9,7 @@ from hotfire.chaos.plan import World
 from hotfire.chaos.steps.power_cut import PowerCut
 from hotfire.chaos.written import Target
 from hotfire.errors import FaultNotInjected, HarnessError
-from hotfire.profile import Power
+from hotfire.machines import Power
 from tests.chaos.scenes import entry
 
 STEP = PowerCut(for_seconds=90)

@@ -51,7 +51,8 @@ def brought_by(suite: Path) -> str:
     """Return by which module of tests a check's twin brings an add-on along; empty: it does not."""
     twin = twin_of(suite)
     text = twin.read_text() if twin.exists() else ""
-    return next((name for name in ("scaled", "queued") if f"from tests.{name} import" in text), "")
+    names = ("scaled", "queued", "added")
+    return next((name for name in names if f"from tests.{name} import" in text), "")
 
 
 def marks_of(suite: Path) -> list[pytest.MarkDecorator]:
@@ -70,6 +71,8 @@ LONG = {
     *("bad_requests_harm_nobody_else", "long_outputs_change_no_verdict"),
     *("dead_backends_get_no_requests", "drain_loses_no_accepted_stream"),
     "idle_gpus_are_reported",
+    *("certificates_are_renewed_before_they_end", "logs_are_kept_as_long_as_declared"),
+    *("sandboxed_pods_see_nothing_of_the_host", "etcd_restores_from_its_backup"),
     *("engine_metrics_count_the_traffic", "failed_engines_return_by_themselves"),
     *("liveness_leaves_a_busy_engine_alone", "liveness_restarts_a_hung_engine"),
     *("long_streams_pass_whole", "loss_of_a_worker_starts_no_failure_elsewhere"),
