@@ -44,7 +44,7 @@ class Objects:
                 "apiVersion": "v1",
                 "kind": "ConfigMap",
                 "metadata": {"name": name},
-                "data": {"": text},
+                "data": {"text": text},
             }
             for name in names
         ]

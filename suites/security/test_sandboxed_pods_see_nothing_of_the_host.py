@@ -32,11 +32,6 @@ def test_a_sandboxed_pod_finds_nothing_of_its_host(
 ) -> None:
     names = sandboxes(cluster.list("RuntimeClass", api_version=API), profile.sandboxes)
     evidence.record("runtime_classes", names)
-    if not names:
-        raise HarnessError(
-            "workload-sandboxing is claimed, and no RuntimeClass is known to sandbox; name them in"
-            " sandboxes of the target file"
-        )
     searched = {name: search.from_sandbox(name) for name in names}
     found = {name: each for name, (_, each) in searched.items()}
     control = search.from_host(searched[names[0]][0])
