@@ -28,7 +28,7 @@ test: .venv/.ready | tests/__pycache__  ## The tests of the tool: the quick ones
 	$(PY) -m pytest tests/topologies -m lab -v
 
 test-add-ons: .venv/.ready  ## Those that need add-ons of the lab; the first build takes about half an hour more.
-	$(PY) -m hotfire lab build --with scaling --with kueue --with llm-d-inference-sim --with llama-cpp --with kwok
+	$(PY) -m hotfire lab build --with scaling --with kueue --with llm-d-inference-sim --with llama-cpp --with kwok --with gvisor --with etcd-tools
 	$(PY) -m pytest tests/lab -m add_on -v
 
 test-devices: .venv/.ready  ## Those that fill a real NVIDIA GPU; it must be idle.
