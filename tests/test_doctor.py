@@ -127,12 +127,19 @@ def test_what_a_check_or_a_fault_does_is_among_its_needs(id_: str, need: Need) -
         ("CLU-002", "pods/log", "get"),
         ("SLO-001", "jobs", "create"),
         ("SEC-007", "secrets", "patch"),
+        ("SEC-007", "secrets", "delete"),
     ],
 )
 def test_what_it_never_does_is_not(id_: str, resource: str, verb: str) -> None:
     needs = read()[0][id_].api - read()[1].api
 
     assert [one for one in needs if (one.resource, one.verb) == (resource, verb)] == []
+
+
+def test_secrets_are_read_in_the_platform_s_namespace_alone() -> None:
+    asked = {one for one in read()[0]["SEC-007"].api if one.resource == "secrets"}
+
+    assert {one.verb for one in asked if one.where is Where.ANYWHERE} == {"create"}
 
 
 def test_every_run_takes_its_lease_and_its_namespace() -> None:

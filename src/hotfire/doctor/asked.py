@@ -56,6 +56,13 @@ _OF_KIND: Final[Mapping[str, tuple[str, ...]]] = {
     "patch": ("patch",),
     "would_admit_change": ("patch",),
 }
+_OF_ALL: Final = frozenset({"list", "each"})
+"""Those of them for which no namespace means all of them; for the others, an object of none."""
+_IN_NAMESPACES: Final = frozenset(
+    {"Secret", "ConfigMap", "Pod", "Service", "ServiceAccount", "Deployment", "StatefulSet"}
+    | {"DaemonSet", "Job", "Role", "RoleBinding", "Lease", "ResourceQuota"}
+)
+"""Kinds that are certainly no objects of no namespace."""
 # What the others ask, whatever their arguments: group, resource and verbs.
 _FIXED: Final[Mapping[str, tuple[tuple[str, str, tuple[str, ...]], ...]]] = {
     "pods": (("", "pods", ("list",)),),
@@ -160,7 +167,7 @@ class Asked:
             where = place_of(one, arguments[1]) if len(arguments) > 1 else Where.ANYWHERE
             kinds = self._kinds_of(one, call)
             if kinds is None:
-                kinds = {pair for each in among for pair in self._written_by(each)}
+                kinds = self._any_kinds(call, among)
                 return {
                     need(*pair, verb, where) for pair in kinds for verb in _OF_KIND[method]
                 } or None
@@ -171,6 +178,13 @@ class Asked:
             found = set()
         self._fixed[id(call)] = found
         return found
+
+    def _any_kinds(self, call: ast.Call, among: Sequence[Reached]) -> set[Pair]:
+        """Return the kinds that a call may be about which names none: those that a run makes."""
+        kinds = {pair for each in among for pair in self._written_by(each)}
+        if _method(call) in _OF_ALL or not _names_no_namespace(call):
+            return kinds
+        return {(version, kind) for version, kind in kinds if kind not in _IN_NAMESPACES}
 
     def _of_changes(self, one: Reached, call: ast.Call) -> Iterator[Need]:
         """Yield what it takes to change an object of the platform for a while."""
@@ -254,6 +268,11 @@ def _calls(reached: Reached) -> Iterator[ast.Call]:
 
 def _method(call: ast.Call) -> str:
     return call.func.attr if isinstance(call.func, ast.Attribute) else ""
+
+
+def _names_no_namespace(call: ast.Call) -> bool:
+    namespace = call.args[1] if len(call.args) > 1 else None
+    return isinstance(namespace, ast.Constant) and namespace.value is None
 
 
 def _receiver(call: ast.Call) -> str:
