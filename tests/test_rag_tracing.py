@@ -133,7 +133,9 @@ def test_what_is_no_trace_is_refused(store: tuple[Part, int]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "00-1-2-01", f"00-{'0' * 32}-{OURS}-01", f"00-{TRACE}-{'0' * 16}-01"]
+    "text",
+    ["", "00-1-2-01", f"00-{'0' * 32}-{OURS}-01", f"00-{TRACE}-{'0' * 16}-01"],
+    ids=["nothing", "too short", "no trace", "no span"],
 )
 def test_who_says_nothing_begins_a_trace(text: str) -> None:
     assert caller({"traceparent": text}) is None
