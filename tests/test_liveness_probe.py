@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -153,18 +154,28 @@ def test_what_is_no_api_server_is_not_alive(answer: bytes) -> None:
 CONTAINER = "/spec/template/spec/containers/0"
 
 
+def changes_of(overlay: Path) -> dict[str, Any]:
+    """Return what an overlay makes of the engines, with the changes of those it rests on."""
+    document = yaml.safe_load(overlay.read_text())
+    changes: dict[str, Any] = {}
+    for below in document.get("resources", ()):
+        if (found := overlay.parent / below / overlay.name).exists():
+            changes |= changes_of(found)
+    own = (
+        operation
+        for patch in document.get("patches", ())
+        if patch.get("target", {}).get("name") == "vllm"
+        for operation in yaml.safe_load(patch["patch"])
+    )
+    return changes | {one["path"]: one.get("value") for one in own}
+
+
 @pytest.mark.parametrize(
     "overlay", sorted((project_root() / "reference-stack/overlays").glob("*/kustomization.yaml")),
     ids=lambda path: path.parent.name,
 )  # fmt: skip
 def test_each_overlay_keeps_what_the_probe_asks_for_or_has_another(overlay: Path) -> None:
-    patches = yaml.safe_load(overlay.read_text()).get("patches", [])
-    changes = {
-        operation["path"]: operation.get("value")
-        for patch in patches
-        if patch.get("target", {}).get("name") == "vllm"
-        for operation in yaml.safe_load(patch["patch"])
-    }
+    changes = changes_of(overlay)
 
     if f"{CONTAINER}/command" in changes:
         assert f"{CONTAINER}/livenessProbe" in changes
