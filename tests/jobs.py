@@ -5,10 +5,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from hotfire.batches import Batches
-from hotfire.cluster import Document
 from hotfire.jobs import Jobs
 from hotfire.waiting import until
-from tests.overlays import Change, added, as_it_is, kind_and_name
+from tests.overlays import Change, added, as_it_is, beside
 from tests.world import World
 
 API, WORKER, QUEUE = (f"jobs-{name}" for name in ("api", "worker", "queue"))
@@ -27,7 +26,8 @@ def queueing(world: World, change: Change = as_it_is) -> Iterator[None]:
     made = added(world, "jobs")
     for document in made:
         change(document)
-    with _applied(world, made), world.target_says(**_declared(world)):
+    with beside(world, made), world.target_says(**_declared(world)):
+        _wait_accepted(world)
         yield
 
 
@@ -37,38 +37,6 @@ def _declared(world: World) -> dict[str, Any]:
         "claims": sorted({*world.profile.claims, "batch-jobs", "redis-queue"}),
         "jobs": JOBS.model_dump(mode="json", exclude_defaults=True),
     }
-
-
-@contextmanager
-def _applied(world: World, made: list[Document]) -> Iterator[None]:
-    namespace, cluster = world.profile.namespace, world.cluster
-    wanted = {
-        kind_and_name(one)[1]: one["spec"]["replicas"]
-        for one in made
-        if one["kind"] == "Deployment"
-    }
-
-    def serving(app: str) -> int:
-        return sum(pod.serving for pod in cluster.pods(namespace, {"app": app}))
-
-    cluster.apply(made, namespace=namespace)
-    try:
-        until(
-            lambda: all(serving(app) == count for app, count in wanted.items()),
-            within_seconds=90,
-            what="the parts of the queued jobs Ready",
-        )
-        _wait_accepted(world)
-        yield
-    finally:
-        for one in made:
-            kind, name = kind_and_name(one)
-            cluster.delete(kind, namespace, name, api_version=one["apiVersion"])
-        until(
-            lambda: not any(cluster.pods(namespace, {"app": app}) for app in PARTS),
-            within_seconds=60,
-            what="the queued jobs' parts gone",
-        )
 
 
 def _wait_accepted(world: World) -> None:

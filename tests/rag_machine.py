@@ -5,7 +5,6 @@ says of each pod that it is Ready once its process listens.
 """
 
 import signal
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from hotfire.rag import Part as Name
 from tests.chaos.platform import NAMESPACE
 from tests.engine_process import EngineProcess, running_engine
 from tests.fake_api import Document, FakeApi
+from tests.meanwhile import meanwhile
 from tests.ports import free_port
 from tests.test_rag_application import DOCUMENTS, Part, running
 
@@ -196,18 +196,9 @@ def machine(
 
 @contextmanager
 def _turning(found: Machine) -> Iterator[None]:
-    over = threading.Event()
-
-    def turn() -> None:
-        while not over.wait(0.05):
-            found.turn()
-
-    thread = threading.Thread(target=turn)
-    thread.start()
     try:
-        yield
+        with meanwhile(found.turn):
+            yield
     finally:
-        over.set()
-        thread.join()
         for part in list(found.processes):
             found.end(part)

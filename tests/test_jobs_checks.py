@@ -5,7 +5,6 @@ adds are Services, a gateway and the kernel's own kill.
 """
 
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ from tests.chaos.test_changes import changes, estate, held
 from tests.defects.queued_jobs_survive_the_loss_of_a_worker import ACKNOWLEDGES, DOES
 from tests.fake_api import Document, FakeApi
 from tests.jobs_machine import LEASE_SECONDS, NEEDS_REDIS, Application, application
+from tests.meanwhile import meanwhile
 from tests.rag_machine import APPS, pod
 
 __all__ = ["address", "api", "changes", "cluster", "estate", "held", "profile", "world"]
@@ -137,28 +137,11 @@ def laid(
         folder.mkdir()
         with application(folder) as running:
             machine = Machine(api, running, source, joined)
-            with turning(machine):
+            machine.turn()
+            with meanwhile(machine.turn):
                 yield ground(world, machine, changes, tmp_path)
 
     return lay
-
-
-@contextmanager
-def turning(machine: Machine) -> Iterator[None]:
-    over = threading.Event()
-
-    def turn() -> None:
-        while not over.wait(0.05):
-            machine.turn()
-
-    machine.turn()
-    thread = threading.Thread(target=turn)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def ground(world: World, machine: Machine, changes: Changes, folder: Path) -> Ground:

@@ -1,6 +1,5 @@
 """What a bench puts into a cluster for its size is gone afterwards, whatever happens."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from hotfire import TargetProfile
 from hotfire.errors import HarnessError
 from tests.chaos.platform import profile_for
 from tests.fake_api import Document, FakeApi, serving
+from tests.meanwhile import meanwhile
 
 NODES = 3
 
@@ -20,21 +20,14 @@ NODES = 3
 @contextmanager
 def played(api: FakeApi) -> Iterator[None]:
     """Have what kwok and the controllers do to the objects, until the end."""
-    over = threading.Event()
 
     def play() -> None:
-        while not over.wait(0.02):
-            with api.lock:
-                for document in list(api.objects.values()):
-                    PLAYED.get(document["kind"], _nothing)(api, document)
+        with api.lock:
+            for document in list(api.objects.values()):
+                PLAYED.get(document["kind"], _nothing)(api, document)
 
-    thread = threading.Thread(target=play)
-    thread.start()
-    try:
+    with meanwhile(play):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def _nothing(_api: FakeApi, _document: Document) -> None:

@@ -1,6 +1,5 @@
 """A proxy before the pods of a Service: who goes through it, how that is seen, and what is left."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,6 +16,7 @@ from tests.chaos.fake_agent import told
 from tests.chaos.platform import NAMESPACE, Platform
 from tests.chaos.scenes import entry, scene
 from tests.fake_api import Document, FakeApi
+from tests.meanwhile import meanwhile
 
 STEP, WORD = ServiceDelay(seconds=0.5), ServiceOfRagPart(part="retriever")
 LATER = ServiceLater(at_least_seconds=0.45, at_most_seconds=0.55)
@@ -75,21 +75,14 @@ def plan(ground: World) -> Plan:
 @contextmanager
 def kubelet(api: FakeApi) -> Iterator[None]:
     """Have the proxy's pod Ready as soon as it is there."""
-    over = threading.Event()
 
     def work() -> None:
-        while not over.wait(0.02):
-            with api.lock:
-                if (found := api.objects.get(PROXY)) is not None:
-                    found["status"] = pod("x")["status"]
+        with api.lock:
+            if (found := api.objects.get(PROXY)) is not None:
+                found["status"] = pod("x")["status"]
 
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
+    with meanwhile(work):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def fired(ground: World, plan: Plan, api: FakeApi) -> Scene:
