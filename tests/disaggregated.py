@@ -26,7 +26,7 @@ def disaggregated(world: World, change: Change = as_it_is) -> Iterator[None]:
 def _declared(world: World) -> dict[str, Any]:
     roles = {"prefill": PREFILL, "decode": DECODE, "router": ROUTER}
     return {
-        "claims": sorted({*world.profile.claims, "disaggregation", "prefill-admission"}),
+        "claims": ["disaggregation", "prefill-admission"],
         "gateway": {"base_path": BASE_PATH},
         "stack": {"roles": {role: {"app": app} for role, app in roles.items()}},
         "disaggregation": {

@@ -26,15 +26,15 @@ def queueing(world: World, change: Change = as_it_is) -> Iterator[None]:
     made = added(world, "jobs")
     for document in made:
         change(document)
-    with beside(world, made), world.target_says(**_declared(world)):
+    with beside(world, made), world.target_says(**_declared()):
         _wait_accepted(world)
         yield
 
 
-def _declared(world: World) -> dict[str, Any]:
+def _declared() -> dict[str, Any]:
     """Return what the target file says of them."""
     return {
-        "claims": sorted({*world.profile.claims, "batch-jobs", "redis-queue"}),
+        "claims": ["batch-jobs", "redis-queue"],
         "jobs": JOBS.model_dump(mode="json", exclude_defaults=True),
     }
 

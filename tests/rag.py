@@ -67,7 +67,7 @@ def _declared(world: World) -> dict[str, Any]:
         hop: {"name": "rag_hop_seconds", "labels": {"hop": hop}} for hop in ("retriever", "engine")
     }
     return {
-        "claims": sorted({*profile.claims, *CLAIMS}),
+        "claims": CLAIMS,
         "rag": {
             "gateway": {**gateway, "base_path": BASE_PATH},
             "parts": {name.removeprefix("rag-"): {"app": name} for name in PARTS},

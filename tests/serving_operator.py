@@ -20,7 +20,7 @@ rewritten = partial(overlays.rewritten, "model_serving.py")
 
 
 @contextmanager
-def operated(world: World, change: Change = as_it_is, **says: object) -> Iterator[None]:
+def operated(world: World, change: Change = as_it_is, **says: Any) -> Iterator[None]:
     """Have the operator, and a target file that says so; ``change`` that of each object before."""
     place = {"namespace": world.profile.namespace, "name": OPERATOR}
     documents = added(world, "operator")

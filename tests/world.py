@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,10 +49,14 @@ class World:
     """The target file by which checks are run on it."""
 
     @contextmanager
-    def target_says(self, **fields: object) -> Iterator[None]:
-        """Let the target file say something else for a while, field by field below the first."""
+    def target_says(self, *, claims: Iterable[str] = (), **fields: object) -> Iterator[None]:
+        """Let the target file say something else for a while, field by field below the first.
+
+        ``claims`` are added to those that it says at that moment.
+        """
         former = self.target.read_text()
         document = yaml.safe_load(former)
+        document["claims"] = sorted({*(document.get("claims") or ()), *claims})
         for name, value in fields.items():
             former_value = document.get(name) or {}
             document[name] = former_value | value if isinstance(value, dict) else value
