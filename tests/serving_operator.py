@@ -4,6 +4,7 @@ import base64
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from typing import Any
 
 from fixtures.engine_groups import Groups
 from hotfire.cluster import Document
@@ -20,7 +21,11 @@ rewritten = partial(overlays.rewritten, "model_serving.py")
 
 
 @contextmanager
-def operated(world: World, change: Change = as_it_is, **says: Any) -> Iterator[None]:
+def operated(
+    world: World,
+    change: Change = as_it_is,
+    **says: Any,  # noqa: ANN401 - fields of the target file
+) -> Iterator[None]:
     """Have the operator, and a target file that says so; ``change`` that of each object before."""
     place = {"namespace": world.profile.namespace, "name": OPERATOR}
     documents = added(world, "operator")
