@@ -45,10 +45,11 @@ def test_teams_that_may_borrow_all_there_is_are_told(
     assert "beyond its limit" in reason
 
 
+# Kueue takes the annotation of Jobs of several pods only.
 MAY_START_IN_PART = """
-[JSONPatch{
+object.spec.parallelism > 1 ? [JSONPatch{
   op: "add", path: "/metadata/annotations", value: {"kueue.x-k8s.io/job-min-parallelism": "1"}
-}]
+}] : []
 """
 
 
