@@ -18,7 +18,7 @@ settings.load_profile("patient")
 ALONE = {
     "agent",
     *("test_arrival_times", "test_calibrate", "test_canary", "test_gates_trip", "test_live"),
-    "test_locustfile",
+    *("test_embedding_judgements", "test_locustfile"),
     *("test_pump", "test_reactor", "test_reactor_cuts", "test_reactor_tls", "test_reader"),
     "test_rag_checks",
     *("test_surroundings", "test_trial", "test_truth"),

@@ -13,6 +13,7 @@ from hotfire.experiment import Campaign, Experiment, Judgement, Stage, conduct, 
 from hotfire.measure import history
 from hotfire.measure.comparison import Before
 from hotfire.measure.history import Request
+from hotfire.measure.recovery import settled
 from hotfire.profile import TargetProfile
 from hotfire.rundir import RunDirectory
 from hotfire.traffic.runner.launch import RunningLoad
@@ -82,7 +83,8 @@ def judgement(rows: list[Request], profile: TargetProfile, **changes: object) ->
 
 
 def enough(part: object, count: int = 60) -> list[Request]:
-    until(lambda: len(part.rows()) >= count, within_seconds=60, what=f"{count} rows")  # type: ignore[attr-defined]
+    # What a part keeps in the end: none of what ended while an earlier one was still in flight.
+    until(lambda: len(settled(part.rows())) >= count, within_seconds=60, what=f"{count} rows")  # type: ignore[attr-defined]
     return part.rows()  # type: ignore[attr-defined, no-any-return]
 
 
