@@ -53,6 +53,8 @@ class Application:
         until(self.answers, within_seconds=10, what="the queue answering")
 
     def answers(self) -> bool:
+        # Another test's queue may have taken the port meanwhile, and would answer.
+        assert self.redis.poll() is None, "the queue ended by itself"
         try:
             with Redis(f"127.0.0.1:{self.queue}", within_seconds=1) as redis:
                 return bool(redis.ask("PING") == b"PONG")

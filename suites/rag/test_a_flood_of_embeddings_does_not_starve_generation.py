@@ -16,11 +16,11 @@ import pytest
 
 from fixtures.beside import OVERLOADED_SHARE, Overload
 from fixtures.embeddings import Embedder, Flood
-from fixtures.later import PERCENTILE, Later, later_than, share_alone
 from fixtures.traffic import wait_for_more
 from hotfire import Evidence, Level, TargetProfile, requirement
 from hotfire.errors import HarnessError
 from hotfire.measure.history import Request
+from hotfire.measure.later import PERCENTILE, Later, later_than, share_alone
 from hotfire.measure.percentiles import SAMPLE_FLOORS, percentile
 from hotfire.measure.request_times import tpot_seconds
 from hotfire.traffic.runner.launch import LoadReport, RunningLoad

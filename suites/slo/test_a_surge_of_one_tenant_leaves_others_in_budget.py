@@ -11,12 +11,12 @@ call one in five thousand sound platforms wrong.
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from fixtures import later
-from fixtures.later import PERCENTILE
 from fixtures.neighbours import Counted, Loads, Neighbours, ended
 from hotfire import Evidence, Level, TargetProfile, requirement
 from hotfire.errors import HarnessError
+from hotfire.measure import later
 from hotfire.measure.history import Request
+from hotfire.measure.later import PERCENTILE
 from hotfire.measure.percentiles import SAMPLE_FLOORS, percentile
 from hotfire.measure.request_times import ttft_seconds
 from hotfire.traffic.runner.launch import RunningLoad

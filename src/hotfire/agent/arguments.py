@@ -76,6 +76,17 @@ def networks(args: dict[str, Any], name: str) -> list[str]:
         raise OperationError(f"{name}: {error}") from error
 
 
+def port(args: dict[str, Any]) -> int:
+    """Return one port (``port``)."""
+    return round(number(args, "port", above=0, at_most=65535))
+
+
+def peer(args: dict[str, Any], *, longest_seconds: float) -> tuple[str, int, float]:
+    """Return whom to ask, by address and port, and how long each step of it may take."""
+    seconds = number(args, "within_seconds", above=0, at_most=longest_seconds)
+    return address(args), port(args), seconds
+
+
 def address(args: dict[str, Any]) -> str:
     """Return one IPv4 address (``address``)."""
     try:

@@ -22,7 +22,7 @@ def engine(args: dict[str, Any]) -> dict[str, Any]:
     ``within_seconds`` bounds each step of the exchange. What went wrong is told in ``said``.
     """
     arguments.only(args, {"address", "port", "model", "within_seconds"})
-    host, port, seconds = _place(args)
+    host, port, seconds = arguments.peer(args, longest_seconds=_LONGEST_SECONDS)
     body = json.dumps({"model": str(args.get("model", "")), "prompt": "x", "max_tokens": 1})
     connection = http.client.HTTPConnection(host, port, timeout=seconds)
     try:
@@ -48,7 +48,7 @@ def metrics(args: dict[str, Any]) -> dict[str, Any]:
     names = args.get("names")
     if not isinstance(names, list) or not names:
         raise OperationError("names takes a list of series")
-    host, port, seconds = _place(args)
+    host, port, seconds = arguments.peer(args, longest_seconds=_LONGEST_SECONDS)
     connection = http.client.HTTPConnection(host, port, timeout=seconds)
     try:
         connection.request("GET", str(args.get("path") or _METRICS_PATH))
@@ -73,7 +73,7 @@ def timed(args: dict[str, Any]) -> dict[str, Any]:
         OperationError: ``address`` and ``port`` gave none.
     """
     arguments.only(args, {"address", "port", "times", "within_seconds"})
-    host, port, seconds = _place(args)
+    host, port, seconds = arguments.peer(args, longest_seconds=_LONGEST_SECONDS)
     times = round(arguments.number(args, "times", above=0, at_most=_MOST_TIMES))
     return {"seconds": [_answered(host, port, seconds) for _ in range(times)]}
 
@@ -89,13 +89,6 @@ def _answered(host: str, port: int, within_seconds: float) -> float:
     finally:
         connection.close()
     return time.monotonic() - began
-
-
-def _place(args: dict[str, Any]) -> tuple[str, int, float]:
-    """Return address and port, and how long each step of the exchange may take."""
-    port = round(arguments.number(args, "port", above=0, at_most=65535))
-    seconds = arguments.number(args, "within_seconds", above=0, at_most=_LONGEST_SECONDS)
-    return arguments.address(args), port, seconds
 
 
 def _wrote(body: bytes) -> bool:

@@ -79,4 +79,4 @@ def _side(end: str, networks: list[str]) -> str:
 def _port(args: dict[str, Any]) -> int:
     if args.get("port") is None:
         return 0
-    return round(arguments.number(args, "port", above=0, at_most=65535))
+    return arguments.port(args)

@@ -35,7 +35,7 @@ def crossing(host: Host, args: dict[str, Any]) -> list[dict[str, Any]]:
     del host  # The agent lives in its network.
     arguments.only(args, {"links", "port", "seconds"})
     links = arguments.links(args)
-    port = round(arguments.number(args, "port", above=0, at_most=65535))
+    port = arguments.port(args)
     seconds = arguments.number(args, "seconds", above=0, at_most=_LONGEST_SECONDS)
     found: dict[Flow, set[int]] = defaultdict(set)
     with ExitStack() as closing:

@@ -59,7 +59,7 @@ def connect(host: Host, args: dict[str, Any]) -> dict[str, Any]:
     """Open a TCP connection to a port and close it; ``reason`` is empty where that worked."""
     arguments.only(args, {"address", "port", "within_seconds"})
     seconds = arguments.number(args, "within_seconds", above=0, at_most=_LONGEST_SECONDS)
-    port = round(arguments.number(args, "port", above=0, at_most=65535))
+    port = arguments.port(args)
     try:
         socket.create_connection((str(args.get("address", "")), port), seconds).close()
     except OSError as error:

@@ -13,9 +13,7 @@ _ALIVE = ("+PONG", "-NOAUTH", "-NOPERM")
 def ping(args: dict[str, Any]) -> dict[str, Any]:
     """Return whether PING is answered at ``address`` and ``port``, and what was said."""
     arguments.only(args, {"address", "port", "within_seconds"})
-    host = arguments.address(args)
-    port = round(arguments.number(args, "port", above=0, at_most=65535))
-    seconds = arguments.number(args, "within_seconds", above=0, at_most=_LONGEST_SECONDS)
+    host, port, seconds = arguments.peer(args, longest_seconds=_LONGEST_SECONDS)
     try:
         with socket.create_connection((host, port), timeout=seconds) as peer:
             peer.sendall(_PING)

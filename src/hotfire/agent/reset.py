@@ -59,5 +59,5 @@ def _rules(address: str, port: int) -> str:
 
 def _server(args: dict[str, Any]) -> tuple[str, int]:
     address = arguments.address(args)
-    port = round(arguments.number(args, "port", above=0, at_most=65535))
+    port = arguments.port(args)
     return address, port

@@ -31,11 +31,9 @@ def engine(args: dict[str, Any]) -> dict[str, Any]:
     """
     known = {"address", "port", "model", "first", "times", "max_tokens", "bound", "within_seconds"}
     arguments.only(args, known)
-    host = arguments.address(args)
-    port = round(arguments.number(args, "port", above=0, at_most=65535))
+    host, port, seconds = arguments.peer(args, longest_seconds=_LONGEST_SECONDS)
     first = round(arguments.number(args, "first", above=-1, at_most=1e6))
     times = round(arguments.number(args, "times", above=0, at_most=_MOST_TIMES))
-    seconds = arguments.number(args, "within_seconds", above=0, at_most=_LONGEST_SECONDS)
     tokens = round(arguments.number(args, "max_tokens", above=0, at_most=_MOST_TOKENS))
     order = {"model": str(args.get("model", "")), "max_tokens": tokens}
     order |= {"stream": True, "temperature": 0}

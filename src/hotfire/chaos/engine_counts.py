@@ -6,7 +6,7 @@ from typing import Final
 
 from hotfire import metrics
 from hotfire.chaos.agent_answers import Answer, read
-from hotfire.chaos.plan import World, engines
+from hotfire.chaos.plan import World, engines, still_there
 from hotfire.chaos.together import side_by_side
 from hotfire.chaos.written import Target
 from hotfire.cluster import Pod
@@ -48,9 +48,7 @@ def running(world: World, target: Target) -> float:
     Raises:
         HarnessError: it is gone, or does not tell.
     """
-    pod = world.cluster.pod(target.namespace, target.name)
-    if pod is None or pod.uid != target.uid:
-        raise HarnessError(f"{target} is gone, so nobody can ask it")
+    pod = still_there(world.cluster, target)
     [found] = _told(world, [_series(world, RUNNING)], pod)
     return found
 

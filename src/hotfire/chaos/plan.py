@@ -88,6 +88,18 @@ def _target(pod: Pod, container: Container, **besides: str) -> Target:
     return Target.model_validate(facts | besides)
 
 
+def still_there(cluster: Cluster, target: Target) -> Pod:
+    """Return the target's pod, to be asked.
+
+    Raises:
+        HarnessError: it is gone, or another one has its name.
+    """
+    pod = cluster.pod(target.namespace, target.name)
+    if pod is None or pod.uid != target.uid:
+        raise HarnessError(f"{target} is gone, so nobody can ask it")
+    return pod
+
+
 def resolve_again(cluster: Cluster, target: Target) -> Pod:
     """Return the target's pod at the moment of firing.
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from hotfire.doctor.finding import Finding, Mark
+from hotfire.doctor.parts import without_pods
 from hotfire.doctor.site import Site
 
 CLAIM: Final = "batch-jobs"
@@ -22,11 +23,7 @@ def jobs(site: Site) -> Iterator[Finding]:
     for part in ("api", "worker", "queue"):
         selector = declared.parts.get(part)
         if selector is None:
-            yield _lacking(f"jobs.parts.{part} is not set", "set it to the labels of its pods")
-        elif not site.cluster.pods(site.profile.namespace, selector):
-            seen = f"jobs.parts.{part} {selector} takes no pod in {site.profile.namespace}"
-            yield _lacking(seen, "set it to the labels of its pods, or remove it")
-
-
-def _lacking(seen: str, remedy: str) -> Finding:
-    return Finding(mark=Mark.LACKING, about="jobs", seen=seen, remedy=remedy)
+            seen, remedy = f"jobs.parts.{part} is not set", "set it to the labels of its pods"
+            yield Finding(mark=Mark.LACKING, about="jobs", seen=seen, remedy=remedy)
+        else:
+            yield from without_pods(site, "jobs", {part: selector})

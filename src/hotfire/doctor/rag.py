@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from hotfire.doctor.finding import Finding, Mark
+from hotfire.doctor.parts import without_pods
 from hotfire.doctor.site import Site
 from hotfire.rag import Rag
 
@@ -34,10 +35,7 @@ def rag(site: Site) -> Iterator[Finding]:
         yield Finding(mark=Mark.LACKING, about="rag", seen=seen, remedy=remedy, ids=ids)
         return
     yield from _untold(declared, features)
-    for part, selector in declared.parts.items():
-        if not site.cluster.pods(site.profile.namespace, selector):
-            seen = f"rag.parts.{part} {selector} takes no pod in {site.profile.namespace}"
-            yield _lacking(seen, "set it to the labels of its pods, or remove it")
+    yield from without_pods(site, "rag", declared.parts)
 
 
 def _untold(declared: Rag, features: frozenset[str]) -> Iterator[Finding]:

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 
 from hotfire.experiment.facts import Record
 from hotfire.measure.budgets import BudgetResult
-from hotfire.measure.counts import ALPHA, accepted_counts, upper_bound
 from hotfire.measure.history import Request
+from hotfire.measure.later import PERCENTILE, later_than, share_alone
 from hotfire.measure.percentiles import SAMPLE_FLOORS, percentile
 from hotfire.measure.request_times import ttft_seconds
 from hotfire.measure.search import Looks
 from hotfire.verdict import Verdict
 
-_NAME, _PERCENTILE = "ttft_during_ratio", 95
+_NAME = "ttft_during_ratio"
 _UNKNOWN = Verdict.INCONCLUSIVE
 
 
@@ -30,29 +30,25 @@ def judge_during(record: Record, looks: Looks, limit: float) -> BudgetResult:
     rows = [row for row in record.requests if row.sent and not row.censored]
     before = [row for row in rows if row.sched_ns < start_ns and row.phase != "warmup"]
     during = [row for row in rows if start_ns <= row.sched_ns < end_ns]
-    usual, needed = _times(before), SAMPLE_FLOORS[_PERCENTILE]
+    usual, needed = _times(before), SAMPLE_FLOORS[PERCENTILE]
     if min(len(usual), len(during)) < needed:
         few = f"{len(usual)} answers before and {len(during)} requests during the fault"
         return _result(limit, None, _UNKNOWN, f"{few}, each needs {needed}")
-    p95 = percentile(usual, _PERCENTILE)
+    p95 = percentile(usual, PERCENTILE)
     bound = max(limit * p95, p95 + record.facts.measurement.band_floor_seconds)
-    later = len(during) - sum(seconds <= bound for seconds in _times(during))
-    allowed = _allowed(usual, p95, len(during))
-    said = f"{later} of {len(during)} first tokens came later than {bound:.3f} s, {allowed} may"
-    measured = percentile(_waited(during), _PERCENTILE) / p95
-    if later <= allowed:
+    found = later_than(bound, _times(during), judged=len(during), share=share_alone(usual))
+    said = (
+        f"{found.later} of {found.judged} first tokens came later than {bound:.3f} s,"
+        f" {found.allowed} may"
+    )
+    measured = percentile(_waited(during), PERCENTILE) / p95
+    if not found.beyond:
         return _result(limit, measured, Verdict.PASSED, said)
     moved = looks.controls_moved(start_ns)
     if moved:
         excuse = "what the fault did not touch was slower, too"
         return _result(limit, measured, _UNKNOWN, f"{said}; {excuse}: {'; '.join(moved)}")
     return _result(limit, measured, Verdict.FAILED, said)
-
-
-def _allowed(usual: Sequence[float], p95: float, count: int) -> int:
-    """Return the most of so many that agree with how many were later than the percentile before."""
-    share = upper_bound(sum(one > p95 for one in usual), len(usual), confidence=1 - ALPHA)
-    return accepted_counts(count, share).high
 
 
 def _times(rows: Sequence[Request]) -> list[float]:

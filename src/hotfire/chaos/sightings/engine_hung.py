@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import JsonValue
 
 from hotfire.chaos.agent_answers import EngineAnswer
-from hotfire.chaos.plan import Plan, World
+from hotfire.chaos.plan import Plan, World, still_there
 from hotfire.chaos.sighting import EachTarget, Scene, Sighting
 from hotfire.chaos.steps.process_signal import STANDS
 from hotfire.chaos.written import Target
@@ -48,7 +48,4 @@ class EngineHung(EachTarget):
 
 
 def _asked(world: World, target: Target) -> EngineAnswer:
-    pod = world.cluster.pod(target.namespace, target.name)
-    if pod is None or pod.uid != target.uid:
-        raise HarnessError(f"{target} is gone, so nobody can ask it")
-    return world.agent.ask_engine(target.node, pod.ip)
+    return world.agent.ask_engine(target.node, still_there(world.cluster, target).ip)

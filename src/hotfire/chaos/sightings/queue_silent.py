@@ -7,7 +7,7 @@ from pydantic import JsonValue
 
 from hotfire.chaos import queue
 from hotfire.chaos.agent_answers import QueueAnswer
-from hotfire.chaos.plan import Plan, World
+from hotfire.chaos.plan import Plan, World, still_there
 from hotfire.chaos.sighting import EachTarget, Scene, Sighting
 from hotfire.chaos.written import Target
 from hotfire.errors import HarnessError
@@ -38,7 +38,4 @@ class QueueSilent(EachTarget):
 
 
 def _asked(world: World, target: Target) -> QueueAnswer:
-    pod = world.cluster.pod(target.namespace, target.name)
-    if pod is None or pod.uid != target.uid:
-        raise HarnessError(f"{target} is gone, so nobody can ask it")
-    return queue.asked(world, pod)
+    return queue.asked(world, still_there(world.cluster, target))

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from hotfire.chaos.aim import TargetWord, plan_beside_engines, spared_engines
+from hotfire.chaos.parts import labels_of
 from hotfire.chaos.plan import Plan, World, names, other_pod_target, resolve_again
 from hotfire.cluster import Pod
 from hotfire.errors import HarnessError
@@ -44,6 +45,5 @@ def pods_of(world: World, part: Part) -> list[Pod]:
         HarnessError: it is not declared whose they are.
     """
     jobs = world.profile.jobs
-    if jobs is None or part not in jobs.parts:
-        raise HarnessError(f"set jobs.parts.{part} to the labels of its pods")
-    return world.cluster.pods(world.profile.namespace, jobs.parts[part])
+    selector = labels_of(jobs.parts if jobs else {}, part, section="jobs")
+    return world.cluster.pods(world.profile.namespace, selector)

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from hotfire.chaos.parts import labels_of
 from hotfire.chaos.plan import World
 from hotfire.chaos.targets.component import KINDS, PartWord, workload_target
 from hotfire.chaos.written import Target
@@ -36,10 +37,9 @@ def pods_of(world: World, part: Part) -> list[Pod]:
     Raises:
         HarnessError: it is not declared whose they are, or there is none.
     """
-    profile, field = world.profile, f"rag.parts.{part}"
-    if profile.rag is None or part not in profile.rag.parts:
-        raise HarnessError(f"set {field} to the labels of its pods")
-    pods = world.cluster.pods(profile.namespace, profile.rag.parts[part])
+    profile = world.profile
+    selector = labels_of(profile.rag.parts if profile.rag else {}, part, section="rag")
+    pods = world.cluster.pods(profile.namespace, selector)
     if not (there := [pod for pod in pods if not pod.over]):
-        raise HarnessError(f"{field} takes no pod in {profile.namespace}")
+        raise HarnessError(f"rag.parts.{part} takes no pod in {profile.namespace}")
     return there

@@ -206,7 +206,7 @@ def main(port: str) -> None:
     """Answer until the process is ended."""
     metrics, tracer = Metrics(), Tracer.of_environment("rag-api")
     api = Api(Settings.of_environment(), metrics, tracer)
-    serve(int(port), api.answer, metrics, tracer)
+    serve(int(port), api.answer, metrics, tracer.serving)
 
 
 if __name__ == "__main__":

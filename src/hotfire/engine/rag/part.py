@@ -6,7 +6,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,8 +14,6 @@ from threading import Lock
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
-
-from hotfire.engine.rag.tracing import Tracer
 
 READY, METRICS = "/ready", "/metrics"
 JSON_TYPE = "application/json"
@@ -46,6 +44,8 @@ class Answer:
 
 
 Answering = Callable[[Call], Answer]
+Serving = Callable[[str, Mapping[str, str]], AbstractContextManager[None]]
+"""What is entered while a call is answered, by what is asked and the headers of who asks."""
 
 
 def in_json(document: object, status: int = HTTPStatus.OK) -> Answer:
@@ -145,7 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     answering: Answering
     metrics: Metrics
-    tracer: Tracer
+    serving: Serving
 
     def answer(self) -> None:
         """Answer one request."""
@@ -155,7 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
         if call.path in (READY, METRICS):
             self._say(in_json({}) if call.path == READY else self.metrics.page())
             return
-        with self.tracer.serving(f"{call.method} {call.path}", headers):
+        with type(self).serving(f"{call.method} {call.path}", headers):
             self._say(type(self).answering(call))
 
     do_GET = do_POST = do_PUT = do_DELETE = answer  # noqa: N815 - http.server's own names
@@ -192,9 +192,15 @@ class _Server(ThreadingHTTPServer):
         sys.stdout.flush()
 
 
-def serve(port: int, answering: Answering, metrics: Metrics, tracer: Tracer | None = None) -> None:
-    """Answer until the process is ended; without a tracer nothing is told of whose call it is."""
-    own = {"answering": answering, "metrics": metrics, "tracer": tracer or Tracer("", "")}
+def _untold(_name: str, _headers: Mapping[str, str]) -> AbstractContextManager[None]:
+    """Serve whoever it is, and tell nobody."""
+    return nullcontext()
+
+
+def serve(port: int, answering: Answering, metrics: Metrics, serving: Serving = _untold) -> None:
+    """Answer until the process is ended."""
+    # Plain functions of the class would take the handler as their first argument.
+    own = {"answering": answering, "metrics": metrics, "serving": staticmethod(serving)}
     handler = type("Handler", (_Handler,), own)
     server = _Server(("", port), handler)
     sys.stdout.write(f"listening on {server.server_port}\n")

@@ -100,7 +100,7 @@ class Retriever:
 def main(port: str, store: str) -> None:
     """Answer until the process is ended."""
     metrics, tracer = Metrics(), Tracer.of_environment("rag-retriever")
-    serve(int(port), Retriever(store, metrics, tracer).answer, metrics, tracer)
+    serve(int(port), Retriever(store, metrics, tracer).answer, metrics, tracer.serving)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,8 @@ class VectorStore:
 def main(port: str, documents: str) -> None:
     """Answer until the process is ended; ends at once where the documents cannot be read."""
     store = VectorStore(json.loads(Path(documents).read_text(encoding="utf-8")))
-    serve(int(port), store.answer, Metrics(), Tracer.of_environment("rag-vector-store"))
+    tracer = Tracer.of_environment("rag-vector-store")
+    serve(int(port), store.answer, Metrics(), tracer.serving)
 
 
 if __name__ == "__main__":
